@@ -1,0 +1,1 @@
+//! Self-update for Rust programs.
