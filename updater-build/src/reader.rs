@@ -1,0 +1,159 @@
+//! Takes typed values out of the table, and remembers which keys were asked for: all others are unknown.
+
+use crate::error::TableError;
+use crate::manifest::Manifest;
+use crate::suggest::nearest;
+use std::path::PathBuf;
+use toml_edit::{Item, TableLike, Value};
+
+/// The package's table over the workspace's, key by key.
+pub(crate) struct Reader<'a> {
+    layers: Vec<Layer<'a>>,
+    known: Vec<&'static str>,
+}
+
+/// One table with where it stands.
+struct Layer<'a> {
+    path: PathBuf,
+    name: &'static str,
+    table: &'a dyn TableLike,
+}
+
+/// A channel's name and the names it falls back to, as written.
+type RawChannel = (String, Vec<String>);
+
+impl<'a> Reader<'a> {
+    /// Finds the tables; `None` when there is neither.
+    pub(crate) fn new(manifest: &'a Manifest) -> Result<Option<Self>, TableError> {
+        let mut layers = Vec::new();
+        let package = manifest
+            .package_metadata()
+            .map(|item| (item, manifest.path(), "[package.metadata.updater]"));
+        let workspace = manifest
+            .workspace_metadata()
+            .map(|(item, path)| (item, path, "[workspace.metadata.updater]"));
+        for (item, path, name) in package.into_iter().chain(workspace) {
+            let table = item.as_table_like().ok_or_else(|| TableError::WrongType {
+                key: "updater".to_owned(),
+                expected: "a table",
+                found: item.type_name(),
+            })?;
+            layers.push(Layer {
+                path: path.to_owned(),
+                name,
+                table,
+            });
+        }
+        Ok((!layers.is_empty()).then_some(Self {
+            layers,
+            known: Vec::new(),
+        }))
+    }
+
+    /// Tells whether a key is set, and counts it as known.
+    pub(crate) fn has(&mut self, key: &'static str) -> bool {
+        self.find(key).is_some()
+    }
+
+    /// Returns a string.
+    pub(crate) fn string(&mut self, key: &'static str) -> Result<Option<String>, TableError> {
+        self.find(key).map(|item| string_of(key, item, "a string")).transpose()
+    }
+
+    /// Returns strings: an array of them, or one alone.
+    pub(crate) fn strings(&mut self, key: &'static str) -> Result<Option<Vec<String>>, TableError> {
+        self.find(key).map(|item| strings_of(key, item)).transpose()
+    }
+
+    /// Returns a truth value.
+    pub(crate) fn bool(&mut self, key: &'static str) -> Result<Option<bool>, TableError> {
+        let wrong = |item: &Item| wrong_type(key, "true or false", item.type_name());
+        self.find(key)
+            .map(|item| item.as_bool().ok_or_else(|| wrong(item)))
+            .transpose()
+    }
+
+    /// Returns a whole number.
+    pub(crate) fn number(&mut self, key: &'static str) -> Result<Option<i64>, TableError> {
+        let wrong = |item: &Item| wrong_type(key, "a whole number", item.type_name());
+        self.find(key)
+            .map(|item| item.as_integer().ok_or_else(|| wrong(item)))
+            .transpose()
+    }
+
+    /// Returns an array of whole numbers.
+    pub(crate) fn numbers(&mut self, key: &'static str) -> Result<Option<Vec<i64>>, TableError> {
+        let expected = "an array of whole numbers";
+        let Some(item) = self.find(key) else { return Ok(None) };
+        let array = item
+            .as_array()
+            .ok_or_else(|| wrong_type(key, expected, item.type_name()))?;
+        let number = |v: &Value| v.as_integer().ok_or_else(|| wrong_type(key, expected, v.type_name()));
+        array.iter().map(number).collect::<Result<_, _>>().map(Some)
+    }
+
+    /// Returns channels: an array of names, or a table of name to the names it falls back to.
+    pub(crate) fn channels(&mut self, key: &'static str) -> Result<Option<Vec<RawChannel>>, TableError> {
+        let Some(item) = self.find(key) else { return Ok(None) };
+        if let Some(table) = item.as_table_like() {
+            return table
+                .iter()
+                .map(|(name, fallback)| Ok((name.to_owned(), strings_of(key, fallback)?)))
+                .collect::<Result<_, _>>()
+                .map(Some);
+        }
+        Ok(Some(
+            strings_of(key, item)?
+                .into_iter()
+                .map(|name| (name, Vec::new()))
+                .collect(),
+        ))
+    }
+
+    /// Refuses every key that was never asked for.
+    pub(crate) fn refuse_unknown(&self) -> Result<(), TableError> {
+        for layer in &self.layers {
+            if let Some((key, _)) = layer.table.iter().find(|(key, _)| !self.known.contains(key)) {
+                return Err(TableError::UnknownKey {
+                    path: layer.path.clone(),
+                    table: layer.name,
+                    key: key.to_owned(),
+                    suggestion: nearest(key, self.known.iter().copied()).map(str::to_owned),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn find(&mut self, key: &'static str) -> Option<&'a Item> {
+        self.known.push(key);
+        self.layers.iter().find_map(|layer| layer.table.get(key))
+    }
+}
+
+fn string_of(key: &str, item: &Item, expected: &'static str) -> Result<String, TableError> {
+    item.as_str()
+        .map(str::to_owned)
+        .ok_or_else(|| wrong_type(key, expected, item.type_name()))
+}
+
+fn strings_of(key: &str, item: &Item) -> Result<Vec<String>, TableError> {
+    let expected = "a string or an array of strings";
+    let Some(array) = item.as_array() else {
+        return Ok(vec![string_of(key, item, expected)?]);
+    };
+    let text = |v: &Value| {
+        v.as_str()
+            .map(str::to_owned)
+            .ok_or_else(|| wrong_type(key, expected, v.type_name()))
+    };
+    array.iter().map(text).collect()
+}
+
+fn wrong_type(key: &str, expected: &'static str, found: &'static str) -> TableError {
+    TableError::WrongType {
+        key: key.to_owned(),
+        expected,
+        found,
+    }
+}

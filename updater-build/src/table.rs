@@ -1,0 +1,351 @@
+//! The table `[package.metadata.updater]`, checked. The build script and the publisher read the same one.
+
+use crate::error::TableError;
+use crate::manifest::Manifest;
+use crate::reader::Reader;
+use crate::url::RepositoryUrl;
+use std::path::{Path, PathBuf};
+use updater_format::{AppId, Channel, FilePath, Platform};
+
+/// The settings of one app: `[package.metadata.updater]` over `[workspace.metadata.updater]`, every default filled in.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Table {
+    /// The app id; the package name when not set.
+    pub app: AppId,
+    /// The minisign public keys of the root, base64, as the second line of a `.pub` file has them.
+    pub public_keys: Vec<String>,
+    /// The trusted root, relative to the package folder.
+    pub root: PathBuf,
+    /// Whether a root that one key can replace is accepted.
+    pub allow_single_root_key: bool,
+    /// Where clients read, mirrors in order.
+    pub urls: Vec<RepositoryUrl>,
+    /// Where `publish` writes, as written; the publisher parses it.
+    pub storage: Option<String>,
+    /// The channel that is embedded by default.
+    pub channel: Channel,
+    /// Every channel with those it may fall back to, in order; always contains `channel`.
+    pub channels: Vec<ChannelEntry>,
+    /// The install kind; `None` means: from the number of files.
+    pub kind: Option<InstallKind>,
+    /// The binaries that are built and bundled; empty means Cargo's default.
+    pub bins: Vec<String>,
+    /// The triples that are built; empty means the host's.
+    pub targets: Vec<Platform>,
+    /// Cargo's build profile; `None` means `release`.
+    pub profile: Option<String>,
+    /// Cargo features of the build.
+    pub features: Vec<String>,
+    /// Globs of extra files, relative to the package folder.
+    pub include: Vec<String>,
+    /// The executable that is started, relative to the install root.
+    pub entry: Option<FilePath>,
+    /// How many releases back direct patches are made from.
+    pub patches_from: u32,
+    /// How many releases stay listed in a channel role.
+    pub keep: u32,
+    /// Globs of installed files that a user may edit.
+    pub keep_local: Vec<String>,
+    /// When an update counts as good.
+    pub trial: Trial,
+    /// Whether the staged program is asked for its version before the swap.
+    pub probe: bool,
+    /// The HTTP statuses that mean "absent" on this storage.
+    pub missing_status: Vec<u16>,
+}
+
+/// One channel, and where its clients look when it has nothing newer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelEntry {
+    /// The channel.
+    pub name: Channel,
+    /// The channels that it may fall back to, in order.
+    pub fallback: Vec<Channel>,
+}
+
+/// How an app lies on a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InstallKind {
+    /// A single program file.
+    Executable,
+    /// A folder that is exchanged as a whole.
+    Directory,
+}
+
+impl InstallKind {
+    /// Returns the word used in the table, in manifests and in signed metadata.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Executable => "executable",
+            Self::Directory => "directory",
+        }
+    }
+}
+
+/// When a freshly installed version counts as good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trial {
+    /// Reaching `updater!()` is enough.
+    Start,
+    /// The app calls `confirm()`.
+    Confirm,
+}
+
+impl Trial {
+    /// Returns the word used in the table.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Confirm => "confirm",
+        }
+    }
+}
+
+impl Table {
+    /// Reads the table of the package whose manifest is named, with the defaults of its workspace.
+    ///
+    /// Returns `None` when neither has a table: the package does not use the updater yet.
+    /// # Errors
+    /// [`TableError`] when a manifest cannot be read or a key is unknown, missing, of another type or refused.
+    pub fn read(manifest: &Path) -> Result<Option<Self>, TableError> {
+        Self::from_manifest(&Manifest::read(manifest)?)
+    }
+
+    /// Reads the table out of a manifest that is in memory already. `None` and errors as [`Table::read`].
+    /// # Errors
+    /// [`TableError`] as for [`Table::read`].
+    pub fn from_manifest(manifest: &Manifest) -> Result<Option<Self>, TableError> {
+        let Some(mut reader) = Reader::new(manifest)? else {
+            return Ok(None);
+        };
+
+        for (key, what) in NOT_YET {
+            if reader.has(key) {
+                return Err(TableError::NotSupported {
+                    what: (*what).to_owned(),
+                });
+            }
+        }
+        let app = reader.string("app")?;
+        let public_keys = reader.strings("public-key")?;
+        let root = reader.string("root")?;
+        let allow_single_root_key = reader.bool("allow-single-root-key")?;
+        let urls = reader.strings("url")?;
+        let storage = reader.string("storage")?;
+        let channel = reader.string("channel")?;
+        let channels = reader.channels("channels")?;
+        let kind = reader.string("kind")?;
+        let bins = reader.strings("bins")?;
+        let targets = reader.strings("targets")?;
+        let profile = reader.string("profile")?;
+        let features = reader.strings("features")?;
+        let include = reader.strings("include")?;
+        let entry = reader.string("entry")?;
+        let patches_from = reader.number("patches-from")?;
+        let keep = reader.number("keep")?;
+        let keep_local = reader.strings("keep-local")?;
+        let layout = reader.string("layout")?;
+        let trial = reader.string("trial")?;
+        let probe = reader.bool("probe")?;
+        let missing_status = reader.numbers("missing-status")?;
+        // Before anything is called missing: `ulr = "..."` is a misspelled `url`, not an absent one.
+        reader.refuse_unknown()?;
+
+        if let Some(layout) = layout.filter(|layout| layout != "hashed") {
+            return match layout.as_str() {
+                "plain" => Err(TableError::NotSupported {
+                    what: "`layout = \"plain\"`".to_owned(),
+                }),
+                other => Err(value("layout", format!("{other:?} is neither `hashed` nor `plain`"))),
+            };
+        }
+        let channel = match channel {
+            Some(text) => parsed("channel", Channel::parse(&text))?,
+            None => Channel::stable(),
+        };
+        Ok(Some(Self {
+            app: parsed("app", AppId::parse(app.as_deref().unwrap_or(manifest.package_name()?)))?,
+            public_keys: public_keys.unwrap_or_default(),
+            root: inside_package(root.unwrap_or_else(|| DEFAULT_ROOT.to_owned()))?,
+            allow_single_root_key: allow_single_root_key.unwrap_or(false),
+            urls: checked_urls(urls.unwrap_or_default())?,
+            storage,
+            channels: complete_channels(&channel, channels)?,
+            channel,
+            kind: kind.map(|text| install_kind(&text)).transpose()?,
+            bins: bins.unwrap_or_default(),
+            targets: each("targets", targets.unwrap_or_default(), Platform::parse)?,
+            profile,
+            features: features.unwrap_or_default(),
+            include: include.unwrap_or_default(),
+            entry: entry.map(|text| parsed("entry", FilePath::parse(&text))).transpose()?,
+            patches_from: bounded("patches-from", patches_from.unwrap_or(DEFAULT_PATCHES_FROM), 0)?,
+            keep: bounded("keep", keep.unwrap_or(DEFAULT_KEEP), 1)?,
+            keep_local: keep_local.unwrap_or_default(),
+            trial: trial.map_or(Ok(Trial::Start), |text| trial_of(&text))?,
+            probe: probe.unwrap_or(true),
+            missing_status: checked_statuses(missing_status)?,
+        }))
+    }
+
+    /// Returns the channels that clients of the embedded channel may fall back to, in order.
+    #[must_use]
+    pub fn fallback(&self) -> &[Channel] {
+        self.channels
+            .iter()
+            .find(|entry| entry.name == self.channel)
+            .map_or(&[], |entry| &entry.fallback)
+    }
+
+    /// Returns the install kind as far as the table decides it: one program without extra files is an executable.
+    #[must_use]
+    pub fn install_kind(&self) -> InstallKind {
+        match self.kind {
+            Some(kind) => kind,
+            None if self.include.is_empty() && self.bins.len() <= 1 => InstallKind::Executable,
+            None => InstallKind::Directory,
+        }
+    }
+}
+
+fn parsed<T>(key: &'static str, result: Result<T, updater_format::FormatError>) -> Result<T, TableError> {
+    result.map_err(|source| TableError::Format { key, source })
+}
+
+fn each<T>(
+    key: &'static str,
+    texts: Vec<String>,
+    parse: impl Fn(&str) -> Result<T, updater_format::FormatError>,
+) -> Result<Vec<T>, TableError> {
+    texts.iter().map(|text| parsed(key, parse(text))).collect()
+}
+
+fn value(key: &'static str, rule: String) -> TableError {
+    TableError::Value { key, rule }
+}
+
+/// The root travels with the package, so that every checkout and every tag builds with its own.
+fn inside_package(root: String) -> Result<PathBuf, TableError> {
+    parsed("root", FilePath::parse(&root))?;
+    Ok(PathBuf::from(root))
+}
+
+fn checked_urls(texts: Vec<String>) -> Result<Vec<RepositoryUrl>, TableError> {
+    texts.iter().map(|text| RepositoryUrl::parse(text)).collect()
+}
+
+fn install_kind(text: &str) -> Result<InstallKind, TableError> {
+    match text {
+        "executable" => Ok(InstallKind::Executable),
+        "directory" => Ok(InstallKind::Directory),
+        "app-bundle" => Err(TableError::NotSupported {
+            what: "`kind = \"app-bundle\"`".to_owned(),
+        }),
+        other => Err(value(
+            "kind",
+            format!("{other:?} is neither `executable` nor `directory`"),
+        )),
+    }
+}
+
+fn trial_of(text: &str) -> Result<Trial, TableError> {
+    match text {
+        "start" => Ok(Trial::Start),
+        "confirm" => Ok(Trial::Confirm),
+        other => Err(value("trial", format!("{other:?} is neither `start` nor `confirm`"))),
+    }
+}
+
+fn bounded(key: &'static str, number: i64, least: u32) -> Result<u32, TableError> {
+    match u32::try_from(number) {
+        Ok(number) if (least..=MAX_COUNT).contains(&number) => Ok(number),
+        _ => Err(value(key, format!("it must be {least} to {MAX_COUNT}, found {number}"))),
+    }
+}
+
+/// A 2xx means success and a 3xx is followed, so only the statuses of refusal can mean "absent".
+fn checked_statuses(numbers: Option<Vec<i64>>) -> Result<Vec<u16>, TableError> {
+    let refuse = |n: i64| {
+        value(
+            "missing-status",
+            format!("only 403, 404 and 410 can mean absent, found {n}"),
+        )
+    };
+    let Some(numbers) = numbers else { return Ok(vec![404]) };
+    if numbers.is_empty() {
+        return Err(value(
+            "missing-status",
+            "it must name at least one status, 404 as a rule".to_owned(),
+        ));
+    }
+    numbers
+        .into_iter()
+        .map(|n| match n {
+            403 | 404 | 410 => u16::try_from(n).map_err(|_| refuse(n)),
+            _ => Err(refuse(n)),
+        })
+        .collect()
+}
+
+/// Adds the embedded channel when `channels` does not name it, and refuses fall-backs to channels that do not exist.
+fn complete_channels(
+    channel: &Channel,
+    configured: Option<Vec<(String, Vec<String>)>>,
+) -> Result<Vec<ChannelEntry>, TableError> {
+    let mut entries = Vec::new();
+    for (name, fallback) in configured.unwrap_or_default() {
+        let name = parsed("channels", Channel::parse(&name))?;
+        if entries.iter().any(|known: &ChannelEntry| known.name == name) {
+            return Err(value("channels", format!("`{name}` is named twice")));
+        }
+        entries.push(ChannelEntry {
+            name,
+            fallback: each("channels", fallback, Channel::parse)?,
+        });
+    }
+    if !entries.iter().any(|entry| entry.name == *channel) {
+        entries.insert(
+            0,
+            ChannelEntry {
+                name: channel.clone(),
+                fallback: Vec::new(),
+            },
+        );
+    }
+    for entry in &entries {
+        for target in &entry.fallback {
+            if *target == entry.name {
+                return Err(value("channels", format!("`{target}` cannot fall back to itself")));
+            }
+            if !entries.iter().any(|known| known.name == *target) {
+                return Err(value(
+                    "channels",
+                    format!("`{}` falls back to `{target}`, which is no channel", entry.name),
+                ));
+            }
+        }
+    }
+    Ok(entries)
+}
+
+/// Keys that belong to features this version leaves out whole.
+const NOT_YET: &[(&str, &str)] = &[
+    ("launcher", "`launcher`"),
+    ("components", "`components`"),
+    ("hooks", "`hooks`"),
+    ("private-storage", "`private-storage`"),
+];
+/// Where `init` puts the trusted root.
+const DEFAULT_ROOT: &str = "updater/root.json";
+/// Direct patches from this many earlier releases.
+const DEFAULT_PATCHES_FROM: i64 = 3;
+/// Releases that stay listed.
+const DEFAULT_KEEP: i64 = 3;
+/// Most releases that may be listed or patched from: a role of this many releases still stays below its byte limit.
+const MAX_COUNT: u32 = 100;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,212 @@
+//! The table as people write it: defaults, inheritance, and every refusal with its name.
+
+use super::*;
+
+/// Writes a package manifest with these lines in its table, and reads the table.
+fn table(lines: &str) -> Result<Table, TableError> {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = folder.path().join("Cargo.toml");
+    std::fs::write(
+        &manifest,
+        format!("[package]\nname = \"hello\"\n[package.metadata.updater]\n{lines}\n"),
+    )
+    .unwrap();
+    Ok(Table::read(&manifest)?.expect("the table is there"))
+}
+
+#[test]
+fn an_empty_table_has_the_documented_defaults() {
+    let table = table("").unwrap();
+    assert_eq!(table.app.as_str(), "hello");
+    assert_eq!(table.root, Path::new("updater/root.json"));
+    assert_eq!(
+        (table.channel.as_str(), table.patches_from, table.keep),
+        ("stable", 3, 3)
+    );
+    assert_eq!(
+        (table.trial, table.probe, table.allow_single_root_key),
+        (Trial::Start, true, false)
+    );
+    assert_eq!(
+        (table.missing_status, table.kind, table.urls),
+        (vec![404], None, vec![])
+    );
+    assert_eq!(
+        table.channels,
+        [ChannelEntry {
+            name: Channel::stable(),
+            fallback: vec![]
+        }]
+    );
+}
+
+#[test]
+fn every_key_is_read() {
+    let table = table(
+        r#"
+        app = "other"
+        public-key = "RWQ"
+        root = "trust/root.json"
+        allow-single-root-key = true
+        url = ["https://a.example/x/", "https://b.example"]
+        storage = "fs:/srv/repository"
+        channel = "beta"
+        channels = { stable = [], beta = ["stable"] }
+        kind = "directory"
+        bins = ["one", "two"]
+        targets = ["x86_64-unknown-linux-musl"]
+        profile = "dist"
+        features = ["full"]
+        include = ["share/**"]
+        entry = "bin/one"
+        patches-from = 0
+        keep = 5
+        keep-local = ["etc/*.toml"]
+        layout = "hashed"
+        trial = "confirm"
+        probe = false
+        missing-status = [404, 403]
+        "#,
+    )
+    .unwrap();
+    assert_eq!(table.app.as_str(), "other");
+    assert_eq!(
+        table.urls.iter().map(RepositoryUrl::as_str).collect::<Vec<_>>(),
+        ["https://a.example/x", "https://b.example"]
+    );
+    assert_eq!(table.fallback(), [Channel::stable()]);
+    assert_eq!(
+        (table.install_kind(), table.trial, table.probe),
+        (InstallKind::Directory, Trial::Confirm, false)
+    );
+    assert_eq!(
+        (table.patches_from, table.keep, table.missing_status),
+        (0, 5, vec![404, 403])
+    );
+    assert_eq!(
+        (table.entry.unwrap().as_str(), table.bins),
+        ("bin/one", vec!["one".to_owned(), "two".to_owned()])
+    );
+    assert_eq!(
+        (table.storage.as_deref(), table.profile.as_deref()),
+        (Some("fs:/srv/repository"), Some("dist"))
+    );
+}
+
+#[test]
+fn one_program_without_extra_files_is_an_executable() {
+    assert_eq!(table("bins = [\"a\"]").unwrap().install_kind(), InstallKind::Executable);
+    assert_eq!(
+        table("bins = [\"a\", \"b\"]").unwrap().install_kind(),
+        InstallKind::Directory
+    );
+    assert_eq!(
+        table("include = [\"LICENSE\"]").unwrap().install_kind(),
+        InstallKind::Directory
+    );
+}
+
+#[test]
+fn a_misspelled_key_is_refused_with_the_right_one() {
+    let error = table("chanel = \"beta\"").unwrap_err();
+    assert!(
+        matches!(&error, TableError::UnknownKey { key, suggestion: Some(s), .. } if key == "chanel" && s == "channel")
+    );
+    assert_eq!(error.hint(), "did you mean `channel`?");
+    let error = table("colour = 1").unwrap_err();
+    assert!(matches!(error, TableError::UnknownKey { suggestion: None, .. }));
+}
+
+#[test]
+fn features_of_later_versions_are_refused_by_name() {
+    for line in [
+        "launcher = {}",
+        "components = []",
+        "hooks = {}",
+        "private-storage = \"fs:x\"",
+        "layout = \"plain\"",
+        "kind = \"app-bundle\"",
+    ] {
+        let error = table(line).unwrap_err();
+        assert!(matches!(error, TableError::NotSupported { .. }), "{line}: {error}");
+        assert!(error.to_string().contains("not supported by this version"), "{error}");
+    }
+}
+
+#[test]
+fn values_of_another_type_or_out_of_range_are_refused() {
+    for line in [
+        "app = 1",
+        "url = [1]",
+        "keep = \"3\"",
+        "probe = \"no\"",
+        "channels = 1",
+        "missing-status = 404",
+    ] {
+        assert!(matches!(table(line), Err(TableError::WrongType { .. })), "{line}");
+    }
+    for line in [
+        "keep = 0",
+        "keep = 101",
+        "patches-from = -1",
+        "missing-status = [200]",
+        "missing-status = []",
+        "trial = \"never\"",
+        "kind = \"file\"",
+        "layout = \"flat\"",
+        "channels = [\"a\", \"a\"]",
+        "channels = { a = [\"a\"] }",
+        "channels = { a = [\"b\"] }",
+    ] {
+        assert!(matches!(table(line), Err(TableError::Value { .. })), "{line}");
+    }
+    for line in [
+        "app = \"He/llo\"",
+        "channel = \"root\"",
+        "targets = [\"linux\"]",
+        "root = \"../r\"",
+        "entry = \"/x\"",
+    ] {
+        assert!(matches!(table(line), Err(TableError::Format { .. })), "{line}");
+    }
+    assert!(matches!(
+        table("url = \"http://example.com\""),
+        Err(TableError::Url { .. })
+    ));
+}
+
+#[test]
+fn the_package_wins_over_the_workspace() {
+    let folder = tempfile::tempdir().unwrap();
+    let member = folder.path().join("crates/hello");
+    std::fs::create_dir_all(&member).unwrap();
+    let write = |path: &Path, text: &str| std::fs::write(path, text).unwrap();
+    write(
+        &folder.path().join("Cargo.toml"),
+        "[workspace]\nexclude = [\"other\"]\n[workspace.metadata.updater]\nkeep = 7\nchannel = \"beta\"\n",
+    );
+    let manifest = member.join("Cargo.toml");
+    write(
+        &manifest,
+        "[package]\nname = \"hello\"\n[package.metadata.updater]\nchannel = \"nightly\"\n",
+    );
+    let table = Table::read(&manifest).unwrap().unwrap();
+    assert_eq!((table.keep, table.channel.as_str()), (7, "nightly"));
+    assert_eq!(Manifest::read(&manifest).unwrap().files().count(), 2);
+
+    let outside = folder.path().join("other");
+    std::fs::create_dir(&outside).unwrap();
+    write(&outside.join("Cargo.toml"), "[package]\nname = \"other\"\n");
+    assert_eq!(Table::read(&outside.join("Cargo.toml")).unwrap(), None);
+}
+
+#[test]
+fn broken_files_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = folder.path().join("Cargo.toml");
+    assert!(matches!(Table::read(&manifest), Err(TableError::Read { .. })));
+    std::fs::write(&manifest, "[package\n").unwrap();
+    assert!(matches!(Table::read(&manifest), Err(TableError::Syntax { .. })));
+    std::fs::write(&manifest, "[package.metadata.updater]\n").unwrap();
+    assert!(matches!(Table::read(&manifest), Err(TableError::NotAPackage { .. })));
+}
