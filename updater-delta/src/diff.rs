@@ -1,0 +1,191 @@
+//! Makes deltas.
+
+use crate::{ApplyError, ApplyLimits, Codec, Header, apply, bsdiff1};
+use sha2::{Digest as _, Sha256};
+use std::io::{self, Cursor};
+use std::num::NonZeroUsize;
+
+/// A finished delta: it was applied, and the result was equal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delta {
+    codec: Codec,
+    bytes: Vec<u8>,
+}
+
+impl Delta {
+    /// Returns the codec that was used.
+    #[must_use]
+    pub const fn codec(&self) -> Codec {
+        self.codec
+    }
+
+    /// Returns the delta's bytes, header included.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Gives the delta's bytes away, header included.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+/// How a delta may be made. `DiffOptions::default()` is right unless the release that will apply it is older than this crate.
+#[derive(Clone)]
+pub struct DiffOptions<'a> {
+    /// The codecs that the release which will apply the delta understands. Those that this build cannot make are passed over.
+    pub codecs: &'a [Codec],
+    /// Threads to use at most; by default one per processor.
+    pub threads: NonZeroUsize,
+    /// Memory to use at most, in bytes, beside the two files. A delta that needs more is refused with [`DiffError::Memory`].
+    pub memory: u64,
+    /// Memory that the application may use, in bytes: the delta is applied within it before it is returned.
+    pub apply_memory: u64,
+    /// Told how far the work is, from any thread.
+    pub progress: Option<&'a (dyn Fn(Progress) + Sync)>,
+}
+
+impl Default for DiffOptions<'_> {
+    fn default() -> Self {
+        Self {
+            codecs: Codec::SUPPORTED,
+            threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            memory: DEFAULT_MEMORY,
+            apply_memory: crate::DEFAULT_APPLY_MEMORY,
+            progress: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for DiffOptions<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DiffOptions")
+            .field("codecs", &self.codecs)
+            .field("threads", &self.threads)
+            .field("memory", &self.memory)
+            .field("apply_memory", &self.apply_memory)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is being done while a delta is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Stage {
+    /// The new file is compared with the old one.
+    Matching,
+    /// What is left is compressed.
+    Encoding,
+    /// The delta is applied and the result compared.
+    Checking,
+}
+
+/// How far the making of a delta is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// What is being done.
+    pub stage: Stage,
+    /// Bytes of the new file that this stage has done.
+    pub done: u64,
+    /// Bytes of the new file.
+    pub total: u64,
+}
+
+/// Why no delta was made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DiffError {
+    /// None of the allowed codecs can be made by this build.
+    #[error("none of the allowed codecs can be made: {allowed:?}")]
+    NoCodec {
+        /// What was allowed.
+        allowed: Vec<Codec>,
+    },
+    /// The work needs more memory than it may use.
+    #[error("making the delta needs {needed} bytes of memory, the limit is {limit}")]
+    Memory {
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes allowed.
+        limit: u64,
+    },
+    /// The compressor failed.
+    #[error("cannot compress the delta")]
+    Compress {
+        /// What it answered.
+        #[source]
+        source: io::Error,
+    },
+    /// The finished delta was refused when it was applied: a fault of this crate.
+    #[error("the finished delta does not apply")]
+    SelfCheck {
+        /// Why it was refused.
+        #[source]
+        source: ApplyError,
+    },
+}
+
+impl DiffError {
+    /// Returns the next step for a person.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::NoCodec { .. } => {
+                "publish without a delta: the older release only reads codecs that are no longer made"
+            }
+            Self::Memory { .. } => "raise the memory limit, or publish without a delta",
+            Self::Compress { .. } => "free some memory and try again",
+            Self::SelfCheck { .. } => "publish without a delta, and report the two files",
+        }
+    }
+}
+
+/// Makes a delta that turns `old` into `new`, applies it, and returns it if the result was equal.
+/// # Errors
+/// Any [`DiffError`].
+pub fn diff(old: &[u8], new: &[u8], options: &DiffOptions<'_>) -> Result<Delta, DiffError> {
+    let total = new.len() as u64;
+    let tell = |stage, done| {
+        if let Some(progress) = options.progress {
+            progress(Progress { stage, done, total });
+        }
+    };
+    let Some(&codec) = Codec::SUPPORTED.iter().find(|codec| options.codecs.contains(codec)) else {
+        return Err(DiffError::NoCodec {
+            allowed: options.codecs.to_vec(),
+        });
+    };
+    let header = Header {
+        codec,
+        old_length: old.len() as u64,
+        old_sha256: Sha256::digest(old).into(),
+        new_length: total,
+        new_sha256: Sha256::digest(new).into(),
+    };
+    tell(Stage::Matching, 0);
+    let mut bytes = header.to_bytes();
+    match codec {
+        Codec::Bsdiff1 => {
+            let needed = bsdiff1::encode_memory(old, new);
+            if needed > options.memory {
+                return Err(DiffError::Memory {
+                    needed,
+                    limit: options.memory,
+                });
+            }
+            bytes.extend(bsdiff1::encode(old, new).map_err(|source| DiffError::Compress { source })?);
+        }
+    }
+    tell(Stage::Checking, 0);
+    let limits = ApplyLimits::exactly(total).memory(options.apply_memory);
+    apply(codec, &mut Cursor::new(old), &bytes[..], &mut io::sink(), &limits)
+        .map_err(|source| DiffError::SelfCheck { source })?;
+    tell(Stage::Checking, total);
+    Ok(Delta { codec, bytes })
+}
+
+/// Memory that making a delta may use unless the caller says otherwise: 4 GiB, a build machine's.
+const DEFAULT_MEMORY: u64 = 4 << 30;
