@@ -48,6 +48,13 @@ impl std::fmt::Debug for Sha256 {
     }
 }
 
+impl std::str::FromStr for Sha256 {
+    type Err = FormatError;
+    fn from_str(text: &str) -> Result<Self, FormatError> {
+        Self::parse(text)
+    }
+}
+
 impl serde::Serialize for Sha256 {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)

@@ -74,6 +74,13 @@ impl std::fmt::Display for UtcTime {
     }
 }
 
+impl std::str::FromStr for UtcTime {
+    type Err = FormatError;
+    fn from_str(text: &str) -> Result<Self, FormatError> {
+        Self::parse(text)
+    }
+}
+
 impl serde::Serialize for UtcTime {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
