@@ -1,1 +1,19 @@
-//! placeholder
+//! The publisher: bundles, patches, signs, rehearses and publishes releases. Everything that knows a private key is
+//! here; the library under the command line can be driven by tests and other tools.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`cli`] | one file per command: its arguments and what it does, step by step |
+//! | [`config`] | the Cargo package a command works on, with its checked table |
+//! | [`serve`] | a small static file server for trying out, rehearsals and tests |
+//! | [`context`], [`shell`], [`progress`], [`error`] | what every command is given, and how it talks |
+
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod config;
+pub mod context;
+pub mod error;
+pub mod progress;
+pub mod serve;
+pub mod shell;

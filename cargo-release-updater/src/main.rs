@@ -1,1 +1,5 @@
-fn main() {}
+//! `cargo updater`: parse, run, report, exit code.
+
+fn main() -> std::process::ExitCode {
+    cargo_release_updater::cli::main(std::env::args_os())
+}

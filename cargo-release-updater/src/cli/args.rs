@@ -1,0 +1,93 @@
+//! Arguments that several commands share, grouped as their help shows them.
+
+use crate::context::{Context, Execute, Prompts};
+use crate::error::{CommandError, CommandResult, ExitCode};
+use crate::shell::{ColorChoice, MessageFormat, Verbosity};
+use std::path::PathBuf;
+
+/// How the program talks; accepted by every command.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    /// Text for people, or one JSON object per line on stdout.
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    pub message_format: MessageFormat,
+    /// When to use colours.
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub color: ColorChoice,
+    /// Tell warnings and errors only.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Tell the details of each step.
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+}
+
+impl OutputArgs {
+    /// Returns how much is told.
+    #[must_use]
+    pub fn verbosity(&self) -> Verbosity {
+        match (self.quiet, self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (_, true) => Verbosity::Verbose,
+            _ => Verbosity::Normal,
+        }
+    }
+}
+
+/// Which package a command works on.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Selection")]
+pub struct PackageArgs {
+    /// Path of the package's Cargo.toml.
+    #[arg(long, value_name = "PATH")]
+    pub manifest_path: Option<PathBuf>,
+    /// The package of the workspace.
+    #[arg(short, long, value_name = "NAME")]
+    pub package: Option<String>,
+}
+
+/// Whether a command that changes something acts, and whether it asks.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Output")]
+pub struct ExecuteArgs {
+    /// Print what would be done; change nothing.
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Do not ask before what cannot be taken back.
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+impl ExecuteArgs {
+    /// Returns whether the command acts.
+    #[must_use]
+    pub fn execute(&self) -> Execute {
+        match self.dry_run {
+            true => Execute::DryRun,
+            false => Execute::ForReal,
+        }
+    }
+
+    /// Asks once before something that cannot be taken back. Without a terminal, with `--yes` and in a dry run nobody
+    /// is asked and the answer is yes.
+    /// # Errors
+    /// A [`CommandError`] with [`ExitCode::Usage`] when the person says no or the terminal is gone.
+    pub fn confirm(&self, context: &Context, question: &str) -> CommandResult {
+        if self.yes || self.dry_run || context.prompts == Prompts::Never {
+            return Ok(());
+        }
+        match dialoguer::Confirm::new()
+            .with_prompt(question)
+            .default(false)
+            .interact()
+        {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(
+                CommandError::new(ExitCode::Usage, "stopped by your answer; nothing was changed")
+                    .hint("answer yes, or run it again with `--yes`"),
+            ),
+            Err(source) => Err(CommandError::new(ExitCode::Usage, source).hint("run it again with `--yes`")),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The command line: `cargo updater COMMAND`. One file per command, each with its `Args` and its `run`.
+
+mod args;
+mod serve;
+
+pub use args::{ExecuteArgs, OutputArgs, PackageArgs};
+
+use crate::context::{Clock, Context, Prompts};
+use crate::error::{CommandError, CommandResult, ExitCode};
+use crate::shell::Shell;
+use clap::Parser as _;
+use std::ffi::OsString;
+
+/// Runs the program with the arguments of the process and returns its exit code.
+///
+/// Works as `cargo updater X` (Cargo starts `cargo-updater updater X`) and as `cargo-updater X`.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::ExitCode {
+    let cli = match Cli::try_parse_from(without_cargo(arguments)) {
+        Ok(cli) => cli,
+        // Help and version are no errors; clap prints them to stdout and the rest to stderr.
+        Err(error) => {
+            let code = if error.use_stderr() {
+                ExitCode::Usage
+            } else {
+                ExitCode::Success
+            };
+            drop(error.print());
+            return code.into();
+        }
+    };
+    let shell = Shell::new(cli.output.message_format, cli.output.color, cli.output.verbosity());
+    let outcome = match std::env::current_dir() {
+        Ok(working_dir) => {
+            let context = Context {
+                shell,
+                working_dir,
+                clock: Clock::System,
+                prompts: Prompts::of_process(),
+            };
+            let result = cli.command.run(&context);
+            result.map_err(|error| (context.shell, error))
+        }
+        Err(source) => {
+            let error = CommandError::new(ExitCode::Unexpected, source).hint("change into a folder that exists");
+            Err((shell, error))
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::Success.into(),
+        Err((shell, error)) => {
+            shell.error(&error);
+            error.code.into()
+        }
+    }
+}
+
+/// Drops the `updater` that Cargo puts before the arguments of its subcommand.
+fn without_cargo(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    if arguments.get(1).is_some_and(|argument| argument == "updater") {
+        arguments.remove(1);
+    }
+    arguments
+}
+
+/// Build, sign, patch and publish releases that update themselves.
+#[derive(Debug, clap::Parser)]
+#[command(
+    name = "cargo-updater",
+    bin_name = "cargo updater",
+    version,
+    after_help = "A first release:\n  cargo updater init\n  cargo updater publish\n\nTry it without a project:\n  cargo updater demo"
+)]
+struct Cli {
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// One variant per command, in the order in which a project meets them.
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Serve(serve::Args),
+}
+
+impl Command {
+    fn run(&self, context: &Context) -> CommandResult {
+        match self {
+            Self::Serve(args) => args.run(context),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn cargo_may_put_its_subcommand_first() {
+        let words = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
+        assert_eq!(
+            without_cargo(words(&["cargo-updater", "updater", "keys"])),
+            words(&["cargo-updater", "keys"])
+        );
+        assert_eq!(
+            without_cargo(words(&["cargo-updater", "keys"])),
+            words(&["cargo-updater", "keys"])
+        );
+    }
+}

@@ -1,0 +1,210 @@
+//! The project a command works on: found by Cargo, set up by the table in its manifest.
+
+use crate::cli::PackageArgs;
+use crate::context::Context;
+use crate::error::{ExitCode, Explain};
+use cargo_metadata::{MetadataCommand, Package};
+use std::path::{Path, PathBuf};
+use updater_build::table::Table;
+use updater_format::{FormatError, ReleaseVersion};
+
+/// A package that uses the updater, or is about to.
+#[derive(Debug, Clone)]
+pub struct Project {
+    /// The package's name as Cargo has it.
+    pub name: String,
+    /// The version to release: Cargo's, the only source of it.
+    pub version: ReleaseVersion,
+    /// The package's `Cargo.toml`.
+    pub manifest: PathBuf,
+    /// The folder of the workspace, the package's own when there is none.
+    pub workspace_root: PathBuf,
+    /// Cargo's target folder.
+    pub target_dir: PathBuf,
+    /// The programs of the package, by name.
+    pub programs: Vec<String>,
+    /// The program that Cargo would run when no other is named.
+    pub default_run: Option<String>,
+    /// The settings; `None` before `cargo updater init`.
+    pub table: Option<Table>,
+}
+
+impl Project {
+    /// Finds the package that the command line names, else the one in the working folder.
+    /// # Errors
+    /// [`ProjectError`] when Cargo finds no manifest, or more than one package could be meant, or the table is wrong.
+    pub fn find(context: &Context, args: &PackageArgs) -> Result<Self, ProjectError> {
+        let mut command = MetadataCommand::new();
+        // Dependencies do not matter here, and resolving them may need a network.
+        command.no_deps().current_dir(&context.working_dir);
+        if let Some(manifest) = &args.manifest_path {
+            command.manifest_path(context.path(manifest));
+        }
+        let metadata = command.exec().map_err(|source| ProjectError::Cargo {
+            source: Box::new(source),
+        })?;
+        let package = choose(&metadata, context, args)?;
+        let manifest = package.manifest_path.clone().into_std_path_buf();
+        Ok(Self {
+            name: package.name.to_string(),
+            version: ReleaseVersion::parse(&package.version.to_string()).map_err(|source| ProjectError::Version {
+                package: package.name.to_string(),
+                source,
+            })?,
+            workspace_root: metadata.workspace_root.clone().into_std_path_buf(),
+            target_dir: metadata.target_directory.clone().into_std_path_buf(),
+            programs: package
+                .targets
+                .iter()
+                .filter(|target| target.is_bin())
+                .map(|t| t.name.clone())
+                .collect(),
+            default_run: package.default_run.clone(),
+            table: Table::read(&manifest)?,
+            manifest,
+        })
+    }
+
+    /// Returns the folder of the package.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.manifest.parent().unwrap_or_else(|| Path::new("."))
+    }
+
+    /// Returns the settings.
+    /// # Errors
+    /// [`ProjectError::NotSetUp`] before `cargo updater init`.
+    pub fn table(&self) -> Result<&Table, ProjectError> {
+        self.table.as_ref().ok_or_else(|| ProjectError::NotSetUp {
+            manifest: self.manifest.clone(),
+        })
+    }
+
+    /// Returns the file of the trusted root.
+    /// # Errors
+    /// [`ProjectError::NotSetUp`] before `cargo updater init`.
+    pub fn root_file(&self) -> Result<PathBuf, ProjectError> {
+        Ok(self.folder().join(&self.table()?.root))
+    }
+
+    /// Returns the program that is bundled when the table names none: Cargo's default, else the only one.
+    #[must_use]
+    pub fn default_program(&self) -> Option<&str> {
+        match (&self.default_run, self.programs.as_slice()) {
+            (Some(name), _) => Some(name),
+            (None, [only]) => Some(only),
+            (None, programs) => programs.iter().find(|name| **name == self.name).map(String::as_str),
+        }
+    }
+}
+
+/// Picks the package: by name, by the manifest that was named, by the working folder, or the only one there is.
+fn choose<'a>(
+    metadata: &'a cargo_metadata::Metadata,
+    context: &Context,
+    args: &PackageArgs,
+) -> Result<&'a Package, ProjectError> {
+    let members = metadata.workspace_packages();
+    let names = || {
+        members
+            .iter()
+            .map(|package| package.name.to_string())
+            .collect::<Vec<_>>()
+    };
+    if let Some(wanted) = &args.package {
+        let found = members.iter().copied().find(|package| package.name.as_str() == wanted);
+        return found.ok_or_else(|| ProjectError::NoSuchPackage {
+            package: wanted.clone(),
+            members: names(),
+        });
+    }
+    let folder = match &args.manifest_path {
+        Some(manifest) => context.path(manifest).parent().map(Path::to_owned).unwrap_or_default(),
+        None => context.working_dir.clone(),
+    };
+    let folder = folder.canonicalize().unwrap_or(folder);
+    let contains = |package: &&Package| {
+        let own = package
+            .manifest_path
+            .parent()
+            .map(|path| path.as_std_path().to_owned())
+            .unwrap_or_default();
+        folder.starts_with(own.canonicalize().unwrap_or(own))
+    };
+    // The deepest folder wins: the root package of a workspace contains every member.
+    let here = members
+        .iter()
+        .copied()
+        .filter(contains)
+        .max_by_key(|package| package.manifest_path.as_str().len());
+    match (here, members.as_slice()) {
+        (Some(package), _) => Ok(package),
+        (None, [only]) => Ok(only),
+        (None, _) => Err(ProjectError::WhichPackage { members: names() }),
+    }
+}
+
+/// Why there is no project to work on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProjectError {
+    /// Cargo cannot read the manifest, or there is none.
+    #[error("cannot find a Cargo package to work on")]
+    Cargo {
+        /// What Cargo said.
+        source: Box<cargo_metadata::Error>,
+    },
+    /// The package named with `--package` is not in the workspace.
+    #[error("package `{package}` is not in this workspace")]
+    NoSuchPackage {
+        /// The name.
+        package: String,
+        /// The packages there are.
+        members: Vec<String>,
+    },
+    /// The working folder belongs to no package of the workspace and there are several.
+    #[error("more than one package could be meant")]
+    WhichPackage {
+        /// The packages there are.
+        members: Vec<String>,
+    },
+    /// Cargo's version cannot be a release.
+    #[error("the version of package `{package}` cannot be released")]
+    Version {
+        /// The package.
+        package: String,
+        /// Which rule it breaks.
+        source: FormatError,
+    },
+    /// The table is wrong.
+    #[error(transparent)]
+    Table(#[from] updater_build::TableError),
+    /// There is no table yet.
+    #[error("{} has no [package.metadata.updater]", manifest.display())]
+    NotSetUp {
+        /// The package's manifest.
+        manifest: PathBuf,
+    },
+}
+
+impl Explain for ProjectError {
+    fn code(&self) -> ExitCode {
+        ExitCode::Config
+    }
+
+    fn hints(&self) -> Vec<String> {
+        vec![match self {
+            Self::Cargo { .. } => "run it inside a package, or name one with `--manifest-path PATH`".to_owned(),
+            Self::NoSuchPackage { package, members } => {
+                let near = members
+                    .iter()
+                    .max_by_key(|name| (strsim::jaro(name, package) * 1000.0) as u32);
+                format!("did you mean `-p {}`?", near.map_or("NAME", String::as_str))
+            }
+            Self::WhichPackage { members } => format!("name it with `-p`: {}", members.join(", ")),
+            Self::Version { .. } => "set `version` in Cargo.toml to MAJOR.MINOR.PATCH, without +build".to_owned(),
+            Self::Table(error) => error.hint(),
+            Self::NotSetUp { .. } => "set the project up with `cargo updater init`".to_owned(),
+        }]
+    }
+}
