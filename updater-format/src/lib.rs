@@ -41,6 +41,7 @@ mod text;
 mod time;
 pub mod trust;
 mod version;
+mod xz;
 
 pub use app::AppId;
 pub use channel::Channel;
