@@ -2,6 +2,7 @@
 
 mod cancel;
 mod clock;
+pub mod download;
 mod text;
 pub mod transport;
 

@@ -96,6 +96,8 @@ pub(crate) enum Attempt<E> {
     NextMirror(E),
     /// The next mirror, and this one again in the next round.
     Later(E),
+    /// As `Later`, but it brought the caller forward: the rounds begin anew. The caller bounds how often.
+    Progress(E),
     /// No mirror can help.
     Stop(E),
 }
@@ -231,6 +233,11 @@ impl Fetcher {
                     Err(Attempt::NextMirror(error)) => error,
                     Err(Attempt::Later(error)) => {
                         again.push(mirror);
+                        error
+                    }
+                    Err(Attempt::Progress(error)) => {
+                        again.push(mirror);
+                        round = 0;
                         error
                     }
                 };

@@ -58,6 +58,12 @@ impl Mirror {
         Self { layout, ..self }
     }
 
+    /// Tells whether this mirror is a folder of this computer, for which no network is needed.
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        self.metadata.is_file() && self.targets.is_file()
+    }
+
     /// Returns the URL of a metadata file, for example `timestamp.json`.
     #[must_use]
     pub fn metadata_url(&self, file: &str) -> Url {

@@ -3,13 +3,17 @@
 use super::FetchError;
 use crate::text::{SHOWN, terminal_safe};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// An `https:`, `http:` or `file:` URL, checked by the rules of this updater.
 ///
 /// `http:` is accepted for loopback addresses only, a user name or password in the URL for none: an app passes
 /// credentials as an option, bound to one origin. `Display` and `Debug` hide the query, which may be an access token.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Url {
+pub struct Url(Arc<Parts>);
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Parts {
     scheme: Scheme,
     /// In lower case, an IPv6 address in brackets; empty for `file:`.
     host: String,
@@ -89,13 +93,7 @@ impl Url {
                     "a file: URL has neither a host nor a query: file:///folder/repository",
                 ));
             }
-            return Ok(Self {
-                scheme,
-                host: String::new(),
-                port: None,
-                path,
-                query,
-            });
+            return Ok(Self::of(scheme, String::new(), None, path, None));
         }
         if authority.contains('@') {
             return Err(refuse(
@@ -104,13 +102,7 @@ impl Url {
         }
         let (host, port) =
             split_port(authority).ok_or_else(|| refuse("it must have a host and, if any, a valid port"))?;
-        let url = Self {
-            scheme,
-            host: host.to_ascii_lowercase(),
-            port,
-            path,
-            query,
-        };
+        let url = Self::of(scheme, host.to_ascii_lowercase(), port, path, query);
         if scheme == Scheme::Http && !url.is_loopback() {
             return Err(refuse("http: is for loopback addresses only; use https:"));
         }
@@ -137,22 +129,16 @@ impl Url {
                 encoded.push_str(&format!("%{byte:02X}"));
             }
         }
-        Ok(Self {
-            scheme: Scheme::File,
-            host: String::new(),
-            port: None,
-            path: encoded,
-            query: None,
-        })
+        Ok(Self::of(Scheme::File, String::new(), None, encoded, None))
     }
 
     /// Returns the path of a `file:` URL, `None` for the others and for a path with an encoded NUL.
     #[must_use]
     pub fn to_path(&self) -> Option<PathBuf> {
-        if self.scheme != Scheme::File {
+        if self.0.scheme != Scheme::File {
             return None;
         }
-        let decoded = percent_decode(&self.path)?;
+        let decoded = percent_decode(&self.0.path)?;
         #[cfg(unix)]
         {
             use std::os::unix::ffi::OsStringExt as _;
@@ -167,11 +153,12 @@ impl Url {
     /// Returns the URL of an entry below this one. A query stays at the end, as storage access tokens need it.
     #[must_use]
     pub fn join(&self, name: &str) -> Self {
-        let separator = if self.path.ends_with('/') { "" } else { "/" };
-        Self {
-            path: format!("{}{separator}{name}", self.path),
-            ..self.clone()
-        }
+        let separator = if self.0.path.ends_with('/') { "" } else { "/" };
+        let path = format!("{}{separator}{name}", self.0.path);
+        Self(Arc::new(Parts {
+            path,
+            ..Parts::clone(&self.0)
+        }))
     }
 
     /// Resolves the `Location` of a redirect against this URL (RFC 3986, section 5.2, without fragments).
@@ -187,17 +174,17 @@ impl Url {
         if is_absolute {
             return Self::parse(location);
         }
-        let scheme = self.scheme.as_str();
+        let scheme = self.0.scheme.as_str();
         if location.starts_with("//") {
             return Self::parse(&format!("{scheme}:{location}"));
         }
         let (path, query) = location.split_at(location.find('?').unwrap_or(location.len()));
         let path = if path.is_empty() {
-            self.path.clone()
+            self.0.path.clone()
         } else if path.starts_with('/') {
             without_dots(path)
         } else {
-            let folder = &self.path[..=self.path.rfind('/').unwrap_or(0)];
+            let folder = &self.0.path[..=self.0.path.rfind('/').unwrap_or(0)];
             without_dots(&format!("{folder}{path}"))
         };
         Self::parse(&format!("{scheme}://{}{path}{query}", self.authority()))
@@ -206,20 +193,20 @@ impl Url {
     /// Tells whether this is a `file:` URL.
     #[must_use]
     pub fn is_file(&self) -> bool {
-        self.scheme == Scheme::File
+        self.0.scheme == Scheme::File
     }
 
     /// Tells whether the connection is encrypted.
     #[must_use]
     pub fn is_https(&self) -> bool {
-        self.scheme == Scheme::Https
+        self.0.scheme == Scheme::Https
     }
 
     /// Tells whether the host is this computer by its own name: 127.0.0.0/8, `::1` or `localhost`. Other names that
     /// happen to resolve to a loopback address do not count.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
-        let bare = self.host.trim_start_matches('[').trim_end_matches(']');
+        let bare = self.0.host.trim_start_matches('[').trim_end_matches(']');
         bare == "localhost"
             || bare
                 .parse::<std::net::IpAddr>()
@@ -229,31 +216,51 @@ impl Url {
     /// Returns the host in lower case, an IPv6 address in brackets; empty for `file:`.
     #[must_use]
     pub fn host(&self) -> &str {
-        &self.host
+        &self.0.host
     }
 
     /// Returns what a credential for this URL is bound to.
     #[must_use]
     pub fn origin(&self) -> Origin {
-        let default = if self.scheme == Scheme::Http { 80 } else { 443 };
+        let default = if self.0.scheme == Scheme::Http { 80 } else { 443 };
         Origin {
-            scheme: self.scheme,
-            host: self.host.clone(),
-            port: self.port.unwrap_or(default),
+            scheme: self.0.scheme,
+            host: self.0.host.clone(),
+            port: self.0.port.unwrap_or(default),
         }
     }
 
     /// Returns the whole URL, query included, for a request. Everything shown to people uses `Display` instead.
     #[must_use]
     pub fn expose(&self) -> String {
-        let query = self.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
-        format!("{}://{}{}{query}", self.scheme.as_str(), self.authority(), self.path)
+        let query = self
+            .0
+            .query
+            .as_ref()
+            .map(|query| format!("?{query}"))
+            .unwrap_or_default();
+        format!(
+            "{}://{}{}{query}",
+            self.0.scheme.as_str(),
+            self.authority(),
+            self.0.path
+        )
+    }
+
+    fn of(scheme: Scheme, host: String, port: Option<u16>, path: String, query: Option<String>) -> Self {
+        Self(Arc::new(Parts {
+            scheme,
+            host,
+            port,
+            path,
+            query,
+        }))
     }
 
     fn authority(&self) -> String {
-        match self.port {
-            Some(port) => format!("{}:{port}", self.host),
-            None => self.host.clone(),
+        match self.0.port {
+            Some(port) => format!("{}:{port}", self.0.host),
+            None => self.0.host.clone(),
         }
     }
 }
@@ -270,8 +277,14 @@ impl Scheme {
 
 impl std::fmt::Display for Url {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let query = if self.query.is_some() { "?..." } else { "" };
-        write!(f, "{}://{}{}{query}", self.scheme.as_str(), self.authority(), self.path)
+        let query = if self.0.query.is_some() { "?..." } else { "" };
+        write!(
+            f,
+            "{}://{}{}{query}",
+            self.0.scheme.as_str(),
+            self.authority(),
+            self.0.path
+        )
     }
 }
 
