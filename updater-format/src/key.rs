@@ -173,16 +173,27 @@ impl Keyring {
     /// # Errors
     /// [`FormatError::Invalid`] for a threshold of 0, one above the number of keys, or a key id that stands twice.
     pub fn new(keys: Vec<(KeyId, PublicKey)>, threshold: u64) -> Result<Self, FormatError> {
-        let refuse = |rule| Err(FormatError::invalid("threshold", &threshold.to_string(), rule));
+        if threshold > keys.len() as u64 {
+            return Err(refuse_threshold(
+                threshold,
+                "it is above the number of keys of the role",
+            ));
+        }
+        Self::read(keys, threshold)
+    }
+
+    /// Reads a keyring out of a document. A threshold above the number of keys is no error here: nothing can be signed
+    /// to it, so the role is dead until the next root, and refusing the whole root would block that very repair.
+    /// # Errors
+    /// [`FormatError::Invalid`] for a threshold of 0 or a key id that stands twice.
+    pub fn read(keys: Vec<(KeyId, PublicKey)>, threshold: u64) -> Result<Self, FormatError> {
         if threshold == 0 {
-            return refuse("it must be at least 1: with 0 an unsigned document would count as signed");
+            let rule = "it must be at least 1: with 0 an unsigned document would count as signed";
+            return Err(refuse_threshold(threshold, rule));
         }
         let ids: BTreeSet<&KeyId> = keys.iter().map(|(id, _)| id).collect();
         if ids.len() != keys.len() {
-            return refuse("a key id stands twice in the role");
-        }
-        if threshold > keys.len() as u64 {
-            return refuse("it is above the number of keys of the role");
+            return Err(refuse_threshold(threshold, "a key id stands twice in the role"));
         }
         Ok(Self {
             keys,
@@ -217,6 +228,10 @@ impl Keyring {
         }
         u32::try_from(signed.len()).unwrap_or(u32::MAX)
     }
+}
+
+fn refuse_threshold(threshold: u64, rule: &'static str) -> FormatError {
+    FormatError::invalid("threshold", &threshold.to_string(), rule)
 }
 
 /// One signature of a document.
@@ -328,6 +343,14 @@ mod tests {
                 Keyring::new(keys, threshold),
                 Err(FormatError::Invalid { what: "threshold", .. })
             ));
+        }
+        let dead = Keyring::read(keys(), 2).unwrap();
+        assert!(
+            dead.threshold() as usize > dead.keys().len(),
+            "read, but nothing can be signed to it"
+        );
+        for (keys, threshold) in [(keys(), 0), ([keys(), keys()].concat(), 1), (vec![], 0)] {
+            assert!(Keyring::read(keys, threshold).is_err());
         }
     }
 

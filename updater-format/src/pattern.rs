@@ -53,7 +53,8 @@ impl PathPattern {
 
 crate::text::validated_string!(PathPattern);
 
-fn part_matches(pattern: &str, part: &str) -> bool {
+/// Tells whether one part of a path matches one part of a pattern: `*` any characters, `?` one.
+pub(crate) fn part_matches(pattern: &str, part: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().collect();
     let part: Vec<char> = part.chars().collect();
     two_pointers(&pattern, &part, |p| *p == '*', |p, c| *p == '?' || p == c)

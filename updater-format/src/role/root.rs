@@ -231,7 +231,7 @@ pub(super) fn read_keyring(fields: &mut Fields, keys: &BTreeMap<KeyId, PublicKey
             None => return Err(FormatError::shape("role", format!("key {id} is not listed in `keys`"))),
         }
     }
-    Keyring::new(listed, fields.number("threshold")?)
+    Keyring::read(listed, fields.number("threshold")?)
 }
 
 /// Writes `keyids` and `threshold`.

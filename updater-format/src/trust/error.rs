@@ -68,6 +68,14 @@ pub enum TrustError {
         /// Which document does not list it.
         by: String,
     },
+    /// A search for a target would visit more delegated roles than one search may.
+    #[error("the search for a target would go on to role {role} after {limit} delegated roles")]
+    TooManyRoles {
+        /// The role that would have come next.
+        role: String,
+        /// How many roles one search visits.
+        limit: usize,
+    },
     /// A length other than the signed one.
     #[error("metadata {role} has {found} bytes instead of {expected}")]
     Length {
@@ -125,6 +133,7 @@ impl TrustError {
             | Self::Rollback { role, .. }
             | Self::RoleRemoved { role }
             | Self::UnknownRole { role, .. }
+            | Self::TooManyRoles { role, .. }
             | Self::Length { role, .. }
             | Self::Hash { role }
             | Self::WrongApp { role, .. }

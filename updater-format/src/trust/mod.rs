@@ -10,12 +10,14 @@
 mod channel;
 mod error;
 mod root;
+mod search;
 mod snapshot;
 mod targets;
 mod timestamp;
 
 pub use channel::{TrustedChannel, find_channel};
 pub use error::TrustError;
+pub use search::{FoundTarget, SearchStep, TargetSearch};
 
 use crate::app::AppId;
 use crate::error::FormatError;

@@ -10,6 +10,8 @@ use crate::signed::{assemble, message};
 use crate::{InstallKind, TargetName};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
+mod search;
+
 struct Key(Ed25519KeyPair);
 
 impl Key {
