@@ -1,0 +1,35 @@
+//! What a test does when a tool it needs is absent: says so, or fails where everything is required.
+
+use std::process::{Command, Stdio};
+
+/// Tells whether a command can be started. When it cannot, prints `skipped: NAME (install with HOW)`, or panics under
+/// `UPDATER_REQUIRE=all`.
+///
+/// # Panics
+/// When the command is absent and the environment requires all.
+#[must_use]
+pub fn command(name: &str, how: &str) -> bool {
+    let found = Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    found || absent(name, how)
+}
+
+/// Reports that something a test needs is not there; returns false.
+///
+/// # Panics
+/// Under `UPDATER_REQUIRE=all`.
+#[must_use]
+pub fn absent(what: &str, how: &str) -> bool {
+    assert!(std::env::var("UPDATER_REQUIRE").as_deref() != Ok("all"), "{what} is required here (install with {how})");
+    eprintln!("skipped: {what} (install with {how})");
+    false
+}
+
+/// Tells whether the test runs as root, which some faults need.
+#[must_use]
+pub fn root(why: &str) -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        eprintln!("skipped: {why} (needs root)");
+    }
+    root
+}
