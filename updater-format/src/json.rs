@@ -14,10 +14,7 @@ pub use serde_json::{Map, Value};
 /// # Errors
 /// [`FormatError::Json`] with line and column.
 pub fn parse(what: &'static str, bytes: &[u8]) -> Result<Value, FormatError> {
-    let refuse = |error: serde_json::Error| FormatError::Json {
-        what,
-        detail: error.to_string(),
-    };
+    let refuse = |error: serde_json::Error| FormatError::Json { what, detail: error.to_string() };
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = Strict { depth: 0 }.deserialize(&mut deserializer).map_err(refuse)?;
     deserializer.end().map_err(refuse)?;
@@ -118,9 +115,7 @@ impl Fields {
     /// # Errors
     /// [`FormatError::Shape`] when it is absent.
     pub fn required(&mut self, name: &str) -> Result<Value, FormatError> {
-        self.map
-            .remove(name)
-            .ok_or_else(|| FormatError::shape(self.what, format!("field `{name}` is missing")))
+        self.map.remove(name).ok_or_else(|| FormatError::shape(self.what, format!("field `{name}` is missing")))
     }
 
     /// Takes a string.
@@ -266,9 +261,7 @@ impl<'de> Visitor<'de> for Strict {
         Ok(Value::from(value))
     }
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
-        Err(E::custom(format_args!(
-            "number {value} is not a whole number that fits"
-        )))
+        Err(E::custom(format_args!("number {value} is not a whole number that fits")))
     }
     fn visit_str<E: de::Error>(self, value: &str) -> Result<Value, E> {
         Ok(Value::String(value.to_owned()))
@@ -314,10 +307,7 @@ mod tests {
             "{\"a\":\"x\\\"\\\\\né\",\"b\":[1,-2,true,null]}"
         );
         // By code point, not by UTF-16 unit: U+FFFF comes before U+10000.
-        assert_eq!(
-            text("{\"\u{10000}\":1,\"\u{ffff}\":2}".as_bytes()).unwrap(),
-            "{\"\u{ffff}\":2,\"\u{10000}\":1}"
-        );
+        assert_eq!(text("{\"\u{10000}\":1,\"\u{ffff}\":2}".as_bytes()).unwrap(), "{\"\u{ffff}\":2,\"\u{10000}\":1}");
     }
 
     #[test]

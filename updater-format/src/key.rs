@@ -73,10 +73,7 @@ impl PublicKey {
         object.insert("keytype".to_owned(), "ed25519".into());
         object.insert("scheme".to_owned(), "ed25519".into());
         object.insert("keyval".to_owned(), keyval.into());
-        Ok(Self {
-            kind: KeyKind::Ed25519(public),
-            object,
-        })
+        Ok(Self { kind: KeyKind::Ed25519(public), object })
     }
 
     /// Reads a TUF key object.
@@ -141,9 +138,9 @@ impl PublicKey {
         use ring::signature::{ED25519, UnparsedPublicKey};
         match (&self.kind, policy) {
             // ring refuses S >= L, so a signature has one spelling (RFC 8032 section 5.1.7).
-            (KeyKind::Ed25519(public), _) => UnparsedPublicKey::new(&ED25519, public)
-                .verify(message, signature)
-                .is_ok(),
+            (KeyKind::Ed25519(public), _) => {
+                UnparsedPublicKey::new(&ED25519, public).verify(message, signature).is_ok()
+            }
             #[cfg(feature = "interop")]
             (KeyKind::EcdsaP256(point), SignaturePolicy::Interop) => {
                 UnparsedPublicKey::new(&ring::signature::ECDSA_P256_SHA256_ASN1, point)
@@ -174,10 +171,7 @@ impl Keyring {
     /// [`FormatError::Invalid`] for a threshold of 0, one above the number of keys, or a key id that stands twice.
     pub fn new(keys: Vec<(KeyId, PublicKey)>, threshold: u64) -> Result<Self, FormatError> {
         if threshold > keys.len() as u64 {
-            return Err(refuse_threshold(
-                threshold,
-                "it is above the number of keys of the role",
-            ));
+            return Err(refuse_threshold(threshold, "it is above the number of keys of the role"));
         }
         Self::read(keys, threshold)
     }
@@ -195,10 +189,7 @@ impl Keyring {
         if ids.len() != keys.len() {
             return Err(refuse_threshold(threshold, "a key id stands twice in the role"));
         }
-        Ok(Self {
-            keys,
-            threshold: u32::try_from(threshold).unwrap_or(u32::MAX),
-        })
+        Ok(Self { keys, threshold: u32::try_from(threshold).unwrap_or(u32::MAX) })
     }
 
     /// Returns how many distinct keys must sign.
@@ -254,10 +245,7 @@ fn check_point(public: &[u8; 32]) -> Result<(), FormatError> {
     if y[31] == 0x7f && y[1..31].iter().all(|b| *b == 0xff) && y[0] >= 0xed {
         return refuse("its encoding is not canonical");
     }
-    if SMALL_ORDER_Y
-        .iter()
-        .any(|small| decode_hex(small).as_deref() == Some(&y))
-    {
+    if SMALL_ORDER_Y.iter().any(|small| decode_hex(small).as_deref() == Some(&y)) {
         return refuse("it is a point of small order: anybody could sign for it");
     }
     Ok(())
@@ -289,13 +277,7 @@ mod tests {
             for sign in [0, 0x80] {
                 let mut bytes: [u8; 32] = decode_hex(y).unwrap().try_into().unwrap();
                 bytes[31] |= sign;
-                assert!(matches!(
-                    PublicKey::ed25519(bytes),
-                    Err(FormatError::Invalid {
-                        what: "ed25519 key",
-                        ..
-                    })
-                ));
+                assert!(matches!(PublicKey::ed25519(bytes), Err(FormatError::Invalid { what: "ed25519 key", .. })));
             }
         }
         for low in 0xed..=0xff {
@@ -310,10 +292,7 @@ mod tests {
         let (pair, public) = pair(1);
         let ring = Keyring::new(vec![(KeyId::new("a"), public.clone()), (KeyId::new("b"), public)], 2).unwrap();
         let bytes = pair.sign(b"m").as_ref().to_vec();
-        let signatures = ["a", "b"].map(|id| Signature {
-            key_id: KeyId::new(id),
-            bytes: bytes.clone(),
-        });
+        let signatures = ["a", "b"].map(|id| Signature { key_id: KeyId::new(id), bytes: bytes.clone() });
         assert_eq!(ring.count_valid(SignaturePolicy::default(), b"m", &signatures), 1);
     }
 
@@ -339,16 +318,10 @@ mod tests {
         let keys = || vec![(public.id(), public.clone())];
         assert!(Keyring::new(keys(), 1).is_ok());
         for (keys, threshold) in [(keys(), 0), (keys(), 2), ([keys(), keys()].concat(), 1), (vec![], 1)] {
-            assert!(matches!(
-                Keyring::new(keys, threshold),
-                Err(FormatError::Invalid { what: "threshold", .. })
-            ));
+            assert!(matches!(Keyring::new(keys, threshold), Err(FormatError::Invalid { what: "threshold", .. })));
         }
         let dead = Keyring::read(keys(), 2).unwrap();
-        assert!(
-            dead.threshold() as usize > dead.keys().len(),
-            "read, but nothing can be signed to it"
-        );
+        assert!(dead.threshold() as usize > dead.keys().len(), "read, but nothing can be signed to it");
         for (keys, threshold) in [(keys(), 0), ([keys(), keys()].concat(), 1), (vec![], 0)] {
             assert!(Keyring::read(keys, threshold).is_err());
         }

@@ -48,8 +48,10 @@ pub use channel::Channel;
 pub use digest::Sha256;
 pub use error::FormatError;
 pub use key::{KeyId, Keyring, PublicKey, Signature, SignaturePolicy};
+pub use manifest::{
+    EntryContent, FileMode, InstallKind, MANIFEST_PATH, Manifest, ManifestEntry, ManifestParts, NEW_SUFFIX,
+};
 pub use minisign::MinisignKey;
-pub use manifest::{EntryContent, FileMode, InstallKind, MANIFEST_PATH, Manifest, ManifestEntry, ManifestParts, NEW_SUFFIX};
 pub use path::{FilePath, TargetName};
 pub use pattern::PathPattern;
 pub use platform::Platform;

@@ -123,18 +123,10 @@ impl Manifest {
     /// link or leads nowhere, the entry is not a program, or an executable has more than its one file.
     pub fn new(mut parts: ManifestParts) -> Result<Self, FormatError> {
         if parts.entries.len() > MAX_ENTRIES {
-            return Err(FormatError::TooLarge {
-                what: WHAT,
-                limit: MAX_ENTRIES as u64,
-                unit: "entries",
-            });
+            return Err(FormatError::TooLarge { what: WHAT, limit: MAX_ENTRIES as u64, unit: "entries" });
         }
         if parts.keep_local.len() > MAX_PATTERNS {
-            return Err(FormatError::TooLarge {
-                what: "keep_local",
-                limit: MAX_PATTERNS as u64,
-                unit: "patterns",
-            });
+            return Err(FormatError::TooLarge { what: "keep_local", limit: MAX_PATTERNS as u64, unit: "patterns" });
         }
         parts.entries.sort_by(|a, b| a.path.cmp(&b.path));
         let unpacked = parts.entries.iter().try_fold(0u64, |sum, entry| match entry.content {
@@ -142,11 +134,7 @@ impl Manifest {
             EntryContent::Link { .. } => Some(sum),
         });
         let Some(unpacked) = unpacked else {
-            return Err(FormatError::TooLarge {
-                what: "unpacked release",
-                limit: MAX_NUMBER,
-                unit: "bytes",
-            });
+            return Err(FormatError::TooLarge { what: "unpacked release", limit: MAX_NUMBER, unit: "bytes" });
         };
         let manifest = Self { parts, unpacked };
         manifest.check_names()?;
@@ -257,11 +245,7 @@ impl Manifest {
         let mut seen: HashMap<String, (&str, bool)> = HashMap::new();
         for entry in &self.parts.entries {
             let path = &entry.path;
-            for (text, is_folder) in path
-                .parents()
-                .map(|folder| (folder, true))
-                .chain([(path.as_str(), false)])
-            {
+            for (text, is_folder) in path.parents().map(|folder| (folder, true)).chain([(path.as_str(), false)]) {
                 let rule = match seen.insert(text.to_lowercase(), (text, is_folder)) {
                     None => continue,
                     Some((other, true)) if is_folder && other == text => continue,
@@ -293,18 +277,9 @@ impl Manifest {
 
     /// Refuses an entry that is not a program, and an executable with anything beside its program.
     fn check_entry(&self) -> Result<(), FormatError> {
-        let refuse = |rule| {
-            Err(FormatError::invalid(
-                "entry of a manifest",
-                self.parts.entry.as_str(),
-                rule,
-            ))
-        };
+        let refuse = |rule| Err(FormatError::invalid("entry of a manifest", self.parts.entry.as_str(), rule));
         match self.find(&self.parts.entry).map(|entry| &entry.content) {
-            Some(EntryContent::File {
-                mode: FileMode::Program,
-                ..
-            }) => {}
+            Some(EntryContent::File { mode: FileMode::Program, .. }) => {}
             Some(EntryContent::File { .. }) => return refuse("it must have mode 755"),
             Some(EntryContent::Link { .. }) => return refuse("it must be a file, not a link"),
             None => return refuse("it must be one of the listed files"),

@@ -20,10 +20,7 @@ impl MinisignKey {
     /// # Errors
     /// [`FormatError::Invalid`] when it is anything else, and for small-order keys.
     pub fn parse(text: &str) -> Result<Self, FormatError> {
-        let line = text
-            .lines()
-            .map(str::trim)
-            .find(|line| !line.is_empty() && !line.starts_with("untrusted comment:"));
+        let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with("untrusted comment:"));
         let line = line.unwrap_or_default();
         let refuse = || {
             FormatError::invalid(
@@ -39,10 +36,7 @@ impl MinisignKey {
         if algorithm != b"Ed" {
             return Err(refuse());
         }
-        Ok(Self {
-            key: PublicKey::ed25519(public)?,
-            id: *id,
-        })
+        Ok(Self { key: PublicKey::ed25519(public)?, id: *id })
     }
 
     /// Returns the key id as minisign prints it: 16 upper-case hexadecimal digits, most significant byte first.
@@ -69,18 +63,8 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused() {
-        for bad in [
-            "",
-            "RWQ",
-            "!!!!",
-            &JEDISCT1[4..],
-            &JEDISCT1.replace("RWQ", "RUQ"),
-            &format!("{JEDISCT1}AAAA"),
-        ] {
-            assert!(
-                matches!(MinisignKey::parse(bad), Err(FormatError::Invalid { .. })),
-                "{bad:?}"
-            );
+        for bad in ["", "RWQ", "!!!!", &JEDISCT1[4..], &JEDISCT1.replace("RWQ", "RUQ"), &format!("{JEDISCT1}AAAA")] {
+            assert!(matches!(MinisignKey::parse(bad), Err(FormatError::Invalid { .. })), "{bad:?}");
         }
     }
 }

@@ -108,7 +108,9 @@ fn is_reserved_on_windows(part: &str) -> bool {
         "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$" => true,
         _ => {
             let device = stem.strip_prefix("COM").or_else(|| stem.strip_prefix("LPT"));
-            device.is_some_and(|n| matches!(n, "0" | "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9" | "¹" | "²" | "³"))
+            device.is_some_and(|n| {
+                matches!(n, "0" | "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9" | "¹" | "²" | "³")
+            })
         }
     }
 }
@@ -127,8 +129,26 @@ mod tests {
         let long_part = "a".repeat(256);
         let long = "a/".repeat(600);
         for bad in [
-            "", "/etc/passwd", "..", "a/../b", "a/./b", "a//b", "a/", "C:/x", "a\\b", "a\0b", "a\nb", "aux", "aux.txt",
-            "dir/COM1", "lpt9.log", "a./b", "a ", "x:y", &long_part, &long,
+            "",
+            "/etc/passwd",
+            "..",
+            "a/../b",
+            "a/./b",
+            "a//b",
+            "a/",
+            "C:/x",
+            "a\\b",
+            "a\0b",
+            "a\nb",
+            "aux",
+            "aux.txt",
+            "dir/COM1",
+            "lpt9.log",
+            "a./b",
+            "a ",
+            "x:y",
+            &long_part,
+            &long,
         ] {
             assert!(matches!(FilePath::parse(bad), Err(FormatError::Invalid { what: "file path", .. })), "{bad:?}");
         }

@@ -24,10 +24,7 @@ impl PathPattern {
         if text.is_empty() || text.len() > MAX_PATH {
             return refuse("it must have 1 to 1,024 bytes");
         }
-        if text
-            .chars()
-            .any(|c| c.is_control() || matches!(c, '\\' | ':' | '"' | '<' | '>' | '|'))
-        {
+        if text.chars().any(|c| c.is_control() || matches!(c, '\\' | ':' | '"' | '<' | '>' | '|')) {
             return refuse("it must have no control character and none of \\ : \" < > |");
         }
         for part in text.split('/') {
@@ -92,9 +89,7 @@ mod tests {
     use crate::FilePath;
 
     fn matches(pattern: &str, path: &str) -> bool {
-        PathPattern::parse(pattern)
-            .unwrap()
-            .matches(&FilePath::parse(path).unwrap())
+        PathPattern::parse(pattern).unwrap().matches(&FilePath::parse(path).unwrap())
     }
 
     #[test]
@@ -124,27 +119,9 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused() {
-        for bad in [
-            "",
-            "/a",
-            "a//b",
-            "../a",
-            "a/..",
-            "a**",
-            "a/**b",
-            "a\\b",
-            "C:a",
-            "a\n",
-            &"a".repeat(1025),
-        ] {
+        for bad in ["", "/a", "a//b", "../a", "a/..", "a**", "a/**b", "a\\b", "C:a", "a\n", &"a".repeat(1025)] {
             assert!(
-                matches!(
-                    PathPattern::parse(bad),
-                    Err(FormatError::Invalid {
-                        what: "path pattern",
-                        ..
-                    })
-                ),
+                matches!(PathPattern::parse(bad), Err(FormatError::Invalid { what: "path pattern", .. })),
                 "{bad:?}"
             );
         }

@@ -7,9 +7,7 @@ pub(crate) fn ecdsa_point(pem: &str) -> Option<Vec<u8>> {
     let der = from_pem(pem)?;
     let (algorithm, key) = subject_public_key(&der)?;
     // OIDs id-ecPublicKey and prime256v1 (RFC 5480 section 2.1.1).
-    let expected: &[u8] = &[
-        6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7,
-    ];
+    let expected: &[u8] = &[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
     (algorithm == expected && key.len() == 65 && key[0] == 4).then(|| key.to_vec())
 }
 
@@ -23,10 +21,7 @@ pub(crate) fn rsa_public_key(pem: &str) -> Option<Vec<u8>> {
 }
 
 fn from_pem(pem: &str) -> Option<Vec<u8>> {
-    let body = pem
-        .trim()
-        .strip_prefix("-----BEGIN PUBLIC KEY-----")?
-        .strip_suffix("-----END PUBLIC KEY-----")?;
+    let body = pem.trim().strip_prefix("-----BEGIN PUBLIC KEY-----")?.strip_suffix("-----END PUBLIC KEY-----")?;
     base64::decode(&body.split_ascii_whitespace().collect::<String>())
 }
 
@@ -49,10 +44,7 @@ fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (length, rest) = match first {
         0..=0x7f => (usize::from(first), rest),
         0x81 => (usize::from(*rest.first()?), rest.get(1..)?),
-        0x82 => (
-            usize::from(*rest.first()?) << 8 | usize::from(*rest.get(1)?),
-            rest.get(2..)?,
-        ),
+        0x82 => (usize::from(*rest.first()?) << 8 | usize::from(*rest.get(1)?), rest.get(2..)?),
         _ => return None,
     };
     Some((rest.get(..length)?, rest.get(length..)?))

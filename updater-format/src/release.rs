@@ -117,15 +117,8 @@ impl ChannelContents {
     /// # Errors
     /// [`TrustError::WrongApp`] when one belongs to another app; [`TrustError::Format`] when one has a wrong shape.
     pub fn read(app: &AppId, role: &Targets) -> Result<Self, TrustError> {
-        let channel = role
-            .extension
-            .as_ref()
-            .and_then(|x| x.channel.as_ref())
-            .map_or("targets", |c| c.as_str());
-        let refuse = |source| TrustError::Format {
-            role: channel.to_owned(),
-            source,
-        };
+        let channel = role.extension.as_ref().and_then(|x| x.channel.as_ref()).map_or("targets", |c| c.as_str());
+        let refuse = |source| TrustError::Format { role: channel.to_owned(), source };
         let mut contents = Self::default();
         for (name, file) in &role.targets {
             match Entry::from_target(name, file).map_err(refuse)? {
@@ -169,15 +162,9 @@ impl Entry {
         if !["bundle", "patch", "notes"].contains(&kind.as_str()) {
             return Ok(None);
         }
-        let sha256 = file
-            .hashes
-            .sha256()
-            .ok_or_else(|| FormatError::shape(WHAT, format!("{name:?} has no sha256 hash")))?;
-        let artifact = Artifact {
-            name: TargetName::parse(name)?,
-            length: file.length,
-            sha256,
-        };
+        let sha256 =
+            file.hashes.sha256().ok_or_else(|| FormatError::shape(WHAT, format!("{name:?} has no sha256 hash")))?;
+        let artifact = Artifact { name: TargetName::parse(name)?, length: file.length, sha256 };
         let app = fields.parsed("app")?;
         let version = fields.parsed("version")?;
         let entry = match kind.as_str() {
@@ -190,26 +177,10 @@ impl Entry {
                 files: fields.number("files")?,
                 manifest: fields.parsed("manifest")?,
                 codecs: fields.strings("codecs")?,
-                epoch: if fields.has("epoch") {
-                    fields.number("epoch")?
-                } else {
-                    0
-                },
-                libc: if fields.has("libc") {
-                    Some(fields.string("libc")?)
-                } else {
-                    None
-                },
-                notes: if fields.has("notes") {
-                    Some(fields.parsed("notes")?)
-                } else {
-                    None
-                },
-                metadata: if fields.has("metadata") {
-                    fields.object("metadata")?
-                } else {
-                    Map::new()
-                },
+                epoch: if fields.has("epoch") { fields.number("epoch")? } else { 0 },
+                libc: if fields.has("libc") { Some(fields.string("libc")?) } else { None },
+                notes: if fields.has("notes") { Some(fields.parsed("notes")?) } else { None },
+                metadata: if fields.has("metadata") { fields.object("metadata")? } else { Map::new() },
             }),
             "patch" => Self::Patch(PatchEntry {
                 artifact,

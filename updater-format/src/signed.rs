@@ -85,12 +85,7 @@ impl<T: Payload> Signed<T> {
         // The signature covers the canonical form of the very value that the payload is read from.
         let message = json::canonical(&signed);
         let payload = T::from_value(signed)?;
-        Ok(Self {
-            payload,
-            message,
-            signatures,
-            bytes: bytes.as_bytes().to_vec(),
-        })
+        Ok(Self { payload, message, signatures, bytes: bytes.as_bytes().to_vec() })
     }
 
     /// Returns the payload although nobody has vouched for it: for showing it to people, and for a root that must be
@@ -118,11 +113,7 @@ impl<T: Payload> Signed<T> {
     pub fn check(&self, role: &str, keyring: &Keyring, policy: SignaturePolicy) -> Result<(), TrustError> {
         let valid = keyring.count_valid(policy, &self.message, &self.signatures);
         if valid < keyring.threshold() {
-            return Err(TrustError::Signatures {
-                role: role.to_owned(),
-                valid,
-                threshold: keyring.threshold(),
-            });
+            return Err(TrustError::Signatures { role: role.to_owned(), valid, threshold: keyring.threshold() });
         }
         Ok(())
     }
@@ -132,10 +123,7 @@ impl<T: Payload> Signed<T> {
     /// [`TrustError::Signatures`] with how many did and how many had to.
     pub fn verify(self, role: &str, keyring: &Keyring, policy: SignaturePolicy) -> Result<Verified<T>, TrustError> {
         self.check(role, keyring, policy)?;
-        Ok(Verified {
-            payload: self.payload,
-            bytes: self.bytes,
-        })
+        Ok(Verified { payload: self.payload, bytes: self.bytes })
     }
 }
 

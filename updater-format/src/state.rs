@@ -100,11 +100,7 @@ impl InstallState {
     /// Returns the state of an install to which nothing has happened.
     #[must_use]
     pub fn idle(install: Sha256) -> Self {
-        Self {
-            install,
-            phase: Phase::Idle,
-            bad: Vec::new(),
-        }
+        Self { install, phase: Phase::Idle, bad: Vec::new() }
     }
 
     /// Reads a journal.
@@ -113,33 +109,17 @@ impl InstallState {
     /// [`FormatError::Json`] or [`FormatError::Shape`] when it is damaged.
     pub fn parse(bytes: &[u8]) -> Result<Self, FormatError> {
         if bytes.len() as u64 > MAX_STATE {
-            return Err(FormatError::TooLarge {
-                what: WHAT,
-                limit: MAX_STATE,
-                unit: "bytes",
-            });
+            return Err(FormatError::TooLarge { what: WHAT, limit: MAX_STATE, unit: "bytes" });
         }
         let version: WireFormat = from_json(bytes)?;
         if version.format != FORMAT {
-            return Err(FormatError::NewerFormat {
-                what: WHAT,
-                found: version.format,
-                supported: FORMAT,
-            });
+            return Err(FormatError::NewerFormat { what: WHAT, found: version.format, supported: FORMAT });
         }
         let wire: WireState = from_json(bytes)?;
         if wire.bad.len() > MAX_BAD {
-            return Err(FormatError::TooLarge {
-                what: WHAT,
-                limit: MAX_BAD as u64,
-                unit: "bad releases",
-            });
+            return Err(FormatError::TooLarge { what: WHAT, limit: MAX_BAD as u64, unit: "bad releases" });
         }
-        Ok(Self {
-            install: wire.install,
-            phase: wire.phase,
-            bad: wire.bad,
-        })
+        Ok(Self { install: wire.install, phase: wire.phase, bad: wire.bad })
     }
 
     /// Writes the journal as compact JSON.
@@ -147,31 +127,20 @@ impl InstallState {
     pub fn encode(&self) -> Vec<u8> {
         let kept = self.bad.len().saturating_sub(MAX_BAD);
         let (bad, phase) = (self.bad[kept..].to_vec(), self.phase.clone());
-        crate::compact::to_vec(&WireState {
-            bad,
-            format: FORMAT,
-            install: self.install,
-            phase,
-        })
+        crate::compact::to_vec(&WireState { bad, format: FORMAT, install: self.install, phase })
     }
 
     /// Remembers that a release failed here. Entries past their time, and the oldest beyond 16, are dropped.
     pub fn put_away(&mut self, manifest: Sha256, version: ReleaseVersion, now: UtcTime) {
         self.bad.retain(|bad| bad.manifest != manifest && is_current(bad, now));
-        self.bad.push(BadRelease {
-            manifest,
-            since: now,
-            version,
-        });
+        self.bad.push(BadRelease { manifest, since: now, version });
         self.bad.drain(..self.bad.len().saturating_sub(MAX_BAD));
     }
 
     /// Tells whether a release failed here during the last 30 days.
     #[must_use]
     pub fn is_bad(&self, manifest: Sha256, now: UtcTime) -> bool {
-        self.bad
-            .iter()
-            .any(|bad| bad.manifest == manifest && is_current(bad, now))
+        self.bad.iter().any(|bad| bad.manifest == manifest && is_current(bad, now))
     }
 }
 
@@ -183,10 +152,7 @@ fn is_current(bad: &BadRelease, now: UtcTime) -> bool {
 fn from_json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, FormatError> {
     serde_json::from_slice(bytes).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => FormatError::shape(WHAT, error.to_string()),
-        _ => FormatError::Json {
-            what: WHAT,
-            detail: error.to_string(),
-        },
+        _ => FormatError::Json { what: WHAT, detail: error.to_string() },
     })
 }
 

@@ -20,7 +20,11 @@ impl ReleaseVersion {
             FormatError::invalid(what, text, "it must be a semantic version, MAJOR.MINOR.PATCH with an optional -PRE")
         })?;
         if !version.build.is_empty() {
-            return Err(FormatError::invalid(what, text, "build metadata (+...) has no order; raise the version instead"));
+            return Err(FormatError::invalid(
+                what,
+                text,
+                "build metadata (+...) has no order; raise the version instead",
+            ));
         }
         Ok(Self(version))
     }

@@ -28,12 +28,10 @@ pub(crate) fn explain(error: std::io::Error) -> XzFault {
     use xz2::stream::Error;
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         Some(Error::MemLimit) => XzFault::Memory { limit: MAX_XZ_MEMORY },
-        Some(other) => XzFault::Damaged {
-            detail: other.to_string(),
-        },
-        None if error.kind() == std::io::ErrorKind::UnexpectedEof => XzFault::Damaged {
-            detail: "it is cut short".to_owned(),
-        },
+        Some(other) => XzFault::Damaged { detail: other.to_string() },
+        None if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            XzFault::Damaged { detail: "it is cut short".to_owned() }
+        }
         None => XzFault::Read { source: error },
     }
 }

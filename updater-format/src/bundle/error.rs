@@ -143,10 +143,7 @@ impl From<XzFault> for BundleError {
 impl BundleError {
     pub(super) fn member(path: impl Into<String>, problem: MemberProblem) -> Self {
         let path: String = path.into();
-        Self::Member {
-            path: path.chars().take(MAX_SHOWN).collect(),
-            problem,
-        }
+        Self::Member { path: path.chars().take(MAX_SHOWN).collect(), problem }
     }
 }
 

@@ -64,10 +64,7 @@ impl<R: Read> BundleReader<R> {
         let manifest_bytes = blocks.manifest_bytes()?;
         let got = Sha256::of(&manifest_bytes);
         if got != expected.manifest {
-            return Err(BundleError::ManifestDigest {
-                expected: expected.manifest,
-                got,
-            });
+            return Err(BundleError::ManifestDigest { expected: expected.manifest, got });
         }
         let manifest = Manifest::parse(&manifest_bytes)?;
         for (unit, expected, got) in [
@@ -78,13 +75,7 @@ impl<R: Read> BundleReader<R> {
                 return Err(BundleError::Totals { unit, expected, got });
             }
         }
-        Ok(Self {
-            blocks,
-            manifest,
-            manifest_bytes,
-            next: 0,
-            unread: false,
-        })
+        Ok(Self { blocks, manifest, manifest_bytes, next: 0, unread: false })
     }
 
     /// Returns the manifest.
@@ -107,12 +98,7 @@ impl<R: Read> BundleReader<R> {
     pub fn next_member(&mut self) -> Result<Option<Member<'_, R>>, BundleError> {
         if self.unread {
             let entry = &self.manifest.entries()[self.next - 1];
-            FileMember {
-                entry,
-                blocks: &mut self.blocks,
-                unread: &mut self.unread,
-            }
-            .copy_to(&mut std::io::sink())?;
+            FileMember { entry, blocks: &mut self.blocks, unread: &mut self.unread }.copy_to(&mut std::io::sink())?;
         }
         let Some(raw) = self.blocks.header()? else {
             if let Some(missing) = self.manifest.entries().get(self.next) {
@@ -126,10 +112,7 @@ impl<R: Read> BundleReader<R> {
         match &entry.content {
             EntryContent::Link { target } => {
                 check_link(entry, target, &raw)?;
-                Ok(Some(Member::Link {
-                    path: &entry.path,
-                    target,
-                }))
+                Ok(Some(Member::Link { path: &entry.path, target }))
             }
             EntryContent::File { length, mode, .. } => {
                 let refuse = |problem| Err(BundleError::member(entry.path.as_str(), problem));
@@ -137,23 +120,13 @@ impl<R: Read> BundleReader<R> {
                     return refuse(MemberProblem::Kind("link where a file is listed"));
                 }
                 if raw.mode != mode.bits() {
-                    return refuse(MemberProblem::Mode {
-                        expected: mode.bits(),
-                        got: raw.mode,
-                    });
+                    return refuse(MemberProblem::Mode { expected: mode.bits(), got: raw.mode });
                 }
                 if raw.size != *length {
-                    return refuse(MemberProblem::Length {
-                        expected: *length,
-                        got: raw.size,
-                    });
+                    return refuse(MemberProblem::Length { expected: *length, got: raw.size });
                 }
                 self.unread = true;
-                Ok(Some(Member::File(FileMember {
-                    entry,
-                    blocks: &mut self.blocks,
-                    unread: &mut self.unread,
-                })))
+                Ok(Some(Member::File(FileMember { entry, blocks: &mut self.blocks, unread: &mut self.unread })))
             }
         }
     }
@@ -161,9 +134,7 @@ impl<R: Read> BundleReader<R> {
 
 impl<R: Read> std::fmt::Debug for BundleReader<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BundleReader")
-            .field("next", &self.next)
-            .finish_non_exhaustive()
+        f.debug_struct("BundleReader").field("next", &self.next).finish_non_exhaustive()
     }
 }
 
@@ -209,18 +180,13 @@ impl<'a, R: Read> FileMember<'a, R> {
             let want = usize::try_from(length - hasher.length()).unwrap_or(CHUNK).min(CHUNK);
             self.blocks.exact(&mut buffer[..want])?;
             hasher.update(&buffer[..want]);
-            output
-                .write_all(&buffer[..want])
-                .map_err(|source| BundleError::Write { source })?;
+            output.write_all(&buffer[..want]).map_err(|source| BundleError::Write { source })?;
         }
         self.blocks.skip_padding(length)?;
         *self.unread = false;
         let got = hasher.finish();
         if got != sha256 {
-            return Err(BundleError::member(
-                self.entry.path.as_str(),
-                MemberProblem::Digest { expected: sha256, got },
-            ));
+            return Err(BundleError::member(self.entry.path.as_str(), MemberProblem::Digest { expected: sha256, got }));
         }
         Ok(())
     }
@@ -228,9 +194,7 @@ impl<'a, R: Read> FileMember<'a, R> {
 
 impl<R: Read> std::fmt::Debug for FileMember<'_, R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FileMember")
-            .field("path", &self.entry.path)
-            .finish_non_exhaustive()
+        f.debug_struct("FileMember").field("path", &self.entry.path).finish_non_exhaustive()
     }
 }
 
@@ -245,10 +209,9 @@ fn expected_entry<'a>(manifest: &'a Manifest, next: usize, raw: &RawMember) -> R
     match manifest.position(&path) {
         None => Err(refuse(MemberProblem::NotListed)),
         Some(at) if at < next => Err(refuse(MemberProblem::OutOfOrder)),
-        Some(at) if at > next => Err(BundleError::member(
-            manifest.entries()[next].path.as_str(),
-            MemberProblem::Missing,
-        )),
+        Some(at) if at > next => {
+            Err(BundleError::member(manifest.entries()[next].path.as_str(), MemberProblem::Missing))
+        }
         Some(at) => Ok(&manifest.entries()[at]),
     }
 }
@@ -259,17 +222,11 @@ fn check_link(entry: &ManifestEntry, target: &str, raw: &RawMember) -> Result<()
         return refuse(MemberProblem::Kind("file where a link is listed"));
     }
     if raw.size != 0 {
-        return refuse(MemberProblem::Length {
-            expected: 0,
-            got: raw.size,
-        });
+        return refuse(MemberProblem::Length { expected: 0, got: raw.size });
     }
     if raw.target != target.as_bytes() {
         let got = String::from_utf8_lossy(&raw.target).into_owned();
-        return refuse(MemberProblem::Target {
-            expected: target.to_owned(),
-            got,
-        });
+        return refuse(MemberProblem::Target { expected: target.to_owned(), got });
     }
     Ok(())
 }
@@ -309,9 +266,7 @@ struct Blocks<R: Read> {
 
 impl<R: Read> Blocks<R> {
     fn open(input: R) -> Result<Self, BundleError> {
-        Ok(Self {
-            decoder: bounded_decoder(BufReader::with_capacity(CHUNK, input))?,
-        })
+        Ok(Self { decoder: bounded_decoder(BufReader::with_capacity(CHUNK, input))? })
     }
 
     /// Reads the first member, which must be the manifest, within its limit.
@@ -322,12 +277,7 @@ impl<R: Read> Blocks<R> {
             return Err(missing());
         }
         if raw.size > MAX_MANIFEST {
-            return Err(FormatError::TooLarge {
-                what: "manifest",
-                limit: MAX_MANIFEST,
-                unit: "bytes",
-            }
-            .into());
+            return Err(FormatError::TooLarge { what: "manifest", limit: MAX_MANIFEST, unit: "bytes" }.into());
         }
         self.bounded(raw.size)
     }
@@ -343,11 +293,7 @@ impl<R: Read> Blocks<R> {
                     return Err(damaged("a long name without its member"));
                 }
                 self.exact(&mut block)?;
-                return if block == [0; BLOCK] {
-                    Ok(None)
-                } else {
-                    Err(damaged("a single block of zeros"))
-                };
+                return if block == [0; BLOCK] { Ok(None) } else { Err(damaged("a single block of zeros")) };
             }
             let header = tar::Header::from_byte_slice(&block);
             check_checksum(header)?;
@@ -357,12 +303,7 @@ impl<R: Read> Blocks<R> {
                 tar::EntryType::GNULongLink => &mut long_target,
                 kind => {
                     let mode = header.mode().map_err(|_| damaged("its mode is not a number"))?;
-                    let target = || {
-                        header
-                            .link_name_bytes()
-                            .map(std::borrow::Cow::into_owned)
-                            .unwrap_or_default()
-                    };
+                    let target = || header.link_name_bytes().map(std::borrow::Cow::into_owned).unwrap_or_default();
                     return Ok(Some(RawMember {
                         name: long_name.unwrap_or_else(|| header.path_bytes().into_owned()),
                         target: long_target.unwrap_or_else(target),
@@ -386,14 +327,9 @@ impl<R: Read> Blocks<R> {
     /// Reads a content of checked length and its padding.
     fn bounded(&mut self, length: u64) -> Result<Vec<u8>, BundleError> {
         let mut bytes = Vec::new();
-        let got = (&mut self.decoder)
-            .take(length)
-            .read_to_end(&mut bytes)
-            .map_err(explain)?;
+        let got = (&mut self.decoder).take(length).read_to_end(&mut bytes).map_err(explain)?;
         if got as u64 != length {
-            return Err(BundleError::Compression {
-                detail: "the archive inside is cut short".to_owned(),
-            });
+            return Err(BundleError::Compression { detail: "the archive inside is cut short".to_owned() });
         }
         self.skip_padding(length)?;
         Ok(bytes)
@@ -405,11 +341,7 @@ impl<R: Read> Blocks<R> {
 
     fn skip_padding(&mut self, length: u64) -> Result<(), BundleError> {
         let over = (length % BLOCK as u64) as usize;
-        if over > 0 {
-            self.exact(&mut [0; BLOCK][over..])
-        } else {
-            Ok(())
-        }
+        if over > 0 { self.exact(&mut [0; BLOCK][over..]) } else { Ok(()) }
     }
 
     /// Checks that the stream, and the file around it, end here.
@@ -418,16 +350,8 @@ impl<R: Read> Blocks<R> {
         if self.decoder.read(&mut [0; 1]).map_err(explain)? != 0 {
             return Err(BundleError::Trailing);
         }
-        let rest = self
-            .decoder
-            .get_mut()
-            .fill_buf()
-            .map_err(|source| BundleError::Read { source })?;
-        if rest.is_empty() {
-            Ok(())
-        } else {
-            Err(BundleError::Trailing)
-        }
+        let rest = self.decoder.get_mut().fill_buf().map_err(|source| BundleError::Read { source })?;
+        if rest.is_empty() { Ok(()) } else { Err(BundleError::Trailing) }
     }
 }
 

@@ -21,11 +21,7 @@ pub struct BundleOptions {
 impl Default for BundleOptions {
     /// Level 6 (9 MiB to decode), one thread, mtime 0.
     fn default() -> Self {
-        Self {
-            level: 6,
-            threads: 1,
-            mtime: 0,
-        }
+        Self { level: 6, threads: 1, mtime: 0 }
     }
 }
 
@@ -42,11 +38,7 @@ impl<W: Write> BundleWriter<W> {
     /// [`BundleError::Write`] when the output fails.
     pub fn new(output: W, manifest: &Manifest, options: &BundleOptions) -> Result<Self, BundleError> {
         let output = xz::encoder(output, options.level, options.threads)?;
-        let mut writer = Self {
-            output,
-            manifest: manifest.clone(),
-            mtime: options.mtime,
-        };
+        let mut writer = Self { output, manifest: manifest.clone(), mtime: options.mtime };
         let bytes = manifest.encode();
         writer.header(MANIFEST_PATH, tar::EntryType::Regular, 0o644, bytes.len() as u64, "")?;
         writer.write(&bytes)?;
@@ -70,10 +62,8 @@ impl<W: Write> BundleWriter<W> {
                     self.header(entry.path.as_str(), tar::EntryType::Symlink, 0o777, 0, target)?;
                 }
                 EntryContent::File { length, mode, .. } => {
-                    let content = open(&entry.path).map_err(|source| BundleError::Source {
-                        path: entry.path.to_string(),
-                        source,
-                    })?;
+                    let content = open(&entry.path)
+                        .map_err(|source| BundleError::Source { path: entry.path.to_string(), source })?;
                     self.header(entry.path.as_str(), tar::EntryType::Regular, mode.bits(), *length, "")?;
                     self.file(entry, content)?;
                 }
@@ -98,26 +88,17 @@ impl<W: Write> BundleWriter<W> {
                 Ok(n) => n,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 Err(source) => {
-                    return Err(BundleError::Source {
-                        path: entry.path.to_string(),
-                        source,
-                    });
+                    return Err(BundleError::Source { path: entry.path.to_string(), source });
                 }
             };
             hasher.update(&buffer[..n]);
             if hasher.length() > length {
-                return Err(refuse(MemberProblem::Length {
-                    expected: length,
-                    got: hasher.length(),
-                }));
+                return Err(refuse(MemberProblem::Length { expected: length, got: hasher.length() }));
             }
             self.write(&buffer[..n])?;
         }
         if hasher.length() != length {
-            return Err(refuse(MemberProblem::Length {
-                expected: length,
-                got: hasher.length(),
-            }));
+            return Err(refuse(MemberProblem::Length { expected: length, got: hasher.length() }));
         }
         let got = hasher.finish();
         if got != sha256 {
@@ -176,25 +157,17 @@ impl<W: Write> BundleWriter<W> {
     /// Fills the last block of a member with zeros.
     fn pad(&mut self, length: u64) -> Result<(), BundleError> {
         let over = (length % BLOCK as u64) as usize;
-        if over == 0 {
-            Ok(())
-        } else {
-            self.write(&[0; BLOCK][over..])
-        }
+        if over == 0 { Ok(()) } else { self.write(&[0; BLOCK][over..]) }
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), BundleError> {
-        self.output
-            .write_all(bytes)
-            .map_err(|source| BundleError::Write { source })
+        self.output.write_all(bytes).map_err(|source| BundleError::Write { source })
     }
 }
 
 impl<W: Write> std::fmt::Debug for BundleWriter<W> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BundleWriter")
-            .field("version", self.manifest.version())
-            .finish_non_exhaustive()
+        f.debug_struct("BundleWriter").field("version", self.manifest.version()).finish_non_exhaustive()
     }
 }
 

@@ -11,11 +11,8 @@ use std::collections::HashSet;
 /// Passing through a link is refused because `..` after it goes elsewhere than the text says.
 pub(super) fn check(manifest: &Manifest) -> Result<(), FormatError> {
     let entries = manifest.entries();
-    let links: HashSet<&str> = entries
-        .iter()
-        .filter(|e| matches!(e.content, EntryContent::Link { .. }))
-        .map(|e| e.path.as_str())
-        .collect();
+    let links: HashSet<&str> =
+        entries.iter().filter(|e| matches!(e.content, EntryContent::Link { .. })).map(|e| e.path.as_str()).collect();
     if links.is_empty() {
         return Ok(());
     }
@@ -24,13 +21,8 @@ pub(super) fn check(manifest: &Manifest) -> Result<(), FormatError> {
         let EntryContent::Link { target } = &entry.content else {
             continue;
         };
-        let refuse = |rule| {
-            Err(FormatError::invalid(
-                "link in a manifest",
-                &format!("{} -> {target}", entry.path),
-                rule,
-            ))
-        };
+        let refuse =
+            |rule| Err(FormatError::invalid("link in a manifest", &format!("{} -> {target}", entry.path), rule));
         if target.is_empty() || target.len() > MAX_PATH {
             return refuse("its target must have 1 to 1,024 bytes");
         }

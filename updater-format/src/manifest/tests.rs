@@ -3,24 +3,12 @@ use crate::{AppId, FilePath, FormatError, PathPattern, Platform, ReleaseVersion,
 use proptest::prelude::{Just, Strategy, any, prop, prop_assert_eq, prop_oneof, proptest};
 
 fn file(path: &str, content: &[u8], mode: FileMode) -> ManifestEntry {
-    let content = EntryContent::File {
-        length: content.len() as u64,
-        sha256: Sha256::of(content),
-        mode,
-    };
-    ManifestEntry {
-        path: FilePath::parse(path).unwrap(),
-        content,
-    }
+    let content = EntryContent::File { length: content.len() as u64, sha256: Sha256::of(content), mode };
+    ManifestEntry { path: FilePath::parse(path).unwrap(), content }
 }
 
 fn link(path: &str, target: &str) -> ManifestEntry {
-    ManifestEntry {
-        path: FilePath::parse(path).unwrap(),
-        content: EntryContent::Link {
-            target: target.to_owned(),
-        },
-    }
+    ManifestEntry { path: FilePath::parse(path).unwrap(), content: EntryContent::Link { target: target.to_owned() } }
 }
 
 fn parts(entries: Vec<ManifestEntry>) -> ManifestParts {
@@ -51,12 +39,8 @@ fn assert_refused(result: Result<Manifest, FormatError>, expected: &str) {
 
 #[test]
 fn the_encoding_is_canonical_and_fixed() {
-    let manifest = with(vec![
-        file("etc/a.toml", b"x", FileMode::Data),
-        link("bin/hi", "hello"),
-        link("lib", "etc"),
-    ])
-    .unwrap();
+    let manifest =
+        with(vec![file("etc/a.toml", b"x", FileMode::Data), link("bin/hi", "hello"), link("lib", "etc")]).unwrap();
     let program = Sha256::of(b"program");
     let data = Sha256::of(b"x");
     let expected = format!(
@@ -80,34 +64,13 @@ fn the_encoding_is_canonical_and_fixed() {
 fn paths_that_are_one_somewhere_are_refused() {
     let data = |path| file(path, b"", FileMode::Data);
     assert_refused(with(vec![data("a"), data("a")]), "it is listed twice");
-    assert_refused(
-        with(vec![data("a"), data("A")]),
-        "it differs from another path by case only",
-    );
-    assert_refused(
-        with(vec![data("dir/a"), data("Dir/b")]),
-        "it differs from another path by case only",
-    );
-    assert_refused(
-        with(vec![data("ÄB"), data("äb")]),
-        "it differs from another path by case only",
-    );
-    assert_refused(
-        with(vec![data("a"), data("a/b")]),
-        "it is listed as a file and used as a folder",
-    );
-    assert_refused(
-        with(vec![data("bin"), data("x")]),
-        "it is listed as a file and used as a folder",
-    );
-    assert_refused(
-        with(vec![data(".Updater-Manifest.json")]),
-        "the name belongs to the manifest",
-    );
-    assert_refused(
-        with(vec![data(".updater-manifest.json/x")]),
-        "the name belongs to the manifest",
-    );
+    assert_refused(with(vec![data("a"), data("A")]), "it differs from another path by case only");
+    assert_refused(with(vec![data("dir/a"), data("Dir/b")]), "it differs from another path by case only");
+    assert_refused(with(vec![data("ÄB"), data("äb")]), "it differs from another path by case only");
+    assert_refused(with(vec![data("a"), data("a/b")]), "it is listed as a file and used as a folder");
+    assert_refused(with(vec![data("bin"), data("x")]), "it is listed as a file and used as a folder");
+    assert_refused(with(vec![data(".Updater-Manifest.json")]), "the name belongs to the manifest");
+    assert_refused(with(vec![data(".updater-manifest.json/x")]), "the name belongs to the manifest");
     let taken = "its `.new` name, used when a user's file is kept, is listed too";
     assert_refused(with(vec![data("etc/a.toml"), data("etc/a.toml.new")]), taken);
     assert!(with(vec![data("etc/b"), data("etc/b.new")]).is_ok());
@@ -116,61 +79,30 @@ fn paths_that_are_one_somewhere_are_refused() {
 #[test]
 fn links_stay_inside() {
     let outside = "its target must be relative and stay inside the install";
-    for target in [
-        "/etc/passwd",
-        "../x",
-        "a/../../../x",
-        "..\\x",
-        "C:x",
-        "a//b",
-        "a/",
-        "\u{0}",
-    ] {
+    for target in ["/etc/passwd", "../x", "a/../../../x", "..\\x", "C:x", "a//b", "a/", "\u{0}"] {
         assert_refused(with(vec![link("l", target)]), outside);
     }
     assert_refused(with(vec![link("l", "")]), "its target must have 1 to 1,024 bytes");
-    assert_refused(
-        with(vec![link("l", "nothing")]),
-        "its target is nothing that the manifest lists",
-    );
-    assert_refused(
-        with(vec![link("a/l", "..")]),
-        "its target is nothing that the manifest lists",
-    );
+    assert_refused(with(vec![link("l", "nothing")]), "its target is nothing that the manifest lists");
+    assert_refused(with(vec![link("a/l", "..")]), "its target is nothing that the manifest lists");
     let through = "its target passes through another link";
     assert_refused(with(vec![link("d", "bin"), link("l", "d/hello")]), through);
     assert_refused(with(vec![link("d", "bin"), link("l", "d/../bin/hello")]), through);
     assert_refused(with(vec![link("d", "bin"), file("d/x", b"", FileMode::Data)]), {
         "it is listed as a file and used as a folder"
     });
-    assert!(
-        with(vec![
-            link("bin/x", "../bin/./hello"),
-            link("bin/y", "x"),
-            link("z", "bin")
-        ])
-        .is_ok()
-    );
+    assert!(with(vec![link("bin/x", "../bin/./hello"), link("bin/y", "x"), link("z", "bin")]).is_ok());
 }
 
 #[test]
 fn the_entry_is_a_program() {
     let with_entry = |entry| Manifest::new(parts(vec![entry, file("bin/other", b"", FileMode::Data)]));
-    assert_refused(
-        with_entry(file("bin/hello", b"", FileMode::Data)),
-        "it must have mode 755",
-    );
+    assert_refused(with_entry(file("bin/hello", b"", FileMode::Data)), "it must have mode 755");
     assert_refused(with_entry(link("bin/hello", "other")), "it must be a file, not a link");
-    assert_refused(
-        with_entry(file("bin/hullo", b"", FileMode::Program)),
-        "it must be one of the listed files",
-    );
+    assert_refused(with_entry(file("bin/hullo", b"", FileMode::Program)), "it must be one of the listed files");
     let mut two = with(vec![file("x", b"", FileMode::Data)]).unwrap().into_parts();
     two.install = InstallKind::Executable;
-    assert_refused(
-        Manifest::new(two),
-        "an executable has exactly one file; use install kind `directory`",
-    );
+    assert_refused(Manifest::new(two), "an executable has exactly one file; use install kind `directory`");
 }
 
 #[test]
@@ -181,72 +113,34 @@ fn other_bytes_are_refused_with_their_kind() {
         Manifest::parse(good.replacen(from, to, 1).as_bytes())
     };
     assert!(matches!(Manifest::parse(b"{"), Err(FormatError::Json { .. })));
-    assert!(matches!(
-        Manifest::parse(&good.as_bytes()[..40]),
-        Err(FormatError::Json { .. })
-    ));
-    assert!(matches!(
-        changed("\"format\":1", "\"format\":2"),
-        Err(FormatError::NewerFormat { found: 2, .. })
-    ));
+    assert!(matches!(Manifest::parse(&good.as_bytes()[..40]), Err(FormatError::Json { .. })));
+    assert!(matches!(changed("\"format\":1", "\"format\":2"), Err(FormatError::NewerFormat { found: 2, .. })));
     assert!(matches!(changed("\"format\":1,", ""), Err(FormatError::Shape { .. })));
-    assert!(matches!(
-        changed("\"app\":\"hello\"", "\"app\":\"x\",\"app\":\"y\""),
-        Err(FormatError::Shape { .. })
-    ));
+    assert!(matches!(changed("\"app\":\"hello\"", "\"app\":\"x\",\"app\":\"y\""), Err(FormatError::Shape { .. })));
     assert!(matches!(changed("\"755\"", "\"4755\""), Err(FormatError::Shape { .. })));
-    assert!(matches!(
-        changed("\"length\":7", "\"length\":-7"),
-        Err(FormatError::Shape { .. })
-    ));
-    assert!(matches!(
-        changed("\"length\":7", "\"length\":9007199254740993"),
-        Err(FormatError::TooLarge { .. })
-    ));
-    assert!(matches!(
-        changed("\"link\":\"hello\"", "\"link\":\"hello\",\"length\":1"),
-        Err(FormatError::Shape { .. })
-    ));
-    assert!(matches!(
-        changed("\"path\":\"bin/hi\"", "\"path\":\"a\""),
-        Err(FormatError::Shape { .. })
-    ));
-    assert!(
-        changed("\"format\":1", "\"format\":1,\"later\":[1.5]").is_ok(),
-        "unknown fields are ignored"
-    );
+    assert!(matches!(changed("\"length\":7", "\"length\":-7"), Err(FormatError::Shape { .. })));
+    assert!(matches!(changed("\"length\":7", "\"length\":9007199254740993"), Err(FormatError::TooLarge { .. })));
+    assert!(matches!(changed("\"link\":\"hello\"", "\"link\":\"hello\",\"length\":1"), Err(FormatError::Shape { .. })));
+    assert!(matches!(changed("\"path\":\"bin/hi\"", "\"path\":\"a\""), Err(FormatError::Shape { .. })));
+    assert!(changed("\"format\":1", "\"format\":1,\"later\":[1.5]").is_ok(), "unknown fields are ignored");
     let large = vec![b' '; crate::length::MAX_MANIFEST as usize + 1];
-    assert!(matches!(
-        Manifest::parse(&large),
-        Err(FormatError::TooLarge { unit: "bytes", .. })
-    ));
+    assert!(matches!(Manifest::parse(&large), Err(FormatError::TooLarge { unit: "bytes", .. })));
 }
 
 #[test]
 fn more_than_fits_a_number_is_refused() {
     let huge = |path| ManifestEntry {
         path: FilePath::parse(path).unwrap(),
-        content: EntryContent::File {
-            length: 1 << 53,
-            sha256: Sha256::of(b""),
-            mode: FileMode::Data,
-        },
+        content: EntryContent::File { length: 1 << 53, sha256: Sha256::of(b""), mode: FileMode::Data },
     };
     assert!(with(vec![]).is_ok());
-    assert!(matches!(
-        with(vec![huge("a"), huge("b")]),
-        Err(FormatError::TooLarge { unit: "bytes", .. })
-    ));
+    assert!(matches!(with(vec![huge("a"), huge("b")]), Err(FormatError::TooLarge { unit: "bytes", .. })));
 }
 
 /// Any consistent manifest: names from a small alphabet so that folders are shared, links to listed files.
 pub(crate) fn manifests() -> impl Strategy<Value = Manifest> {
     let name = "[a-c]{1,2}(/[d-fä]{1,3}){0,2}\\.[x-z]";
-    let content = (
-        any::<u32>(),
-        any::<[u8; 32]>(),
-        prop_oneof![Just(FileMode::Data), Just(FileMode::Program)],
-    );
+    let content = (any::<u32>(), any::<[u8; 32]>(), prop_oneof![Just(FileMode::Data), Just(FileMode::Program)]);
     let files = prop::collection::btree_map(name, content, 0..12);
     (files, any::<bool>(), "[0-9]{1,3}\\.[1-9]\\.0(-rc\\.[1-9])?").prop_filter_map(
         "paths collide",

@@ -13,41 +13,22 @@ const FORMAT: u64 = 1;
 
 pub(super) fn parse(bytes: &[u8]) -> Result<Manifest, FormatError> {
     if bytes.len() as u64 > MAX_MANIFEST {
-        return Err(FormatError::TooLarge {
-            what: WHAT,
-            limit: MAX_MANIFEST,
-            unit: "bytes",
-        });
+        return Err(FormatError::TooLarge { what: WHAT, limit: MAX_MANIFEST, unit: "bytes" });
     }
     // The version is read alone first: a newer format need not have today's fields.
     let version: WireFormat = from_json(bytes)?;
     if version.format != FORMAT {
-        return Err(FormatError::NewerFormat {
-            what: WHAT,
-            found: version.format,
-            supported: FORMAT,
-        });
+        return Err(FormatError::NewerFormat { what: WHAT, found: version.format, supported: FORMAT });
     }
     let wire: WireManifest = from_json(bytes)?;
     if wire.files.len() > MAX_ENTRIES {
-        return Err(FormatError::TooLarge {
-            what: WHAT,
-            limit: MAX_ENTRIES as u64,
-            unit: "entries",
-        });
+        return Err(FormatError::TooLarge { what: WHAT, limit: MAX_ENTRIES as u64, unit: "entries" });
     }
     if let Some(pair) = wire.files.windows(2).find(|pair| pair[0].path > pair[1].path) {
         let (first, second) = (&pair[0].path, &pair[1].path);
-        return Err(FormatError::shape(
-            WHAT,
-            format!("files must be sorted by path: {second:?} follows {first:?}"),
-        ));
+        return Err(FormatError::shape(WHAT, format!("files must be sorted by path: {second:?} follows {first:?}")));
     }
-    let entries = wire
-        .files
-        .into_iter()
-        .map(ManifestEntry::try_from)
-        .collect::<Result<_, _>>()?;
+    let entries = wire.files.into_iter().map(ManifestEntry::try_from).collect::<Result<_, _>>()?;
     Manifest::new(ManifestParts {
         app: wire.app,
         version: wire.version,
@@ -77,10 +58,7 @@ pub(super) fn encode(manifest: &Manifest) -> Vec<u8> {
 fn from_json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, FormatError> {
     serde_json::from_slice(bytes).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => FormatError::shape(WHAT, error.to_string()),
-        _ => FormatError::Json {
-            what: WHAT,
-            detail: error.to_string(),
-        },
+        _ => FormatError::Json { what: WHAT, detail: error.to_string() },
     })
 }
 
@@ -119,38 +97,21 @@ impl TryFrom<WireEntry> for ManifestEntry {
     type Error = FormatError;
     fn try_from(wire: WireEntry) -> Result<Self, FormatError> {
         let content = match wire {
-            WireEntry {
-                length: Some(length),
-                mode: Some(mode),
-                sha256: Some(sha256),
-                link: None,
-                ..
-            } => {
+            WireEntry { length: Some(length), mode: Some(mode), sha256: Some(sha256), link: None, .. } => {
                 if length > MAX_NUMBER {
-                    return Err(FormatError::TooLarge {
-                        what: "file in a manifest",
-                        limit: MAX_NUMBER,
-                        unit: "bytes",
-                    });
+                    return Err(FormatError::TooLarge { what: "file in a manifest", limit: MAX_NUMBER, unit: "bytes" });
                 }
                 EntryContent::File { length, sha256, mode }
             }
-            WireEntry {
-                length: None,
-                mode: None,
-                sha256: None,
-                link: Some(target),
-                ..
-            } => EntryContent::Link { target },
+            WireEntry { length: None, mode: None, sha256: None, link: Some(target), .. } => {
+                EntryContent::Link { target }
+            }
             WireEntry { path, .. } => {
                 let detail = format!("{:?} must have either length, sha256 and mode, or link", path.as_str());
                 return Err(FormatError::shape(WHAT, detail));
             }
         };
-        Ok(Self {
-            path: wire.path,
-            content,
-        })
+        Ok(Self { path: wire.path, content })
     }
 }
 
@@ -158,20 +119,12 @@ impl From<&ManifestEntry> for WireEntry {
     fn from(entry: &ManifestEntry) -> Self {
         let path = entry.path.clone();
         match &entry.content {
-            EntryContent::File { length, sha256, mode } => Self {
-                path,
-                length: Some(*length),
-                sha256: Some(*sha256),
-                mode: Some(*mode),
-                link: None,
-            },
-            EntryContent::Link { target } => Self {
-                path,
-                length: None,
-                sha256: None,
-                mode: None,
-                link: Some(target.clone()),
-            },
+            EntryContent::File { length, sha256, mode } => {
+                Self { path, length: Some(*length), sha256: Some(*sha256), mode: Some(*mode), link: None }
+            }
+            EntryContent::Link { target } => {
+                Self { path, length: None, sha256: None, mode: None, link: Some(target.clone()) }
+            }
         }
     }
 }

@@ -96,25 +96,15 @@ impl PatchHeader {
             return shape(format!("it leads from {} to itself", parts.from));
         }
         if parts.sources.len() > MAX_ENTRIES {
-            return Err(FormatError::TooLarge {
-                what: WHAT,
-                limit: MAX_ENTRIES as u64,
-                unit: "sources",
-            });
+            return Err(FormatError::TooLarge { what: WHAT, limit: MAX_ENTRIES as u64, unit: "sources" });
         }
         if let Some(pair) = parts.sources.windows(2).find(|pair| pair[0].path >= pair[1].path) {
-            return shape(format!(
-                "sources must be sorted by path: {} follows {}",
-                pair[1].path, pair[0].path
-            ));
+            return shape(format!("sources must be sorted by path: {} follows {}", pair[1].path, pair[0].path));
         }
         let header = Self { parts, manifest };
         let files = header.files().count();
         if header.parts.operations.len() != files {
-            return shape(format!(
-                "{} operations for {files} files",
-                header.parts.operations.len()
-            ));
+            return shape(format!("{} operations for {files} files", header.parts.operations.len()));
         }
         for (entry, operation) in header.files().zip(&header.parts.operations) {
             header.check_operation(entry, operation)?;
@@ -124,11 +114,7 @@ impl PatchHeader {
         let sum = |mut numbers: Box<dyn Iterator<Item = u64> + '_>| numbers.try_fold(0u64, u64::checked_add);
         for total in [sum(Box::new(lengths)), sum(Box::new(packed))] {
             if total.is_none_or(|total| total > MAX_NUMBER) {
-                return Err(FormatError::TooLarge {
-                    what: WHAT,
-                    limit: MAX_NUMBER,
-                    unit: "bytes",
-                });
+                return Err(FormatError::TooLarge { what: WHAT, limit: MAX_NUMBER, unit: "bytes" });
             }
         }
         Ok(header)
@@ -184,19 +170,11 @@ impl PatchHeader {
 
     /// Returns the regular files of the manifest, in order.
     pub(super) fn files(&self) -> impl Iterator<Item = &ManifestEntry> {
-        self.manifest
-            .entries()
-            .iter()
-            .filter(|entry| matches!(entry.content, EntryContent::File { .. }))
+        self.manifest.entries().iter().filter(|entry| matches!(entry.content, EntryContent::File { .. }))
     }
 
     fn check_operation(&self, entry: &ManifestEntry, operation: &Operation) -> Result<(), FormatError> {
-        let shape = |detail: &str| {
-            Err(FormatError::shape(
-                WHAT,
-                format!("operation for {}: {detail}", entry.path),
-            ))
-        };
+        let shape = |detail: &str| Err(FormatError::shape(WHAT, format!("operation for {}: {detail}", entry.path)));
         let source = match operation.source() {
             None => return Ok(()),
             Some(at) => self.parts.sources.get(at),
@@ -219,10 +197,7 @@ impl PatchHeader {
 }
 
 fn is_codec_id(id: &str) -> bool {
-    (1..=32).contains(&id.len())
-        && id
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    (1..=32).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 /// The header as JSON; fields in the order of canonical JSON.
@@ -254,23 +229,13 @@ impl PatchHeader {
     pub(super) fn from_json(bytes: &[u8]) -> Result<Self, FormatError> {
         let wire: WireHeader = serde_json::from_slice(bytes).map_err(|error| match error.classify() {
             serde_json::error::Category::Data => FormatError::shape(WHAT, error.to_string()),
-            _ => FormatError::Json {
-                what: WHAT,
-                detail: error.to_string(),
-            },
+            _ => FormatError::Json { what: WHAT, detail: error.to_string() },
         })?;
         let (sources, operations) = (wire.sources, wire.operations);
-        let header = Self::new(PatchParts {
-            from: wire.from,
-            manifest: wire.manifest.into_bytes(),
-            sources,
-            operations,
-        })?;
+        let header =
+            Self::new(PatchParts { from: wire.from, manifest: wire.manifest.into_bytes(), sources, operations })?;
         if (&wire.app, &wire.triple, &wire.to) != (header.app(), header.platform(), header.to()) {
-            return Err(FormatError::shape(
-                WHAT,
-                "app, triple and to must be those of the manifest",
-            ));
+            return Err(FormatError::shape(WHAT, "app, triple and to must be those of the manifest"));
         }
         Ok(header)
     }

@@ -65,39 +65,19 @@ impl<R: Read> PatchReader<R> {
     pub fn open_unchecked(mut input: R) -> Result<Self, PatchError> {
         let mut start = [0; 16];
         input.read_exact(&mut start).map_err(cut_short)?;
-        let damaged = |offset, detail: String| FormatError::Damaged {
-            what: "patch",
-            offset,
-            detail,
-        };
+        let damaged = |offset, detail: String| FormatError::Damaged { what: "patch", offset, detail };
         if start[..7] != MAGIC[..7] {
             return Err(damaged(0, "it does not begin as a patch does".to_owned()).into());
         }
         if start[7] != MAGIC[7] {
             let (found, supported) = (u64::from(start[7]), u64::from(MAGIC[7]));
-            return Err(FormatError::NewerFormat {
-                what: "patch",
-                found,
-                supported,
-            }
-            .into());
+            return Err(FormatError::NewerFormat { what: "patch", found, supported }.into());
         }
-        let number = |at: usize| {
-            u64::from(u32::from_le_bytes([
-                start[at],
-                start[at + 1],
-                start[at + 2],
-                start[at + 3],
-            ]))
-        };
+        let number =
+            |at: usize| u64::from(u32::from_le_bytes([start[at], start[at + 1], start[at + 2], start[at + 3]]));
         let (packed, plain) = (number(8), number(12));
         if packed.max(plain) > MAX_PATCH_HEADER {
-            return Err(FormatError::TooLarge {
-                what: "patch header",
-                limit: MAX_PATCH_HEADER,
-                unit: "bytes",
-            }
-            .into());
+            return Err(FormatError::TooLarge { what: "patch header", limit: MAX_PATCH_HEADER, unit: "bytes" }.into());
         }
         let mut json = Vec::new();
         let mut decoder = bounded_decoder(BufReader::new((&mut input).take(packed)))?;
@@ -112,13 +92,7 @@ impl<R: Read> PatchReader<R> {
         let header = PatchHeader::from_json(&json)?;
         let is_file = |at: &usize| matches!(header.manifest().entries()[*at].content, EntryContent::File { .. });
         let files = (0..header.manifest().entries().len()).filter(is_file).collect();
-        Ok(Self {
-            header,
-            files,
-            input,
-            next: 0,
-            unread: 0,
-        })
+        Ok(Self { header, files, input, next: 0, unread: 0 })
     }
 
     /// Returns the header.
@@ -137,30 +111,15 @@ impl<R: Read> PatchReader<R> {
         let passed = std::io::copy(&mut (&mut self.input).take(self.unread), &mut std::io::sink()).map_err(read)?;
         if passed != self.unread {
             let path = self.next.checked_sub(1).map(|at| self.entry(at).path.to_string());
-            return Err(PatchError::Payload {
-                path: path.unwrap_or_default(),
-                expected: self.unread,
-                got: passed,
-            });
+            return Err(PatchError::Payload { path: path.unwrap_or_default(), expected: self.unread, got: passed });
         }
         let Some(operation) = self.header.operations().get(self.next) else {
-            return if self.input.read(&mut [0; 1]).map_err(read)? == 0 {
-                Ok(None)
-            } else {
-                Err(PatchError::Trailing)
-            };
+            return if self.input.read(&mut [0; 1]).map_err(read)? == 0 { Ok(None) } else { Err(PatchError::Trailing) };
         };
         let entry = &self.header.manifest().entries()[self.files[self.next]];
         self.next += 1;
         self.unread = operation.packed();
-        Ok(Some(Step {
-            entry,
-            operation,
-            payload: Payload {
-                input: &mut self.input,
-                unread: &mut self.unread,
-            },
-        }))
+        Ok(Some(Step { entry, operation, payload: Payload { input: &mut self.input, unread: &mut self.unread } }))
     }
 
     fn entry(&self, operation: usize) -> &ManifestEntry {
@@ -170,9 +129,7 @@ impl<R: Read> PatchReader<R> {
 
 impl<R: Read> std::fmt::Debug for PatchReader<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PatchReader")
-            .field("next", &self.next)
-            .finish_non_exhaustive()
+        f.debug_struct("PatchReader").field("next", &self.next).finish_non_exhaustive()
     }
 }
 
@@ -206,26 +163,16 @@ impl<R: Read> Step<'_, R> {
             let n = decoder.read(&mut buffer).map_err(explain)?;
             got += n as u64;
             if got > length || (n == 0 && got != length) {
-                return Err(PatchError::Payload {
-                    path: path(),
-                    expected: length,
-                    got,
-                });
+                return Err(PatchError::Payload { path: path(), expected: length, got });
             }
             if n == 0 {
                 break;
             }
-            output
-                .write_all(&buffer[..n])
-                .map_err(|source| PatchError::Write { source })?;
+            output.write_all(&buffer[..n]).map_err(|source| PatchError::Write { source })?;
         }
         let (_, _, got) = output.finish();
         if got != sha256 {
-            return Err(PatchError::Digest {
-                path: path(),
-                expected: sha256,
-                got,
-            });
+            return Err(PatchError::Digest { path: path(), expected: sha256, got });
         }
         Ok(())
     }
@@ -248,12 +195,7 @@ impl<R: Read> Read for Payload<'_, R> {
 
 fn cut_short(source: std::io::Error) -> PatchError {
     if source.kind() == std::io::ErrorKind::UnexpectedEof {
-        FormatError::Damaged {
-            what: "patch",
-            offset: 0,
-            detail: "its header is cut short".to_owned(),
-        }
-        .into()
+        FormatError::Damaged { what: "patch", offset: 0, detail: "its header is cut short".to_owned() }.into()
     } else {
         PatchError::Read { source }
     }

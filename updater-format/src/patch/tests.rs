@@ -20,9 +20,7 @@ fn manifest(files: &[(&str, &[u8])]) -> Manifest {
     };
     let link = ManifestEntry {
         path: FilePath::parse("bin/a-link").unwrap(),
-        content: EntryContent::Link {
-            target: "hello".to_owned(),
-        },
+        content: EntryContent::Link { target: "hello".to_owned() },
     };
     Manifest::new(ManifestParts {
         app: AppId::parse("hello").unwrap(),
@@ -37,37 +35,19 @@ fn manifest(files: &[(&str, &[u8])]) -> Manifest {
 }
 
 fn source(path: &str, content: &[u8]) -> PatchSource {
-    PatchSource {
-        length: content.len() as u64,
-        path: FilePath::parse(path).unwrap(),
-        sha256: Sha256::of(content),
-    }
+    PatchSource { length: content.len() as u64, path: FilePath::parse(path).unwrap(), sha256: Sha256::of(content) }
 }
 
 /// Copies `bin/hello`, adds `new`, makes `share/data` from a delta of 5 bytes.
 fn sample() -> (PatchParts, Vec<Vec<u8>>) {
-    let manifest = manifest(&[
-        ("bin/hello", b"program"),
-        ("new", b"added text"),
-        ("share/data", b"new data"),
-    ]);
+    let manifest = manifest(&[("bin/hello", b"program"), ("new", b"added text"), ("share/data", b"new data")]);
     let added = pack_added(b"added text".as_slice(), Vec::new(), 6).unwrap();
-    let delta = Operation::Delta {
-        codec: "bsdiff-1".to_owned(),
-        packed: 5,
-        source: 1,
-    };
+    let delta = Operation::Delta { codec: "bsdiff-1".to_owned(), packed: 5, source: 1 };
     let parts = PatchParts {
         from: ReleaseVersion::parse("1.0.0").unwrap(),
         manifest: manifest.encode(),
         sources: vec![source("bin/old-name", b"program"), source("share/data", b"old data")],
-        operations: vec![
-            Operation::Copy { source: 0 },
-            Operation::Add {
-                packed: added.len() as u64,
-            },
-            delta,
-        ],
+        operations: vec![Operation::Copy { source: 0 }, Operation::Add { packed: added.len() as u64 }, delta],
     };
     (parts, vec![vec![], added, b"delta".to_vec()])
 }
@@ -93,9 +73,7 @@ fn drain(patch: &[u8]) -> Result<Vec<Vec<u8>>, PatchError> {
     let mut payloads = Vec::new();
     while let Some(mut step) = reader.next_step()? {
         let mut payload = Vec::new();
-        step.payload
-            .read_to_end(&mut payload)
-            .map_err(|source| PatchError::Read { source })?;
+        step.payload.read_to_end(&mut payload).map_err(|source| PatchError::Read { source })?;
         payloads.push(payload);
     }
     Ok(payloads)
@@ -109,10 +87,7 @@ fn what_was_written_is_read_back() {
     let mut reader = PatchReader::open(patch.as_slice(), &expectation(&parts)).unwrap();
     assert_eq!(reader.header(), &PatchHeader::new(parts).unwrap());
     let copy = reader.next_step().unwrap().unwrap();
-    assert_eq!(
-        (copy.entry.path.as_str(), copy.operation.source()),
-        ("bin/hello", Some(0))
-    );
+    assert_eq!((copy.entry.path.as_str(), copy.operation.source()), ("bin/hello", Some(0)));
     let add = reader.next_step().unwrap().unwrap();
     let mut made = Vec::new();
     add.unpack_to(&mut made).unwrap();
@@ -149,18 +124,9 @@ fn a_patch_for_something_else_is_named() {
         }
     };
     assert_eq!(refuse(|e| e.app = AppId::parse("other").unwrap()), "app");
-    assert_eq!(
-        refuse(|e| e.platform = Platform::parse("x86_64-unknown-linux-musl").unwrap()),
-        "triple"
-    );
-    assert_eq!(
-        refuse(|e| e.from = ReleaseVersion::parse("0.9.0").unwrap()),
-        "old version"
-    );
-    assert_eq!(
-        refuse(|e| e.to = ReleaseVersion::parse("1.2.0").unwrap()),
-        "new version"
-    );
+    assert_eq!(refuse(|e| e.platform = Platform::parse("x86_64-unknown-linux-musl").unwrap()), "triple");
+    assert_eq!(refuse(|e| e.from = ReleaseVersion::parse("0.9.0").unwrap()), "old version");
+    assert_eq!(refuse(|e| e.to = ReleaseVersion::parse("1.2.0").unwrap()), "new version");
     assert_eq!(refuse(|e| e.manifest = Sha256::of(b"")), "sha256 of the manifest");
 }
 
@@ -176,29 +142,16 @@ fn inconsistent_headers_are_refused() {
         }
     }
     let set = |parts: &mut PatchParts, operation| parts.operations[2] = operation;
-    assert_eq!(
-        refuse(|p| p.from = ReleaseVersion::parse("1.1.0").unwrap()),
-        "it leads from 1.1.0 to itself"
-    );
-    assert_eq!(
-        refuse(|p| p.sources.reverse()),
-        "sources must be sorted by path: bin/old-name follows share/data"
-    );
+    assert_eq!(refuse(|p| p.from = ReleaseVersion::parse("1.1.0").unwrap()), "it leads from 1.1.0 to itself");
+    assert_eq!(refuse(|p| p.sources.reverse()), "sources must be sorted by path: bin/old-name follows share/data");
     assert_eq!(refuse(|p| p.operations.truncate(2)), "2 operations for 3 files");
     assert!(refuse(|p| set(p, Operation::Copy { source: 2 })).ends_with("its source is not listed"));
     assert!(refuse(|p| set(p, Operation::Copy { source: 0 })).ends_with("another content than the manifest lists"));
-    let named = |codec: &str| Operation::Delta {
-        codec: codec.to_owned(),
-        packed: 1,
-        source: 0,
-    };
+    let named = |codec: &str| Operation::Delta { codec: codec.to_owned(), packed: 1, source: 0 };
     assert!(refuse(|p| set(p, named("../x"))).ends_with("its codec must be 1 to 32 of [a-z0-9-]"));
     let mut large = sample().0;
     large.operations[1] = Operation::Add { packed: u64::MAX };
-    assert!(matches!(
-        PatchHeader::new(large),
-        Err(FormatError::TooLarge { unit: "bytes", .. })
-    ));
+    assert!(matches!(PatchHeader::new(large), Err(FormatError::TooLarge { unit: "bytes", .. })));
 }
 
 #[test]
@@ -206,10 +159,7 @@ fn damage_is_named() {
     let (parts, payloads) = sample();
     let patch = write(parts, &payloads);
     let is_damaged = |result: Result<_, PatchError>| {
-        matches!(
-            result,
-            Err(PatchError::Format(FormatError::Damaged { .. }) | PatchError::Compression { .. })
-        )
+        matches!(result, Err(PatchError::Format(FormatError::Damaged { .. }) | PatchError::Compression { .. }))
     };
     let header_end = 16 + u32::from_le_bytes(patch[8..12].try_into().unwrap()) as usize;
     for length in 0..header_end {
@@ -235,18 +185,9 @@ fn damage_is_named() {
         drain(&patch)
     };
     assert!(is_damaged(changed(0, b'C')));
-    assert!(matches!(
-        changed(7, 2),
-        Err(PatchError::Format(FormatError::NewerFormat { found: 2, .. }))
-    ));
-    assert!(matches!(
-        changed(11, 0xff),
-        Err(PatchError::Format(FormatError::TooLarge { .. }))
-    ));
-    assert!(matches!(
-        changed(15, 0xff),
-        Err(PatchError::Format(FormatError::TooLarge { .. }))
-    ));
+    assert!(matches!(changed(7, 2), Err(PatchError::Format(FormatError::NewerFormat { found: 2, .. }))));
+    assert!(matches!(changed(11, 0xff), Err(PatchError::Format(FormatError::TooLarge { .. }))));
+    assert!(matches!(changed(15, 0xff), Err(PatchError::Format(FormatError::TooLarge { .. }))));
     assert!(is_damaged(changed(8, patch[8].wrapping_add(1))));
     assert!(is_damaged(changed(12, patch[12].wrapping_sub(1))));
     assert!(is_damaged(changed(12, patch[12].wrapping_add(1))));
@@ -257,9 +198,7 @@ fn added_bytes_are_held_against_the_manifest() {
     let unpack = |content: &[u8]| {
         let (mut parts, mut payloads) = sample();
         payloads[1] = pack_added(content, Vec::new(), 0).unwrap();
-        parts.operations[1] = Operation::Add {
-            packed: payloads[1].len() as u64,
-        };
+        parts.operations[1] = Operation::Add { packed: payloads[1].len() as u64 };
         let patch = write(parts, &payloads);
         let mut reader = PatchReader::open_unchecked(patch.as_slice()).unwrap();
         reader.next_step().unwrap();
@@ -270,18 +209,8 @@ fn added_bytes_are_held_against_the_manifest() {
     };
     assert!(unpack(b"added text").is_ok());
     assert!(matches!(unpack(b"added texT"), Err(PatchError::Digest { path, .. }) if path == "new"));
-    assert!(matches!(
-        unpack(b"added"),
-        Err(PatchError::Payload {
-            expected: 10,
-            got: 5,
-            ..
-        })
-    ));
-    assert!(matches!(
-        unpack(&vec![0; 10 << 20]),
-        Err(PatchError::Payload { expected: 10, .. })
-    ));
+    assert!(matches!(unpack(b"added"), Err(PatchError::Payload { expected: 10, got: 5, .. })));
+    assert!(matches!(unpack(&vec![0; 10 << 20]), Err(PatchError::Payload { expected: 10, .. })));
 }
 
 #[test]
@@ -290,14 +219,7 @@ fn a_payload_of_another_length_is_not_written() {
     payloads[2] = b"longer".to_vec();
     let header = PatchHeader::new(parts).unwrap();
     let result = write_patch(Vec::new(), &header, |at| Ok(payloads[at].as_slice()));
-    assert!(matches!(
-        result,
-        Err(PatchError::Payload {
-            expected: 5,
-            got: 6,
-            ..
-        })
-    ));
+    assert!(matches!(result, Err(PatchError::Payload { expected: 5, got: 6, .. })));
 }
 
 fn operations() -> impl Strategy<Value = (Vec<Operation>, Vec<Vec<u8>>)> {
@@ -305,14 +227,8 @@ fn operations() -> impl Strategy<Value = (Vec<Operation>, Vec<Vec<u8>>)> {
     let one = prop_oneof![
         Just((Operation::Copy { source: 0 }, vec![])),
         payload().prop_map(|p| (Operation::Add { packed: p.len() as u64 }, p)),
-        ("[a-z0-9-]{1,32}", payload()).prop_map(|(codec, p)| (
-            Operation::Delta {
-                codec,
-                packed: p.len() as u64,
-                source: 0
-            },
-            p
-        )),
+        ("[a-z0-9-]{1,32}", payload())
+            .prop_map(|(codec, p)| (Operation::Delta { codec, packed: p.len() as u64, source: 0 }, p)),
     ];
     prop::collection::vec(one, 3).prop_map(|list| list.into_iter().unzip())
 }

@@ -23,17 +23,9 @@ pub fn write_patch<W: Write, R: Read>(
     let packed = encoder.finish().map_err(write)?;
     output.write_all(&MAGIC).map_err(write)?;
     for length in [packed.len(), plain.len()] {
-        let small = u32::try_from(length)
-            .ok()
-            .filter(|length| u64::from(*length) <= MAX_PATCH_HEADER);
-        let too_large = FormatError::TooLarge {
-            what: "patch header",
-            limit: MAX_PATCH_HEADER,
-            unit: "bytes",
-        };
-        output
-            .write_all(&small.ok_or(too_large)?.to_le_bytes())
-            .map_err(write)?;
+        let small = u32::try_from(length).ok().filter(|length| u64::from(*length) <= MAX_PATCH_HEADER);
+        let too_large = FormatError::TooLarge { what: "patch header", limit: MAX_PATCH_HEADER, unit: "bytes" };
+        output.write_all(&small.ok_or(too_large)?.to_le_bytes()).map_err(write)?;
     }
     output.write_all(&packed).map_err(write)?;
     for (at, (entry, operation)) in header.files().zip(header.operations()).enumerate() {
@@ -44,11 +36,7 @@ pub fn write_patch<W: Write, R: Read>(
         let content = payload(at).map_err(|source| PatchError::Read { source })?;
         let got = std::io::copy(&mut content.take(expected.saturating_add(1)), &mut output).map_err(write)?;
         if got != expected {
-            return Err(PatchError::Payload {
-                path: entry.path.to_string(),
-                expected,
-                got,
-            });
+            return Err(PatchError::Payload { path: entry.path.to_string(), expected, got });
         }
     }
     Ok(output)

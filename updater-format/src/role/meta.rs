@@ -18,11 +18,7 @@ impl Hashes {
     pub fn sha256_only(digest: Sha256) -> Self {
         let mut map = Map::new();
         map.insert("sha256".to_owned(), digest.to_string().into());
-        Self {
-            map,
-            sha256: Some(digest),
-            sha512: None,
-        }
+        Self { map, sha256: Some(digest), sha512: None }
     }
 
     fn from_map(map: Map<String, Value>) -> Result<Self, FormatError> {
@@ -88,33 +84,15 @@ impl MetaFile {
     #[must_use]
     pub fn of(version: u64, bytes: &[u8]) -> Self {
         let hashes = Some(Hashes::sha256_only(Sha256::of(bytes)));
-        Self {
-            version,
-            length: Some(bytes.len() as u64),
-            hashes,
-            extra: Map::new(),
-        }
+        Self { version, length: Some(bytes.len() as u64), hashes, extra: Map::new() }
     }
 
     pub(super) fn from_value(value: Value) -> Result<Self, FormatError> {
         let mut fields = Fields::open("meta", value)?;
         let version = super::version(&mut fields, "meta")?;
-        let length = if fields.has("length") {
-            Some(fields.number("length")?)
-        } else {
-            None
-        };
-        let hashes = if fields.has("hashes") {
-            Some(Hashes::from_map(fields.object("hashes")?)?)
-        } else {
-            None
-        };
-        Ok(Self {
-            version,
-            length,
-            hashes,
-            extra: fields.rest(),
-        })
+        let length = if fields.has("length") { Some(fields.number("length")?) } else { None };
+        let hashes = if fields.has("hashes") { Some(Hashes::from_map(fields.object("hashes")?)?) } else { None };
+        Ok(Self { version, length, hashes, extra: fields.rest() })
     }
 
     pub(super) fn to_value(&self) -> Value {

@@ -59,10 +59,7 @@ fn open<T: Payload>(value: Value) -> Result<(Head, Fields), FormatError> {
     let spec = fields.string("spec_version")?;
     // TUF 4.3: an implementation refuses a major version that it does not know.
     if spec.split_once('.').is_none_or(|(major, _)| major != "1") {
-        return Err(FormatError::shape(
-            T::TYPE,
-            format!("`spec_version` is {spec:?}, this program reads 1.x"),
-        ));
+        return Err(FormatError::shape(T::TYPE, format!("`spec_version` is {spec:?}, this program reads 1.x")));
     }
     let version = version(&mut fields, T::TYPE)?;
     let expires = fields.parsed("expires")?;

@@ -97,11 +97,8 @@ impl Payload for Root {
 
     fn from_value(value: Value) -> Result<Self, FormatError> {
         let (Head { version, expires }, mut fields) = open::<Self>(value)?;
-        let consistent_snapshot = if fields.has("consistent_snapshot") {
-            fields.boolean("consistent_snapshot")?
-        } else {
-            false
-        };
+        let consistent_snapshot =
+            if fields.has("consistent_snapshot") { fields.boolean("consistent_snapshot")? } else { false };
         let mut keys = read_keys(&mut fields)?;
         let mut named = fields.object("roles")?;
         let mut roles = BTreeMap::new();
@@ -115,37 +112,18 @@ impl Payload for Root {
             roles.insert(role, keyring);
         }
         keys.retain(|id, _| !used.contains(id));
-        let extension = fields
-            .optional("x-updater")
-            .map(RootExtension::from_value)
-            .transpose()?;
-        Ok(Self {
-            version,
-            expires,
-            consistent_snapshot,
-            roles,
-            extension,
-            unused_keys: keys,
-            extra: fields.rest(),
-        })
+        let extension = fields.optional("x-updater").map(RootExtension::from_value).transpose()?;
+        Ok(Self { version, expires, consistent_snapshot, roles, extension, unused_keys: keys, extra: fields.rest() })
     }
 
     fn to_value(&self) -> Value {
         let mut map = head(self, &self.extra);
         map.insert("consistent_snapshot".to_owned(), self.consistent_snapshot.into());
-        let mut keys: Map<String, Value> = self
-            .unused_keys
-            .iter()
-            .map(|(id, key)| (id.as_str().to_owned(), key.to_value()))
-            .collect();
+        let mut keys: Map<String, Value> =
+            self.unused_keys.iter().map(|(id, key)| (id.as_str().to_owned(), key.to_value())).collect();
         let mut roles = Map::new();
         for (role, keyring) in &self.roles {
-            keys.extend(
-                keyring
-                    .keys()
-                    .iter()
-                    .map(|(id, key)| (id.as_str().to_owned(), key.to_value())),
-            );
+            keys.extend(keyring.keys().iter().map(|(id, key)| (id.as_str().to_owned(), key.to_value())));
             roles.insert(role.as_str().to_owned(), Value::Object(write_keyring(keyring)));
         }
         map.insert("keys".to_owned(), keys.into());
@@ -169,30 +147,18 @@ impl RootExtension {
     fn from_value(value: Value) -> Result<Self, FormatError> {
         let mut fields = Fields::open("root x-updater", value)?;
         let app = fields.parsed("app")?;
-        let development = if fields.has("development") {
-            fields.boolean("development")?
-        } else {
-            false
-        };
+        let development = if fields.has("development") { fields.boolean("development")? } else { false };
         let mut keys = BTreeMap::new();
         if fields.has("keys") {
             for (id, value) in fields.object("keys")? {
                 let mut owner = Fields::open("root x-updater key", value)?;
                 keys.insert(
                     KeyId::new(id),
-                    KeyOwner {
-                        minisign: owner.string("minisign")?,
-                        owner: owner.string("owner")?,
-                    },
+                    KeyOwner { minisign: owner.string("minisign")?, owner: owner.string("owner")? },
                 );
             }
         }
-        Ok(Self {
-            app,
-            keys,
-            development,
-            extra: fields.rest(),
-        })
+        Ok(Self { app, keys, development, extra: fields.rest() })
     }
 
     fn to_value(&self) -> Value {
@@ -214,11 +180,7 @@ impl RootExtension {
 
 /// Reads the object `keys` of a root or a delegation.
 pub(super) fn read_keys(fields: &mut Fields) -> Result<BTreeMap<KeyId, PublicKey>, FormatError> {
-    fields
-        .object("keys")?
-        .into_iter()
-        .map(|(id, value)| Ok((KeyId::new(id), PublicKey::from_value(value)?)))
-        .collect()
+    fields.object("keys")?.into_iter().map(|(id, value)| Ok((KeyId::new(id), PublicKey::from_value(value)?))).collect()
 }
 
 /// Reads `keyids` and `threshold`; every key id must be in `keys`.
@@ -237,15 +199,7 @@ pub(super) fn read_keyring(fields: &mut Fields, keys: &BTreeMap<KeyId, PublicKey
 /// Writes `keyids` and `threshold`.
 pub(super) fn write_keyring(keyring: &Keyring) -> Map<String, Value> {
     let mut map = Map::new();
-    map.insert(
-        "keyids".to_owned(),
-        keyring
-            .keys()
-            .iter()
-            .map(|(id, _)| id.as_str())
-            .collect::<Vec<_>>()
-            .into(),
-    );
+    map.insert("keyids".to_owned(), keyring.keys().iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>().into());
     map.insert("threshold".to_owned(), keyring.threshold().into());
     map
 }

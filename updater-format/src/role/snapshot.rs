@@ -27,30 +27,19 @@ impl Payload for Snapshot {
         let mut roles = BTreeMap::new();
         for (file, value) in fields.object("meta")? {
             let Some(role) = file.strip_suffix(".json") else {
-                return Err(FormatError::shape(
-                    "snapshot",
-                    format!("{file:?} in `meta` does not end in .json"),
-                ));
+                return Err(FormatError::shape("snapshot", format!("{file:?} in `meta` does not end in .json")));
             };
             roles.insert(role.to_owned(), MetaFile::from_value(value)?);
         }
         if !roles.contains_key("targets") {
             return Err(FormatError::shape("snapshot", "targets.json is missing in `meta`"));
         }
-        Ok(Self {
-            version,
-            expires,
-            roles,
-            extra: fields.rest(),
-        })
+        Ok(Self { version, expires, roles, extra: fields.rest() })
     }
 
     fn to_value(&self) -> Value {
         let mut map = head(self, &self.extra);
-        let meta = self
-            .roles
-            .iter()
-            .map(|(role, file)| (format!("{role}.json"), file.to_value()));
+        let meta = self.roles.iter().map(|(role, file)| (format!("{role}.json"), file.to_value()));
         map.insert("meta".to_owned(), Value::Object(meta.collect()));
         Value::Object(map)
     }

@@ -95,32 +95,11 @@ impl Payload for Targets {
             let mut entry = Fields::open("target", value)?;
             let (length, hashes) = length_and_hashes(&mut entry)?;
             let custom = entry.optional("custom");
-            targets.insert(
-                name,
-                TargetFile {
-                    length,
-                    hashes,
-                    custom,
-                    extra: entry.rest(),
-                },
-            );
+            targets.insert(name, TargetFile { length, hashes, custom, extra: entry.rest() });
         }
-        let delegations = fields
-            .optional("delegations")
-            .map(Delegations::from_value)
-            .transpose()?;
-        let extension = fields
-            .optional("x-updater")
-            .map(TargetsExtension::from_value)
-            .transpose()?;
-        Ok(Self {
-            version,
-            expires,
-            targets,
-            delegations,
-            extension,
-            extra: fields.rest(),
-        })
+        let delegations = fields.optional("delegations").map(Delegations::from_value).transpose()?;
+        let extension = fields.optional("x-updater").map(TargetsExtension::from_value).transpose()?;
+        Ok(Self { version, expires, targets, delegations, extension, extra: fields.rest() })
     }
 
     fn to_value(&self) -> Value {
@@ -156,16 +135,8 @@ impl TargetsExtension {
     fn from_value(value: Value) -> Result<Self, FormatError> {
         let mut fields = Fields::open("targets x-updater", value)?;
         let app = fields.parsed("app")?;
-        let channel = if fields.has("channel") {
-            Some(fields.parsed("channel")?)
-        } else {
-            None
-        };
-        Ok(Self {
-            app,
-            channel,
-            extra: fields.rest(),
-        })
+        let channel = if fields.has("channel") { Some(fields.parsed("channel")?) } else { None };
+        Ok(Self { app, channel, extra: fields.rest() })
     }
 
     fn to_value(&self) -> Value {
@@ -200,10 +171,7 @@ impl Delegations {
         if names.len() != roles.len() {
             return Err(FormatError::shape("delegations", "a role name stands twice"));
         }
-        Ok(Self {
-            roles,
-            extra: fields.rest(),
-        })
+        Ok(Self { roles, extra: fields.rest() })
     }
 
     fn to_value(&self) -> Value {
@@ -211,12 +179,7 @@ impl Delegations {
         let mut keys = Map::new();
         let mut roles = Vec::new();
         for role in &self.roles {
-            keys.extend(
-                role.keyring
-                    .keys()
-                    .iter()
-                    .map(|(id, key)| (id.as_str().to_owned(), key.to_value())),
-            );
+            keys.extend(role.keyring.keys().iter().map(|(id, key)| (id.as_str().to_owned(), key.to_value())));
             roles.push(role.to_value());
         }
         map.insert("keys".to_owned(), keys.into());
@@ -233,26 +196,12 @@ impl DelegatedRole {
         let mut fields = Fields::open("delegated role", value)?;
         let name = fields.string("name")?;
         if RESERVED.contains(&name.as_str()) {
-            return Err(FormatError::invalid(
-                "delegated role",
-                &name,
-                "it takes the name of a top-level role",
-            ));
+            return Err(FormatError::invalid("delegated role", &name, "it takes the name of a top-level role"));
         }
         let keyring = read_keyring(&mut fields, keys)?;
         let terminating = fields.boolean("terminating")?;
-        let paths = if fields.has("paths") {
-            fields.strings("paths")?
-        } else {
-            Vec::new()
-        };
-        Ok(Self {
-            name,
-            keyring,
-            terminating,
-            paths,
-            extra: fields.rest(),
-        })
+        let paths = if fields.has("paths") { fields.strings("paths")? } else { Vec::new() };
+        Ok(Self { name, keyring, terminating, paths, extra: fields.rest() })
     }
 
     fn to_value(&self) -> Value {

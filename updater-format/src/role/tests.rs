@@ -20,9 +20,7 @@ fn value(text: &str) -> Value {
 }
 
 fn unknown() -> json::Map<String, Value> {
-    [("x-later".to_owned(), value(r#"{"a":[1,"b"]}"#))]
-        .into_iter()
-        .collect()
+    [("x-later".to_owned(), value(r#"{"a":[1,"b"]}"#))].into_iter().collect()
 }
 
 fn round_trip<T: Payload + PartialEq + std::fmt::Debug>(payload: &T) {
@@ -37,20 +35,10 @@ fn root() -> Root {
         version: 3,
         expires: UtcTime::parse("2027-01-01T00:00:00Z").unwrap(),
         consistent_snapshot: true,
-        roles: RoleName::ALL
-            .into_iter()
-            .zip([keyring(1), keyring(2), keyring(3), keyring(2)])
-            .collect(),
+        roles: RoleName::ALL.into_iter().zip([keyring(1), keyring(2), keyring(3), keyring(2)]).collect(),
         extension: Some(RootExtension {
             app: "hello".parse().unwrap(),
-            keys: [(
-                id,
-                KeyOwner {
-                    minisign: "E7620F1842B4E81F".to_owned(),
-                    owner: "ada".to_owned(),
-                },
-            )]
-            .into(),
+            keys: [(id, KeyOwner { minisign: "E7620F1842B4E81F".to_owned(), owner: "ada".to_owned() })].into(),
             development: true,
             extra: unknown(),
         }),
@@ -63,23 +51,10 @@ fn root() -> Root {
 fn every_role_survives_the_round_trip() {
     let expires = UtcTime::parse("2027-01-01T00:00:00Z").unwrap();
     round_trip(&root());
-    let meta = MetaFile {
-        extra: unknown(),
-        ..MetaFile::of(7, b"bytes")
-    };
-    round_trip(&Timestamp {
-        version: 1,
-        expires,
-        snapshot: meta.clone(),
-        extra: unknown(),
-    });
+    let meta = MetaFile { extra: unknown(), ..MetaFile::of(7, b"bytes") };
+    round_trip(&Timestamp { version: 1, expires, snapshot: meta.clone(), extra: unknown() });
     let roles = [("targets".to_owned(), meta.clone()), ("stable".to_owned(), meta)].into();
-    round_trip(&Snapshot {
-        version: 2,
-        expires,
-        roles,
-        extra: unknown(),
-    });
+    round_trip(&Snapshot { version: 2, expires, roles, extra: unknown() });
     let file = TargetFile {
         length: 5,
         hashes: Hashes::sha256_only(crate::Sha256::of(b"bytes")),
@@ -97,10 +72,7 @@ fn every_role_survives_the_round_trip() {
         version: 4,
         expires,
         targets: [("hello.tar.xz".to_owned(), file)].into(),
-        delegations: Some(Delegations {
-            roles: vec![role],
-            extra: unknown(),
-        }),
+        delegations: Some(Delegations { roles: vec![role], extra: unknown() }),
         extension: Some(TargetsExtension {
             app: "hello".parse().unwrap(),
             channel: Some("stable".parse().unwrap()),
@@ -116,21 +88,13 @@ fn what_is_wrong_is_named() {
     let cases: [(&str, Change); 9] = [
         ("`_type` is \"targets\"", |v| v["_type"] = "targets".into()),
         ("`spec_version` is \"2.0\"", |v| v["spec_version"] = "2.0".into()),
-        ("field `version` is missing", |v| {
-            drop(v.as_object_mut().unwrap().remove("version"))
-        }),
+        ("field `version` is missing", |v| drop(v.as_object_mut().unwrap().remove("version"))),
         ("`version` must be at least 1", |v| v["version"] = 0.into()),
         ("from 0 to 2^53", |v| v["version"] = ((1u64 << 53) + 1).into()),
         ("it must have the form", |v| v["expires"] = "tomorrow".into()),
-        ("role `timestamp` is missing", |v| {
-            drop(v["roles"].as_object_mut().unwrap().remove("timestamp"))
-        }),
-        ("is not listed in `keys`", |v| {
-            v["roles"]["root"]["keyids"][0] = "ff".into()
-        }),
-        ("it must be at least 1: with 0", |v| {
-            v["roles"]["root"]["threshold"] = 0.into()
-        }),
+        ("role `timestamp` is missing", |v| drop(v["roles"].as_object_mut().unwrap().remove("timestamp"))),
+        ("is not listed in `keys`", |v| v["roles"]["root"]["keyids"][0] = "ff".into()),
+        ("it must be at least 1: with 0", |v| v["roles"]["root"]["threshold"] = 0.into()),
     ];
     for (expected, change) in cases {
         let mut value = root().to_value();
@@ -154,25 +118,10 @@ fn a_delegation_cannot_take_a_reserved_name_nor_list_33_roles() {
     };
     for name in ["root", "targets", "snapshot", "timestamp"] {
         let error = Targets::from_value(targets(&[delegation(name)])).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                FormatError::Invalid {
-                    what: "delegated role",
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        assert!(matches!(error, FormatError::Invalid { what: "delegated role", .. }), "{error}");
     }
     let many: Vec<String> = (0..33).map(|i| delegation(&format!("r{i}"))).collect();
     assert!(Targets::from_value(targets(&many[..32])).is_ok());
-    assert!(matches!(
-        Targets::from_value(targets(&many)),
-        Err(FormatError::TooLarge {
-            what: "delegations",
-            ..
-        })
-    ));
+    assert!(matches!(Targets::from_value(targets(&many)), Err(FormatError::TooLarge { what: "delegations", .. })));
     assert!(Targets::from_value(targets(&[delegation("a"), delegation("a")])).is_err());
 }

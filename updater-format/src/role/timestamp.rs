@@ -25,16 +25,10 @@ impl Payload for Timestamp {
         let (Head { version, expires }, mut fields) = open::<Self>(value)?;
         let mut meta = fields.object("meta")?;
         match (meta.remove("snapshot.json"), meta.is_empty()) {
-            (Some(snapshot), true) => Ok(Self {
-                version,
-                expires,
-                snapshot: MetaFile::from_value(snapshot)?,
-                extra: fields.rest(),
-            }),
-            _ => Err(FormatError::shape(
-                "timestamp",
-                "`meta` must list snapshot.json and nothing else",
-            )),
+            (Some(snapshot), true) => {
+                Ok(Self { version, expires, snapshot: MetaFile::from_value(snapshot)?, extra: fields.rest() })
+            }
+            _ => Err(FormatError::shape("timestamp", "`meta` must list snapshot.json and nothing else")),
         }
     }
 

@@ -8,20 +8,12 @@ fn now() -> UtcTime {
 
 fn release(version: &str) -> JournaledRelease {
     let digest = Sha256::of(version.as_bytes());
-    JournaledRelease {
-        entry: digest,
-        manifest: Some(digest),
-        version: ReleaseVersion::parse(version).unwrap(),
-    }
+    JournaledRelease { entry: digest, manifest: Some(digest), version: ReleaseVersion::parse(version).unwrap() }
 }
 
 fn sample() -> InstallState {
     let mut state = InstallState::idle(Sha256::of(b"/opt/hello"));
-    state.phase = Phase::Trial {
-        from: release("1.0.0"),
-        to: release("1.1.0"),
-        trial: Trial::Confirm,
-    };
+    state.phase = Phase::Trial { from: release("1.0.0"), to: release("1.1.0"), trial: Trial::Confirm };
     state.put_away(Sha256::of(b"bad"), ReleaseVersion::parse("1.0.5").unwrap(), now());
     state
 }
@@ -42,26 +34,14 @@ fn garbage_has_a_named_error() {
     let good = String::from_utf8(sample().encode()).unwrap();
     for length in 0..good.len() {
         let result = InstallState::parse(&good.as_bytes()[..length]);
-        assert!(
-            matches!(result, Err(FormatError::Json { .. } | FormatError::Shape { .. })),
-            "{length}"
-        );
+        assert!(matches!(result, Err(FormatError::Json { .. } | FormatError::Shape { .. })), "{length}");
     }
     assert!(matches!(InstallState::parse(&[0; 100]), Err(FormatError::Json { .. })));
     assert!(matches!(InstallState::parse(b"{}"), Err(FormatError::Shape { .. })));
-    assert!(matches!(
-        InstallState::parse(&vec![b' '; 70_000]),
-        Err(FormatError::TooLarge { unit: "bytes", .. })
-    ));
+    assert!(matches!(InstallState::parse(&vec![b' '; 70_000]), Err(FormatError::TooLarge { unit: "bytes", .. })));
     let changed = |from, to| InstallState::parse(good.replacen(from, to, 1).as_bytes());
-    assert!(matches!(
-        changed("\"format\":1", "\"format\":2"),
-        Err(FormatError::NewerFormat { found: 2, .. })
-    ));
-    assert!(matches!(
-        changed("\"name\":\"trial\"", "\"name\":\"other\""),
-        Err(FormatError::Shape { .. })
-    ));
+    assert!(matches!(changed("\"format\":1", "\"format\":2"), Err(FormatError::NewerFormat { found: 2, .. })));
+    assert!(matches!(changed("\"name\":\"trial\"", "\"name\":\"other\""), Err(FormatError::Shape { .. })));
 }
 
 #[test]
@@ -81,11 +61,7 @@ fn the_memory_is_bounded() {
     }
     assert_eq!(state.bad.len(), 16);
     assert!(state.is_bad(Sha256::of(&[99]), now()) && !state.is_bad(Sha256::of(&[0]), now()));
-    state.put_away(
-        Sha256::of(b"new"),
-        ReleaseVersion::parse("1.0.6").unwrap(),
-        now().plus_days(40),
-    );
+    state.put_away(Sha256::of(b"new"), ReleaseVersion::parse("1.0.6").unwrap(), now().plus_days(40));
     assert_eq!(state.bad.len(), 1);
 }
 
@@ -100,19 +76,15 @@ fn states() -> impl Strategy<Value = InstallState> {
             }
         })
     };
-    let phase = (
-        release(),
-        release(),
-        prop_oneof![Just(Trial::Start), Just(Trial::Confirm)],
-        0..5u8,
-    )
-        .prop_map(|(from, to, trial, which)| match which {
+    let phase = (release(), release(), prop_oneof![Just(Trial::Start), Just(Trial::Confirm)], 0..5u8).prop_map(
+        |(from, to, trial, which)| match which {
             0 => Phase::Idle,
             1 => Phase::Staged { from, to, trial },
             2 => Phase::Swapping { from, to, trial },
             3 => Phase::Trial { from, to, trial },
             _ => Phase::Returning { from, to },
-        });
+        },
+    );
     let bad = (any::<[u8; 32]>(), 0..4_000_000_000i64).prop_map(|(manifest, since)| BadRelease {
         manifest: Sha256::from_bytes(manifest),
         since: UtcTime::from_unix(since),

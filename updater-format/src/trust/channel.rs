@@ -62,8 +62,5 @@ impl TrustedSet<Complete> {
 pub fn find_channel<'a>(targets: &'a Targets, channel: &Channel) -> Result<&'a DelegatedRole, TrustError> {
     targets
         .delegation(channel.as_str())
-        .ok_or_else(|| TrustError::UnknownRole {
-            role: channel.to_string(),
-            by: RoleName::Targets.to_string(),
-        })
+        .ok_or_else(|| TrustError::UnknownRole { role: channel.to_string(), by: RoleName::Targets.to_string() })
 }

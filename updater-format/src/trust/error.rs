@@ -116,10 +116,7 @@ pub enum TrustError {
 
 impl TrustError {
     pub(super) fn format(role: &str, source: FormatError) -> Self {
-        Self::Format {
-            role: role.to_owned(),
-            source,
-        }
+        Self::Format { role: role.to_owned(), source }
     }
 
     /// Returns the role whose document failed.

@@ -103,10 +103,7 @@ impl Wanted {
         } else {
             format!("{}.json", quote(role))
         };
-        Self {
-            file,
-            max_length: meta.length.map_or(limit, |length| length.min(limit)),
-        }
+        Self { file, max_length: meta.length.map_or(limit, |length| length.min(limit)) }
     }
 }
 
@@ -132,10 +129,7 @@ impl<S> TrustedSet<S> {
     /// TUF 5.3.10, 5.4.4, 5.5.6, 5.6.5: a document whose time is over is not used.
     fn check_expiry<T: Payload>(&self, role: &str, document: &T) -> Result<(), TrustError> {
         if document.expires() <= self.rules.now {
-            return Err(TrustError::Expired {
-                role: role.to_owned(),
-                since: document.expires(),
-            });
+            return Err(TrustError::Expired { role: role.to_owned(), since: document.expires() });
         }
         Ok(())
     }
@@ -152,11 +146,7 @@ impl<S> TrustedSet<S> {
     }
 
     fn with<N>(self, state: N) -> TrustedSet<N> {
-        TrustedSet {
-            rules: self.rules,
-            root: self.root,
-            state,
-        }
+        TrustedSet { rules: self.rules, root: self.root, state }
     }
 }
 
@@ -164,17 +154,9 @@ impl<S> TrustedSet<S> {
 fn check_meta(role: &str, meta: &MetaFile, bytes: &Untrusted) -> Result<(), TrustError> {
     let length = bytes.as_bytes().len() as u64;
     if let Some(expected) = meta.length.filter(|expected| *expected != length) {
-        return Err(TrustError::Length {
-            role: role.to_owned(),
-            expected,
-            found: length,
-        });
+        return Err(TrustError::Length { role: role.to_owned(), expected, found: length });
     }
-    if meta
-        .hashes
-        .as_ref()
-        .is_some_and(|hashes| !hashes.match_bytes(bytes.as_bytes()))
-    {
+    if meta.hashes.as_ref().is_some_and(|hashes| !hashes.match_bytes(bytes.as_bytes())) {
         return Err(TrustError::Hash { role: role.to_owned() });
     }
     Ok(())
@@ -183,14 +165,7 @@ fn check_meta(role: &str, meta: &MetaFile, bytes: &Untrusted) -> Result<(), Trus
 /// Refuses bytes above the limit of their role, whatever made somebody read them.
 fn check_limit(role: &str, limit: u64, bytes: &Untrusted) -> Result<(), TrustError> {
     if bytes.as_bytes().len() as u64 > limit {
-        return Err(TrustError::format(
-            role,
-            FormatError::TooLarge {
-                what: "metadata",
-                limit,
-                unit: "bytes",
-            },
-        ));
+        return Err(TrustError::format(role, FormatError::TooLarge { what: "metadata", limit, unit: "bytes" }));
     }
     Ok(())
 }

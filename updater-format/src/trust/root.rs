@@ -16,11 +16,7 @@ impl TrustedSet<WantsRoot> {
         let signed = Signed::<Root>::parse(embedded).map_err(|source| TrustError::format(role.as_str(), source))?;
         let keyring = signed.unverified().keyring(role).clone();
         let root = signed.verify(role.as_str(), &keyring, rules.policy)?;
-        let set = Self {
-            rules,
-            root,
-            state: WantsRoot(()),
-        };
+        let set = Self { rules, root, state: WantsRoot(()) };
         set.check_app(role.as_str(), set.root.extension.as_ref().map(|x| &x.app))?;
         Ok(set)
     }
@@ -28,10 +24,7 @@ impl TrustedSet<WantsRoot> {
     /// Returns the next root to ask for. TUF 5.3.3: version N + 1, at most [`MAX_ROOT`] bytes.
     #[must_use]
     pub fn wanted(&self) -> Wanted {
-        Wanted {
-            file: format!("{}.root.json", self.root.version + 1),
-            max_length: MAX_ROOT,
-        }
+        Wanted { file: format!("{}.root.json", self.root.version + 1), max_length: MAX_ROOT }
     }
 
     /// Takes the next root. On an error the set stays as it was.
@@ -48,11 +41,7 @@ impl TrustedSet<WantsRoot> {
         // TUF 5.3.5: version is exactly N + 1.
         let expected = self.root.version + 1;
         if next.version != expected {
-            return Err(TrustError::Version {
-                role: role.to_string(),
-                expected,
-                found: next.version,
-            });
+            return Err(TrustError::Version { role: role.to_string(), expected, found: next.version });
         }
         // One app's root never leads to another app's.
         self.check_app(role.as_str(), next.extension.as_ref().map(|x| &x.app))?;

@@ -80,15 +80,9 @@ impl TargetSearch<'_> {
             return Ok(SearchStep::Absent);
         };
         if self.visited.len() >= MAX_DELEGATED_ROLES {
-            return Err(TrustError::TooManyRoles {
-                role: next.name.clone(),
-                limit: MAX_DELEGATED_ROLES,
-            });
+            return Err(TrustError::TooManyRoles { role: next.name.clone(), limit: MAX_DELEGATED_ROLES });
         }
-        Ok(SearchStep::Load {
-            wanted: self.set.wanted_role(&next.name)?,
-            role: next.name.clone(),
-        })
+        Ok(SearchStep::Load { wanted: self.set.wanted_role(&next.name)?, role: next.name.clone() })
     }
 
     /// Takes the role that [`SearchStep::Load`] asked for, downloaded or from an earlier check, verifies it along the
@@ -117,10 +111,7 @@ impl TargetSearch<'_> {
     /// Looks for the target in a verified role and queues the delegations that may list it.
     fn enter(&mut self, name: &str, role: &Targets) {
         if let Some(file) = role.targets.get(&self.target) {
-            self.found = Some(FoundTarget {
-                role: name.to_owned(),
-                file: file.clone(),
-            });
+            self.found = Some(FoundTarget { role: name.to_owned(), file: file.clone() });
             return;
         }
         let delegations = role.delegations.iter().flat_map(|delegations| &delegations.roles);
@@ -148,10 +139,7 @@ impl DelegatedRole {
         self.paths.iter().any(|pattern| {
             let pattern: Vec<&str> = pattern.split('/').collect();
             pattern.len() == parts.len()
-                && pattern
-                    .iter()
-                    .zip(&parts)
-                    .all(|(pattern, part)| part_matches(pattern, part))
+                && pattern.iter().zip(&parts).all(|(pattern, part)| part_matches(pattern, part))
         })
     }
 }

@@ -10,12 +10,7 @@ impl TrustedSet<WantsSnapshot> {
     /// [`MAX_SNAPSHOT`] bytes.
     #[must_use]
     pub fn wanted(&self) -> Wanted {
-        Wanted::new(
-            self,
-            RoleName::Snapshot.as_str(),
-            &self.state.timestamp.snapshot,
-            MAX_SNAPSHOT,
-        )
+        Wanted::new(self, RoleName::Snapshot.as_str(), &self.state.timestamp.snapshot, MAX_SNAPSHOT)
     }
 
     /// Returns the timestamp in force.
@@ -50,11 +45,7 @@ impl TrustedSet<WantsSnapshot> {
         let new = self.signed_by_root::<Snapshot>(RoleName::Snapshot, new)?;
         // TUF 5.5.4: the version that the timestamp names.
         if new.version != meta.version {
-            return Err(TrustError::Version {
-                role: role.to_owned(),
-                expected: meta.version,
-                found: new.version,
-            });
+            return Err(TrustError::Version { role: role.to_owned(), expected: meta.version, found: new.version });
         }
         // TUF 5.5.5: every role of the kept snapshot is still there and not older.
         if let Some(Kept(kept)) = kept {
@@ -74,9 +65,6 @@ impl TrustedSet<WantsSnapshot> {
         // TUF 5.5.6
         self.check_expiry(role, &*new)?;
         let timestamp = self.state.timestamp.clone();
-        Ok(self.with(WantsTargets {
-            timestamp,
-            snapshot: new,
-        }))
+        Ok(self.with(WantsTargets { timestamp, snapshot: new }))
     }
 }

@@ -45,11 +45,7 @@ impl TrustedSet<WantsTargets> {
         self.check_expiry(role, &*targets)?;
         self.check_app(role, targets.extension.as_ref().map(|x| &x.app))?;
         let state = self.state.clone();
-        Ok(self.with(Complete {
-            timestamp: state.timestamp,
-            snapshot: state.snapshot,
-            targets,
-        }))
+        Ok(self.with(Complete { timestamp: state.timestamp, snapshot: state.snapshot, targets }))
     }
 }
 
@@ -97,19 +93,15 @@ impl TrustedSet<Complete> {
 }
 
 fn listed<'a>(snapshot: &'a Snapshot, role: &str) -> Result<&'a MetaFile, TrustError> {
-    snapshot.roles.get(role).ok_or_else(|| TrustError::UnknownRole {
-        role: role.to_owned(),
-        by: RoleName::Snapshot.to_string(),
-    })
+    snapshot
+        .roles
+        .get(role)
+        .ok_or_else(|| TrustError::UnknownRole { role: role.to_owned(), by: RoleName::Snapshot.to_string() })
 }
 
 fn check_version(role: &str, meta: &MetaFile, found: u64) -> Result<(), TrustError> {
     if found != meta.version {
-        return Err(TrustError::Version {
-            role: role.to_owned(),
-            expected: meta.version,
-            found,
-        });
+        return Err(TrustError::Version { role: role.to_owned(), expected: meta.version, found });
     }
     Ok(())
 }

@@ -22,10 +22,7 @@ impl Key {
         PublicKey::ed25519(self.0.public_key().as_ref().try_into().unwrap()).unwrap()
     }
     fn sign<T: Payload>(&self, payload: &T) -> Signature {
-        Signature {
-            key_id: self.public().id(),
-            bytes: self.0.sign(&message(payload)).as_ref().to_vec(),
-        }
+        Signature { key_id: self.public().id(), bytes: self.0.sign(&message(payload)).as_ref().to_vec() }
     }
 }
 
@@ -34,10 +31,7 @@ fn keyring(keys: &[&Key], threshold: u64) -> Keyring {
 }
 
 fn sign<T: Payload>(payload: &T, keys: &[&Key]) -> Untrusted {
-    Untrusted::new(assemble(
-        payload,
-        &keys.iter().map(|k| k.sign(payload)).collect::<Vec<_>>(),
-    ))
+    Untrusted::new(assemble(payload, &keys.iter().map(|k| k.sign(payload)).collect::<Vec<_>>()))
 }
 
 const NOW: &str = "2026-11-20T00:00:00Z";
@@ -71,22 +65,11 @@ impl Repo {
                 (RoleName::Timestamp, keyring(&[&online], 1)),
             ]
             .into(),
-            extension: Some(RootExtension {
-                app: app(),
-                keys: [].into(),
-                development: false,
-                extra: Map::new(),
-            }),
+            extension: Some(RootExtension { app: app(), keys: [].into(), development: false, extra: Map::new() }),
             unused_keys: [].into(),
             extra: Map::new(),
         };
-        let extension = |channel| {
-            Some(TargetsExtension {
-                app: app(),
-                channel,
-                extra: Map::new(),
-            })
-        };
+        let extension = |channel| Some(TargetsExtension { app: app(), channel, extra: Map::new() });
         let bundle = Entry::Bundle(BundleEntry {
             artifact: Artifact {
                 name: TargetName::parse("hello-1.0.0-x86_64-unknown-linux-gnu.tar.xz").unwrap(),
@@ -124,10 +107,7 @@ impl Repo {
             version: 1,
             expires,
             targets: [].into(),
-            delegations: Some(Delegations {
-                roles: vec![delegation],
-                extra: Map::new(),
-            }),
+            delegations: Some(Delegations { roles: vec![delegation], extra: Map::new() }),
             extension: extension(None),
             extra: Map::new(),
         };
@@ -135,30 +115,11 @@ impl Repo {
         let snapshot = Snapshot {
             version: 1,
             expires,
-            roles: [
-                ("targets".to_owned(), placeholder.clone()),
-                ("stable".to_owned(), placeholder.clone()),
-            ]
-            .into(),
+            roles: [("targets".to_owned(), placeholder.clone()), ("stable".to_owned(), placeholder.clone())].into(),
             extra: Map::new(),
         };
-        let timestamp = Timestamp {
-            version: 1,
-            expires,
-            snapshot: placeholder,
-            extra: Map::new(),
-        };
-        Self {
-            root_key,
-            online,
-            targets_key,
-            stable_key,
-            root,
-            timestamp,
-            snapshot,
-            targets,
-            stable,
-        }
+        let timestamp = Timestamp { version: 1, expires, snapshot: placeholder, extra: Map::new() };
+        Self { root_key, online, targets_key, stable_key, root, timestamp, snapshot, targets, stable }
     }
 
     fn rules() -> Rules {
@@ -206,11 +167,7 @@ impl Repo {
         self.rooted().timestamp(&self.timestamp_bytes(), None).unwrap()
     }
     fn complete(&self) -> TrustedSet<Complete> {
-        self.stamped()
-            .snapshot(&self.snapshot_bytes(), None)
-            .unwrap()
-            .targets(&self.targets_bytes())
-            .unwrap()
+        self.stamped().snapshot(&self.snapshot_bytes(), None).unwrap().targets(&self.targets_bytes()).unwrap()
     }
     fn read(&self) -> Result<TrustedChannel, TrustError> {
         self.complete().channel(&Channel::stable(), &self.stable_bytes())
@@ -266,30 +223,16 @@ fn a_root_is_followed_only_when_old_and_new_keys_signed() {
     let mut next = repo.root.clone();
     next.version = 2;
     next.roles.insert(RoleName::Root, keyring(&[&new_key], 1));
-    let signatures = |valid, threshold| TrustError::Signatures {
-        role: "root".to_owned(),
-        valid,
-        threshold,
-    };
-    assert_eq!(
-        repo.start().root(&sign(&next, &[&new_key])).unwrap_err(),
-        signatures(0, 1)
-    );
-    assert_eq!(
-        repo.start().root(&sign(&next, &[&repo.root_key])).unwrap_err(),
-        signatures(0, 1)
-    );
+    let signatures = |valid, threshold| TrustError::Signatures { role: "root".to_owned(), valid, threshold };
+    assert_eq!(repo.start().root(&sign(&next, &[&new_key])).unwrap_err(), signatures(0, 1));
+    assert_eq!(repo.start().root(&sign(&next, &[&repo.root_key])).unwrap_err(), signatures(0, 1));
     let mut set = repo.start();
     set.root(&sign(&next, &[&repo.root_key, &new_key])).unwrap();
     assert_eq!(set.current_root().version, 2);
     next.version = 4;
     assert_eq!(
         set.root(&sign(&next, &[&new_key])).unwrap_err(),
-        TrustError::Version {
-            role: "root".to_owned(),
-            expected: 3,
-            found: 4
-        }
+        TrustError::Version { role: "root".to_owned(), expected: 3, found: 4 }
     );
     assert_eq!(set.current_root().version, 2, "a refused root changes nothing");
 }
@@ -298,60 +241,37 @@ fn a_root_is_followed_only_when_old_and_new_keys_signed() {
 fn thresholds_count_distinct_keys() {
     let mut repo = Repo::new();
     let second = Key::new(12);
-    repo.root
-        .roles
-        .insert(RoleName::Root, keyring(&[&repo.root_key, &second], 2));
+    repo.root.roles.insert(RoleName::Root, keyring(&[&repo.root_key, &second], 2));
     let one = sign(&repo.root, &[&repo.root_key]);
     assert_eq!(
         TrustedSet::new(Repo::rules(), &one).unwrap_err(),
-        TrustError::Signatures {
-            role: "root".to_owned(),
-            valid: 1,
-            threshold: 2
-        }
+        TrustError::Signatures { role: "root".to_owned(), valid: 1, threshold: 2 }
     );
     let twice = sign(&repo.root, &[&repo.root_key, &repo.root_key]);
-    assert!(matches!(
-        TrustedSet::new(Repo::rules(), &twice),
-        Err(TrustError::Format { .. })
-    ));
+    assert!(matches!(TrustedSet::new(Repo::rules(), &twice), Err(TrustError::Format { .. })));
     assert!(TrustedSet::new(Repo::rules(), &sign(&repo.root, &[&repo.root_key, &second])).is_ok());
 }
 
 #[test]
 fn each_expired_role_is_named() {
     let past = UtcTime::parse(NOW).unwrap();
-    let expired = |role: &str| TrustError::Expired {
-        role: role.to_owned(),
-        since: past,
-    };
+    let expired = |role: &str| TrustError::Expired { role: role.to_owned(), since: past };
     let mut repo = Repo::new();
     repo.root.expires = past;
     assert_eq!(repo.start().finish_root().unwrap_err(), expired("root"));
     let mut repo = Repo::new();
     repo.timestamp.expires = past;
-    assert_eq!(
-        repo.rooted().timestamp(&repo.timestamp_bytes(), None).unwrap_err(),
-        expired("timestamp")
-    );
+    assert_eq!(repo.rooted().timestamp(&repo.timestamp_bytes(), None).unwrap_err(), expired("timestamp"));
     let kept = repo.rooted().kept_timestamp(&repo.timestamp_bytes()).unwrap();
     assert_eq!(
-        repo.rooted()
-            .timestamp(&repo.timestamp_bytes(), Some(kept.clone()))
-            .unwrap_err(),
+        repo.rooted().timestamp(&repo.timestamp_bytes(), Some(kept.clone())).unwrap_err(),
         expired("timestamp"),
         "an equal version does not make a stale timestamp fresh"
     );
-    assert_eq!(
-        repo.rooted().unchanged_timestamp(kept).unwrap_err(),
-        expired("timestamp")
-    );
+    assert_eq!(repo.rooted().unchanged_timestamp(kept).unwrap_err(), expired("timestamp"));
     let mut repo = Repo::new();
     repo.snapshot.expires = past;
-    assert_eq!(
-        repo.stamped().snapshot(&repo.snapshot_bytes(), None).unwrap_err(),
-        expired("snapshot")
-    );
+    assert_eq!(repo.stamped().snapshot(&repo.snapshot_bytes(), None).unwrap_err(), expired("snapshot"));
     let mut repo = Repo::new();
     repo.targets.expires = past;
     let set = repo.stamped().snapshot(&repo.snapshot_bytes(), None).unwrap();
@@ -373,45 +293,25 @@ fn going_back_is_refused_even_behind_an_expired_document() {
     let repo_expires = UtcTime::parse(NOW).unwrap().plus_days(1);
     repo.timestamp.expires = repo_expires;
     repo.snapshot.expires = repo_expires;
-    let rollback = |role: &str, known, found| TrustError::Rollback {
-        role: role.to_owned(),
-        known,
-        found,
-    };
+    let rollback = |role: &str, known, found| TrustError::Rollback { role: role.to_owned(), known, found };
 
     repo.timestamp.version = 4;
     let kept = repo.rooted().kept_timestamp(&old_timestamp).unwrap();
     assert_eq!(
-        repo.rooted()
-            .timestamp(&repo.timestamp_bytes(), Some(kept.clone()))
-            .unwrap_err(),
+        repo.rooted().timestamp(&repo.timestamp_bytes(), Some(kept.clone())).unwrap_err(),
         rollback("timestamp", 5, 4)
     );
     repo.timestamp.version = 6;
     repo.snapshot.version = 2;
-    assert_eq!(
-        repo.rooted()
-            .timestamp(&repo.timestamp_bytes(), Some(kept))
-            .unwrap_err(),
-        rollback("snapshot", 3, 2)
-    );
+    assert_eq!(repo.rooted().timestamp(&repo.timestamp_bytes(), Some(kept)).unwrap_err(), rollback("snapshot", 3, 2));
     repo.snapshot.version = 4;
     repo.stable.version = 3;
     let kept = repo.stamped().kept_snapshot(&old_snapshot).unwrap();
-    assert_eq!(
-        repo.stamped()
-            .snapshot(&repo.snapshot_bytes(), Some(&kept))
-            .unwrap_err(),
-        rollback("stable", 4, 3)
-    );
+    assert_eq!(repo.stamped().snapshot(&repo.snapshot_bytes(), Some(&kept)).unwrap_err(), rollback("stable", 4, 3));
     repo.snapshot.roles.remove("stable");
     assert_eq!(
-        repo.stamped()
-            .snapshot(&repo.snapshot_bytes(), Some(&kept))
-            .unwrap_err(),
-        TrustError::RoleRemoved {
-            role: "stable".to_owned()
-        }
+        repo.stamped().snapshot(&repo.snapshot_bytes(), Some(&kept)).unwrap_err(),
+        TrustError::RoleRemoved { role: "stable".to_owned() }
     );
 }
 
@@ -427,24 +327,14 @@ fn documents_of_another_set_are_refused() {
         Err(TrustError::Hash { .. } | TrustError::Length { .. })
     ));
     let set = repo.stamped().snapshot(&repo.snapshot_bytes(), None).unwrap();
-    assert!(matches!(
-        set.targets(&other.targets_bytes()),
-        Err(TrustError::Hash { .. })
-    ));
-    assert!(matches!(
-        repo.complete().channel(&Channel::stable(), &other.stable_bytes()),
-        Err(TrustError::Hash { .. })
-    ));
+    assert!(matches!(set.targets(&other.targets_bytes()), Err(TrustError::Hash { .. })));
+    assert!(matches!(repo.complete().channel(&Channel::stable(), &other.stable_bytes()), Err(TrustError::Hash { .. })));
     // Where no hash is given the version decides.
     let mut bare = Repo::new();
     bare.timestamp.snapshot.version = 2;
     let stamp = sign(
         &Timestamp {
-            snapshot: MetaFile {
-                length: None,
-                hashes: None,
-                ..bare.timestamp.snapshot.clone()
-            },
+            snapshot: MetaFile { length: None, hashes: None, ..bare.timestamp.snapshot.clone() },
             ..bare.timestamp.clone()
         },
         &[&bare.online],
@@ -452,11 +342,7 @@ fn documents_of_another_set_are_refused() {
     let set = bare.rooted().timestamp(&stamp, None).unwrap();
     assert_eq!(
         set.snapshot(&bare.snapshot_bytes(), None).unwrap_err(),
-        TrustError::Version {
-            role: "snapshot".to_owned(),
-            expected: 2,
-            found: 1
-        }
+        TrustError::Version { role: "snapshot".to_owned(), expected: 2, found: 1 }
     );
 }
 
@@ -465,10 +351,7 @@ fn another_app_and_another_channel_are_refused() {
     let mut repo = Repo::new();
     let mut rules = Repo::rules();
     rules.app = Some("other".parse().unwrap());
-    assert!(matches!(
-        TrustedSet::new(rules, &repo.root_bytes()),
-        Err(TrustError::WrongApp { .. })
-    ));
+    assert!(matches!(TrustedSet::new(rules, &repo.root_bytes()), Err(TrustError::WrongApp { .. })));
     repo.stable.extension.as_mut().unwrap().channel = Some("nightly".parse().unwrap());
     assert!(matches!(repo.read(), Err(TrustError::WrongChannel { .. })));
     repo.stable.extension.as_mut().unwrap().channel = Some(Channel::stable());
@@ -488,17 +371,8 @@ fn another_app_and_another_channel_are_refused() {
 #[test]
 fn kinds_and_formats_of_later_programs_are_passed_over() {
     let mut repo = Repo::new();
-    let (name, file) = repo
-        .stable
-        .targets
-        .iter()
-        .next()
-        .map(|(n, f)| (n.clone(), f.clone()))
-        .unwrap();
-    for (suffix, field, value) in [
-        ("a", "fmt", crate::json::Value::from(2)),
-        ("b", "kind", "hologram".into()),
-    ] {
+    let (name, file) = repo.stable.targets.iter().next().map(|(n, f)| (n.clone(), f.clone())).unwrap();
+    for (suffix, field, value) in [("a", "fmt", crate::json::Value::from(2)), ("b", "kind", "hologram".into())] {
         let mut later = file.clone();
         later.custom.as_mut().unwrap()[field] = value;
         repo.stable.targets.insert(format!("{name}.{suffix}"), later);
@@ -511,33 +385,11 @@ fn kinds_and_formats_of_later_programs_are_passed_over() {
 fn oversized_documents_are_refused_before_they_are_parsed() {
     let repo = Repo::new();
     let huge = |limit: u64| Untrusted::new(vec![b'['; usize::try_from(limit).unwrap() + 1]);
-    let too_large = |error| {
-        matches!(
-            error,
-            TrustError::Format {
-                source: FormatError::TooLarge { .. },
-                ..
-            }
-        )
-    };
-    assert!(too_large(
-        repo.start().root(&huge(crate::length::MAX_ROOT)).unwrap_err()
-    ));
-    assert!(too_large(
-        repo.rooted()
-            .timestamp(&huge(crate::length::MAX_TIMESTAMP), None)
-            .unwrap_err()
-    ));
-    assert!(too_large(
-        repo.stamped()
-            .snapshot(&huge(crate::length::MAX_SNAPSHOT), None)
-            .unwrap_err()
-    ));
-    assert!(too_large(
-        repo.complete()
-            .channel(&Channel::stable(), &huge(crate::length::MAX_ROLE))
-            .unwrap_err()
-    ));
+    let too_large = |error| matches!(error, TrustError::Format { source: FormatError::TooLarge { .. }, .. });
+    assert!(too_large(repo.start().root(&huge(crate::length::MAX_ROOT)).unwrap_err()));
+    assert!(too_large(repo.rooted().timestamp(&huge(crate::length::MAX_TIMESTAMP), None).unwrap_err()));
+    assert!(too_large(repo.stamped().snapshot(&huge(crate::length::MAX_SNAPSHOT), None).unwrap_err()));
+    assert!(too_large(repo.complete().channel(&Channel::stable(), &huge(crate::length::MAX_ROLE)).unwrap_err()));
 }
 
 #[test]

@@ -9,10 +9,7 @@ impl TrustedSet<WantsTimestamp> {
     /// Returns what to ask for. TUF 5.4.1: at most [`MAX_TIMESTAMP`] bytes.
     #[must_use]
     pub fn wanted(&self) -> Wanted {
-        Wanted {
-            file: "timestamp.json".to_owned(),
-            max_length: MAX_TIMESTAMP,
-        }
+        Wanted { file: "timestamp.json".to_owned(), max_length: MAX_TIMESTAMP }
     }
 
     /// Reads a timestamp kept from an earlier check, for the rollback checks.

@@ -43,12 +43,7 @@ impl Graph {
             custom: None,
             extra: Map::new(),
         };
-        let roles: Vec<_> = self
-            .edges
-            .iter()
-            .filter(|(from, _)| *from == name)
-            .map(|(_, to)| to.clone())
-            .collect();
+        let roles: Vec<_> = self.edges.iter().filter(|(from, _)| *from == name).map(|(_, to)| to.clone()).collect();
         Targets {
             version: 1,
             expires: UtcTime::parse(NOW).unwrap().plus_days(1),
@@ -58,10 +53,7 @@ impl Graph {
                 .filter(|(role, _)| *role == name)
                 .map(|(role, target)| ((*target).to_owned(), file(role)))
                 .collect(),
-            delegations: (!roles.is_empty()).then(|| Delegations {
-                roles,
-                extra: Map::new(),
-            }),
+            delegations: (!roles.is_empty()).then(|| Delegations { roles, extra: Map::new() }),
             extension: None,
             extra: Map::new(),
         }
@@ -89,14 +81,8 @@ impl Graph {
             .collect();
         let snapshot = sign(&repo.snapshot, &[&repo.online]);
         repo.timestamp.snapshot = MetaFile::of(1, snapshot.as_bytes());
-        let rules = Rules {
-            app: None,
-            ..Repo::rules()
-        };
-        let set = TrustedSet::new(rules, &repo.root_bytes())
-            .unwrap()
-            .finish_root()
-            .unwrap();
+        let rules = Rules { app: None, ..Repo::rules() };
+        let set = TrustedSet::new(rules, &repo.root_bytes()).unwrap().finish_root().unwrap();
         let set = set.timestamp(&sign(&repo.timestamp, &[&repo.online]), None).unwrap();
         (set.snapshot(&snapshot, None).unwrap().targets(&top).unwrap(), documents)
     }
@@ -148,32 +134,16 @@ fn visits(graph: &Graph, expected: &[&str]) {
 
 #[test]
 fn roles_are_visited_depth_first_in_the_order_of_the_delegations() {
-    let tree = Graph::default()
-        .edge("targets", "a", &["*"])
-        .edge("targets", "b", &["*"]);
-    visits(
-        &tree.edge("a", "c", &["*"]).edge("a", "d", &["*"]),
-        &["a", "c", "d", "b"],
-    );
-    let deep = Graph::default()
-        .edge("targets", "a", &["*"])
-        .edge("targets", "b", &["*"]);
-    visits(
-        &deep.edge("a", "c", &["*"]).edge("c", "d", &["*"]),
-        &["a", "c", "d", "b"],
-    );
+    let tree = Graph::default().edge("targets", "a", &["*"]).edge("targets", "b", &["*"]);
+    visits(&tree.edge("a", "c", &["*"]).edge("a", "d", &["*"]), &["a", "c", "d", "b"]);
+    let deep = Graph::default().edge("targets", "a", &["*"]).edge("targets", "b", &["*"]);
+    visits(&deep.edge("a", "c", &["*"]).edge("c", "d", &["*"]), &["a", "c", "d", "b"]);
 }
 
 #[test]
 fn after_a_terminating_delegation_only_its_own_tree_is_searched() {
-    let graph = Graph::default()
-        .edge("targets", "a", &["*"])
-        .edge("targets", "b", &["*"]);
-    let graph = graph
-        .edge("a", "c", &["*"])
-        .terminating()
-        .edge("a", "d", &["*"])
-        .edge("c", "e", &["*"]);
+    let graph = Graph::default().edge("targets", "a", &["*"]).edge("targets", "b", &["*"]);
+    let graph = graph.edge("a", "c", &["*"]).terminating().edge("a", "d", &["*"]).edge("c", "e", &["*"]);
     visits(&graph, &["a", "c", "e"]);
     // A terminating delegation that does not cover the target ends nothing.
     let graph = Graph::default().edge("targets", "a", &["other-*"]).terminating();
@@ -182,14 +152,9 @@ fn after_a_terminating_delegation_only_its_own_tree_is_searched() {
 
 #[test]
 fn cycles_end_and_a_role_is_visited_once() {
-    let cycle = Graph::default()
-        .edge("targets", "a", &["*"])
-        .edge("a", "b", &["*"])
-        .edge("b", "a", &["*"]);
+    let cycle = Graph::default().edge("targets", "a", &["*"]).edge("a", "b", &["*"]).edge("b", "a", &["*"]);
     visits(&cycle.edge("targets", "b", &["*"]), &["a", "b"]);
-    let diamond = Graph::default()
-        .edge("targets", "a", &["*"])
-        .edge("targets", "b", &["*"]);
+    let diamond = Graph::default().edge("targets", "a", &["*"]).edge("targets", "b", &["*"]);
     visits(&diamond.edge("a", "c", &["*"]).edge("b", "c", &["*"]), &["a", "c", "b"]);
 }
 
@@ -208,26 +173,15 @@ fn a_role_vouches_only_for_what_every_delegation_on_the_way_covers() {
 
 #[test]
 fn the_first_role_in_order_wins_and_its_file_is_the_one_returned() {
-    let graph = Graph::default()
-        .edge("targets", "a", &["*"])
-        .edge("targets", "b", &["*"])
-        .target("a", "x")
-        .target("b", "x");
+    let graph =
+        Graph::default().edge("targets", "a", &["*"]).edge("targets", "b", &["*"]).target("a", "x").target("b", "x");
     let (set, documents) = graph.publish();
     let mut search = set.search("x");
     run(&mut search, &documents).1.unwrap();
-    let SearchStep::Found(found) = search.step().unwrap() else {
-        panic!()
-    };
-    assert_eq!(
-        (found.role.as_str(), found.file.hashes.sha256()),
-        ("a", Some(Sha256::of(b"a")))
-    );
+    let SearchStep::Found(found) = search.step().unwrap() else { panic!() };
+    assert_eq!((found.role.as_str(), found.file.hashes.sha256()), ("a", Some(Sha256::of(b"a"))));
     let error = search.role(&documents["b"]).unwrap_err();
-    assert!(
-        matches!(error, TrustError::UnknownRole { .. }),
-        "a search that ended takes no role: {error}"
-    );
+    assert!(matches!(error, TrustError::UnknownRole { .. }), "a search that ended takes no role: {error}");
 }
 
 #[test]
@@ -242,49 +196,27 @@ fn each_delegation_is_verified_for_itself() {
         .target("release", "team-a/x")
         .target("release", "team-b/x");
     let (set, documents) = graph.publish();
-    assert_eq!(
-        run(&mut set.search("team-a/x"), &documents).1,
-        Ok(Some("release".to_owned()))
-    );
-    let refused = TrustError::Signatures {
-        role: "release".to_owned(),
-        valid: 0,
-        threshold: 1,
-    };
+    assert_eq!(run(&mut set.search("team-a/x"), &documents).1, Ok(Some("release".to_owned())));
+    let refused = TrustError::Signatures { role: "release".to_owned(), valid: 0, threshold: 1 };
     assert_eq!(run(&mut set.search("team-b/x"), &documents).1, Err(refused));
 }
 
 #[test]
 fn a_role_that_cannot_be_believed_ends_the_search() {
-    let mut graph = Graph::default()
-        .edge("targets", "a", &["*"])
-        .edge("targets", "b", &["*"])
-        .target("b", "x");
+    let mut graph = Graph::default().edge("targets", "a", &["*"]).edge("targets", "b", &["*"]).target("b", "x");
     graph.signers.insert("a", 9);
     assert!(matches!(graph.search("x").1, Err(TrustError::Signatures { .. })));
     graph.signers.clear();
     graph.unlisted.push("a");
     let (loaded, end) = graph.search("x");
-    assert_eq!(
-        loaded,
-        Vec::<String>::new(),
-        "a role that the snapshot does not list is not even fetched"
-    );
-    assert_eq!(
-        end,
-        Err(TrustError::UnknownRole {
-            role: "a".to_owned(),
-            by: "snapshot".to_owned()
-        })
-    );
+    assert_eq!(loaded, Vec::<String>::new(), "a role that the snapshot does not list is not even fetched");
+    assert_eq!(end, Err(TrustError::UnknownRole { role: "a".to_owned(), by: "snapshot".to_owned() }));
 }
 
 #[test]
 fn a_search_visits_32_roles_and_no_more() {
     let chain = |length: usize| {
-        let names: Vec<&'static str> = (0..=length)
-            .map(|i| &*Box::leak(format!("r{i}").into_boxed_str()))
-            .collect();
+        let names: Vec<&'static str> = (0..=length).map(|i| &*Box::leak(format!("r{i}").into_boxed_str())).collect();
         let mut graph = Graph::default().edge("targets", names[0], &["*"]);
         for pair in names[..length].windows(2) {
             graph = graph.edge(pair[0], pair[1], &["*"]);
@@ -294,13 +226,7 @@ fn a_search_visits_32_roles_and_no_more() {
     assert_eq!(chain(MAX_DELEGATED_ROLES).search("x").1, Ok(Some("r31".to_owned())));
     let (loaded, end) = chain(MAX_DELEGATED_ROLES + 1).search("x");
     assert_eq!(loaded.len(), MAX_DELEGATED_ROLES);
-    assert_eq!(
-        end,
-        Err(TrustError::TooManyRoles {
-            role: "r32".to_owned(),
-            limit: MAX_DELEGATED_ROLES
-        })
-    );
+    assert_eq!(end, Err(TrustError::TooManyRoles { role: "r32".to_owned(), limit: MAX_DELEGATED_ROLES }));
 }
 
 #[test]
@@ -316,24 +242,13 @@ fn hash_bins_are_passed_over_and_never_taken_for_a_match() {
         roles: vec![],
         extra: [(
             "succinct_roles".to_owned(),
-            crate::json::parse(
-                "test",
-                br#"{"bit_length":1,"keyids":[],"name_prefix":"bin","threshold":1}"#,
-            )
-            .unwrap(),
+            crate::json::parse("test", br#"{"bit_length":1,"keyids":[],"name_prefix":"bin","threshold":1}"#).unwrap(),
         )]
         .into_iter()
         .collect(),
     });
-    assert_eq!(
-        Targets::from_value(top.to_value()).unwrap(),
-        top,
-        "the bins survive being read and written"
-    );
-    let succinct = Graph {
-        top: Some(top),
-        ..Graph::default()
-    };
+    assert_eq!(Targets::from_value(top.to_value()).unwrap(), top, "the bins survive being read and written");
+    let succinct = Graph { top: Some(top), ..Graph::default() };
     assert_eq!(succinct.search("x"), (vec![], Ok(None)));
 }
 
