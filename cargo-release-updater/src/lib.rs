@@ -5,6 +5,10 @@
 //! |---|---|
 //! | [`cli`] | one file per command: its arguments and what it does, step by step |
 //! | [`config`] | the Cargo package a command works on, with its checked table |
+//! | [`keys`] | secret keys: where they lie, how they are unlocked, what they sign |
+//! | [`storage`] | where a repository is written |
+//! | [`steps`] | a release step by step: bundle, diff, sign, rehearse, publish |
+//! | [`elf`] | what a program says about the system it needs |
 //! | [`serve`] | a small static file server for trying out, rehearsals and tests |
 //! | [`context`], [`shell`], [`progress`], [`error`] | what every command is given, and how it talks |
 
@@ -13,7 +17,11 @@
 pub mod cli;
 pub mod config;
 pub mod context;
+pub mod elf;
 pub mod error;
+pub mod keys;
 pub mod progress;
 pub mod serve;
 pub mod shell;
+pub mod steps;
+pub mod storage;

@@ -5,7 +5,7 @@ use crate::manifest::Manifest;
 use crate::reader::Reader;
 use crate::url::RepositoryUrl;
 use std::path::{Path, PathBuf};
-use updater_format::{AppId, Channel, FilePath, Platform};
+use updater_format::{AppId, Channel, FilePath, InstallKind, MinisignKey, PathPattern, Platform};
 
 /// The settings of one app: `[package.metadata.updater]` over `[workspace.metadata.updater]`, every default filled in.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,8 +13,8 @@ use updater_format::{AppId, Channel, FilePath, Platform};
 pub struct Table {
     /// The app id; the package name when not set.
     pub app: AppId,
-    /// The minisign public keys of the root, base64, as the second line of a `.pub` file has them.
-    pub public_keys: Vec<String>,
+    /// The minisign public keys of the root, in plain sight of a reviewer.
+    pub public_keys: Vec<MinisignKey>,
     /// The trusted root, relative to the package folder.
     pub root: PathBuf,
     /// Whether a root that one key can replace is accepted.
@@ -38,7 +38,7 @@ pub struct Table {
     /// Cargo features of the build.
     pub features: Vec<String>,
     /// Globs of extra files, relative to the package folder.
-    pub include: Vec<String>,
+    pub include: Vec<PathPattern>,
     /// The executable that is started, relative to the install root.
     pub entry: Option<FilePath>,
     /// How many releases back direct patches are made from.
@@ -46,7 +46,7 @@ pub struct Table {
     /// How many releases stay listed in a channel role.
     pub keep: u32,
     /// Globs of installed files that a user may edit.
-    pub keep_local: Vec<String>,
+    pub keep_local: Vec<PathPattern>,
     /// When an update counts as good.
     pub trial: Trial,
     /// Whether the staged program is asked for its version before the swap.
@@ -62,26 +62,6 @@ pub struct ChannelEntry {
     pub name: Channel,
     /// The channels that it may fall back to, in order.
     pub fallback: Vec<Channel>,
-}
-
-/// How an app lies on a disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InstallKind {
-    /// A single program file.
-    Executable,
-    /// A folder that is exchanged as a whole.
-    Directory,
-}
-
-impl InstallKind {
-    /// Returns the word used in the table, in manifests and in signed metadata.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Executable => "executable",
-            Self::Directory => "directory",
-        }
-    }
 }
 
 /// When a freshly installed version counts as good.
@@ -168,7 +148,7 @@ impl Table {
         };
         Ok(Some(Self {
             app: parsed("app", AppId::parse(app.as_deref().unwrap_or(manifest.package_name()?)))?,
-            public_keys: public_keys.unwrap_or_default(),
+            public_keys: each("public-key", public_keys, MinisignKey::parse)?,
             root: inside_package(root.unwrap_or_else(|| DEFAULT_ROOT.to_owned()))?,
             allow_single_root_key: allow_single_root_key.unwrap_or(false),
             urls: checked_urls(urls.unwrap_or_default())?,
@@ -177,14 +157,14 @@ impl Table {
             channel,
             kind: kind.map(|text| install_kind(&text)).transpose()?,
             bins: bins.unwrap_or_default(),
-            targets: each("targets", targets.unwrap_or_default(), Platform::parse)?,
+            targets: each("targets", targets, Platform::parse)?,
             profile,
             features: features.unwrap_or_default(),
-            include: include.unwrap_or_default(),
+            include: each("include", include, PathPattern::parse)?,
             entry: entry.map(|text| parsed("entry", FilePath::parse(&text))).transpose()?,
             patches_from: bounded("patches-from", patches_from.unwrap_or(DEFAULT_PATCHES_FROM), 0)?,
             keep: bounded("keep", keep.unwrap_or(DEFAULT_KEEP), 1)?,
-            keep_local: keep_local.unwrap_or_default(),
+            keep_local: each("keep-local", keep_local, PathPattern::parse)?,
             trial: trial.map_or(Ok(Trial::Start), |text| trial_of(&text))?,
             probe: probe.unwrap_or(true),
             missing_status: checked_statuses(missing_status)?,
@@ -217,10 +197,14 @@ fn parsed<T>(key: &'static str, result: Result<T, updater_format::FormatError>) 
 
 fn each<T>(
     key: &'static str,
-    texts: Vec<String>,
+    texts: Option<Vec<String>>,
     parse: impl Fn(&str) -> Result<T, updater_format::FormatError>,
 ) -> Result<Vec<T>, TableError> {
-    texts.iter().map(|text| parsed(key, parse(text))).collect()
+    texts
+        .unwrap_or_default()
+        .iter()
+        .map(|text| parsed(key, parse(text)))
+        .collect()
 }
 
 fn value(key: &'static str, rule: String) -> TableError {
@@ -303,7 +287,7 @@ fn complete_channels(
         }
         entries.push(ChannelEntry {
             name,
-            fallback: each("channels", fallback, Channel::parse)?,
+            fallback: each("channels", Some(fallback), Channel::parse)?,
         });
     }
     if !entries.iter().any(|entry| entry.name == *channel) {

@@ -2,8 +2,10 @@
 
 use crate::context::{Context, Execute, Prompts};
 use crate::error::{CommandError, CommandResult, ExitCode};
+use crate::keys::{KeyError, KeyFolder, Keychain, Passwords};
 use crate::shell::{ColorChoice, MessageFormat, Verbosity};
 use std::path::PathBuf;
+use updater_format::AppId;
 
 /// How the program talks; accepted by every command.
 #[derive(Debug, Clone, clap::Args)]
@@ -89,5 +91,44 @@ impl ExecuteArgs {
             ),
             Err(source) => Err(CommandError::new(ExitCode::Usage, source).hint("run it again with `--yes`")),
         }
+    }
+}
+
+/// Where keys and their passwords come from.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Signing")]
+pub struct KeyArgs {
+    /// The folder with the keys; below the user's configuration when not named.
+    #[arg(long, env = "UPDATER_KEY_DIR", value_name = "DIR")]
+    pub key_dir: Option<PathBuf>,
+    /// Read the password of the keys from the first line of stdin. Without it UPDATER_KEY_PASSWORD is used, else a
+    /// person is asked.
+    #[arg(long)]
+    pub password_stdin: bool,
+}
+
+impl KeyArgs {
+    /// Returns the folder with the keys of an app.
+    /// # Errors
+    /// [`KeyError::NoFolder`] when none is named and there is no configuration folder.
+    pub fn folder(&self, context: &Context, app: &AppId) -> Result<KeyFolder, KeyError> {
+        match &self.key_dir {
+            Some(path) => Ok(KeyFolder::at(context.path(path))),
+            None => KeyFolder::of_app(app),
+        }
+    }
+
+    /// Returns the source of passwords.
+    /// # Errors
+    /// [`KeyError::Prompt`] when stdin cannot be read.
+    pub fn passwords(&self, context: &Context) -> Result<Passwords, KeyError> {
+        Passwords::of_process(context.prompts, self.password_stdin)
+    }
+
+    /// Opens the keys of an app.
+    /// # Errors
+    /// [`KeyError`] as [`Keychain::open`].
+    pub fn keychain(&self, context: &Context, app: &AppId) -> Result<Keychain, KeyError> {
+        Keychain::open(self.folder(context, app)?, self.passwords(context)?)
     }
 }

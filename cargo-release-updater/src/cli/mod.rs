@@ -1,9 +1,10 @@
 //! The command line: `cargo updater COMMAND`. One file per command, each with its `Args` and its `run`.
 
 mod args;
+mod keys;
 mod serve;
 
-pub use args::{ExecuteArgs, OutputArgs, PackageArgs};
+pub use args::{ExecuteArgs, KeyArgs, OutputArgs, PackageArgs};
 
 use crate::context::{Clock, Context, Prompts};
 use crate::error::{CommandError, CommandResult, ExitCode};
@@ -81,12 +82,14 @@ struct Cli {
 /// One variant per command, in the order in which a project meets them.
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Keys(keys::Args),
     Serve(serve::Args),
 }
 
 impl Command {
     fn run(&self, context: &Context) -> CommandResult {
         match self {
+            Self::Keys(args) => args.run(context),
             Self::Serve(args) => args.run(context),
         }
     }

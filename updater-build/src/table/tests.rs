@@ -45,7 +45,7 @@ fn every_key_is_read() {
     let table = table(
         r#"
         app = "other"
-        public-key = "RWQ"
+        public-key = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3"
         root = "trust/root.json"
         allow-single-root-key = true
         url = ["https://a.example/x/", "https://b.example"]
@@ -166,6 +166,8 @@ fn values_of_another_type_or_out_of_range_are_refused() {
         "targets = [\"linux\"]",
         "root = \"../r\"",
         "entry = \"/x\"",
+        "public-key = \"RWQ\"",
+        "include = [\"../x\"]",
     ] {
         assert!(matches!(table(line), Err(TableError::Format { .. })), "{line}");
     }

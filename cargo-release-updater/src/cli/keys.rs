@@ -1,0 +1,172 @@
+//! `cargo updater keys`: make and list keys.
+
+use super::{ExecuteArgs, KeyArgs, PackageArgs};
+use crate::config::Project;
+use crate::context::{Context, Execute};
+use crate::error::{CommandError, CommandResult, ExitCode};
+use crate::keys::{KeyFile, KeyRole, Protection};
+use crate::shell::Message;
+use updater_format::AppId;
+
+/// Make and list the keys that sign releases.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    New(New),
+    List(List),
+}
+
+/// Make a key for each role named.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  cargo updater keys new beta\n  cargo updater keys new online --no-password")]
+struct New {
+    /// `root`, `targets`, `online`, or a channel such as `stable`.
+    #[arg(required = true, value_name = "ROLE")]
+    roles: Vec<KeyRole>,
+    /// Do not protect the keys with a password: whoever reads the files can sign.
+    #[arg(long, help_heading = "Signing", conflicts_with = "password_stdin")]
+    no_password: bool,
+    #[command(flatten)]
+    keys: KeyArgs,
+    #[command(flatten)]
+    which: AppArgs,
+    #[command(flatten)]
+    execute: ExecuteArgs,
+}
+
+/// List the keys on this machine.
+#[derive(Debug, clap::Args)]
+struct List {
+    #[command(flatten)]
+    keys: KeyArgs,
+    #[command(flatten)]
+    which: AppArgs,
+}
+
+/// Which app the keys are for.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Selection")]
+struct AppArgs {
+    /// The app id; the project's own when not named.
+    #[arg(long, value_name = "APP")]
+    app: Option<AppId>,
+    #[command(flatten)]
+    package: PackageArgs,
+}
+
+impl AppArgs {
+    /// Returns the app that is named, that the table names, or that the package's name is.
+    fn app(&self, context: &Context) -> CommandResult<AppId> {
+        if let Some(app) = &self.app {
+            return Ok(app.clone());
+        }
+        let project = Project::find(context, &self.package)?;
+        match &project.table {
+            Some(table) => Ok(table.app.clone()),
+            None => AppId::parse(&project.name)
+                .map_err(|error| CommandError::new(ExitCode::Config, error).hint("name the app with `--app APP`")),
+        }
+    }
+}
+
+impl Args {
+    pub(super) fn run(&self, context: &Context) -> CommandResult {
+        match &self.command {
+            Command::New(args) => args.run(context),
+            Command::List(args) => args.run(context),
+        }
+    }
+}
+
+impl New {
+    fn run(&self, context: &Context) -> CommandResult {
+        let app = self.which.app(context)?;
+        let folder = self.keys.folder(context, &app)?;
+        if self.execute.execute() == Execute::DryRun {
+            for role in &self.roles {
+                context.shell.status("Would create", folder.secret_path(role).display());
+            }
+            return Ok(());
+        }
+        let protection = match self.no_password {
+            true => Protection::Plain,
+            false => Protection::Password(self.keys.passwords(context)?.for_new_key()?),
+        };
+        for role in &self.roles {
+            let signer = folder.create(&app, role, &protection)?;
+            let path = folder.secret_path(role);
+            context.shell.status(
+                "Created",
+                format_args!("{} ({})", path.display(), signer.public().id_text()),
+            );
+            context.shell.message(&KeyMessage {
+                role: role.as_str().to_owned(),
+                id: signer.public().id_text(),
+                public_key: signer.public_line(),
+                secret: Some(path.display().to_string()),
+                encrypted: Some(!self.no_password),
+            });
+        }
+        context
+            .shell
+            .note("keep a copy of each file and its password where this machine cannot take it along");
+        Ok(())
+    }
+}
+
+impl List {
+    fn run(&self, context: &Context) -> CommandResult {
+        let app = self.which.app(context)?;
+        let folder = self.keys.folder(context, &app)?;
+        let files = folder.list()?;
+        if files.is_empty() {
+            context
+                .shell
+                .note(format_args!("no keys in {}", folder.path().display()));
+        }
+        for file in files {
+            context.shell.result(format_args!(
+                "{:10} {}  {}",
+                file.name,
+                file.public.id_text(),
+                protection(&file)
+            ));
+            context.shell.message(&KeyMessage {
+                id: file.public.id_text(),
+                public_key: file.public_line(),
+                encrypted: file.is_encrypted(),
+                secret: file.secret.map(|path| path.display().to_string()),
+                role: file.name,
+            });
+        }
+        Ok(())
+    }
+}
+
+fn protection(file: &KeyFile) -> &'static str {
+    match (&file.secret, file.is_encrypted()) {
+        (None, _) => "public half only",
+        (_, Some(true)) => "encrypted",
+        (_, Some(false)) => "not encrypted",
+        (_, None) => "unreadable",
+    }
+}
+
+/// A key on this machine.
+#[derive(serde::Serialize)]
+struct KeyMessage {
+    role: String,
+    id: String,
+    public_key: String,
+    secret: Option<String>,
+    encrypted: Option<bool>,
+}
+
+impl Message for KeyMessage {
+    const REASON: &'static str = "key";
+}

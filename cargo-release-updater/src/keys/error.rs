@@ -1,0 +1,143 @@
+//! Why a key cannot be used. No variant carries a secret.
+
+use crate::error::{ExitCode, Explain};
+use std::path::PathBuf;
+use updater_format::FormatError;
+
+/// What is wrong with a key or its file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// A role name that is none.
+    #[error("{name:?} cannot have a key")]
+    Role {
+        /// The name.
+        name: String,
+        /// The rule it breaks.
+        source: FormatError,
+    },
+    /// The folder for keys cannot be told.
+    #[error("no folder for keys: neither XDG_CONFIG_HOME nor HOME is set")]
+    NoFolder,
+    /// A key file or folder could not be read or written.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried, for example `read`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// There is a key of that name already; keys are never overwritten.
+    #[error("{} exists already", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Others on this machine can read a secret key.
+    #[error("{} can be read by others (mode {mode:o})", path.display())]
+    Readable {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The text is no minisign key.
+    #[error("{origin} is not a minisign key")]
+    NotAKey {
+        /// The file or environment variable.
+        origin: String,
+    },
+    /// The public key file cannot be read as one.
+    #[error("{} is not a minisign public key", path.display())]
+    NotAPublicKey {
+        /// The file.
+        path: PathBuf,
+        /// Which rule it breaks.
+        source: FormatError,
+    },
+    /// The password does not open the key.
+    #[error("wrong password for {origin}")]
+    WrongPassword {
+        /// The file or environment variable.
+        origin: String,
+    },
+    /// The key is encrypted and nobody can be asked.
+    #[error("{origin} is encrypted and no password was given")]
+    NoPassword {
+        /// The file or environment variable.
+        origin: String,
+    },
+    /// Secret and public half do not belong together.
+    #[error("{origin} does not belong to the public key beside it")]
+    Mismatch {
+        /// The file or environment variable.
+        origin: String,
+    },
+    /// Fewer keys of a role are here than must sign.
+    #[error("cannot sign the role {role}: {have} of the {threshold} keys that must sign are here, wanted: {wanted}")]
+    NotEnough {
+        /// The role.
+        role: String,
+        /// How many were found.
+        have: usize,
+        /// How many are needed.
+        threshold: u32,
+        /// The minisign ids of the keys that may sign.
+        wanted: String,
+        /// Where was looked.
+        folder: PathBuf,
+    },
+    /// The library for minisign keys failed.
+    #[error("cannot {action}")]
+    Minisign {
+        /// What was tried.
+        action: &'static str,
+        /// What the library said; it never repeats key material.
+        source: minisign::PError,
+    },
+    /// The terminal could not be read.
+    #[error("cannot ask for a password")]
+    Prompt {
+        /// What the terminal said.
+        source: std::io::Error,
+    },
+}
+
+impl Explain for KeyError {
+    fn code(&self) -> ExitCode {
+        match self {
+            Self::Role { .. } => ExitCode::Usage,
+            _ => ExitCode::Key,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        vec![match self {
+            Self::Role { .. } => "name `root`, `targets`, `online` or a channel such as `stable`".to_owned(),
+            Self::NoFolder => "name a folder with `--key-dir DIR` or UPDATER_KEY_DIR".to_owned(),
+            Self::Io { .. } => "check that the folder exists and is yours, or name another with `--key-dir DIR`".to_owned(),
+            Self::Exists { .. } => "use it, or move it away first: a lost key cannot be made again".to_owned(),
+            Self::Readable { path, .. } => format!("`chmod 600 {}`, and think about who may have read it", path.display()),
+            Self::NotAKey { .. } | Self::NotAPublicKey { .. } => {
+                "a key file has a comment line and one line of base64, as `minisign -G` or `cargo updater keys new` write it"
+                    .to_owned()
+            }
+            Self::WrongPassword { .. } => "try again; UPDATER_KEY_PASSWORD and `--password-stdin` apply to every key".to_owned(),
+            Self::NoPassword { .. } => {
+                "set UPDATER_KEY_PASSWORD, give it with `--password-stdin`, or run it on a terminal".to_owned()
+            }
+            Self::Mismatch { .. } => "put the `.pub` file of this key beside it".to_owned(),
+            Self::NotEnough { role, folder, .. } => match role.as_str() {
+                "snapshot" | "timestamp" => format!(
+                    "put the online key into {} or UPDATER_ONLINE_KEY, or name its folder with `--key-dir`",
+                    folder.display()
+                ),
+                _ => format!("looked in {}; name another folder with `--key-dir`", folder.display()),
+            },
+            Self::Minisign { .. } => "run it again; if it stays, the key file may be damaged".to_owned(),
+            Self::Prompt { .. } => "set UPDATER_KEY_PASSWORD or give it with `--password-stdin`".to_owned(),
+        }]
+    }
+}

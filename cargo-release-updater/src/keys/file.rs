@@ -1,0 +1,347 @@
+//! Key files on disk: `<role>.key` and `<role>.pub` in one folder per app, outside the repository by default.
+
+use super::error::KeyError;
+use super::prompt::Passwords;
+use super::signer::{Signer, base64_line, is_encrypted, public_line};
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+use updater_format::{AppId, Channel, MinisignKey};
+use zeroize::Zeroizing;
+
+/// What a key is made for. It names the file; what a key may sign is said by the metadata alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyRole {
+    /// Signs roots: offline.
+    Root,
+    /// Signs the delegations to channels: offline.
+    Targets,
+    /// Signs snapshots and timestamps: may live in a scheduled job.
+    Online,
+    /// Signs the releases of one channel.
+    Channel(Channel),
+}
+
+impl KeyRole {
+    /// Parses the name of a role.
+    /// # Errors
+    /// [`KeyError::Role`] when it is neither a role with a key of its own nor a channel name.
+    pub fn parse(name: &str) -> Result<Self, KeyError> {
+        match name {
+            "root" => Ok(Self::Root),
+            "targets" => Ok(Self::Targets),
+            "online" => Ok(Self::Online),
+            _ => match Channel::parse(name) {
+                Ok(channel) => Ok(Self::Channel(channel)),
+                Err(source) => Err(KeyError::Role {
+                    name: name.to_owned(),
+                    source,
+                }),
+            },
+        }
+    }
+
+    /// Returns the name, which is also that of the file.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Root => "root",
+            Self::Targets => "targets",
+            Self::Online => "online",
+            Self::Channel(channel) => channel.as_str(),
+        }
+    }
+}
+
+impl std::str::FromStr for KeyRole {
+    type Err = KeyError;
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        Self::parse(text)
+    }
+}
+
+/// What protects a key file besides its permissions.
+#[derive(Debug)]
+pub enum Protection {
+    /// Nothing: whoever can read the file can sign.
+    Plain,
+    /// A password.
+    Password(Zeroizing<String>),
+}
+
+/// The folder with the keys of one app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyFolder {
+    path: PathBuf,
+}
+
+/// One public key file, with the secret one beside it where there is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyFile {
+    /// The file's name without its ending: the role it was made for, as a rule.
+    pub name: String,
+    /// The public key.
+    pub public: MinisignKey,
+    /// The secret key, when it is on this machine.
+    pub secret: Option<PathBuf>,
+}
+
+impl KeyFolder {
+    /// Names a folder; it need not exist yet.
+    #[must_use]
+    pub fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Returns the folder of an app below the user's configuration: `$XDG_CONFIG_HOME`, else `~/.config`.
+    /// # Errors
+    /// [`KeyError::NoFolder`] without both variables.
+    pub fn of_app(app: &AppId) -> Result<Self, KeyError> {
+        let absolute = |name: &str| {
+            std::env::var_os(name)
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute())
+        };
+        let config = absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")));
+        let config = config.ok_or(KeyError::NoFolder)?;
+        Ok(Self::at(config.join("cargo-updater").join("keys").join(app.as_str())))
+    }
+
+    /// Returns the path of the folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns where the secret key of a role lies or would lie.
+    #[must_use]
+    pub fn secret_path(&self, role: &KeyRole) -> PathBuf {
+        self.path.join(format!("{}.key", role.as_str()))
+    }
+
+    /// Lists the public keys in the folder, in order of name. A folder that does not exist has none.
+    /// # Errors
+    /// [`KeyError`] when the folder or a public key in it cannot be read.
+    pub fn list(&self) -> Result<Vec<KeyFile>, KeyError> {
+        let entries = match std::fs::read_dir(&self.path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(io("read", &self.path)(source)),
+        };
+        let mut files = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(io("read", &self.path))?.path();
+            if path.extension().is_some_and(|ending| ending == "pub") {
+                files.push(KeyFile::read(&path)?);
+            }
+        }
+        files.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(files)
+    }
+
+    /// Returns the key of a role by its file name; `None` when there is none.
+    /// # Errors
+    /// [`KeyError`] when its public file cannot be read.
+    pub fn find(&self, role: &KeyRole) -> Result<Option<KeyFile>, KeyError> {
+        let path = self.path.join(format!("{}.pub", role.as_str()));
+        if path.exists() {
+            KeyFile::read(&path).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// Makes a key: the folder with mode 0700, the secret file with 0600, both halves on disk before it returns.
+    /// # Errors
+    /// [`KeyError::Exists`] when either file is there already: keys are never overwritten.
+    pub fn create(&self, app: &AppId, role: &KeyRole, protection: &Protection) -> Result<Signer, KeyError> {
+        let secret_path = self.secret_path(role);
+        let public_path = secret_path.with_extension("pub");
+        for path in [&secret_path, &public_path] {
+            if path.symlink_metadata().is_ok() {
+                return Err(KeyError::Exists { path: path.clone() });
+            }
+        }
+        let password = match protection {
+            Protection::Plain => None,
+            Protection::Password(password) => Some(password.as_str()),
+        };
+        let comment = format!("{} {} secret key of cargo updater", app, role.as_str());
+        let (signer, text) = Signer::generate(&comment, password)?;
+        create_private_folder(&self.path)?;
+        write_new(&secret_path, text.as_bytes(), 0o600)?;
+        let public = format!(
+            "untrusted comment: {app} {} minisign public key {}\n{}\n",
+            role.as_str(),
+            signer.public().id_text(),
+            signer.public_line()
+        );
+        write_new(&public_path, public.as_bytes(), 0o644)?;
+        let folder = std::fs::File::open(&self.path).and_then(|folder| folder.sync_all());
+        folder.map_err(io("write", &self.path))?;
+        Ok(signer)
+    }
+}
+
+impl KeyFile {
+    /// Reads a public key file and looks for the secret one beside it.
+    /// # Errors
+    /// [`KeyError`] when it cannot be read or is no minisign public key.
+    pub fn read(path: &Path) -> Result<Self, KeyError> {
+        let text = std::fs::read_to_string(path).map_err(io("read", path))?;
+        let public = MinisignKey::parse(&text).map_err(|source| KeyError::NotAPublicKey {
+            path: path.to_owned(),
+            source,
+        })?;
+        let secret = Some(path.with_extension("key")).filter(|secret| secret.is_file());
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Self { name, public, secret })
+    }
+
+    /// Returns the public key as a line of base64.
+    #[must_use]
+    pub fn public_line(&self) -> String {
+        public_line(&self.public)
+    }
+
+    /// Tells whether the secret key is encrypted; `None` when it is not on this machine or not readable.
+    #[must_use]
+    pub fn is_encrypted(&self) -> Option<bool> {
+        let text = Zeroizing::new(std::fs::read_to_string(self.secret.as_ref()?).ok()?);
+        is_encrypted(base64_line(&text)?)
+    }
+
+    /// Unlocks the secret key; `None` when it is not on this machine.
+    /// # Errors
+    /// [`KeyError`] when others can read the file, the password is wrong, or the halves do not belong together.
+    pub fn unlock(&self, passwords: &mut Passwords) -> Result<Option<Signer>, KeyError> {
+        let Some(path) = &self.secret else { return Ok(None) };
+        refuse_readable_by_others(path)?;
+        let text = Zeroizing::new(std::fs::read_to_string(path).map_err(io("read", path))?);
+        let origin = path.display().to_string();
+        let signer = passwords.open(&origin, &text)?;
+        if signer.public() != &self.public {
+            return Err(KeyError::Mismatch { origin });
+        }
+        Ok(Some(signer))
+    }
+}
+
+/// Makes the folder and those above it, readable by its owner alone.
+fn create_private_folder(path: &Path) -> Result<(), KeyError> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).map_err(io("create", path))
+}
+
+/// Writes a file that must not exist yet, with its mode from the first moment on.
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeyError> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    #[cfg(not(unix))]
+    let _ = mode;
+    let mut file = options.open(path).map_err(|source| match source.kind() {
+        ErrorKind::AlreadyExists => KeyError::Exists { path: path.to_owned() },
+        _ => io("create", path)(source),
+    })?;
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .map_err(io("write", path))
+}
+
+/// A secret key that others can read is no secret; ssh refuses it for the same reason.
+fn refuse_readable_by_others(path: &Path) -> Result<(), KeyError> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = path.metadata().map_err(io("read", path))?.permissions().mode() & 0o7777;
+        if mode & 0o077 != 0 {
+            return Err(KeyError::Readable {
+                path: path.to_owned(),
+                mode,
+            });
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}
+
+fn io(action: &'static str, path: &Path) -> impl Fn(std::io::Error) -> KeyError {
+    let path = path.to_owned();
+    move |source| KeyError::Io {
+        action,
+        path: path.clone(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::Prompts;
+
+    fn folder() -> (tempfile::TempDir, KeyFolder, AppId) {
+        let temp = tempfile::tempdir().unwrap();
+        let keys = KeyFolder::at(temp.path().join("keys/hello"));
+        (temp, keys, AppId::parse("hello").unwrap())
+    }
+
+    #[test]
+    fn a_key_is_made_once_listed_and_unlocked() {
+        let (_temp, keys, app) = folder();
+        assert_eq!(keys.list().unwrap(), []);
+        let made = keys.create(&app, &KeyRole::Root, &Protection::Plain).unwrap();
+        let again = keys.create(&app, &KeyRole::Root, &Protection::Plain);
+        assert!(matches!(again, Err(KeyError::Exists { path }) if path == keys.secret_path(&KeyRole::Root)));
+        let listed = keys.list().unwrap();
+        assert_eq!(
+            (listed.len(), listed[0].name.as_str(), listed[0].is_encrypted()),
+            (1, "root", Some(false))
+        );
+        let signer = listed[0].unlock(&mut Passwords::none(Prompts::Never)).unwrap().unwrap();
+        assert_eq!(signer.public(), made.public());
+        assert_eq!(keys.find(&KeyRole::Online).unwrap(), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn files_are_private_and_a_readable_one_is_refused() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (_temp, keys, app) = folder();
+        keys.create(&app, &KeyRole::Online, &Protection::Plain).unwrap();
+        let secret = keys.secret_path(&KeyRole::Online);
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(keys.path()), mode(&secret)), (0o700, 0o600));
+        std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let refused = keys.list().unwrap()[0].unlock(&mut Passwords::none(Prompts::Never));
+        assert!(matches!(refused, Err(KeyError::Readable { mode: 0o640, .. })));
+    }
+
+    #[test]
+    fn the_halves_must_belong_together() {
+        let (_temp, keys, app) = folder();
+        for role in [KeyRole::Root, KeyRole::Targets] {
+            keys.create(&app, &role, &Protection::Plain).unwrap();
+        }
+        std::fs::copy(keys.path().join("root.pub"), keys.path().join("targets.pub")).unwrap();
+        let targets = keys.find(&KeyRole::Targets).unwrap().unwrap();
+        assert!(matches!(
+            targets.unlock(&mut Passwords::none(Prompts::Never)),
+            Err(KeyError::Mismatch { .. })
+        ));
+    }
+
+    #[test]
+    fn roles_with_keys() {
+        for name in ["root", "targets", "online", "stable", "nightly-2"] {
+            assert_eq!(KeyRole::parse(name).unwrap().as_str(), name);
+        }
+        for name in ["snapshot", "timestamp", "A", "../x", ""] {
+            assert!(matches!(KeyRole::parse(name), Err(KeyError::Role { .. })), "{name}");
+        }
+    }
+}

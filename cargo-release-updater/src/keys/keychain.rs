@@ -1,0 +1,190 @@
+//! Finds the signers of a role: keys are asked for by what the metadata lists, never by file name.
+
+use super::error::KeyError;
+use super::file::{KeyFile, KeyFolder};
+use super::prompt::{Passwords, environment};
+use super::signer::Signer;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use updater_format::{KeyId, Keyring, MinisignKey, PublicKey};
+
+/// The keys of one app on this machine, each unlocked at most once.
+#[derive(Debug)]
+pub struct Keychain {
+    folder: KeyFolder,
+    files: Vec<KeyFile>,
+    passwords: Passwords,
+    unlocked: BTreeMap<KeyId, Rc<Signer>>,
+}
+
+impl Keychain {
+    /// Lists the keys of a folder and takes the online key from `UPDATER_ONLINE_KEY` when that is set: the text of its
+    /// file, with `UPDATER_ONLINE_PASSWORD` when it is encrypted.
+    /// # Errors
+    /// [`KeyError`] when the folder cannot be read or the variable holds no key.
+    pub fn open(folder: KeyFolder, passwords: Passwords) -> Result<Self, KeyError> {
+        let mut keychain = Self {
+            files: folder.list()?,
+            folder,
+            passwords,
+            unlocked: BTreeMap::new(),
+        };
+        if let Some(text) = environment(ONLINE_KEY) {
+            let missing = || KeyError::NoPassword {
+                origin: ONLINE_KEY.to_owned(),
+            };
+            let signer = Signer::from_text(ONLINE_KEY, &text, || environment(ONLINE_PASSWORD).ok_or_else(missing))?;
+            keychain.add(signer);
+        }
+        Ok(keychain)
+    }
+
+    /// Adds a key that is unlocked already.
+    pub fn add(&mut self, signer: Signer) {
+        self.unlocked.insert(signer.key_id(), Rc::new(signer));
+    }
+
+    /// Returns the folder that was listed.
+    #[must_use]
+    pub fn folder(&self) -> &KeyFolder {
+        &self.folder
+    }
+
+    /// Tells whether enough keys of a role are here, without unlocking any.
+    #[must_use]
+    pub fn can_sign(&self, keyring: &Keyring) -> bool {
+        let here = keyring.keys().iter().filter(|(_, key)| self.has(key)).count();
+        here >= keyring.threshold() as usize
+    }
+
+    /// Unlocks as many keys of a role as must sign, in the order in which the metadata lists them.
+    /// # Errors
+    /// [`KeyError::NotEnough`] when too few are here; what unlocking returns.
+    pub fn signers(&mut self, role: &str, keyring: &Keyring) -> Result<Vec<Rc<Signer>>, KeyError> {
+        let mut signers = Vec::new();
+        for (_, key) in keyring.keys() {
+            if signers.len() < keyring.threshold() as usize
+                && let Some(signer) = self.unlock(key)?
+            {
+                signers.push(signer);
+            }
+        }
+        if signers.len() < keyring.threshold() as usize {
+            return Err(KeyError::NotEnough {
+                role: role.to_owned(),
+                have: signers.len(),
+                threshold: keyring.threshold(),
+                wanted: keyring
+                    .keys()
+                    .iter()
+                    .map(|(_, key)| self.name_of(key))
+                    .collect::<Vec<_>>()
+                    .join(", "),
+                folder: self.folder.path().to_owned(),
+            });
+        }
+        Ok(signers)
+    }
+
+    /// Returns the public half of a key with minisign's id for it, when its file is here.
+    #[must_use]
+    pub fn public(&self, key: &PublicKey) -> Option<&MinisignKey> {
+        let unlocked = self.unlocked.values().map(|signer| signer.public());
+        self.files
+            .iter()
+            .map(|file| &file.public)
+            .chain(unlocked)
+            .find(|public| public.key == *key)
+    }
+
+    fn has(&self, key: &PublicKey) -> bool {
+        self.unlocked.contains_key(&key.id())
+            || self
+                .files
+                .iter()
+                .any(|file| file.public.key == *key && file.secret.is_some())
+    }
+
+    fn unlock(&mut self, key: &PublicKey) -> Result<Option<Rc<Signer>>, KeyError> {
+        if let Some(signer) = self.unlocked.get(&key.id()) {
+            return Ok(Some(Rc::clone(signer)));
+        }
+        let Some(file) = self
+            .files
+            .iter()
+            .find(|file| file.public.key == *key && file.secret.is_some())
+        else {
+            return Ok(None);
+        };
+        let Some(signer) = file.unlock(&mut self.passwords)? else {
+            return Ok(None);
+        };
+        let signer = Rc::new(signer);
+        self.unlocked.insert(key.id(), Rc::clone(&signer));
+        Ok(Some(signer))
+    }
+
+    /// Names a key as people know it: minisign's id, else the start of the public key.
+    fn name_of(&self, key: &PublicKey) -> String {
+        match self.public(key) {
+            Some(public) => public.id_text(),
+            None => format!("key id {}", &key.id().as_str()[..16.min(key.id().as_str().len())]),
+        }
+    }
+}
+
+/// The variable with the online key, for scheduled jobs.
+const ONLINE_KEY: &str = "UPDATER_ONLINE_KEY";
+/// The variable with its password.
+const ONLINE_PASSWORD: &str = "UPDATER_ONLINE_PASSWORD";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::Prompts;
+    use crate::keys::{KeyRole, Protection};
+    use updater_format::AppId;
+
+    #[test]
+    fn signers_are_found_by_public_key_up_to_the_threshold() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = KeyFolder::at(temp.path().to_owned());
+        let app = AppId::parse("hello").unwrap();
+        let [a, b] = ["a", "b"].map(|name| {
+            folder
+                .create(&app, &KeyRole::parse(name).unwrap(), &Protection::Plain)
+                .unwrap()
+                .public()
+                .key
+                .clone()
+        });
+        let (elsewhere, _) = Signer::generate("", None).unwrap();
+        let elsewhere = elsewhere.public().key.clone();
+        let ring = |keys: &[&PublicKey], threshold| {
+            Keyring::new(keys.iter().map(|key| (key.id(), (*key).clone())).collect(), threshold).unwrap()
+        };
+        std::fs::rename(temp.path().join("a.pub"), temp.path().join("renamed.pub")).unwrap();
+        std::fs::rename(temp.path().join("a.key"), temp.path().join("renamed.key")).unwrap();
+        let mut keychain = Keychain::open(folder, Passwords::none(Prompts::Never)).unwrap();
+
+        let two = ring(&[&elsewhere, &a, &b], 2);
+        assert!(keychain.can_sign(&two));
+        assert_eq!(keychain.signers("root", &two).unwrap().len(), 2);
+        let one = ring(&[&elsewhere, &a, &b], 1);
+        assert_eq!(keychain.signers("root", &one).unwrap()[0].public().key, a);
+        let three = ring(&[&elsewhere, &a, &b], 3);
+        assert!(!keychain.can_sign(&three));
+        let error = keychain.signers("root", &three).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                KeyError::NotEnough {
+                    have: 2,
+                    threshold: 3,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+    }
+}

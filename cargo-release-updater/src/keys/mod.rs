@@ -1,0 +1,16 @@
+//! Secret keys: where they lie, how they are unlocked, and what they sign. No other crate has a type for them.
+//!
+//! Keys are minisign key files, so that people can make, keep and use them with tools they have. The same Ed25519 key
+//! signs metadata (raw, over the canonical bytes) and published files (`.minisig`, over their BLAKE2b-512).
+
+mod error;
+mod file;
+mod keychain;
+mod prompt;
+mod signer;
+
+pub use error::KeyError;
+pub use file::{KeyFile, KeyFolder, KeyRole, Protection};
+pub use keychain::Keychain;
+pub use prompt::Passwords;
+pub use signer::Signer;

@@ -1,0 +1,273 @@
+//! An unlocked key, and the two kinds of signature that it makes.
+
+use super::error::KeyError;
+use minisign::{SecretKey, SecretKeyBox};
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
+use std::io::Read;
+use updater_format::{KeyId, MinisignKey, Signature};
+use zeroize::Zeroizing;
+
+/// A secret key that can sign. Wiped when dropped; `Debug` shows its public id only.
+///
+/// The library that reads minisign files works on copies of its own and does not wipe them; they live for the duration
+/// of one call.
+pub struct Signer {
+    /// The decrypted minisign record: algorithms and salt (54 bytes), key id (8), seed (32), public key (32), checksum.
+    record: Zeroizing<Vec<u8>>,
+    public: MinisignKey,
+}
+
+impl Signer {
+    /// Makes a new random key, and the text of its file: encrypted when a password is given.
+    /// # Errors
+    /// [`KeyError::Minisign`] when the system gives no random bytes.
+    pub fn generate(comment: &str, password: Option<&str>) -> Result<(Self, Zeroizing<String>), KeyError> {
+        let made = match password {
+            None => minisign::KeyPair::generate_unencrypted_keypair(),
+            Some(password) => minisign::KeyPair::generate_encrypted_keypair(Some(password.to_owned())),
+        };
+        let boxed = made
+            .and_then(|pair| pair.sk.to_box(Some(comment)))
+            .map_err(failed("make a key"))?;
+        let text = Zeroizing::new(boxed.into_string());
+        // Reading it back proves that the file will open with this password before anything depends on the key.
+        let signer = Self::from_text("the new key", &text, || {
+            Ok(password.unwrap_or_default().to_owned().into())
+        })?;
+        Ok((signer, text))
+    }
+
+    /// Reads a secret key from the text of its file, or from its base64 line alone. `origin` names it in errors, and
+    /// `password` is asked for when the key is encrypted.
+    /// # Errors
+    /// [`KeyError::NotAKey`], [`KeyError::WrongPassword`], or what `password` returns.
+    pub fn from_text(
+        origin: &str,
+        text: &str,
+        password: impl FnOnce() -> Result<Zeroizing<String>, KeyError>,
+    ) -> Result<Self, KeyError> {
+        let not_a_key = || KeyError::NotAKey {
+            origin: origin.to_owned(),
+        };
+        let line = base64_line(text).ok_or_else(not_a_key)?;
+        // The library wants the comment line; without one the file is a bare line from an environment variable.
+        let boxed = SecretKeyBox::from(format!("untrusted comment: {origin}\n{line}\n"));
+        let secret = match is_encrypted(line).ok_or_else(not_a_key)? {
+            false => boxed.into_unencrypted_secret_key().map_err(|_| not_a_key())?,
+            true => {
+                let password = password()?;
+                boxed
+                    .into_secret_key(Some(password.to_string()))
+                    .map_err(|error| match error.kind() {
+                        minisign::ErrorKind::Verify => KeyError::WrongPassword {
+                            origin: origin.to_owned(),
+                        },
+                        _ => not_a_key(),
+                    })?
+            }
+        };
+        Self::from_secret(origin, &secret)
+    }
+
+    /// Returns the public half.
+    #[must_use]
+    pub fn public(&self) -> &MinisignKey {
+        &self.public
+    }
+
+    /// Returns the id under which metadata lists this key.
+    #[must_use]
+    pub fn key_id(&self) -> KeyId {
+        self.public.key.id()
+    }
+
+    /// Returns the line of the public key, as a `.pub` file has it.
+    #[must_use]
+    pub fn public_line(&self) -> String {
+        public_line(&self.public)
+    }
+
+    /// Signs the canonical bytes of a metadata document: raw Ed25519, as TUF has it.
+    /// # Errors
+    /// [`KeyError::Mismatch`] when the two halves of the key do not belong together.
+    pub fn sign(&self, message: &[u8]) -> Result<Signature, KeyError> {
+        let pair = pair("the key", &self.record)?;
+        Ok(Signature {
+            key_id: self.key_id(),
+            bytes: pair.sign(message).as_ref().to_vec(),
+        })
+    }
+
+    /// Signs a published file: the text of a prehashed `.minisig` with this trusted comment.
+    /// # Errors
+    /// [`KeyError::Minisign`] when the file cannot be read to its end.
+    pub fn sign_file(&self, file: impl Read, trusted_comment: &str) -> Result<String, KeyError> {
+        let secret = self.secret()?;
+        let comment = Some("signature of cargo updater; `minisign -V` checks it");
+        let signature = minisign::sign(None, &secret, file, Some(trusted_comment), comment);
+        Ok(signature.map_err(failed("sign a file"))?.into_string())
+    }
+
+    fn from_secret(origin: &str, secret: &SecretKey) -> Result<Self, KeyError> {
+        let mut record = Zeroizing::new(secret.to_bytes());
+        // From here on it is a plain key, whatever protected its file.
+        record[KDF].fill(0);
+        let pair = pair(origin, &record)?;
+        let refuse = |_| KeyError::NotAKey {
+            origin: origin.to_owned(),
+        };
+        let public: [u8; 32] = pair.public_key().as_ref().try_into().map_err(refuse)?;
+        let key = updater_format::PublicKey::ed25519(public).map_err(|_| KeyError::NotAKey {
+            origin: origin.to_owned(),
+        })?;
+        let id = record[KEY_ID].try_into().map_err(refuse)?;
+        Ok(Self {
+            record,
+            public: MinisignKey { key, id },
+        })
+    }
+
+    fn secret(&self) -> Result<SecretKey, KeyError> {
+        SecretKey::from_bytes(&self.record).map_err(failed("use a key"))
+    }
+}
+
+impl std::fmt::Debug for Signer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Signer({})", self.public.id_text())
+    }
+}
+
+/// Returns the line of a public key, as a `.pub` file has it.
+#[must_use]
+pub(crate) fn public_line(public: &MinisignKey) -> String {
+    use base64::Engine as _;
+    let key = public.key.ed25519_bytes().copied().unwrap_or_default();
+    base64::engine::general_purpose::STANDARD.encode([b"Ed".as_slice(), &public.id, &key].concat())
+}
+
+/// Tells from its base64 line whether a key is encrypted; `None` when it is no key.
+pub(super) fn is_encrypted(line: &str) -> Option<bool> {
+    use base64::Engine as _;
+    let bytes = Zeroizing::new(base64::engine::general_purpose::STANDARD.decode(line).ok()?);
+    match (bytes.len(), bytes.get(..4)?) {
+        (RECORD, [b'E', b'd', 0, 0]) => Some(false),
+        (RECORD, [b'E', b'd', b'S', b'c']) => Some(true),
+        _ => None,
+    }
+}
+
+/// Returns the line with the key: the first that is no comment.
+pub(super) fn base64_line(text: &str) -> Option<&str> {
+    text.lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty() && !line.starts_with("untrusted comment:"))
+}
+
+fn pair(origin: &str, record: &[u8]) -> Result<Ed25519KeyPair, KeyError> {
+    // Checks that the public key in the record is the seed's own.
+    Ed25519KeyPair::from_seed_and_public_key(&record[SEED], &record[PUBLIC]).map_err(|_| KeyError::Mismatch {
+        origin: origin.to_owned(),
+    })
+}
+
+fn failed(action: &'static str) -> impl Fn(minisign::PError) -> KeyError {
+    move |source| KeyError::Minisign { action, source }
+}
+
+/// Length in bytes of a minisign secret key record: 2 + 2 + 2 + 32 + 8 + 8 + 8 + 64 + 32.
+const RECORD: usize = 158;
+/// Where the name of the key derivation function stands, zero for none.
+const KDF: std::ops::Range<usize> = 2..4;
+/// Where the key id stands.
+const KEY_ID: std::ops::Range<usize> = 54..62;
+/// Where the Ed25519 seed stands.
+const SEED: std::ops::Range<usize> = 62..94;
+/// Where the Ed25519 public key stands.
+const PUBLIC: std::ops::Range<usize> = 94..126;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use updater_format::SignaturePolicy;
+
+    fn never() -> Result<Zeroizing<String>, KeyError> {
+        panic!("a plain key needs no password")
+    }
+
+    #[test]
+    fn metadata_signatures_verify_under_the_public_key() {
+        let (signer, _) = Signer::generate("a comment", None).unwrap();
+        let signature = signer.sign(b"message").unwrap();
+        assert!(
+            signer
+                .public()
+                .key
+                .verifies(SignaturePolicy::default(), b"message", &signature.bytes)
+        );
+        assert!(
+            !signer
+                .public()
+                .key
+                .verifies(SignaturePolicy::default(), b"other", &signature.bytes)
+        );
+        assert_eq!(MinisignKey::parse(&signer.public_line()).unwrap(), *signer.public());
+    }
+
+    #[test]
+    fn file_signatures_are_prehashed_and_verify_with_minisign() {
+        let (signer, _) = Signer::generate("a comment", None).unwrap();
+        let text = signer.sign_file(b"content".as_slice(), "app=hello").unwrap();
+        let signature = minisign::SignatureBox::from_string(&text).unwrap();
+        assert!(signature.is_prehashed());
+        assert_eq!(signature.trusted_comment().unwrap(), "app=hello");
+        let public = minisign::PublicKey::from_base64(&signer.public_line()).unwrap();
+        let check = |content: &'static [u8]| {
+            minisign::verify(&public, &signature, std::io::Cursor::new(content), true, false, false)
+        };
+        check(b"content").unwrap();
+        assert!(check(b"contend").is_err());
+    }
+
+    #[test]
+    fn the_text_of_a_key_reads_back_and_debug_hides_it() {
+        let (signer, text) = Signer::generate("a comment", None).unwrap();
+        let again = Signer::from_text("here", &text, never).unwrap();
+        assert_eq!(again.public(), signer.public());
+        let line = text.lines().nth(1).unwrap();
+        assert_eq!(
+            Signer::from_text("here", line, never).unwrap().public(),
+            signer.public()
+        );
+        let seed = updater_format::digest::encode_hex(&signer.record[SEED]);
+        assert!(!format!("{signer:?}").contains(&seed[..8]));
+    }
+
+    #[test]
+    fn an_encrypted_key_opens_with_its_password_alone() {
+        let (signer, text) = Signer::generate("a comment", Some("correct horse")).unwrap();
+        let open = |password: &str| Signer::from_text("here", &text, || Ok(password.to_owned().into()));
+        assert_eq!(open("correct horse").unwrap().public(), signer.public());
+        assert!(matches!(open("battery staple"), Err(KeyError::WrongPassword { origin }) if origin == "here"));
+        let asked = Signer::from_text("here", &text, || {
+            Err(KeyError::NoPassword {
+                origin: "here".to_owned(),
+            })
+        });
+        assert!(matches!(asked, Err(KeyError::NoPassword { .. })));
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        for text in ["", "untrusted comment: x", "untrusted comment: x\nRWQ", "not base64 !"] {
+            assert!(
+                matches!(Signer::from_text("here", text, never), Err(KeyError::NotAKey { .. })),
+                "{text:?}"
+            );
+        }
+        let (signer, _) = Signer::generate("a comment", None).unwrap();
+        let mut record = signer.record.clone();
+        record[PUBLIC][0] ^= 1;
+        assert!(matches!(pair("here", &record), Err(KeyError::Mismatch { .. })));
+    }
+}

@@ -1,0 +1,54 @@
+//! Where the steps leave what they make: one folder below Cargo's target folder, safe to delete at any time.
+
+use crate::config::Project;
+use std::path::{Path, PathBuf};
+
+/// The working folder of the steps, `target/updater` as a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folders {
+    root: PathBuf,
+}
+
+impl Folders {
+    /// Returns the working folder of a project.
+    #[must_use]
+    pub fn of(project: &Project) -> Self {
+        Self::at(project.target_dir.join("updater"))
+    }
+
+    /// Uses another folder. Nothing is created before something is written.
+    #[must_use]
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// Returns the folder itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Returns where bundles and their unsigned parts lie.
+    #[must_use]
+    pub fn bundles(&self) -> PathBuf {
+        self.root.join("bundles")
+    }
+
+    /// Returns where patches lie.
+    #[must_use]
+    pub fn patches(&self) -> PathBuf {
+        self.root.join("patches")
+    }
+
+    /// Returns where published bundles are kept, by digest, so that each is fetched once.
+    #[must_use]
+    pub fn cache(&self) -> PathBuf {
+        self.root.join("cache")
+    }
+
+    /// Returns where the signed release lies: a complete repository in which only new files are real.
+    #[must_use]
+    pub fn release(&self) -> PathBuf {
+        self.root.join("release")
+    }
+}
