@@ -1,1 +1,20 @@
-//! placeholder
+//! What the tests of the whole system share: servers that behave and servers that do not.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "what the tests share may fail like a test: where the set-up is wrong"
+)]
+
+pub mod clock;
+pub mod corpus;
+pub mod proxy;
+pub mod require;
+pub mod server;
+pub mod simulator;
+
+/// Returns the folder of the workspace.
+#[must_use]
+pub fn workspace() -> &'static std::path::Path {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(std::path::Path::new("."))
+}
