@@ -41,10 +41,7 @@ impl std::fmt::Display for GlibcVersion {
 
 impl std::fmt::Display for Machine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match ARCHITECTURES
-            .iter()
-            .find(|(_, number, bits)| (*number, *bits) == (self.number, self.bits))
-        {
+        match ARCHITECTURES.iter().find(|(_, number, bits)| (*number, *bits) == (self.number, self.bits)) {
             Some((name, ..)) => f.write_str(name),
             None => write!(f, "processor {} with {} bits", self.number, self.bits),
         }
@@ -107,44 +104,26 @@ impl<'a, R: Read + Seek> File<'a, R> {
     fn open(inner: &'a mut R) -> Result<Self, ElfError> {
         let mut ident = [0; 20];
         if !fill(inner, 0, &mut ident)? {
-            return Err(ElfError::Damaged {
-                what: "the file header is cut short",
-            });
+            return Err(ElfError::Damaged { what: "the file header is cut short" });
         }
         let wide = match ident[4] {
             1 => false,
             2 => true,
             _ => {
-                return Err(ElfError::Damaged {
-                    what: "its class is neither 32 nor 64 bits",
-                });
+                return Err(ElfError::Damaged { what: "its class is neither 32 nor 64 bits" });
             }
         };
         let big_endian = match ident[5] {
             1 => false,
             2 => true,
             _ => {
-                return Err(ElfError::Damaged {
-                    what: "its byte order is unknown",
-                });
+                return Err(ElfError::Damaged { what: "its byte order is unknown" });
             }
         };
         let number = [ident[18], ident[19]];
-        let number = if big_endian {
-            u16::from_be_bytes(number)
-        } else {
-            u16::from_le_bytes(number)
-        };
-        let machine = Machine {
-            number,
-            bits: if wide { 64 } else { 32 },
-        };
-        Ok(Self {
-            inner,
-            wide,
-            big_endian,
-            machine,
-        })
+        let number = if big_endian { u16::from_be_bytes(number) } else { u16::from_le_bytes(number) };
+        let machine = Machine { number, bits: if wide { 64 } else { 32 } };
+        Ok(Self { inner, wide, big_endian, machine })
     }
 
     fn read(mut self) -> Result<Elf, ElfError> {
@@ -157,10 +136,7 @@ impl<'a, R: Read + Seek> File<'a, R> {
             // A static program has no dynamic section and needs no C library of the system.
             None => None,
         };
-        Ok(Elf {
-            machine: self.machine,
-            glibc,
-        })
+        Ok(Elf { machine: self.machine, glibc })
     }
 
     /// Returns the loaded segments, and offset and length of the dynamic section.
@@ -179,11 +155,7 @@ impl<'a, R: Read + Seek> File<'a, R> {
             let [offset, address, length] = fields.map(|field| at.saturating_add(field));
             let (offset, address, length) = (self.word(offset)?, self.word(address)?, self.word(length)?);
             match kind {
-                PT_LOAD => segments.push(Segment {
-                    address,
-                    offset,
-                    length,
-                }),
+                PT_LOAD => segments.push(Segment { address, offset, length }),
                 PT_DYNAMIC => dynamic = Some((offset, length)),
                 _ => {}
             }
@@ -214,12 +186,8 @@ impl<'a, R: Read + Seek> File<'a, R> {
             return Ok(None);
         };
         let offset_of = |address: u64| {
-            let segment = segments
-                .iter()
-                .find(|s| address >= s.address && address - s.address < s.length);
-            let segment = segment.ok_or(ElfError::Damaged {
-                what: "its version needs are not loaded",
-            })?;
+            let segment = segments.iter().find(|s| address >= s.address && address - s.address < s.length);
+            let segment = segment.ok_or(ElfError::Damaged { what: "its version needs are not loaded" })?;
             at(segment.offset, address - segment.address)
         };
         let (strings, mut need) = (offset_of(strings)?, offset_of(needs)?);
@@ -231,9 +199,7 @@ impl<'a, R: Read + Seek> File<'a, R> {
             for _ in 0..names {
                 steps += 1;
                 if steps > MAX_TABLE {
-                    return Err(ElfError::Damaged {
-                        what: "its version needs have no end",
-                    });
+                    return Err(ElfError::Damaged { what: "its version needs have no end" });
                 }
                 let text = at(strings, u64::from(self.u32(at(name, 8)?)?))?;
                 newest = newest.max(self.glibc_name(text)?);
@@ -257,9 +223,7 @@ impl<'a, R: Read + Seek> File<'a, R> {
         while length < MAX_NAME {
             let mut byte = [0];
             if !fill(self.inner, at(offset, length as u64)?, &mut byte)? {
-                return Err(ElfError::Damaged {
-                    what: "a version name lies outside the file",
-                });
+                return Err(ElfError::Damaged { what: "a version name lies outside the file" });
             }
             if byte[0] == 0 {
                 break;
@@ -273,13 +237,7 @@ impl<'a, R: Read + Seek> File<'a, R> {
     /// Reads a number as wide as an address.
     fn word(&mut self, offset: u64) -> Result<u64, ElfError> {
         if self.wide {
-            self.bytes(offset).map(|b| {
-                if self.big_endian {
-                    u64::from_be_bytes(b)
-                } else {
-                    u64::from_le_bytes(b)
-                }
-            })
+            self.bytes(offset).map(|b| if self.big_endian { u64::from_be_bytes(b) } else { u64::from_le_bytes(b) })
         } else {
             self.u32(offset).map(u64::from)
         }
@@ -287,38 +245,26 @@ impl<'a, R: Read + Seek> File<'a, R> {
 
     fn u32(&mut self, offset: u64) -> Result<u32, ElfError> {
         let bytes = self.bytes(offset)?;
-        Ok(if self.big_endian {
-            u32::from_be_bytes(bytes)
-        } else {
-            u32::from_le_bytes(bytes)
-        })
+        Ok(if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
     }
 
     fn u16(&mut self, offset: u64) -> Result<u16, ElfError> {
         let bytes = self.bytes(offset)?;
-        Ok(if self.big_endian {
-            u16::from_be_bytes(bytes)
-        } else {
-            u16::from_le_bytes(bytes)
-        })
+        Ok(if self.big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) })
     }
 
     fn bytes<const N: usize>(&mut self, offset: u64) -> Result<[u8; N], ElfError> {
         let mut bytes = [0; N];
         match fill(self.inner, offset, &mut bytes)? {
             true => Ok(bytes),
-            false => Err(ElfError::Damaged {
-                what: "a table lies outside the file",
-            }),
+            false => Err(ElfError::Damaged { what: "a table lies outside the file" }),
         }
     }
 }
 
 /// Adds an offset of the file to another one.
 fn at(base: u64, offset: u64) -> Result<u64, ElfError> {
-    base.checked_add(offset).ok_or(ElfError::Damaged {
-        what: "an offset is beyond every file",
-    })
+    base.checked_add(offset).ok_or(ElfError::Damaged { what: "an offset is beyond every file" })
 }
 
 /// Reads exactly `buffer` from `offset`; `false` when the file ends before.
@@ -327,8 +273,7 @@ fn fill(file: &mut (impl Read + Seek), offset: u64, buffer: &mut [u8]) -> Result
     if i64::try_from(offset).is_err() {
         return Ok(false);
     }
-    file.seek(SeekFrom::Start(offset))
-        .map_err(|source| ElfError::Read { source })?;
+    file.seek(SeekFrom::Start(offset)).map_err(|source| ElfError::Read { source })?;
     match file.read_exact(buffer) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
@@ -386,16 +331,7 @@ const ARCHITECTURES: &[(&str, u16, u8)] = &[
     ("sparc64", 43, 64),
 ];
 /// Architectures whose triples carry a variant after the name (`armv7`, `thumbv8m`, `riscv64gc`, `mipsel`).
-const PREFIXED: &[&str] = &[
-    "arm",
-    "thumb",
-    "riscv64",
-    "riscv32",
-    "powerpc64",
-    "powerpc",
-    "mips64",
-    "mips",
-];
+const PREFIXED: &[&str] = &["arm", "thumb", "riscv64", "riscv32", "powerpc64", "powerpc", "mips64", "mips"];
 const PT_LOAD: u32 = 1;
 const PT_DYNAMIC: u32 = 2;
 const DT_NULL: u64 = 0;

@@ -30,12 +30,7 @@ fn elf(machine: u16, wide: bool, big_endian: bool, versions: &[&str]) -> Vec<u8>
             put(header + field, value, word);
         }
     }
-    let dynamic = [
-        (DT_STRTAB, 0x40_0800),
-        (DT_VERNEED, 0x40_0600),
-        (DT_VERNEEDNUM, 1),
-        (DT_NULL, 0),
-    ];
+    let dynamic = [(DT_STRTAB, 0x40_0800), (DT_VERNEED, 0x40_0600), (DT_VERNEEDNUM, 1), (DT_NULL, 0)];
     for (index, (tag, value)) in dynamic.into_iter().enumerate() {
         put(0x400 + index * 2 * word, tag, word);
         put(0x400 + index * 2 * word + word, value, word);
@@ -63,22 +58,11 @@ fn glibc(bytes: &[u8]) -> Option<String> {
 #[test]
 fn the_newest_version_counts_in_every_width_and_byte_order() {
     for (wide, big_endian) in [(true, false), (true, true), (false, false), (false, true)] {
-        let bytes = elf(
-            62,
-            wide,
-            big_endian,
-            &["GLIBC_2.2.5", "GLIBC_2.31", "GLIBC_2.9", "GCC_4.2.0", "GLIBC_PRIVATE"],
-        );
-        assert_eq!(
-            glibc(&bytes).as_deref(),
-            Some("2.31"),
-            "wide {wide}, big endian {big_endian}"
-        );
+        let bytes =
+            elf(62, wide, big_endian, &["GLIBC_2.2.5", "GLIBC_2.31", "GLIBC_2.9", "GCC_4.2.0", "GLIBC_PRIVATE"]);
+        assert_eq!(glibc(&bytes).as_deref(), Some("2.31"), "wide {wide}, big endian {big_endian}");
     }
-    assert_eq!(
-        glibc(&elf(62, true, false, &["GLIBC_2.2.5", "GLIBC_ABI_DT_RELR"])).as_deref(),
-        Some("2.36")
-    );
+    assert_eq!(glibc(&elf(62, true, false, &["GLIBC_2.2.5", "GLIBC_ABI_DT_RELR"])).as_deref(), Some("2.36"));
     assert_eq!(glibc(&elf(62, true, false, &["GCC_4.2.0"])), None);
 }
 

@@ -11,7 +11,7 @@ mod part;
 
 pub use build::{Build, Built, host_triple};
 pub use collect::{Chosen, ChosenContent, from_build, from_folder};
-pub use embedded::{Carried, check_embedded};
+pub use embedded::check_embedded;
 pub use error::BundleStepError;
 pub use part::Part;
 
@@ -25,8 +25,8 @@ use std::path::{Path, PathBuf};
 use updater_format::bundle::{BundleExpectation, BundleOptions, BundleWriter};
 use updater_format::digest::{HashingReader, HashingWriter};
 use updater_format::{
-    AppId, EntryContent, FileMode, FilePath, InstallKind, Manifest, ManifestEntry, ManifestParts, PathPattern, Platform,
-    ReleaseVersion, TargetName,
+    AppId, EntryContent, FileMode, FilePath, InstallKind, Manifest, ManifestEntry, ManifestParts, PathPattern,
+    Platform, ReleaseVersion, TargetName,
 };
 
 /// What is to be bundled.
@@ -67,9 +67,11 @@ impl Packing {
         let mtime = match source_date_epoch {
             None => 0,
             // Eleven octal digits are what the header of a tar member holds.
-            Some(text) => text.parse().ok().filter(|seconds| *seconds < 1 << 33).ok_or_else(|| {
-                BundleStepError::SourceDateEpoch { value: text.to_owned() }
-            })?,
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|seconds| *seconds < 1 << 33)
+                .ok_or_else(|| BundleStepError::SourceDateEpoch { value: text.to_owned() })?,
         };
         Ok(Self { level, mtime })
     }
@@ -151,12 +153,7 @@ pub fn describe(contents: &Contents) -> Result<(Manifest, Option<GlibcVersion>),
 /// Bundles into a folder: the archive and, last, the part that describes it.
 /// # Errors
 /// [`BundleStepError`] as [`describe`] returns, and when the folder cannot be written or a file changes meanwhile.
-pub fn bundle(
-    contents: &Contents,
-    packing: Packing,
-    folder: &Path,
-    shell: &Shell,
-) -> Result<Bundled, BundleStepError> {
+pub fn bundle(contents: &Contents, packing: Packing, folder: &Path, shell: &Shell) -> Result<Bundled, BundleStepError> {
     let (manifest, libc) = describe(contents)?;
     let stem = format!("{}-{}-{}", contents.app, contents.version, contents.platform);
     let name = |suffix: &str| {
@@ -225,7 +222,8 @@ pub(crate) fn digest_of(path: &Path) -> Result<(u64, updater_format::Sha256), Bu
 
 fn read_elf(path: &Path) -> Result<Option<elf::Elf>, BundleStepError> {
     let file = File::open(path).map_err(|source| BundleStepError::Read { path: path.to_owned(), source })?;
-    elf::read(&mut std::io::BufReader::new(file)).map_err(|source| BundleStepError::Elf { path: path.to_owned(), source })
+    elf::read(&mut std::io::BufReader::new(file))
+        .map_err(|source| BundleStepError::Elf { path: path.to_owned(), source })
 }
 
 /// Finds the only program among the entries.

@@ -122,9 +122,7 @@ impl Build {
         // Programs of other packages come along when this one's build needs them.
         built.retain(|program| self.programs.contains(&program.name));
         match self.programs.iter().find(|name| !built.iter().any(|program| program.name == **name)) {
-            Some(missing) => {
-                Err(BundleStepError::NotBuilt { name: missing.clone(), programs: self.programs.clone() })
-            }
+            Some(missing) => Err(BundleStepError::NotBuilt { name: missing.clone(), programs: self.programs.clone() }),
             None => Ok(built),
         }
     }

@@ -1,15 +1,8 @@
 //! Looks into a built program for what `updater_build::embed()` put there. A program that lacks it would install and
 //! run, and never update: better told before it is published.
 
-use super::{Contents, BundleStepError};
+use super::{BundleStepError, Contents};
 use std::path::Path;
-
-/// What was found in a program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Carried {
-    /// The trusted root, byte for byte, and the names of this release.
-    ThisRelease,
-}
 
 /// Checks that a program carries the trusted root, byte for byte, and app, version and triple of the release.
 ///
@@ -17,17 +10,15 @@ pub enum Carried {
 /// rehearsal starts the program and asks it.
 /// # Errors
 /// [`BundleStepError::NoRoot`], [`BundleStepError::RootNotEmbedded`], [`BundleStepError::OtherRelease`].
-pub fn check_embedded(program: &Path, root: &Path, contents: &Contents) -> Result<Carried, BundleStepError> {
-    let trusted =
-        std::fs::read(root).map_err(|source| BundleStepError::NoRoot { path: root.to_owned(), source })?;
-    let bytes =
-        std::fs::read(program).map_err(|source| BundleStepError::Read { path: program.to_owned(), source })?;
+pub fn check_embedded(program: &Path, root: &Path, contents: &Contents) -> Result<(), BundleStepError> {
+    let trusted = std::fs::read(root).map_err(|source| BundleStepError::NoRoot { path: root.to_owned(), source })?;
+    let bytes = std::fs::read(program).map_err(|source| BundleStepError::Read { path: program.to_owned(), source })?;
     if !contains(&bytes, &trusted) {
         return Err(BundleStepError::RootNotEmbedded { path: program.to_owned(), root: root.to_owned() });
     }
     let names = [contents.app.to_string(), contents.version.to_string(), contents.platform.to_string()];
     match names.iter().find(|name| !contains(&bytes, name.as_bytes())) {
-        None => Ok(Carried::ThisRelease),
+        None => Ok(()),
         Some(missing) => Err(BundleStepError::OtherRelease {
             path: program.to_owned(),
             missing: missing.clone(),

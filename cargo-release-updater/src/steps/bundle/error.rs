@@ -237,7 +237,9 @@ fn which_entry(programs: &[FilePath]) -> String {
 impl Explain for BundleStepError {
     fn code(&self) -> ExitCode {
         match self {
-            Self::Glob { .. } | Self::GlobOutside { .. } | Self::GlobEmpty { .. } | Self::KeepLocal { .. } => ExitCode::Config,
+            Self::Glob { .. } | Self::GlobOutside { .. } | Self::GlobEmpty { .. } | Self::KeepLocal { .. } => {
+                ExitCode::Config
+            }
             Self::NoDefaultProgram { .. } | Self::NotBuilt { .. } | Self::NoRoot { .. } => ExitCode::Config,
             Self::SourceDateEpoch { .. } => ExitCode::Usage,
             _ => ExitCode::Bundle,
@@ -250,17 +252,25 @@ impl Explain for BundleStepError {
             Self::Empty { .. } => "empty folders are not carried; put the app's files into it".to_owned(),
             Self::NotUtf8 { .. } | Self::Name { .. } => "rename it: the name must be safe on every system".to_owned(),
             Self::Special { .. } => "remove it: only files, folders and relative links are carried".to_owned(),
-            Self::LinkOutside { .. } => "replace it by the file itself, or by a relative link inside the folder".to_owned(),
+            Self::LinkOutside { .. } => {
+                "replace it by the file itself, or by a relative link inside the folder".to_owned()
+            }
             Self::Read { .. } => "check the path and its permissions".to_owned(),
             Self::Manifest { .. } => "docs/format/manifest.md lists the rules".to_owned(),
-            Self::WhichEntry { programs } if programs.is_empty() => "make the app's program executable (`chmod +x`)".to_owned(),
+            Self::WhichEntry { programs } if programs.is_empty() => {
+                "make the app's program executable (`chmod +x`)".to_owned()
+            }
             Self::WhichEntry { .. } => "name it: `entry` in [package.metadata.updater], or `--entry PATH`".to_owned(),
             Self::Glob { .. } => "docs/format/table.md has an example of every key".to_owned(),
-            Self::GlobOutside { .. } => "copy the file into the package, or bundle a folder with `--from-dir`".to_owned(),
+            Self::GlobOutside { .. } => {
+                "copy the file into the package, or bundle a folder with `--from-dir`".to_owned()
+            }
             Self::GlobEmpty { .. } => "correct it or remove it; patterns start at the package's folder".to_owned(),
             Self::KeepLocal { .. } => "patterns start at the install's folder, for example `etc/*.toml`".to_owned(),
             Self::Start { .. } => "install Rust, or add it to PATH".to_owned(),
-            Self::Output { .. } => "run it by hand and look at its output; CARGO and RUSTC may name another program".to_owned(),
+            Self::Output { .. } => {
+                "run it by hand and look at its output; CARGO and RUSTC may name another program".to_owned()
+            }
             Self::BuildFailed { .. } => "mend what the compiler says above, then run the same command again".to_owned(),
             Self::NotBuilt { programs, .. } => format!("`bins` may name: {}", programs.join(", ")),
             Self::NoDefaultProgram { programs, .. } => {
@@ -276,7 +286,9 @@ impl Explain for BundleStepError {
             .to_owned(),
             Self::OtherRelease { .. } => "build it again from this package, for this triple".to_owned(),
             Self::SourceDateEpoch { .. } => "set it to seconds since 1970, or unset it".to_owned(),
-            Self::Pack { .. } => "if a file changed meanwhile, run it again; else check the space on the disk".to_owned(),
+            Self::Pack { .. } => {
+                "if a file changed meanwhile, run it again; else check the space on the disk".to_owned()
+            }
             Self::Write { .. } => "check the space and the permissions there".to_owned(),
             Self::Part { .. } | Self::Changed { .. } => "make it again with `cargo updater bundle`".to_owned(),
         }]
