@@ -27,11 +27,7 @@ impl TestProxy {
     pub fn start(leads_to: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared {
-            leads_to,
-            heads: Mutex::default(),
-            stop: AtomicBool::new(false),
-        });
+        let shared = Arc::new(Shared { leads_to, heads: Mutex::default(), stop: AtomicBool::new(false) });
         let accepting = shared.clone();
         let listener = std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok).take(64) {
@@ -42,11 +38,7 @@ impl TestProxy {
                 std::thread::spawn(move || tunnel(stream, &shared));
             }
         });
-        Self {
-            address,
-            shared,
-            listener: Some(listener),
-        }
+        Self { address, shared, listener: Some(listener) }
     }
 
     /// Returns where it listens.
@@ -83,9 +75,7 @@ fn tunnel(client: TcpStream, shared: &Shared) -> Option<()> {
     shared.heads.lock().unwrap().push(head);
     let mut client = client;
     if !is_connect {
-        client
-            .write_all(b"HTTP/1.1 405 Test\r\ncontent-length: 0\r\n\r\n")
-            .ok()?;
+        client.write_all(b"HTTP/1.1 405 Test\r\ncontent-length: 0\r\n\r\n").ok()?;
         return None;
     }
     let server = TcpStream::connect(shared.leads_to).ok()?;

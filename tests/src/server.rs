@@ -81,9 +81,7 @@ impl TestServer {
 
     /// Starts a server that speaks TLS with this certificate chain and key, both PEM.
     pub fn start_tls(chain: &[u8], key: &[u8]) -> Self {
-        let chain = rustls::pki_types::CertificateDer::pem_slice_iter(chain)
-            .map(Result::unwrap)
-            .collect();
+        let chain = rustls::pki_types::CertificateDer::pem_slice_iter(chain).map(Result::unwrap).collect();
         let key = rustls::pki_types::PrivateKeyDer::from_pem_slice(key).unwrap();
         let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -123,22 +121,13 @@ impl TestServer {
                 });
             }
         });
-        Self {
-            address,
-            scheme,
-            shared,
-            listener: Some(listener),
-        }
+        Self { address, scheme, shared, listener: Some(listener) }
     }
 
     /// Returns the URL of a path, which must begin with `/`.
     pub fn url(&self, path: &str) -> String {
         // A certificate is for a name; `localhost` is one that needs no network.
-        let host = if self.scheme == "https" {
-            "localhost".to_owned()
-        } else {
-            self.address.ip().to_string()
-        };
+        let host = if self.scheme == "https" { "localhost".to_owned() } else { self.address.ip().to_string() };
         format!("{}://{host}:{}{path}", self.scheme, self.address.port())
     }
 
@@ -164,13 +153,7 @@ impl TestServer {
 
     /// Sets what the next request for a path is answered with; several calls queue up. Goes before everything else.
     pub fn once(&self, path: &str, answer: Answer) {
-        self.shared
-            .once
-            .lock()
-            .unwrap()
-            .entry(path.to_owned())
-            .or_default()
-            .push_back(answer);
+        self.shared.once.lock().unwrap().entry(path.to_owned()).or_default().push_back(answer);
     }
 
     /// Serves the files of a folder, below everything set for single paths.
@@ -259,21 +242,12 @@ fn read_request<S: Read>(stream: &mut BufReader<S>) -> std::io::Result<Option<Lo
     }
     let mut lines = head.lines();
     let mut first = lines.next().unwrap_or_default().split(' ');
-    let (method, target) = (
-        first.next().unwrap_or_default().to_owned(),
-        first.next().unwrap_or_default().to_owned(),
-    );
+    let (method, target) = (first.next().unwrap_or_default().to_owned(), first.next().unwrap_or_default().to_owned());
     let headers = lines
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim().to_owned()))
         .collect();
-    Ok(Some(LoggedRequest {
-        method,
-        target,
-        headers,
-        status: 0,
-        body_bytes: 0,
-    }))
+    Ok(Some(LoggedRequest { method, target, headers, status: 0, body_bytes: 0 }))
 }
 
 impl Shared {
@@ -291,9 +265,7 @@ impl Shared {
             return answer.clone();
         }
         let folder = self.folder.lock().unwrap().clone();
-        let file = folder
-            .filter(|_| !path.contains(".."))
-            .map(|folder| folder.join(path.trim_start_matches('/')));
+        let file = folder.filter(|_| !path.contains("..")).map(|folder| folder.join(path.trim_start_matches('/')));
         match file.and_then(|file| std::fs::read(file).ok()) {
             Some(bytes) => Answer::File(bytes),
             None => Answer::Status(404, b"no such file\n".to_vec()),
@@ -349,18 +321,12 @@ fn send<S: Write>(
 /// Sends a file as RFC 9110 sections 13 and 14 have it, at most `cut` bytes of the body.
 fn send_file<S: Write>(stream: &mut S, request: &mut LoggedRequest, bytes: &[u8], cut: usize) -> std::io::Result<bool> {
     let etag = etag_of(bytes);
-    let mut headers = vec![
-        ("etag".to_owned(), etag.clone()),
-        ("accept-ranges".to_owned(), "bytes".to_owned()),
-    ];
+    let mut headers = vec![("etag".to_owned(), etag.clone()), ("accept-ranges".to_owned(), "bytes".to_owned())];
     if request.headers.get("if-none-match") == Some(&etag) {
         return send_whole(stream, request, 304, &headers, b"");
     }
     let same = request.headers.get("if-range").is_none_or(|tag| *tag == etag);
-    let range = request
-        .headers
-        .get("range")
-        .and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-'));
+    let range = request.headers.get("range").and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-'));
     let mut start = 0;
     let mut status = 200;
     if let Some(from) = range.and_then(|from| from.parse::<usize>().ok()).filter(|_| same) {
@@ -369,10 +335,7 @@ fn send_file<S: Write>(stream: &mut S, request: &mut LoggedRequest, bytes: &[u8]
             return send_whole(stream, request, 416, &headers, b"");
         }
         (start, status) = (from, 206);
-        headers.push((
-            "content-range".to_owned(),
-            format!("bytes {from}-{}/{}", bytes.len() - 1, bytes.len()),
-        ));
+        headers.push(("content-range".to_owned(), format!("bytes {from}-{}/{}", bytes.len() - 1, bytes.len())));
     }
     let body = &bytes[start..];
     headers.push(("content-length".to_owned(), body.len().to_string()));

@@ -31,21 +31,13 @@ fn content(length: usize) -> Vec<u8> {
 
 fn artifact(content: &[u8]) -> Artifact {
     let name = TargetName::parse("hello-1.0.0.tar.xz").unwrap();
-    Artifact {
-        name,
-        length: content.len() as u64,
-        sha256: Sha256::of(content),
-    }
+    Artifact { name, length: content.len() as u64, sha256: Sha256::of(content) }
 }
 
 fn fetcher() -> Fetcher {
     let transport = HttpTransport::new(HttpOptions::default().with_proxy(ProxyChoice::Direct)).unwrap();
     let pause = Duration::from_millis(1);
-    Fetcher::new(Arc::new(transport)).with_retry(Retry {
-        rounds: 3,
-        pause,
-        longest_pause: pause,
-    })
+    Fetcher::new(Arc::new(transport)).with_retry(Retry { rounds: 3, pause, longest_pause: pause })
 }
 
 fn url(server: &TestServer, path: &str) -> Url {
@@ -69,27 +61,11 @@ fn a_file_arrives_with_progress_and_leaves_nothing_behind() {
     server.put("/x", content.clone());
     let seen = RefCell::new(Vec::new());
     let note = &mut |progress: Progress| seen.borrow_mut().push(progress);
-    let file = download(
-        &fetcher(),
-        folder.path(),
-        &artifact(&content),
-        &[url(&server, "/x")],
-        note,
-    )
-    .unwrap();
+    let file = download(&fetcher(), folder.path(), &artifact(&content), &[url(&server, "/x")], note).unwrap();
     assert_eq!((file.length(), file.sha256()), (300_000, Sha256::of(&content)));
     let seen = seen.into_inner();
-    assert!(
-        seen.windows(2).all(|pair| pair[0].bytes <= pair[1].bytes) && seen.len() > 3,
-        "{seen:?}"
-    );
-    assert_eq!(
-        seen.last(),
-        Some(&Progress {
-            bytes: 300_000,
-            total: 300_000
-        })
-    );
+    assert!(seen.windows(2).all(|pair| pair[0].bytes <= pair[1].bytes) && seen.len() > 3, "{seen:?}");
+    assert_eq!(seen.last(), Some(&Progress { bytes: 300_000, total: 300_000 }));
     let mut again = file;
     assert_eq!(again.reader().unwrap().bytes().count(), 300_000);
     again.discard();
@@ -117,22 +93,12 @@ fn a_broken_download_goes_on_in_the_same_run() {
     for _ in 0..5 {
         server.once("/x", Answer::Cut(content.clone(), 150_000));
     }
-    assert_eq!(
-        bytes(run(folder.path(), &artifact(&content), &[url(&server, "/x")]).unwrap()),
-        content
-    );
+    assert_eq!(bytes(run(folder.path(), &artifact(&content), &[url(&server, "/x")]).unwrap()), content);
     let log = server.log_of(6);
-    let ranges: Vec<_> = log
-        .iter()
-        .map(|request| request.headers.get("range").map(String::as_str))
-        .collect();
+    let ranges: Vec<_> = log.iter().map(|request| request.headers.get("range").map(String::as_str)).collect();
     assert_eq!(ranges[..2], [None, Some("bytes=150000-")]);
     assert_eq!(log[1].headers["if-range"], etag_of(&content));
-    assert_eq!(
-        log.iter().map(|request| request.body_bytes).sum::<usize>(),
-        1_000_000,
-        "a byte was sent twice"
-    );
+    assert_eq!(log.iter().map(|request| request.body_bytes).sum::<usize>(), 1_000_000, "a byte was sent twice");
 }
 
 #[test]
@@ -141,10 +107,7 @@ fn a_server_that_always_hangs_up_is_given_up() {
     let content = content(1_000_000);
     server.set("/x", Answer::Cut(content.clone(), 10));
     let error = run(folder.path(), &artifact(&content), &[url(&server, "/x")]).unwrap_err();
-    assert!(
-        matches!(error, DownloadError::Fetch(FetchError::Interrupted { .. })),
-        "{error:?}"
-    );
+    assert!(matches!(error, DownloadError::Fetch(FetchError::Interrupted { .. })), "{error:?}");
     assert_eq!(server.log_of(3).len(), 3);
 }
 
@@ -154,10 +117,7 @@ fn a_later_run_goes_on_and_a_finished_one_asks_nothing() {
     let content = content(500_000);
     let (artifact, mirrors) = (artifact(&content), [url(&server, "/x")]);
     server.set("/x", Answer::Cut(content.clone(), 100_000));
-    let once = fetcher().with_retry(Retry {
-        rounds: 1,
-        ..Retry::default()
-    });
+    let once = fetcher().with_retry(Retry { rounds: 1, ..Retry::default() });
     server.once("/x", Answer::Cut(content.clone(), 20_000));
     assert!(download(&once, folder.path(), &artifact, &mirrors, &mut |_| {}).is_err());
     server.take_log();
@@ -180,25 +140,13 @@ fn what_was_altered_on_disk_is_fetched_anew() {
     let artifact = artifact(&content);
     server.put("/x", content.clone());
     let part = folder.path().join(format!("{}.part", artifact.sha256));
-    for (planted, answers) in [
-        (vec![0; 1000], vec![206, 200]),
-        (vec![0; 200_000], vec![200]),
-        (vec![0; 200_001], vec![200]),
-    ] {
+    for (planted, answers) in
+        [(vec![0; 1000], vec![206, 200]), (vec![0; 200_000], vec![200]), (vec![0; 200_001], vec![200])]
+    {
         std::fs::write(&part, planted).unwrap();
-        assert_eq!(
-            bytes(run(folder.path(), &artifact, &[url(&server, "/x")]).unwrap()),
-            content
-        );
+        assert_eq!(bytes(run(folder.path(), &artifact, &[url(&server, "/x")]).unwrap()), content);
         server.log_of(answers.len());
-        assert_eq!(
-            server
-                .take_log()
-                .iter()
-                .map(|request| request.status)
-                .collect::<Vec<_>>(),
-            answers
-        );
+        assert_eq!(server.take_log().iter().map(|request| request.status).collect::<Vec<_>>(), answers);
         std::fs::remove_file(&part).unwrap();
     }
 }
@@ -211,18 +159,8 @@ fn a_file_that_changed_on_the_server_is_fetched_anew() {
     server.once("/x", Answer::Cut(old, 90_000));
     server.put("/x", new.clone());
     // The entity tag differs, so the server sends all of it.
-    assert_eq!(
-        bytes(run(folder.path(), &artifact, &[url(&server, "/x")]).unwrap()),
-        new
-    );
-    assert_eq!(
-        server
-            .log_of(2)
-            .iter()
-            .map(|request| request.status)
-            .collect::<Vec<_>>(),
-        [200, 200]
-    );
+    assert_eq!(bytes(run(folder.path(), &artifact, &[url(&server, "/x")]).unwrap()), new);
+    assert_eq!(server.log_of(2).iter().map(|request| request.status).collect::<Vec<_>>(), [200, 200]);
 }
 
 #[test]
@@ -231,10 +169,7 @@ fn a_server_without_ranges_is_no_obstacle() {
     let content = content(200_000);
     server.once("/x", Answer::Cut(content.clone(), 90_000));
     server.set("/x", Answer::Plain(content.clone()));
-    assert_eq!(
-        bytes(run(folder.path(), &artifact(&content), &[url(&server, "/x")]).unwrap()),
-        content
-    );
+    assert_eq!(bytes(run(folder.path(), &artifact(&content), &[url(&server, "/x")]).unwrap()), content);
 }
 
 #[test]
@@ -248,42 +183,22 @@ fn every_kind_of_failure_leads_on_to_the_next_mirror() {
     let page = b"\n<!DOCTYPE html><html>log in</html>".to_vec();
     type Check = fn(&DownloadError) -> bool;
     let cases: [(&str, Answer, Check); 12] = [
-        ("altered", Answer::File(altered), |e| {
-            matches!(e, DownloadError::WrongDigest { .. })
-        }),
-        ("short", Answer::File(content[..1000].to_vec()), |e| {
-            matches!(e, DownloadError::TooShort { found: 1000, .. })
-        }),
-        ("short, unannounced", pieces(&content[..1000]), |e| {
-            matches!(e, DownloadError::TooShort { found: 1000, .. })
-        }),
-        ("empty", Answer::File(Vec::new()), |e| {
-            matches!(e, DownloadError::TooShort { found: 0, .. })
-        }),
-        ("long", Answer::File(longer.clone()), |e| {
-            matches!(e, DownloadError::TooLong { expected: 200_000, .. })
-        }),
-        ("long, unannounced", pieces(&longer), |e| {
-            matches!(e, DownloadError::TooLong { expected: 200_000, .. })
-        }),
-        ("endless", Answer::Endless, |e| {
-            matches!(e, DownloadError::TooLong { .. })
-        }),
-        ("web page", Answer::Plain(page), |e| {
-            matches!(e, DownloadError::WebPage { .. })
-        }),
-        ("absent", Answer::Status(404, Vec::new()), |e| {
-            matches!(e, DownloadError::Fetch(FetchError::NotFound { .. }))
-        }),
+        ("altered", Answer::File(altered), |e| matches!(e, DownloadError::WrongDigest { .. })),
+        ("short", Answer::File(content[..1000].to_vec()), |e| matches!(e, DownloadError::TooShort { found: 1000, .. })),
+        ("short, unannounced", pieces(&content[..1000]), |e| matches!(e, DownloadError::TooShort { found: 1000, .. })),
+        ("empty", Answer::File(Vec::new()), |e| matches!(e, DownloadError::TooShort { found: 0, .. })),
+        ("long", Answer::File(longer.clone()), |e| matches!(e, DownloadError::TooLong { expected: 200_000, .. })),
+        ("long, unannounced", pieces(&longer), |e| matches!(e, DownloadError::TooLong { expected: 200_000, .. })),
+        ("endless", Answer::Endless, |e| matches!(e, DownloadError::TooLong { .. })),
+        ("web page", Answer::Plain(page), |e| matches!(e, DownloadError::WebPage { .. })),
+        ("absent", Answer::Status(404, Vec::new()), |e| matches!(e, DownloadError::Fetch(FetchError::NotFound { .. }))),
         ("forbidden", Answer::Status(403, Vec::new()), |e| {
             matches!(e, DownloadError::Fetch(FetchError::Status { status: 403, .. }))
         }),
         ("broken", Answer::Status(500, Vec::new()), |e| {
             matches!(e, DownloadError::Fetch(FetchError::Status { status: 500, .. }))
         }),
-        ("hung up", Answer::Raw(Vec::new()), |e| {
-            matches!(e, DownloadError::Fetch(FetchError::Interrupted { .. }))
-        }),
+        ("hung up", Answer::Raw(Vec::new()), |e| matches!(e, DownloadError::Fetch(FetchError::Interrupted { .. }))),
     ];
     for (name, answer, expected) in cases {
         let (bad, good, folder) = (TestServer::start(), TestServer::start(), tempfile::tempdir().unwrap());
@@ -295,10 +210,7 @@ fn every_kind_of_failure_leads_on_to_the_next_mirror() {
         assert!(!error.hint().is_empty() && !error.code().is_empty());
         let file = run(folder.path(), &artifact, &[url(&bad, "/x"), url(&good, "/x")]);
         assert_eq!(bytes(file.unwrap()), content, "{name}");
-        assert!(
-            bad.log().iter().all(|request| request.body_bytes < MOST_BYTES),
-            "{name}: read without end"
-        );
+        assert!(bad.log().iter().all(|request| request.body_bytes < MOST_BYTES), "{name}: read without end");
     }
 }
 
@@ -309,10 +221,7 @@ fn the_first_mirror_is_enough_when_it_is_right() {
     first.put("/x", content.clone());
     second.put("/x", content.clone());
     let mirrors = [url(&first, "/x"), url(&second, "/x")];
-    assert_eq!(
-        bytes(run(folder.path(), &artifact(&content), &mirrors).unwrap()),
-        content
-    );
+    assert_eq!(bytes(run(folder.path(), &artifact(&content), &mirrors).unwrap()), content);
     assert_eq!((first.log_of(1).len(), second.log().len()), (1, 0));
 }
 
@@ -324,16 +233,10 @@ fn another_mirror_continues_what_one_began() {
     first.once("/x", Answer::Cut(content.clone(), 200_000));
     second.put("/x", content.clone());
     let mirrors = [url(&first, "/x"), url(&second, "/x")];
-    assert_eq!(
-        bytes(run(folder.path(), &artifact(&content), &mirrors).unwrap()),
-        content
-    );
+    assert_eq!(bytes(run(folder.path(), &artifact(&content), &mirrors).unwrap()), content);
     let log = second.log_of(1);
     assert_eq!((log[0].status, log[0].body_bytes), (206, 300_000));
-    assert!(
-        !log[0].headers.contains_key("if-range"),
-        "an entity tag of another server was sent"
-    );
+    assert!(!log[0].headers.contains_key("if-range"), "an entity tag of another server was sent");
 }
 
 #[test]
@@ -343,27 +246,14 @@ fn too_slow_is_a_failure_and_not_a_wait() {
     slow.set("/x", Answer::Drip(content.clone(), 10, Duration::from_millis(20)));
     good.put("/x", content.clone());
     let (artifact, window) = (artifact(&content), Duration::from_millis(400));
-    let watched = fetcher().with_timeouts(Timeouts {
-        slow_window: window,
-        ..Timeouts::default()
-    });
+    let watched = fetcher().with_timeouts(Timeouts { slow_window: window, ..Timeouts::default() });
     let started = Instant::now();
     let error = download(&watched, folder.path(), &artifact, &[url(&slow, "/x")], &mut |_| {}).unwrap_err();
-    assert!(
-        matches!(error, DownloadError::Fetch(FetchError::TooSlow { .. })),
-        "{error:?}"
-    );
+    assert!(matches!(error, DownloadError::Fetch(FetchError::TooSlow { .. })), "{error:?}");
     let mirrors = [url(&slow, "/x"), url(&good, "/x")];
-    assert_eq!(
-        bytes(download(&watched, folder.path(), &artifact, &mirrors, &mut |_| {}).unwrap()),
-        content
-    );
+    assert_eq!(bytes(download(&watched, folder.path(), &artifact, &mirrors, &mut |_| {}).unwrap()), content);
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
-    assert_eq!(
-        good.log_of(1)[0].status,
-        206,
-        "the slow server's bytes were thrown away"
-    );
+    assert_eq!(good.log_of(1)[0].status, 206, "the slow server's bytes were thrown away");
 }
 
 #[test]
@@ -371,10 +261,7 @@ fn a_stalled_download_ends_with_the_idle_limit() {
     let (server, folder) = (TestServer::start(), tempfile::tempdir().unwrap());
     let content = content(1000);
     server.set("/x", Answer::Drip(content.clone(), 500, Duration::from_secs(20)));
-    let timeouts = Timeouts {
-        idle: Duration::from_millis(200),
-        ..Timeouts::default()
-    };
+    let timeouts = Timeouts { idle: Duration::from_millis(200), ..Timeouts::default() };
     let error = download(
         &fetcher().with_timeouts(timeouts),
         folder.path(),
@@ -383,16 +270,7 @@ fn a_stalled_download_ends_with_the_idle_limit() {
         &mut |_| {},
     );
     let error = error.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            DownloadError::Fetch(FetchError::Timeout {
-                what: TimedOut::Idle,
-                ..
-            })
-        ),
-        "{error:?}"
-    );
+    assert!(matches!(error, DownloadError::Fetch(FetchError::Timeout { what: TimedOut::Idle, .. })), "{error:?}");
 }
 
 #[test]
@@ -409,24 +287,11 @@ fn cancelling_keeps_what_is_there() {
             cancel.cancel();
         }
     };
-    let error = download(
-        &limited,
-        folder.path(),
-        &artifact,
-        &[url(&server, "/x")],
-        &mut stop_half_way,
-    )
-    .unwrap_err();
-    assert!(
-        matches!(error, DownloadError::Fetch(FetchError::Cancelled)),
-        "{error:?}"
-    );
+    let error = download(&limited, folder.path(), &artifact, &[url(&server, "/x")], &mut stop_half_way).unwrap_err();
+    assert!(matches!(error, DownloadError::Fetch(FetchError::Cancelled)), "{error:?}");
     server.log_of(1);
     server.take_log();
-    assert_eq!(
-        bytes(run(folder.path(), &artifact, &[url(&server, "/x")]).unwrap()),
-        content
-    );
+    assert_eq!(bytes(run(folder.path(), &artifact, &[url(&server, "/x")]).unwrap()), content);
     let log = server.log_of(1);
     assert!(log[0].status == 206 && log[0].body_bytes < 600_000, "{log:?}");
 }
@@ -438,10 +303,7 @@ fn a_folder_that_cannot_be_written_is_not_the_mirrors_fault() {
     server.put("/x", content.clone());
     let gone = folder.path().join("gone");
     let error = run(&gone, &artifact(&content), &[url(&server, "/x"), url(&server, "/x")]).unwrap_err();
-    assert!(
-        matches!(&error, DownloadError::Disk { path, .. } if path.starts_with(&gone)),
-        "{error:?}"
-    );
+    assert!(matches!(&error, DownloadError::Disk { path, .. } if path.starts_with(&gone)), "{error:?}");
     assert!(server.log().is_empty());
 }
 
@@ -460,11 +322,7 @@ fn a_full_disk_is_named_and_nothing_else_is_tried() {
     let server = TestServer::start();
     let content = content(1_000_000);
     server.put("/x", content.clone());
-    let result = run(
-        folder.path(),
-        &artifact(&content),
-        &[url(&server, "/x"), url(&server, "/x")],
-    );
+    let result = run(folder.path(), &artifact(&content), &[url(&server, "/x"), url(&server, "/x")]);
     let unmounted = mount(&["umount", at]).unwrap();
     let error = result.unwrap_err();
     assert!(

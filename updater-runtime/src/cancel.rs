@@ -53,12 +53,7 @@ impl CancelToken {
             if self.is_cancelled() || left.is_zero() {
                 return self.is_cancelled();
             }
-            guard = self
-                .0
-                .wake
-                .wait_timeout(guard, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            guard = self.0.wake.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }

@@ -28,9 +28,7 @@ impl SystemClock {
 
 impl Clock for SystemClock {
     fn now(&self) -> UtcTime {
-        let since_1970 = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
+        let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let seconds = i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX);
         UtcTime::from_unix(seconds).max(self.build_time)
     }

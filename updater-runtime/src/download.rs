@@ -37,10 +37,7 @@ impl VerifiedFile {
     pub fn reader(&mut self) -> Result<&mut File, DownloadError> {
         let path = &self.path;
         let start = self.file.seek(SeekFrom::Start(0));
-        start.map_err(|source| DownloadError::Disk {
-            path: path.clone(),
-            source,
-        })?;
+        start.map_err(|source| DownloadError::Disk { path: path.clone(), source })?;
         Ok(&mut self.file)
     }
 
@@ -146,10 +143,7 @@ impl DownloadError {
 
     /// Tells whether another URL of the same file cannot help.
     fn is_final(&self) -> bool {
-        matches!(
-            self,
-            Self::Disk { .. } | Self::Fetch(FetchError::Cancelled | FetchError::Option { .. })
-        )
+        matches!(self, Self::Disk { .. } | Self::Fetch(FetchError::Cancelled | FetchError::Option { .. }))
     }
 }
 
@@ -198,10 +192,7 @@ pub fn download(
             })
         })?;
     }
-    progress(Progress {
-        bytes: artifact.length,
-        total: artifact.length,
-    });
+    progress(Progress { bytes: artifact.length, total: artifact.length });
     partial.into_verified(artifact)
 }
 
@@ -242,26 +233,17 @@ fn one_attempt(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(), DownloadError> {
     let expected = artifact.length;
-    let too_long = || DownloadError::TooLong {
-        url: url.clone(),
-        expected,
-    };
-    let mut body = fetcher
-        .open(url, expected, partial.resume_from(url))
-        .map_err(|error| match error {
-            FetchError::TooLarge { .. } => too_long(),
-            other => other.into(),
-        })?;
+    let too_long = || DownloadError::TooLong { url: url.clone(), expected };
+    let mut body = fetcher.open(url, expected, partial.resume_from(url)).map_err(|error| match error {
+        FetchError::TooLarge { .. } => too_long(),
+        other => other.into(),
+    })?;
     let start = body.body().start();
     if start != partial.length() {
         partial.restart()?;
         if start != 0 {
             let detail = "the answer begins in the middle of the file".to_owned();
-            return Err(FetchError::Protocol {
-                url: url.clone(),
-                detail,
-            }
-            .into());
+            return Err(FetchError::Protocol { url: url.clone(), detail }.into());
         }
     }
     partial.note_etag(url, body.body().etag());
@@ -282,32 +264,17 @@ fn one_attempt(
             break;
         }
         if claimed.is_some_and(|claimed| claimed < expected) {
-            return Err(DownloadError::TooShort {
-                url: url.clone(),
-                expected,
-                found: claimed.unwrap_or_default(),
-            });
+            return Err(DownloadError::TooShort { url: url.clone(), expected, found: claimed.unwrap_or_default() });
         }
         partial.append(&buffer[..n])?;
-        progress(Progress {
-            bytes: partial.length(),
-            total: expected,
-        });
+        progress(Progress { bytes: partial.length(), total: expected });
     }
     if partial.length() < expected {
-        return Err(DownloadError::TooShort {
-            url: url.clone(),
-            expected,
-            found: partial.length(),
-        });
+        return Err(DownloadError::TooShort { url: url.clone(), expected, found: partial.length() });
     }
     let found = partial.digest();
     if found != artifact.sha256 {
-        return Err(DownloadError::WrongDigest {
-            url: url.clone(),
-            expected: artifact.sha256,
-            found,
-        });
+        return Err(DownloadError::WrongDigest { url: url.clone(), expected: artifact.sha256, found });
     }
     Ok(())
 }
@@ -317,10 +284,9 @@ fn one_attempt(
 fn looks_like_html(first: &[u8]) -> bool {
     let text = first.trim_ascii_start();
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii_start();
-    ["<!doctype", "<html", "<head", "<?xml", "<script"].iter().any(|tag| {
-        text.get(..tag.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(tag.as_bytes()))
-    })
+    ["<!doctype", "<html", "<head", "<?xml", "<script"]
+        .iter()
+        .any(|tag| text.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag.as_bytes())))
 }
 
 /// Bytes read, hashed and written at once.

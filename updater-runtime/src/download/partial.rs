@@ -22,10 +22,7 @@ impl Partial {
     /// Opens what an earlier attempt left, hashing it from the start, or a new file.
     pub(super) fn open(folder: &Path, artifact: &Artifact) -> Result<Self, DownloadError> {
         let path = folder.join(format!("{}.part", artifact.sha256));
-        let failed = |source: std::io::Error| DownloadError::Disk {
-            path: path.clone(),
-            source,
-        };
+        let failed = |source: std::io::Error| DownloadError::Disk { path: path.clone(), source };
         let file = match open_own(&path) {
             Ok(file) => file,
             // A link, a folder, a file of somebody else: not what an attempt of ours leaves.
@@ -36,18 +33,10 @@ impl Partial {
             }
             Err(_) => create(&path).map_err(failed)?,
         };
-        let mut partial = Self {
-            file,
-            hasher: Sha256Hasher::new(),
-            etag: read_etag(&etag_path(&path)),
-            path,
-        };
+        let mut partial = Self { file, hasher: Sha256Hasher::new(), etag: read_etag(&etag_path(&path)), path };
         let mut buffer = vec![0; 64 * 1024];
         loop {
-            let n = partial
-                .file
-                .read(&mut buffer)
-                .map_err(|source| partial.failed(source))?;
+            let n = partial.file.read(&mut buffer).map_err(|source| partial.failed(source))?;
             partial.hasher.update(&buffer[..n]);
             if n == 0 {
                 break;
@@ -70,15 +59,8 @@ impl Partial {
 
     /// Returns where to go on, with the entity tag if it is one of this server.
     pub(super) fn resume_from(&self, url: &Url) -> Option<Resume> {
-        let etag = self
-            .etag
-            .as_ref()
-            .filter(|(from, _)| *from == url.to_string())
-            .map(|(_, etag)| etag.clone());
-        (self.length() > 0).then(|| Resume {
-            offset: self.length(),
-            etag,
-        })
+        let etag = self.etag.as_ref().filter(|(from, _)| *from == url.to_string()).map(|(_, etag)| etag.clone());
+        (self.length() > 0).then(|| Resume { offset: self.length(), etag })
     }
 
     /// Remembers the entity tag under which the bytes come, also for another process. Losing it costs a digest.
@@ -118,21 +100,13 @@ impl Partial {
     pub(super) fn into_verified(self, artifact: &Artifact) -> Result<VerifiedFile, DownloadError> {
         remove(&etag_path(&self.path));
         let (length, sha256) = (artifact.length, artifact.sha256);
-        let mut verified = VerifiedFile {
-            file: self.file,
-            path: self.path,
-            length,
-            sha256,
-        };
+        let mut verified = VerifiedFile { file: self.file, path: self.path, length, sha256 };
         verified.reader()?;
         Ok(verified)
     }
 
     fn failed(&self, source: std::io::Error) -> DownloadError {
-        DownloadError::Disk {
-            path: self.path.clone(),
-            source,
-        }
+        DownloadError::Disk { path: self.path.clone(), source }
     }
 }
 
@@ -151,11 +125,7 @@ fn etag_path(path: &Path) -> PathBuf {
 
 fn read_etag(path: &Path) -> Option<(String, String)> {
     let mut text = String::new();
-    open_own(path)
-        .ok()?
-        .take(MAX_ETAG_FILE)
-        .read_to_string(&mut text)
-        .ok()?;
+    open_own(path).ok()?.take(MAX_ETAG_FILE).read_to_string(&mut text).ok()?;
     let (url, etag) = text.trim_end().split_once('\n')?;
     Some((url.to_owned(), etag.to_owned()))
 }
@@ -203,11 +173,7 @@ mod tests {
 
     fn artifact(content: &[u8]) -> Artifact {
         let name = TargetName::parse("x.tar.xz").unwrap();
-        Artifact {
-            name,
-            length: content.len() as u64,
-            sha256: Sha256::of(content),
-        }
+        Artifact { name, length: content.len() as u64, sha256: Sha256::of(content) }
     }
 
     #[test]
@@ -220,13 +186,7 @@ mod tests {
         partial.append(b"01234").unwrap();
         drop(partial);
         let mut partial = Partial::open(folder.path(), &artifact).unwrap();
-        assert_eq!(
-            partial.resume_from(&url),
-            Some(Resume {
-                offset: 5,
-                etag: Some("\"a\"".into())
-            })
-        );
+        assert_eq!(partial.resume_from(&url), Some(Resume { offset: 5, etag: Some("\"a\"".into()) }));
         let other = Url::parse("https://mirror.example.com/x").unwrap();
         assert_eq!(partial.resume_from(&other), Some(Resume { offset: 5, etag: None }));
         partial.append(b"56789").unwrap();
@@ -257,10 +217,7 @@ mod tests {
         let victim = folder.path().join("victim");
         std::fs::write(&victim, "precious").unwrap();
         let path = folder.path().join(format!("{}.part", artifact.sha256));
-        for plant in [
-            symlink::<&Path, &Path> as fn(_, _) -> _,
-            std::fs::hard_link::<&Path, &Path>,
-        ] {
+        for plant in [symlink::<&Path, &Path> as fn(_, _) -> _, std::fs::hard_link::<&Path, &Path>] {
             plant(&victim, &path).unwrap();
             let mut partial = Partial::open(folder.path(), &artifact).unwrap();
             partial.append(b"01234").unwrap();
@@ -269,9 +226,6 @@ mod tests {
             remove(&path);
         }
         std::fs::create_dir(&path).unwrap();
-        assert!(matches!(
-            Partial::open(folder.path(), &artifact),
-            Err(DownloadError::Disk { .. })
-        ));
+        assert!(matches!(Partial::open(folder.path(), &artifact), Err(DownloadError::Disk { .. })));
     }
 }

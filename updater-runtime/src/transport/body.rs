@@ -23,15 +23,7 @@ impl Body {
     #[must_use]
     pub fn new(request: &FetchRequest, reader: Box<dyn Read + Send>) -> Self {
         let (url, max) = (request.url.clone(), request.max_bytes);
-        Self {
-            reader,
-            url,
-            start: 0,
-            length: None,
-            etag: None,
-            received: 0,
-            max,
-        }
+        Self { reader, url, start: 0, length: None, etag: None, received: 0, max }
     }
 
     /// Says that the bytes begin at this offset of the file, as a resumed download asks for.
@@ -82,11 +74,8 @@ impl Body {
     /// what the transport reports otherwise.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, FetchError> {
         // Never asks for more than one byte beyond the bound.
-        let room = usize::try_from(
-            (self.max - self.start.min(self.max))
-                .saturating_sub(self.received)
-                .saturating_add(1),
-        );
+        let room =
+            usize::try_from((self.max - self.start.min(self.max)).saturating_sub(self.received).saturating_add(1));
         let wanted = buffer.len().min(room.unwrap_or(usize::MAX));
         let n = loop {
             match self.reader.read(&mut buffer[..wanted]) {
@@ -97,10 +86,7 @@ impl Body {
         };
         self.received += n as u64;
         if self.start.saturating_add(self.received) > self.max {
-            return Err(FetchError::TooLarge {
-                url: self.url.clone(),
-                limit: self.max,
-            });
+            return Err(FetchError::TooLarge { url: self.url.clone(), limit: self.max });
         }
         Ok(n)
     }
@@ -135,10 +121,7 @@ mod tests {
     use super::*;
 
     fn body(max: u64, reader: impl Read + Send + 'static) -> Body {
-        Body::new(
-            &FetchRequest::new(Url::parse("https://example.com/x").unwrap(), max),
-            Box::new(reader),
-        )
+        Body::new(&FetchRequest::new(Url::parse("https://example.com/x").unwrap(), max), Box::new(reader))
     }
 
     #[test]
@@ -156,10 +139,7 @@ mod tests {
         assert_eq!((total, endless.received), (8, 11));
         let mut exact = body(10, std::io::Cursor::new([1; 10]));
         let mut buffer = [0; 64];
-        assert_eq!(
-            (exact.read(&mut buffer).unwrap(), exact.read(&mut buffer).unwrap()),
-            (10, 0)
-        );
+        assert_eq!((exact.read(&mut buffer).unwrap(), exact.read(&mut buffer).unwrap()), (10, 0));
         let mut resumed = body(10, std::io::Cursor::new([1; 10])).with_start(9);
         assert!(matches!(resumed.read(&mut buffer), Err(FetchError::TooLarge { .. })));
     }
@@ -176,9 +156,7 @@ mod tests {
         assert!(matches!(own.read(&mut [0; 4]), Err(FetchError::Cancelled)));
         let mut other = body(10, Broken(Some(std::io::Error::other("odd \u{1b}[31m"))));
         match other.read(&mut [0; 4]) {
-            Err(FetchError::Interrupted {
-                received: 0, detail, ..
-            }) => assert_eq!(detail, r"odd \u{1b}[31m"),
+            Err(FetchError::Interrupted { received: 0, detail, .. }) => assert_eq!(detail, r"odd \u{1b}[31m"),
             unexpected => panic!("{unexpected:?}"),
         }
     }

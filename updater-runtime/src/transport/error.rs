@@ -160,14 +160,7 @@ impl FetchError {
     /// Tells whether there was no way to the server at all: what an app reports as "offline".
     #[must_use]
     pub fn is_offline(&self) -> bool {
-        matches!(
-            self,
-            Self::Connect { .. }
-                | Self::Timeout {
-                    what: TimedOut::Connect,
-                    ..
-                }
-        )
+        matches!(self, Self::Connect { .. } | Self::Timeout { what: TimedOut::Connect, .. })
     }
 
     /// Returns a name of the error for programs, which never changes.
@@ -198,10 +191,7 @@ impl FetchError {
             Self::NotFound { .. } => {
                 "the publisher's upload may be incomplete; try again later, and report it if it stays"
             }
-            Self::Status {
-                status: 401 | 403 | 407,
-                ..
-            } => "check the credentials of the server or the proxy",
+            Self::Status { status: 401 | 403 | 407, .. } => "check the credentials of the server or the proxy",
             Self::Status { .. } | Self::Protocol { .. } | Self::Interrupted { .. } => "try again later",
             Self::Connect { .. } => "check the network connection, and HTTPS_PROXY if this network needs a proxy",
             Self::Tls { .. } => {

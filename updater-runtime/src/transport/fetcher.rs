@@ -57,11 +57,7 @@ pub struct Retry {
 impl Default for Retry {
     /// 3 rounds with pauses of about 0.5 and 1 second: a check at the start of a program must not hold it up for long.
     fn default() -> Self {
-        Self {
-            rounds: 3,
-            pause: Duration::from_millis(500),
-            longest_pause: Duration::from_secs(8),
-        }
+        Self { rounds: 3, pause: Duration::from_millis(500), longest_pause: Duration::from_secs(8) }
     }
 }
 
@@ -184,10 +180,7 @@ impl Fetcher {
                 });
             }
             if n == 0 {
-                return Ok(Document::Bytes {
-                    etag: body.etag().map(str::to_owned),
-                    bytes,
-                });
+                return Ok(Document::Bytes { etag: body.etag().map(str::to_owned), bytes });
             }
             bytes.extend_from_slice(&buffer[..n]);
         }
@@ -195,18 +188,10 @@ impl Fetcher {
 
     /// Starts the download of a file of exactly `length` bytes, in one attempt.
     pub(crate) fn open(&self, url: &Url, length: u64, resume: Option<Resume>) -> Result<PacedBody<'_>, FetchError> {
-        let request = FetchRequest {
-            resume,
-            ..self.request(url, length)
-        };
+        let request = FetchRequest { resume, ..self.request(url, length) };
         match self.send(&request)? {
             Fetched::NotModified => Err(unasked(url)),
-            Fetched::Body(body) => Ok(PacedBody {
-                fetcher: self,
-                body,
-                waited: Duration::ZERO,
-                bytes: 0,
-            }),
+            Fetched::Body(body) => Ok(PacedBody { fetcher: self, body, waited: Duration::ZERO, bytes: 0 }),
         }
     }
 
@@ -244,13 +229,7 @@ impl Fetcher {
                 first_error.get_or_insert(error);
             }
             round += 1;
-            let no_mirrors = || {
-                FetchError::Option {
-                    option: "url",
-                    detail: "no mirror is configured".into(),
-                }
-                .into()
-            };
+            let no_mirrors = || FetchError::Option { option: "url", detail: "no mirror is configured".into() }.into();
             if again.is_empty() || round >= self.retry.rounds.max(1) {
                 return Err(first_error.unwrap_or_else(no_mirrors));
             }
@@ -317,9 +296,7 @@ impl PacedBody<'_> {
     /// Reads the next bytes; 0 means the end.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, FetchError> {
         let (fetcher, limits) = (self.fetcher, &self.fetcher.timeouts);
-        let chunk = buffer
-            .len()
-            .min(fetcher.rate.as_ref().map_or(usize::MAX, RateLimit::chunk));
+        let chunk = buffer.len().min(fetcher.rate.as_ref().map_or(usize::MAX, RateLimit::chunk));
         if fetcher.cancel.is_cancelled() {
             return Err(FetchError::Cancelled);
         }
@@ -343,10 +320,7 @@ impl PacedBody<'_> {
 
 impl Retry {
     fn pause_before(&self, round: u32) -> Duration {
-        let full = self
-            .pause
-            .saturating_mul(1 << (round - 1).min(16))
-            .min(self.longest_pause);
+        let full = self.pause.saturating_mul(1 << (round - 1).min(16)).min(self.longest_pause);
         full.div_f64(2.0) + full.div_f64(2.0).mul_f64(random_fraction())
     }
 }
@@ -375,26 +349,17 @@ mod tests {
     struct Silent;
     impl Transport for Silent {
         fn fetch(&self, request: &FetchRequest) -> Result<Fetched, FetchError> {
-            Err(FetchError::NotFound {
-                url: request.url.clone(),
-            })
+            Err(FetchError::NotFound { url: request.url.clone() })
         }
     }
 
     fn fetcher() -> Fetcher {
         let pause = Duration::from_millis(1);
-        Fetcher::new(Arc::new(Silent)).with_retry(Retry {
-            rounds: 3,
-            pause,
-            longest_pause: pause,
-        })
+        Fetcher::new(Arc::new(Silent)).with_retry(Retry { rounds: 3, pause, longest_pause: pause })
     }
 
     fn status(status: u16) -> FetchError {
-        FetchError::Status {
-            url: Url::parse("https://example.com/").unwrap(),
-            status,
-        }
+        FetchError::Status { url: Url::parse("https://example.com/").unwrap(), status }
     }
 
     #[test]
@@ -404,10 +369,7 @@ mod tests {
             asked.borrow_mut().push(mirror);
             Err(status([503, 401, 429][mirror]).into())
         });
-        assert!(
-            matches!(result, Err(FetchError::Status { status: 503, .. })),
-            "{result:?}"
-        );
+        assert!(matches!(result, Err(FetchError::Status { status: 503, .. })), "{result:?}");
         assert_eq!(*asked.borrow(), [0, 1, 2, 0, 2, 0, 2]);
     }
 

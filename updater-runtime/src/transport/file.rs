@@ -10,22 +10,15 @@ pub struct FileTransport;
 impl Transport for FileTransport {
     fn fetch(&self, request: &FetchRequest) -> Result<Fetched, FetchError> {
         let url = &request.url;
-        let path = url.to_path().ok_or_else(|| FetchError::Url {
-            url: url.to_string(),
-            rule: "it does not name a local file",
-        })?;
-        let broken = |source: std::io::Error| FetchError::File {
-            path: path.clone(),
-            source,
-        };
+        let path = url
+            .to_path()
+            .ok_or_else(|| FetchError::Url { url: url.to_string(), rule: "it does not name a local file" })?;
+        let broken = |source: std::io::Error| FetchError::File { path: path.clone(), source };
         // Looked at before it is opened: opening a named pipe would wait for its other end.
         let metadata = match std::fs::metadata(&path) {
             Ok(metadata) if metadata.is_file() => metadata,
             Ok(_) => {
-                return Err(broken(std::io::Error::new(
-                    ErrorKind::InvalidInput,
-                    "it is not a regular file",
-                )));
+                return Err(broken(std::io::Error::new(ErrorKind::InvalidInput, "it is not a regular file")));
             }
             // A missing folder is a share that is not mounted, which says nothing about the file.
             Err(error) if error.kind() == ErrorKind::NotFound && path.parent().is_some_and(std::path::Path::is_dir) => {
@@ -35,24 +28,12 @@ impl Transport for FileTransport {
         };
         let mut file = std::fs::File::open(&path).map_err(broken)?;
         if metadata.len() > request.max_bytes {
-            return Err(FetchError::TooLarge {
-                url: url.clone(),
-                limit: request.max_bytes,
-            });
+            return Err(FetchError::TooLarge { url: url.clone(), limit: request.max_bytes });
         }
-        let start = request
-            .resume
-            .as_ref()
-            .map_or(0, |resume| resume.offset)
-            .min(metadata.len());
+        let start = request.resume.as_ref().map_or(0, |resume| resume.offset).min(metadata.len());
         file.seek(SeekFrom::Start(start)).map_err(broken)?;
-        let reader = CancellableFile {
-            file,
-            cancel: request.cancel.clone(),
-        };
-        let body = Body::new(request, Box::new(reader))
-            .with_start(start)
-            .with_length(Some(metadata.len() - start));
+        let reader = CancellableFile { file, cancel: request.cancel.clone() };
+        let body = Body::new(request, Box::new(reader)).with_start(start).with_length(Some(metadata.len() - start));
         Ok(Fetched::Body(body))
     }
 }
@@ -82,9 +63,7 @@ mod tests {
         std::fs::write(folder.path().join("a.bin"), b"0123456789").unwrap();
         let base = Url::from_path(folder.path()).unwrap();
         let read = |request: &FetchRequest| -> Result<(u64, Vec<u8>), FetchError> {
-            let Fetched::Body(mut body) = FileTransport.fetch(request)? else {
-                panic!("not modified")
-            };
+            let Fetched::Body(mut body) = FileTransport.fetch(request)? else { panic!("not modified") };
             let (start, mut bytes, mut buffer) = (body.start(), Vec::new(), [0; 3]);
             loop {
                 match body.read(&mut buffer)? {
@@ -102,10 +81,7 @@ mod tests {
         let missing = FetchRequest::new(base.join("b.bin"), 10);
         assert!(matches!(read(&missing), Err(FetchError::NotFound { .. })));
         let unmounted = FetchRequest::new(base.join("share/b.bin"), 10);
-        assert!(
-            matches!(read(&unmounted), Err(FetchError::File { .. })),
-            "a missing folder is not a missing file"
-        );
+        assert!(matches!(read(&unmounted), Err(FetchError::File { .. })), "a missing folder is not a missing file");
         let directory = FetchRequest::new(base, 10);
         assert!(matches!(read(&directory), Err(FetchError::File { .. })));
         let request = FetchRequest::new(Url::from_path(&folder.path().join("a.bin")).unwrap(), 10);

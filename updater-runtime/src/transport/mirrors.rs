@@ -28,11 +28,7 @@ impl Mirror {
     /// Makes a mirror with `metadata/` and `targets/` below one URL.
     #[must_use]
     pub fn new(base: &Url) -> Self {
-        Self {
-            metadata: base.join("metadata/"),
-            targets: base.join("targets/"),
-            layout: TargetLayout::Hashed,
-        }
+        Self { metadata: base.join("metadata/"), targets: base.join("targets/"), layout: TargetLayout::Hashed }
     }
 
     /// Parses the base URL of a mirror.
@@ -45,11 +41,7 @@ impl Mirror {
     /// Makes a mirror from the two URLs of its halves.
     #[must_use]
     pub fn from_parts(metadata: Url, targets: Url, layout: TargetLayout) -> Self {
-        Self {
-            metadata,
-            targets,
-            layout,
-        }
+        Self { metadata, targets, layout }
     }
 
     /// Says how the files of a release are named.
@@ -102,42 +94,20 @@ mod tests {
         let name = TargetName::parse("hello-1.2.0.md").unwrap();
         let (sha256, version) = (Sha256::of(b""), ReleaseVersion::parse("1.2.0").unwrap());
         let mirror = Mirror::parse("https://example.com/app?sig=x").unwrap();
-        assert_eq!(
-            mirror.metadata_url("1.root.json").expose(),
-            "https://example.com/app/metadata/1.root.json?sig=x"
-        );
+        assert_eq!(mirror.metadata_url("1.root.json").expose(), "https://example.com/app/metadata/1.root.json?sig=x");
         for (layout, expected) in [
-            (
-                TargetLayout::Hashed,
-                format!("https://example.com/app/targets/{sha256}.hello-1.2.0.md?sig=x"),
-            ),
-            (
-                TargetLayout::Plain,
-                "https://example.com/app/targets/hello-1.2.0.md?sig=x".to_owned(),
-            ),
-            (
-                TargetLayout::PerVersion,
-                "https://example.com/app/targets/v1.2.0/hello-1.2.0.md?sig=x".to_owned(),
-            ),
+            (TargetLayout::Hashed, format!("https://example.com/app/targets/{sha256}.hello-1.2.0.md?sig=x")),
+            (TargetLayout::Plain, "https://example.com/app/targets/hello-1.2.0.md?sig=x".to_owned()),
+            (TargetLayout::PerVersion, "https://example.com/app/targets/v1.2.0/hello-1.2.0.md?sig=x".to_owned()),
         ] {
-            assert_eq!(
-                mirror
-                    .clone()
-                    .with_layout(layout)
-                    .target_url(&name, &sha256, &version)
-                    .expose(),
-                expected
-            );
+            assert_eq!(mirror.clone().with_layout(layout).target_url(&name, &sha256, &version).expose(), expected);
         }
         let other = Mirror::from_parts(
             Url::parse("https://example.com/m").unwrap(),
             Url::parse("https://cdn.example.com/t").unwrap(),
             TargetLayout::Plain,
         );
-        let origins: Vec<_> = Mirror::origins(&[mirror, other])
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let origins: Vec<_> = Mirror::origins(&[mirror, other]).iter().map(ToString::to_string).collect();
         assert_eq!(origins, ["https://example.com:443", "https://cdn.example.com:443"]);
     }
 }

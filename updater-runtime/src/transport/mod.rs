@@ -122,9 +122,7 @@ impl SchemeTransport {
 
 impl std::fmt::Debug for SchemeTransport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SchemeTransport")
-            .field("network", &self.network.is_some())
-            .finish()
+        f.debug_struct("SchemeTransport").field("network", &self.network.is_some()).finish()
     }
 }
 

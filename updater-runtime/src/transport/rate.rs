@@ -17,19 +17,14 @@ impl RateLimit {
     /// Makes a limit in bytes per second.
     #[must_use]
     pub fn new(bytes_per_second: NonZeroU64) -> Self {
-        Self {
-            bytes_per_second,
-            paid_until: Arc::default(),
-        }
+        Self { bytes_per_second, paid_until: Arc::default() }
     }
 
     /// Returns how many bytes to read at once, so that a slow limit does not come in long jerks.
     #[must_use]
     pub fn chunk(&self) -> usize {
         let quarter_second = self.bytes_per_second.get() / 4;
-        usize::try_from(quarter_second)
-            .unwrap_or(usize::MAX)
-            .clamp(1, MAX_CHUNK)
+        usize::try_from(quarter_second).unwrap_or(usize::MAX).clamp(1, MAX_CHUNK)
     }
 
     /// Sleeps until these bytes are within the limit, or the token is cancelled.
@@ -61,11 +56,7 @@ mod tests {
         let (cancel, started) = (CancelToken::new(), Instant::now());
         limit.pass(100, &cancel);
         limit.clone().pass(100, &cancel);
-        assert!(
-            started.elapsed() >= Duration::from_millis(195),
-            "{:?}",
-            started.elapsed()
-        );
+        assert!(started.elapsed() >= Duration::from_millis(195), "{:?}", started.elapsed());
         cancel.cancel();
         limit.pass(1_000_000, &cancel);
         assert!(started.elapsed() < Duration::from_secs(60));

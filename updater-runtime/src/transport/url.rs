@@ -43,17 +43,11 @@ impl Url {
     /// # Errors
     /// [`FetchError::Url`] with the rule that the text breaks; the text in it is redacted.
     pub fn parse(text: &str) -> Result<Self, FetchError> {
-        let refuse = |rule| FetchError::Url {
-            url: redact(text),
-            rule,
-        };
+        let refuse = |rule| FetchError::Url { url: redact(text), rule };
         if text.len() > MAX_URL {
             return Err(refuse("it must have at most 4,096 characters"));
         }
-        if !text
-            .bytes()
-            .all(|b| b.is_ascii_graphic() && !matches!(b, b'\\' | b'"' | b'<' | b'>' | b'`'))
-        {
+        if !text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'\\' | b'"' | b'<' | b'>' | b'`')) {
             return Err(refuse(
                 "characters other than ASCII letters, digits and URL punctuation must be percent-encoded",
             ));
@@ -61,44 +55,30 @@ impl Url {
         if text.contains('#') {
             return Err(refuse("it must not have a fragment (`#`)"));
         }
-        let (scheme, rest) = text
-            .split_once(':')
-            .ok_or_else(|| refuse("it must begin with https: or file:"))?;
+        let (scheme, rest) = text.split_once(':').ok_or_else(|| refuse("it must begin with https: or file:"))?;
         let scheme = match scheme.to_ascii_lowercase().as_str() {
             "https" => Scheme::Https,
             "http" => Scheme::Http,
             "file" => Scheme::File,
             _ => {
-                return Err(refuse(
-                    "only https: and file: are understood, and http: for loopback addresses",
-                ));
+                return Err(refuse("only https: and file: are understood, and http: for loopback addresses"));
             }
         };
-        let rest = rest
-            .strip_prefix("//")
-            .ok_or_else(|| refuse("`//` must follow the scheme"))?;
+        let rest = rest.strip_prefix("//").ok_or_else(|| refuse("`//` must follow the scheme"))?;
         let (rest, query) = match rest.split_once('?') {
             Some((rest, query)) => (rest, Some(query.to_owned())),
             None => (rest, None),
         };
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        let path = if path.is_empty() {
-            "/".to_owned()
-        } else {
-            path.to_owned()
-        };
+        let path = if path.is_empty() { "/".to_owned() } else { path.to_owned() };
         if scheme == Scheme::File {
             if !authority.is_empty() || query.is_some() {
-                return Err(refuse(
-                    "a file: URL has neither a host nor a query: file:///folder/repository",
-                ));
+                return Err(refuse("a file: URL has neither a host nor a query: file:///folder/repository"));
             }
             return Ok(Self::of(scheme, String::new(), None, path, None));
         }
         if authority.contains('@') {
-            return Err(refuse(
-                "a user name or password must not stand in a URL; give it as an option instead",
-            ));
+            return Err(refuse("a user name or password must not stand in a URL; give it as an option instead"));
         }
         let (host, port) =
             split_port(authority).ok_or_else(|| refuse("it must have a host and, if any, a valid port"))?;
@@ -113,10 +93,7 @@ impl Url {
     /// # Errors
     /// [`FetchError::Url`] when the path is relative or not UTF-8.
     pub fn from_path(path: &Path) -> Result<Self, FetchError> {
-        let refuse = |rule| FetchError::Url {
-            url: terminal_safe(&path.to_string_lossy(), SHOWN),
-            rule,
-        };
+        let refuse = |rule| FetchError::Url { url: terminal_safe(&path.to_string_lossy(), SHOWN), rule };
         let text = path.to_str().ok_or_else(|| refuse("the path must be UTF-8"))?;
         if !path.is_absolute() {
             return Err(refuse("the path must be absolute"));
@@ -155,10 +132,7 @@ impl Url {
     pub fn join(&self, name: &str) -> Self {
         let separator = if self.0.path.ends_with('/') { "" } else { "/" };
         let path = format!("{}{separator}{name}", self.0.path);
-        Self(Arc::new(Parts {
-            path,
-            ..Parts::clone(&self.0)
-        }))
+        Self(Arc::new(Parts { path, ..Parts::clone(&self.0) }))
     }
 
     /// Resolves the `Location` of a redirect against this URL (RFC 3986, section 5.2, without fragments).
@@ -167,9 +141,7 @@ impl Url {
     pub fn resolve(&self, location: &str) -> Result<Self, FetchError> {
         let location = location.split('#').next().unwrap_or_default();
         let is_absolute = location.find(':').is_some_and(|colon| {
-            location[..colon]
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
+            location[..colon].bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
         });
         if is_absolute {
             return Self::parse(location);
@@ -207,10 +179,7 @@ impl Url {
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         let bare = self.0.host.trim_start_matches('[').trim_end_matches(']');
-        bare == "localhost"
-            || bare
-                .parse::<std::net::IpAddr>()
-                .is_ok_and(|address| address.is_loopback())
+        bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 
     /// Returns the host in lower case, an IPv6 address in brackets; empty for `file:`.
@@ -223,38 +192,18 @@ impl Url {
     #[must_use]
     pub fn origin(&self) -> Origin {
         let default = if self.0.scheme == Scheme::Http { 80 } else { 443 };
-        Origin {
-            scheme: self.0.scheme,
-            host: self.0.host.clone(),
-            port: self.0.port.unwrap_or(default),
-        }
+        Origin { scheme: self.0.scheme, host: self.0.host.clone(), port: self.0.port.unwrap_or(default) }
     }
 
     /// Returns the whole URL, query included, for a request. Everything shown to people uses `Display` instead.
     #[must_use]
     pub fn expose(&self) -> String {
-        let query = self
-            .0
-            .query
-            .as_ref()
-            .map(|query| format!("?{query}"))
-            .unwrap_or_default();
-        format!(
-            "{}://{}{}{query}",
-            self.0.scheme.as_str(),
-            self.authority(),
-            self.0.path
-        )
+        let query = self.0.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
+        format!("{}://{}{}{query}", self.0.scheme.as_str(), self.authority(), self.0.path)
     }
 
     fn of(scheme: Scheme, host: String, port: Option<u16>, path: String, query: Option<String>) -> Self {
-        Self(Arc::new(Parts {
-            scheme,
-            host,
-            port,
-            path,
-            query,
-        }))
+        Self(Arc::new(Parts { scheme, host, port, path, query }))
     }
 
     fn authority(&self) -> String {
@@ -278,13 +227,7 @@ impl Scheme {
 impl std::fmt::Display for Url {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let query = if self.0.query.is_some() { "?..." } else { "" };
-        write!(
-            f,
-            "{}://{}{}{query}",
-            self.0.scheme.as_str(),
-            self.authority(),
-            self.0.path
-        )
+        write!(f, "{}://{}{}{query}", self.0.scheme.as_str(), self.authority(), self.0.path)
     }
 }
 
@@ -333,11 +276,7 @@ fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
         let (address, after) = rest.split_once(']')?;
         address.parse::<std::net::Ipv6Addr>().ok()?;
-        let port = if after.is_empty() {
-            None
-        } else {
-            Some(after.strip_prefix(':')?)
-        };
+        let port = if after.is_empty() { None } else { Some(after.strip_prefix(':')?) };
         (&authority[..address.len() + 2], port)
     } else {
         match authority.split_once(':') {
@@ -346,10 +285,7 @@ fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
         }
     };
     let name_ok = host.starts_with('[')
-        || (!host.is_empty()
-            && host
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')));
+        || (!host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')));
     let port = match port {
         Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
             Some(digits.parse().ok().filter(|port| *port > 0)?)
@@ -467,20 +403,14 @@ mod tests {
             assert!(!shown.contains("hunter2"), "{shown}");
         }
         let url = Url::parse("https://example.com/x?token=hunter2").unwrap();
-        assert_eq!(
-            format!("{url} {url:?}"),
-            "https://example.com/x?... Url(https://example.com/x?...)"
-        );
+        assert_eq!(format!("{url} {url:?}"), "https://example.com/x?... Url(https://example.com/x?...)");
         assert_eq!(url.expose(), "https://example.com/x?token=hunter2");
     }
 
     #[test]
     fn entries_and_redirects() {
         let base = Url::parse("https://example.com/repo?sig=1").unwrap();
-        assert_eq!(
-            base.join("1.root.json").expose(),
-            "https://example.com/repo/1.root.json?sig=1"
-        );
+        assert_eq!(base.join("1.root.json").expose(), "https://example.com/repo/1.root.json?sig=1");
         let at = Url::parse("https://example.com:8443/a/b/c?q").unwrap();
         for (location, expected) in [
             ("d", "https://example.com:8443/a/b/d"),
@@ -509,10 +439,7 @@ mod tests {
     #[test]
     fn paths_survive_the_round_trip() {
         for path in ["/srv/my repo/ä%20#?", "/"] {
-            assert_eq!(
-                Url::from_path(Path::new(path)).unwrap().to_path().unwrap(),
-                Path::new(path)
-            );
+            assert_eq!(Url::from_path(Path::new(path)).unwrap().to_path().unwrap(), Path::new(path));
         }
         let joined = Url::from_path(Path::new("/srv/repo")).unwrap().join("x.json");
         assert_eq!(joined.to_path().unwrap(), Path::new("/srv/repo/x.json"));

@@ -63,11 +63,7 @@ impl HttpTransport {
             Agent::with_parts(config, connector, DefaultResolver::default())
         };
         let proxied = chosen.map(|(proxy, exempt)| (agent(Some(proxy)), exempt));
-        Ok(Self {
-            direct: agent(None),
-            proxied,
-            options,
-        })
+        Ok(Self { direct: agent(None), proxied, options })
     }
 
     fn agent_for(&self, url: &Url) -> &Agent {
@@ -99,13 +95,9 @@ impl HttpTransport {
             call = call.header(header::IF_NONE_MATCH, etag);
         }
         if request.freshness == Freshness::Revalidate {
-            call = call
-                .header(header::CACHE_CONTROL, "no-cache")
-                .header(header::PRAGMA, "no-cache");
+            call = call.header(header::CACHE_CONTROL, "no-cache").header(header::PRAGMA, "no-cache");
         }
-        patience
-            .during(|| call.call())
-            .map_err(|error| self.explain(error, url, request))
+        patience.during(|| call.call()).map_err(|error| self.explain(error, url, request))
     }
 
     /// Turns an error of the HTTP library into ours.
@@ -117,10 +109,7 @@ impl HttpTransport {
 impl Transport for HttpTransport {
     fn fetch(&self, request: &FetchRequest) -> Result<Fetched, FetchError> {
         if request.url.is_file() {
-            return Err(FetchError::Url {
-                url: request.url.to_string(),
-                rule: "a file: URL is not read over HTTP",
-            });
+            return Err(FetchError::Url { url: request.url.to_string(), rule: "a file: URL is not read over HTTP" });
         }
         let patience = Patience::new(request);
         let mut url = request.url.clone();
@@ -143,10 +132,7 @@ impl Transport for HttpTransport {
                     return Err(FetchError::NotFound { url });
                 }
                 _ => {
-                    return Err(FetchError::Status {
-                        url,
-                        status: status.as_u16(),
-                    });
+                    return Err(FetchError::Status { url, status: status.as_u16() });
                 }
             }
         }
@@ -170,14 +156,9 @@ impl HttpTransport {
         let length = text_of(response.headers(), &header::CONTENT_LENGTH).and_then(|text| text.parse::<u64>().ok());
         // Refused before a byte of it is read. `Body` watches the bytes themselves.
         if length.is_some_and(|length| start.saturating_add(length) > request.max_bytes) {
-            return Err(FetchError::TooLarge {
-                url: url.clone(),
-                limit: request.max_bytes,
-            });
+            return Err(FetchError::TooLarge { url: url.clone(), limit: request.max_bytes });
         }
-        let etag = text_of(response.headers(), &header::ETAG)
-            .filter(|etag| etag.len() <= MAX_ETAG)
-            .map(str::to_owned);
+        let etag = text_of(response.headers(), &header::ETAG).filter(|etag| etag.len() <= MAX_ETAG).map(str::to_owned);
         let reader = PatientReader {
             // The library's own bound would be 10 MiB; ours is in `Body`.
             reader: response.into_body().into_with_config().limit(u64::MAX).reader(),
@@ -186,18 +167,13 @@ impl HttpTransport {
             idle: request.idle,
             connect: self.options.connect_timeout,
         };
-        Ok(Body::new(request, Box::new(reader))
-            .with_start(start)
-            .with_length(length)
-            .with_etag(etag))
+        Ok(Body::new(request, Box::new(reader)).with_start(start).with_length(length).with_etag(etag))
     }
 }
 
 impl std::fmt::Debug for HttpTransport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HttpTransport")
-            .field("options", &self.options)
-            .finish_non_exhaustive()
+        f.debug_struct("HttpTransport").field("options", &self.options).finish_non_exhaustive()
     }
 }
 
@@ -213,12 +189,10 @@ struct PatientReader<R> {
 impl<R: Read> Read for PatientReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let reader = &mut self.reader;
-        self.patience
-            .during(|| reader.read(buffer))
-            .map_err(|error| match error.downcast::<ureq::Error>() {
-                Ok(error) => explain(error, &self.url, self.idle, self.connect).into_io(),
-                Err(error) => error,
-            })
+        self.patience.during(|| reader.read(buffer)).map_err(|error| match error.downcast::<ureq::Error>() {
+            Ok(error) => explain(error, &self.url, self.idle, self.connect).into_io(),
+            Err(error) => error,
+        })
     }
 }
 
@@ -228,81 +202,39 @@ fn explain(error: ureq::Error, url: &Url, idle: Duration, connect: Duration) -> 
     match error {
         ureq::Error::Other(inner) => match inner.downcast::<FetchError>() {
             Ok(own) => patience::with_url(*own, url),
-            Err(other) => FetchError::Protocol {
-                url,
-                detail: safe(other.to_string()),
-            },
+            Err(other) => FetchError::Protocol { url, detail: safe(other.to_string()) },
         },
         ureq::Error::Io(error) => match error.downcast::<FetchError>() {
             Ok(own) => patience::with_url(own, url),
             Err(error) => match error.downcast::<rustls::Error>() {
-                Ok(error) => FetchError::Tls {
-                    url,
-                    detail: safe(error.to_string()),
-                },
-                Err(error) if is_broken_off(&error) => FetchError::Interrupted {
-                    url,
-                    received: 0,
-                    detail: safe(error.to_string()),
-                },
-                Err(error) => FetchError::Connect {
-                    url,
-                    detail: safe(error.to_string()),
-                },
+                Ok(error) => FetchError::Tls { url, detail: safe(error.to_string()) },
+                Err(error) if is_broken_off(&error) => {
+                    FetchError::Interrupted { url, received: 0, detail: safe(error.to_string()) }
+                }
+                Err(error) => FetchError::Connect { url, detail: safe(error.to_string()) },
             },
         },
-        ureq::Error::Timeout(ureq::Timeout::Resolve | ureq::Timeout::Connect) => FetchError::Timeout {
-            url,
-            what: TimedOut::Connect,
-            limit: connect,
-        },
-        ureq::Error::Timeout(_) => FetchError::Timeout {
-            url,
-            what: TimedOut::Idle,
-            limit: idle,
-        },
-        ureq::Error::HostNotFound => FetchError::Connect {
-            url,
-            detail: "the host name is not known".into(),
-        },
-        ureq::Error::ConnectionFailed => FetchError::Connect {
-            url,
-            detail: "the connection failed".into(),
-        },
-        ureq::Error::ConnectProxyFailed(detail) => FetchError::Connect {
-            url,
-            detail: safe(detail),
-        },
-        ureq::Error::Rustls(error) => FetchError::Tls {
-            url,
-            detail: safe(error.to_string()),
-        },
-        ureq::Error::Tls(detail) => FetchError::Tls {
-            url,
-            detail: detail.to_owned(),
-        },
-        other => FetchError::Protocol {
-            url,
-            detail: safe(other.to_string()),
-        },
+        ureq::Error::Timeout(ureq::Timeout::Resolve | ureq::Timeout::Connect) => {
+            FetchError::Timeout { url, what: TimedOut::Connect, limit: connect }
+        }
+        ureq::Error::Timeout(_) => FetchError::Timeout { url, what: TimedOut::Idle, limit: idle },
+        ureq::Error::HostNotFound => FetchError::Connect { url, detail: "the host name is not known".into() },
+        ureq::Error::ConnectionFailed => FetchError::Connect { url, detail: "the connection failed".into() },
+        ureq::Error::ConnectProxyFailed(detail) => FetchError::Connect { url, detail: safe(detail) },
+        ureq::Error::Rustls(error) => FetchError::Tls { url, detail: safe(error.to_string()) },
+        ureq::Error::Tls(detail) => FetchError::Tls { url, detail: detail.to_owned() },
+        other => FetchError::Protocol { url, detail: safe(other.to_string()) },
     }
 }
 
 fn is_broken_off(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-    matches!(
-        error.kind(),
-        UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe
-    )
+    matches!(error.kind(), UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe)
 }
 
 /// Returns where a redirect leads, if it may be followed.
 fn redirect(headers: &HeaderMap, from: &Url) -> Result<Url, FetchError> {
-    let refuse = |location: String, rule| FetchError::Redirect {
-        url: from.clone(),
-        location,
-        rule,
-    };
+    let refuse = |location: String, rule| FetchError::Redirect { url: from.clone(), location, rule };
     let location = text_of(headers, &header::LOCATION)
         .ok_or_else(|| refuse("nowhere".into(), "a redirect must have a readable Location"))?;
     let to = from.resolve(location).map_err(|error| match error {
@@ -316,10 +248,7 @@ fn redirect(headers: &HeaderMap, from: &Url) -> Result<Url, FetchError> {
         return Err(refuse(to.to_string(), "an encrypted connection must not be given up"));
     }
     if to.is_loopback() && !from.is_loopback() {
-        return Err(refuse(
-            to.to_string(),
-            "a remote server must not redirect to this computer",
-        ));
+        return Err(refuse(to.to_string(), "a remote server must not redirect to this computer"));
     }
     Ok(to)
 }
@@ -334,10 +263,7 @@ fn resumed_at(headers: &HeaderMap, url: &Url, request: &FetchRequest) -> Result<
         .and_then(|(first, _)| first.trim().parse::<u64>().ok());
     match (wanted, first) {
         (Some(wanted), Some(first)) if wanted == first => Ok(first),
-        _ => Err(FetchError::Protocol {
-            url: url.clone(),
-            detail: "a part of the file that was not asked for".into(),
-        }),
+        _ => Err(FetchError::Protocol { url: url.clone(), detail: "a part of the file that was not asked for".into() }),
     }
 }
 

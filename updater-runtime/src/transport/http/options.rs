@@ -68,10 +68,7 @@ impl HttpOptions {
     /// Sets how long resolving the name, and then connecting with the TLS handshake, may each take.
     #[must_use]
     pub fn with_connect_timeout(self, connect_timeout: Duration) -> Self {
-        Self {
-            connect_timeout,
-            ..self
-        }
+        Self { connect_timeout, ..self }
     }
 
     /// Sets the HTTP statuses with which this storage says that a file does not exist. 403 belongs here only for a bucket
@@ -85,10 +82,7 @@ impl HttpOptions {
     /// # Errors
     /// [`FetchError::Option`] when name or value are not those of an HTTP header, or the updater sets the header itself.
     pub fn with_header(mut self, origin: Origin, name: &str, value: &str) -> Result<Self, FetchError> {
-        let refuse = |detail: &str| FetchError::Option {
-            option: "header",
-            detail: detail.into(),
-        };
+        let refuse = |detail: &str| FetchError::Option { option: "header", detail: detail.into() };
         let name = HeaderName::try_from(name).map_err(|_| refuse("the name is not that of an HTTP header"))?;
         if RESERVED.contains(&name.as_str()) {
             return Err(refuse("the updater sets this header itself"));
@@ -106,10 +100,7 @@ impl HttpOptions {
     pub fn with_basic_auth(self, origin: Origin, user: &str, password: &str) -> Result<Self, FetchError> {
         if user.contains(':') {
             let detail = "the user name must not contain a colon".to_owned();
-            return Err(FetchError::Option {
-                option: "basic auth",
-                detail,
-            });
+            return Err(FetchError::Option { option: "basic auth", detail });
         }
         let credentials = encode_base64(format!("{user}:{password}").as_bytes());
         self.with_header(origin, "authorization", &format!("Basic {credentials}"))
@@ -119,10 +110,7 @@ impl HttpOptions {
         &'a self,
         origin: &'a Origin,
     ) -> impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)> {
-        self.headers
-            .iter()
-            .filter(move |(bound_to, ..)| bound_to == origin)
-            .map(|(_, name, value)| (name, value))
+        self.headers.iter().filter(move |(bound_to, ..)| bound_to == origin).map(|(_, name, value)| (name, value))
     }
 
     pub(super) fn tls_config(&self) -> Result<TlsConfig, FetchError> {
@@ -140,10 +128,7 @@ impl HttpOptions {
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<Certificate<'static>>, FetchError> {
-    let refuse = |detail: &str| FetchError::Option {
-        option: "root certificates",
-        detail: detail.into(),
-    };
+    let refuse = |detail: &str| FetchError::Option { option: "root certificates", detail: detail.into() };
     let mut certificates = Vec::new();
     for item in parse_pem(pem) {
         if let PemItem::Certificate(certificate) = item.map_err(|_| refuse("the text is not PEM"))? {
@@ -158,11 +143,7 @@ fn certificates(pem: &[u8]) -> Result<Vec<Certificate<'static>>, FetchError> {
 
 impl std::fmt::Debug for HttpOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let headers: Vec<_> = self
-            .headers
-            .iter()
-            .map(|(origin, name, _)| format!("{name} for {origin}"))
-            .collect();
+        let headers: Vec<_> = self.headers.iter().map(|(origin, name, _)| format!("{name} for {origin}")).collect();
         f.debug_struct("HttpOptions")
             .field("proxy", &self.proxy)
             .field("roots", &self.roots)
@@ -250,13 +231,8 @@ mod tests {
     fn options_that_cannot_work_are_refused() {
         let origin = || Url::parse("https://example.com/").unwrap().origin();
         let header = |name, value| HttpOptions::default().with_header(origin(), name, value).err();
-        for (name, value) in [
-            ("", "x"),
-            ("a b", "x"),
-            ("x-a", "a\r\nx-b: c"),
-            ("Range", "bytes=0-"),
-            ("Host", "evil"),
-        ] {
+        for (name, value) in [("", "x"), ("a b", "x"), ("x-a", "a\r\nx-b: c"), ("Range", "bytes=0-"), ("Host", "evil")]
+        {
             assert!(
                 matches!(header(name, value), Some(FetchError::Option { option: "header", .. })),
                 "{name}: {value}"
@@ -264,29 +240,12 @@ mod tests {
         }
         assert!(header("X-Token", "x").is_none());
         let auth = HttpOptions::default().with_basic_auth(origin(), "a:b", "c");
-        assert!(matches!(
-            auth,
-            Err(FetchError::Option {
-                option: "basic auth",
-                ..
-            })
-        ));
-        for pem in [
-            "",
-            "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n",
-            "-----BEGIN X-----\n-----END X-----\n",
-        ] {
+        assert!(matches!(auth, Err(FetchError::Option { option: "basic auth", .. })));
+        for pem in
+            ["", "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n", "-----BEGIN X-----\n-----END X-----\n"]
+        {
             let roots = HttpOptions::default().with_roots(Roots::Only(pem.into())).tls_config();
-            assert!(
-                matches!(
-                    roots,
-                    Err(FetchError::Option {
-                        option: "root certificates",
-                        ..
-                    })
-                ),
-                "{pem:?}"
-            );
+            assert!(matches!(roots, Err(FetchError::Option { option: "root certificates", .. })), "{pem:?}");
         }
     }
 

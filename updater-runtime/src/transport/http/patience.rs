@@ -41,11 +41,7 @@ impl Patience {
 
     /// Returns how long to wait at most in one go, or the error that says that the waiting is over.
     fn slice(&self, idle_since: Instant) -> Result<Duration, FetchError> {
-        let timeout = |what, limit| FetchError::Timeout {
-            url: self.url.clone(),
-            what,
-            limit,
-        };
+        let timeout = |what, limit| FetchError::Timeout { url: self.url.clone(), what, limit };
         if self.cancel.is_cancelled() {
             return Err(FetchError::Cancelled);
         }
@@ -99,9 +95,7 @@ impl<In: Transport> PatientTransport<In> {
         };
         let idle_since = Instant::now();
         loop {
-            let slice = patience
-                .slice(idle_since)
-                .map_err(|error| ureq::Error::Other(Box::new(error)))?;
+            let slice = patience.slice(idle_since).map_err(|error| ureq::Error::Other(Box::new(error)))?;
             // The library's own limit, which is the one for connecting while a TLS handshake runs.
             let own_left = if timeout.after.is_not_happening() {
                 Duration::MAX

@@ -26,11 +26,7 @@ pub(super) fn choose(
         })
     };
     let first = |names: [&'static str; 2]| {
-        names.into_iter().find_map(|name| {
-            variable(name)
-                .filter(|value| !value.is_empty())
-                .map(|value| (name, value))
-        })
+        names.into_iter().find_map(|name| variable(name).filter(|value| !value.is_empty()).map(|value| (name, value)))
     };
     match choice {
         ProxyChoice::Direct => Ok(None),
@@ -42,9 +38,7 @@ pub(super) fn choose(
             else {
                 return Ok(None);
             };
-            let no_proxy = first(["no_proxy", "NO_PROXY"])
-                .map(|(_, value)| value)
-                .unwrap_or_default();
+            let no_proxy = first(["no_proxy", "NO_PROXY"]).map(|(_, value)| value).unwrap_or_default();
             Ok(Some((parse(name, &text)?, Exempt::from_list(&no_proxy))))
         }
     }
@@ -67,11 +61,7 @@ impl Exempt {
                 bare.to_ascii_lowercase()
             })
             .collect::<Vec<_>>();
-        Self {
-            loopback: true,
-            everything: hosts.iter().any(|host| host == "*"),
-            hosts,
-        }
+        Self { loopback: true, everything: hosts.iter().any(|host| host == "*"), hosts }
     }
 
     /// Tells whether the URL is reached without the proxy.
@@ -80,8 +70,7 @@ impl Exempt {
         self.everything
             || (self.loopback && url.is_loopback())
             || self.hosts.iter().any(|exempt| {
-                host.strip_suffix(exempt.as_str())
-                    .is_some_and(|front| front.is_empty() || front.ends_with('.'))
+                host.strip_suffix(exempt.as_str()).is_some_and(|front| front.is_empty() || front.ends_with('.'))
             })
     }
 }
@@ -91,12 +80,7 @@ mod tests {
     use super::*;
 
     fn chosen(variables: &[(&str, &str)]) -> Result<Option<(String, Exempt)>, FetchError> {
-        let lookup = |name: &str| {
-            variables
-                .iter()
-                .find(|(n, _)| *n == name)
-                .map(|(_, value)| (*value).to_owned())
-        };
+        let lookup = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
         let chosen = choose(&ProxyChoice::Environment, lookup)?;
         Ok(chosen.map(|(proxy, exempt)| (format!("{}:{}", proxy.host(), proxy.port()), exempt)))
     }
@@ -104,32 +88,13 @@ mod tests {
     #[test]
     fn the_environment_names_the_proxy() {
         assert_eq!(chosen(&[]).unwrap(), None);
-        assert_eq!(
-            chosen(&[("HTTPS_PROXY", ""), ("HTTP_PROXY", "http://a:1")]).unwrap(),
-            None
-        );
+        assert_eq!(chosen(&[("HTTPS_PROXY", ""), ("HTTP_PROXY", "http://a:1")]).unwrap(), None);
         let host = |variables: &[(&str, &str)]| chosen(variables).unwrap().unwrap().0;
-        assert_eq!(
-            host(&[
-                ("HTTPS_PROXY", "http://a:1"),
-                ("https_proxy", "http://b:2"),
-                ("ALL_PROXY", "c:3")
-            ]),
-            "b:2"
-        );
+        assert_eq!(host(&[("HTTPS_PROXY", "http://a:1"), ("https_proxy", "http://b:2"), ("ALL_PROXY", "c:3")]), "b:2");
         assert_eq!(host(&[("ALL_PROXY", "socks5h://c:3")]), "c:3");
         for bad in ["gopher://x:1", "::", "http://"] {
             let error = chosen(&[("HTTPS_PROXY", bad)]).unwrap_err();
-            assert!(
-                matches!(
-                    error,
-                    FetchError::Option {
-                        option: "HTTPS_PROXY",
-                        ..
-                    }
-                ),
-                "{bad}: {error:?}"
-            );
+            assert!(matches!(error, FetchError::Option { option: "HTTPS_PROXY", .. }), "{bad}: {error:?}");
         }
     }
 
@@ -157,9 +122,6 @@ mod tests {
         ] {
             assert!(!covered(list, url), "{list} does not cover {url}");
         }
-        assert!(
-            !Exempt::default().covers(&Url::parse("http://127.0.0.1/").unwrap()),
-            "an explicit proxy is for all"
-        );
+        assert!(!Exempt::default().covers(&Url::parse("http://127.0.0.1/").unwrap()), "an explicit proxy is for all");
     }
 }

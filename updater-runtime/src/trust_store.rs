@@ -1,0 +1,191 @@
+//! Trusted metadata on disk: the exact bytes that were signed, as they were served.
+//!
+//! What lies here is never believed for lying here. Every file is verified again, from the embedded root on, and one that
+//! does not hold is as good as absent: a damaged or planted state costs a download and gains nothing.
+//!
+//! Layout of the folder: `root.json`, `timestamp.json`, `snapshot.json`, `targets.json`, one `<role>.json` per channel,
+//! `roots/<N>.root.json` for every root after the embedded one, and `timestamp.etag`.
+
+use crate::fs::{self, PathError};
+use crate::transport::Url;
+use std::path::{Path, PathBuf};
+use updater_format::length;
+use updater_format::signed::Untrusted;
+use updater_format::trust::quote;
+
+/// The folder in which a client keeps the metadata it verified. Made, with mode 0700, when something is first kept.
+#[derive(Debug, Clone)]
+pub struct TrustStore {
+    /// `None` keeps nothing: every check is a first check.
+    folder: Option<PathBuf>,
+}
+
+impl TrustStore {
+    /// Uses a folder. Its parent is made if need be; nothing is touched yet.
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: Some(folder.into()) }
+    }
+
+    /// Keeps nothing, for a program that has no place to keep things: the embedded root remains the only floor.
+    #[must_use]
+    pub fn nowhere() -> Self {
+        Self { folder: None }
+    }
+
+    /// Returns what is kept of a role; `None` for nothing, for what cannot be read and for what is beyond its limit.
+    #[must_use]
+    pub fn read(&self, role: &str) -> Option<Untrusted> {
+        self.read_file(&format!("{}.json", quote(role)), limit_of(role))
+    }
+
+    /// Keeps the verified bytes of a role, unless they are there already.
+    /// # Errors
+    /// [`PathError`] when they cannot be written durably.
+    pub fn write(&self, role: &str, bytes: &[u8]) -> Result<(), PathError> {
+        if self.read(role).is_some_and(|kept| kept.as_bytes() == bytes) {
+            return Ok(());
+        }
+        self.write_file(&format!("{}.json", quote(role)), bytes)
+    }
+
+    /// Returns the kept root of a version.
+    #[must_use]
+    pub fn read_root(&self, version: u64) -> Option<Untrusted> {
+        self.read_file(&format!("{ROOTS}/{version}.root.json"), length::MAX_ROOT)
+    }
+
+    /// Keeps a verified root of the chain from the embedded one.
+    /// # Errors
+    /// [`PathError`] when it cannot be written durably.
+    pub fn write_root(&self, version: u64, bytes: &[u8]) -> Result<(), PathError> {
+        self.write_file(&format!("{ROOTS}/{version}.root.json"), bytes)
+    }
+
+    /// Drops a kept root that does not hold, and with it the rest of its chain, because nothing leads there any more.
+    /// # Errors
+    /// [`PathError`] when it cannot be removed.
+    pub fn drop_root(&self, version: u64) -> Result<(), PathError> {
+        self.folder.as_ref().map_or(Ok(()), |folder| {
+            log::debug!("the kept root {version} does not hold and is dropped");
+            fs::remove_file(&folder.join(ROOTS).join(format!("{version}.root.json")))
+        })
+    }
+
+    /// Returns the entity tag under which this URL served the kept timestamp.
+    #[must_use]
+    pub fn read_etag(&self, url: &Url) -> Option<String> {
+        let bytes = self.read_file(ETAG, MAX_ETAG_FILE)?;
+        let (from, etag) = std::str::from_utf8(bytes.as_bytes()).ok()?.trim_end().split_once('\n')?;
+        (from == url.to_string()).then(|| etag.to_owned())
+    }
+
+    /// Keeps the entity tag of the timestamp. That it cannot be kept costs a few hundred bytes next time, nothing more.
+    pub fn write_etag(&self, url: &Url, etag: Option<&str>) {
+        if etag.map(str::to_owned) == self.read_etag(url) {
+            return;
+        }
+        let text = etag.map(|etag| format!("{url}\n{etag}\n")).unwrap_or_default();
+        if let Err(error) = self.write_file(ETAG, text.as_bytes()) {
+            log::debug!("the entity tag is not kept: {error}");
+        }
+    }
+
+    fn read_file(&self, name: &str, limit: u64) -> Option<Untrusted> {
+        let path = self.folder.as_ref()?.join(name);
+        // One byte more than allowed, so that a longer file is noticed.
+        let bytes = fs::read_bounded(&path, limit + 1).unwrap_or_else(|error| {
+            log::debug!("kept metadata is passed over: {error}");
+            None
+        })?;
+        (bytes.len() as u64 <= limit).then(|| Untrusted::new(bytes))
+    }
+
+    fn write_file(&self, name: &str, bytes: &[u8]) -> Result<(), PathError> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let path = folder.join(name);
+        make_parents(folder)?;
+        fs::private_dir(folder)?;
+        if let Some(parent) = path.parent().filter(|parent| parent != folder) {
+            fs::private_dir(parent)?;
+        }
+        fs::atomic_write(&path, bytes)
+    }
+}
+
+/// Makes the folders above, with ordinary permissions: they may be the user's own, such as `~/.local/state`.
+fn make_parents(folder: &Path) -> Result<(), PathError> {
+    let missing: Vec<&Path> = folder.ancestors().skip(1).take_while(|path| !path.is_dir()).collect();
+    missing.into_iter().rev().try_for_each(fs::create_dir)
+}
+
+fn limit_of(role: &str) -> u64 {
+    match role {
+        "root" => length::MAX_ROOT,
+        "timestamp" => length::MAX_TIMESTAMP,
+        "snapshot" => length::MAX_SNAPSHOT,
+        _ => length::MAX_ROLE,
+    }
+}
+
+/// Not beside the other files: the official conformance suite counts those.
+const ROOTS: &str = "roots";
+const ETAG: &str = "timestamp.etag";
+/// Bytes of the file that keeps an entity tag: a URL and a tag.
+const MAX_ETAG_FILE: u64 = 8 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    #[test]
+    fn what_is_written_is_private_and_comes_back_byte_for_byte() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("state/hello/metadata");
+        let store = TrustStore::new(&folder);
+        assert!(store.read("timestamp").is_none());
+        assert!(!home.path().join("state").exists(), "reading made a folder");
+        store.write("timestamp", b"{ }\n").unwrap();
+        store.write("../up", b"role").unwrap();
+        store.write_root(2, b"root two").unwrap();
+        assert_eq!(store.read("timestamp").unwrap().as_bytes(), b"{ }\n");
+        assert_eq!(store.read_root(2).unwrap().as_bytes(), b"root two");
+        assert!(folder.join("..%2Fup.json").is_file(), "a role name is not a path");
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&folder), mode(&folder.join("roots"))), (0o700, 0o700));
+        assert_eq!(mode(&folder.join("timestamp.json")), 0o600);
+        store.drop_root(2).unwrap();
+        assert!(store.read_root(2).is_none());
+        TrustStore::nowhere().write("timestamp", b"x").unwrap();
+        assert!(TrustStore::nowhere().read("timestamp").is_none());
+    }
+
+    #[test]
+    fn a_planted_or_oversized_file_is_no_file() {
+        let home = tempfile::tempdir().unwrap();
+        let store = TrustStore::new(home.path());
+        let path = home.path().join("timestamp.json");
+        symlink("/etc/passwd", &path).unwrap();
+        assert!(store.read("timestamp").is_none());
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        assert!(store.read("timestamp").is_none());
+        std::fs::remove_dir(&path).unwrap();
+        for (length, is_read) in [(length::MAX_TIMESTAMP, true), (length::MAX_TIMESTAMP + 1, false)] {
+            std::fs::write(&path, vec![b' '; usize::try_from(length).unwrap()]).unwrap();
+            assert_eq!(store.read("timestamp").is_some(), is_read);
+        }
+    }
+
+    #[test]
+    fn an_entity_tag_belongs_to_its_server() {
+        let home = tempfile::tempdir().unwrap();
+        let store = TrustStore::new(home.path());
+        let [one, other] = ["https://a.example/t", "https://b.example/t"].map(|url| Url::parse(url).unwrap());
+        store.write_etag(&one, Some("\"x\""));
+        assert_eq!((store.read_etag(&one).as_deref(), store.read_etag(&other)), (Some("\"x\""), None));
+        store.write_etag(&one, None);
+        assert_eq!(store.read_etag(&one), None);
+    }
+}
