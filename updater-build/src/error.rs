@@ -98,10 +98,7 @@ impl TableError {
             Self::Read { .. } => "check the path and its permissions".to_owned(),
             Self::Syntax { .. } => "mend the TOML at the line named above".to_owned(),
             Self::NotAPackage { .. } => "name the manifest of a package, for example with `-p NAME`".to_owned(),
-            Self::UnknownKey {
-                suggestion: Some(known),
-                ..
-            } => format!("did you mean `{known}`?"),
+            Self::UnknownKey { suggestion: Some(known), .. } => format!("did you mean `{known}`?"),
             Self::UnknownKey { .. } => "remove it; docs/format/table.md lists every key".to_owned(),
             Self::NotSupported { .. } => "remove it, or use a version of cargo updater that has it".to_owned(),
             Self::WrongType { key, expected, .. } => format!("write `{key}` as {expected}"),

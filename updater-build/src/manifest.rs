@@ -23,11 +23,7 @@ impl Manifest {
             Some(_) => None,
             None => find_workspace(path, &document)?,
         };
-        Ok(Self {
-            path: path.to_owned(),
-            document,
-            workspace,
-        })
+        Ok(Self { path: path.to_owned(), document, workspace })
     }
 
     /// Returns the path of the package manifest.
@@ -46,10 +42,7 @@ impl Manifest {
     /// [`TableError::NotAPackage`] for a manifest without `[package]`.
     pub fn package_name(&self) -> Result<&str, TableError> {
         let name = self.package("name").and_then(Item::as_str);
-        name.ok_or_else(|| TableError::NotAPackage {
-            path: self.path.clone(),
-            what: "[package] name",
-        })
+        name.ok_or_else(|| TableError::NotAPackage { path: self.path.clone(), what: "[package] name" })
     }
 
     /// Returns the name of the program that Cargo would run: `default-run`, else the only `[[bin]]`, else the package.
@@ -60,10 +53,7 @@ impl Manifest {
             return Ok(name);
         }
         let bins = self.document.get("bin").and_then(Item::as_array_of_tables);
-        let mut names = bins
-            .into_iter()
-            .flat_map(|bins| bins.iter())
-            .filter_map(|bin| bin.get("name")?.as_str());
+        let mut names = bins.into_iter().flat_map(|bins| bins.iter()).filter_map(|bin| bin.get("name")?.as_str());
         match (names.next(), names.next()) {
             (Some(only), None) => Ok(only),
             _ => self.package_name(),
@@ -91,11 +81,7 @@ impl Manifest {
 /// has `[workspace]`.
 fn find_workspace(path: &Path, document: &Document<String>) -> Result<Option<(PathBuf, Document<String>)>, TableError> {
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    if let Some(named) = document
-        .get("package")
-        .and_then(|package| package.get("workspace"))
-        .and_then(Item::as_str)
-    {
+    if let Some(named) = document.get("package").and_then(|package| package.get("workspace")).and_then(Item::as_str) {
         let root = folder.join(named).join("Cargo.toml");
         return Ok(Some((root.clone(), parse(&root)?)));
     }
@@ -114,20 +100,10 @@ fn find_workspace(path: &Path, document: &Document<String>) -> Result<Option<(Pa
 /// Tells whether `[workspace] exclude` names the package's folder or one above it.
 fn excludes(workspace: &Item, root: &Path, folder: &Path) -> bool {
     let excluded = workspace.get("exclude").and_then(Item::as_array);
-    excluded
-        .into_iter()
-        .flatten()
-        .filter_map(|value| value.as_str())
-        .any(|path| folder.starts_with(root.join(path)))
+    excluded.into_iter().flatten().filter_map(|value| value.as_str()).any(|path| folder.starts_with(root.join(path)))
 }
 
 fn parse(path: &Path) -> Result<Document<String>, TableError> {
-    let text = std::fs::read_to_string(path).map_err(|source| TableError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    Document::parse(text).map_err(|source| TableError::Syntax {
-        path: path.to_owned(),
-        source: Box::new(source),
-    })
+    let text = std::fs::read_to_string(path).map_err(|source| TableError::Read { path: path.to_owned(), source })?;
+    Document::parse(text).map_err(|source| TableError::Syntax { path: path.to_owned(), source: Box::new(source) })
 }

@@ -26,28 +26,17 @@ impl<'a> Reader<'a> {
     /// Finds the tables; `None` when there is neither.
     pub(crate) fn new(manifest: &'a Manifest) -> Result<Option<Self>, TableError> {
         let mut layers = Vec::new();
-        let package = manifest
-            .package_metadata()
-            .map(|item| (item, manifest.path(), "[package.metadata.updater]"));
-        let workspace = manifest
-            .workspace_metadata()
-            .map(|(item, path)| (item, path, "[workspace.metadata.updater]"));
+        let package = manifest.package_metadata().map(|item| (item, manifest.path(), "[package.metadata.updater]"));
+        let workspace = manifest.workspace_metadata().map(|(item, path)| (item, path, "[workspace.metadata.updater]"));
         for (item, path, name) in package.into_iter().chain(workspace) {
             let table = item.as_table_like().ok_or_else(|| TableError::WrongType {
                 key: "updater".to_owned(),
                 expected: "a table",
                 found: item.type_name(),
             })?;
-            layers.push(Layer {
-                path: path.to_owned(),
-                name,
-                table,
-            });
+            layers.push(Layer { path: path.to_owned(), name, table });
         }
-        Ok((!layers.is_empty()).then_some(Self {
-            layers,
-            known: Vec::new(),
-        }))
+        Ok((!layers.is_empty()).then_some(Self { layers, known: Vec::new() }))
     }
 
     /// Tells whether a key is set, and counts it as known.
@@ -68,26 +57,20 @@ impl<'a> Reader<'a> {
     /// Returns a truth value.
     pub(crate) fn bool(&mut self, key: &'static str) -> Result<Option<bool>, TableError> {
         let wrong = |item: &Item| wrong_type(key, "true or false", item.type_name());
-        self.find(key)
-            .map(|item| item.as_bool().ok_or_else(|| wrong(item)))
-            .transpose()
+        self.find(key).map(|item| item.as_bool().ok_or_else(|| wrong(item))).transpose()
     }
 
     /// Returns a whole number.
     pub(crate) fn number(&mut self, key: &'static str) -> Result<Option<i64>, TableError> {
         let wrong = |item: &Item| wrong_type(key, "a whole number", item.type_name());
-        self.find(key)
-            .map(|item| item.as_integer().ok_or_else(|| wrong(item)))
-            .transpose()
+        self.find(key).map(|item| item.as_integer().ok_or_else(|| wrong(item))).transpose()
     }
 
     /// Returns an array of whole numbers.
     pub(crate) fn numbers(&mut self, key: &'static str) -> Result<Option<Vec<i64>>, TableError> {
         let expected = "an array of whole numbers";
         let Some(item) = self.find(key) else { return Ok(None) };
-        let array = item
-            .as_array()
-            .ok_or_else(|| wrong_type(key, expected, item.type_name()))?;
+        let array = item.as_array().ok_or_else(|| wrong_type(key, expected, item.type_name()))?;
         let number = |v: &Value| v.as_integer().ok_or_else(|| wrong_type(key, expected, v.type_name()));
         array.iter().map(number).collect::<Result<_, _>>().map(Some)
     }
@@ -102,12 +85,7 @@ impl<'a> Reader<'a> {
                 .collect::<Result<_, _>>()
                 .map(Some);
         }
-        Ok(Some(
-            strings_of(key, item)?
-                .into_iter()
-                .map(|name| (name, Vec::new()))
-                .collect(),
-        ))
+        Ok(Some(strings_of(key, item)?.into_iter().map(|name| (name, Vec::new())).collect()))
     }
 
     /// Refuses every key that was never asked for.
@@ -132,9 +110,7 @@ impl<'a> Reader<'a> {
 }
 
 fn string_of(key: &str, item: &Item, expected: &'static str) -> Result<String, TableError> {
-    item.as_str()
-        .map(str::to_owned)
-        .ok_or_else(|| wrong_type(key, expected, item.type_name()))
+    item.as_str().map(str::to_owned).ok_or_else(|| wrong_type(key, expected, item.type_name()))
 }
 
 fn strings_of(key: &str, item: &Item) -> Result<Vec<String>, TableError> {
@@ -142,18 +118,10 @@ fn strings_of(key: &str, item: &Item) -> Result<Vec<String>, TableError> {
     let Some(array) = item.as_array() else {
         return Ok(vec![string_of(key, item, expected)?]);
     };
-    let text = |v: &Value| {
-        v.as_str()
-            .map(str::to_owned)
-            .ok_or_else(|| wrong_type(key, expected, v.type_name()))
-    };
+    let text = |v: &Value| v.as_str().map(str::to_owned).ok_or_else(|| wrong_type(key, expected, v.type_name()));
     array.iter().map(text).collect()
 }
 
 fn wrong_type(key: &str, expected: &'static str, found: &'static str) -> TableError {
-    TableError::WrongType {
-        key: key.to_owned(),
-        expected,
-        found,
-    }
+    TableError::WrongType { key: key.to_owned(), expected, found }
 }

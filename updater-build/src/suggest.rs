@@ -36,13 +36,7 @@ mod tests {
 
     #[test]
     fn distances() {
-        for (a, b, n) in [
-            ("", "", 0),
-            ("", "abc", 3),
-            ("ulr", "url", 1),
-            ("kitten", "sitting", 3),
-            ("a", "a", 0),
-        ] {
+        for (a, b, n) in [("", "", 0), ("", "abc", 3), ("ulr", "url", 1), ("kitten", "sitting", 3), ("a", "a", 0)] {
             assert_eq!(edits(a, b), n, "{a} {b}");
             assert_eq!(edits(b, a), n, "{b} {a}");
         }

@@ -104,9 +104,7 @@ impl Table {
 
         for (key, what) in NOT_YET {
             if reader.has(key) {
-                return Err(TableError::NotSupported {
-                    what: (*what).to_owned(),
-                });
+                return Err(TableError::NotSupported { what: (*what).to_owned() });
             }
         }
         let app = reader.string("app")?;
@@ -136,9 +134,7 @@ impl Table {
 
         if let Some(layout) = layout.filter(|layout| layout != "hashed") {
             return match layout.as_str() {
-                "plain" => Err(TableError::NotSupported {
-                    what: "`layout = \"plain\"`".to_owned(),
-                }),
+                "plain" => Err(TableError::NotSupported { what: "`layout = \"plain\"`".to_owned() }),
                 other => Err(value("layout", format!("{other:?} is neither `hashed` nor `plain`"))),
             };
         }
@@ -174,10 +170,7 @@ impl Table {
     /// Returns the channels that clients of the embedded channel may fall back to, in order.
     #[must_use]
     pub fn fallback(&self) -> &[Channel] {
-        self.channels
-            .iter()
-            .find(|entry| entry.name == self.channel)
-            .map_or(&[], |entry| &entry.fallback)
+        self.channels.iter().find(|entry| entry.name == self.channel).map_or(&[], |entry| &entry.fallback)
     }
 
     /// Returns the install kind as far as the table decides it: one program without extra files is an executable.
@@ -200,11 +193,7 @@ fn each<T>(
     texts: Option<Vec<String>>,
     parse: impl Fn(&str) -> Result<T, updater_format::FormatError>,
 ) -> Result<Vec<T>, TableError> {
-    texts
-        .unwrap_or_default()
-        .iter()
-        .map(|text| parsed(key, parse(text)))
-        .collect()
+    texts.unwrap_or_default().iter().map(|text| parsed(key, parse(text))).collect()
 }
 
 fn value(key: &'static str, rule: String) -> TableError {
@@ -225,13 +214,8 @@ fn install_kind(text: &str) -> Result<InstallKind, TableError> {
     match text {
         "executable" => Ok(InstallKind::Executable),
         "directory" => Ok(InstallKind::Directory),
-        "app-bundle" => Err(TableError::NotSupported {
-            what: "`kind = \"app-bundle\"`".to_owned(),
-        }),
-        other => Err(value(
-            "kind",
-            format!("{other:?} is neither `executable` nor `directory`"),
-        )),
+        "app-bundle" => Err(TableError::NotSupported { what: "`kind = \"app-bundle\"`".to_owned() }),
+        other => Err(value("kind", format!("{other:?} is neither `executable` nor `directory`"))),
     }
 }
 
@@ -252,18 +236,10 @@ fn bounded(key: &'static str, number: i64, least: u32) -> Result<u32, TableError
 
 /// A 2xx means success and a 3xx is followed, so only the statuses of refusal can mean "absent".
 fn checked_statuses(numbers: Option<Vec<i64>>) -> Result<Vec<u16>, TableError> {
-    let refuse = |n: i64| {
-        value(
-            "missing-status",
-            format!("only 403, 404 and 410 can mean absent, found {n}"),
-        )
-    };
+    let refuse = |n: i64| value("missing-status", format!("only 403, 404 and 410 can mean absent, found {n}"));
     let Some(numbers) = numbers else { return Ok(vec![404]) };
     if numbers.is_empty() {
-        return Err(value(
-            "missing-status",
-            "it must name at least one status, 404 as a rule".to_owned(),
-        ));
+        return Err(value("missing-status", "it must name at least one status, 404 as a rule".to_owned()));
     }
     numbers
         .into_iter()
@@ -285,19 +261,10 @@ fn complete_channels(
         if entries.iter().any(|known: &ChannelEntry| known.name == name) {
             return Err(value("channels", format!("`{name}` is named twice")));
         }
-        entries.push(ChannelEntry {
-            name,
-            fallback: each("channels", Some(fallback), Channel::parse)?,
-        });
+        entries.push(ChannelEntry { name, fallback: each("channels", Some(fallback), Channel::parse)? });
     }
     if !entries.iter().any(|entry| entry.name == *channel) {
-        entries.insert(
-            0,
-            ChannelEntry {
-                name: channel.clone(),
-                fallback: Vec::new(),
-            },
-        );
+        entries.insert(0, ChannelEntry { name: channel.clone(), fallback: Vec::new() });
     }
     for entry in &entries {
         for target in &entry.fallback {

@@ -14,12 +14,7 @@ impl RepositoryUrl {
     /// # Errors
     /// [`TableError::Url`] with the rule that the text breaks.
     pub fn parse(text: &str) -> Result<Self, TableError> {
-        let refuse = |rule| {
-            Err(TableError::Url {
-                url: redacted(text),
-                rule,
-            })
-        };
+        let refuse = |rule| Err(TableError::Url { url: redacted(text), rule });
         if text.chars().any(|c| c.is_control() || c.is_whitespace()) || !text.is_ascii() {
             return refuse("it must be printable ASCII without spaces; percent-encode the rest");
         }
@@ -136,10 +131,7 @@ mod tests {
             "https://ä.de",
             "s3://bucket",
         ] {
-            assert!(
-                matches!(RepositoryUrl::parse(bad), Err(TableError::Url { .. })),
-                "{bad:?}"
-            );
+            assert!(matches!(RepositoryUrl::parse(bad), Err(TableError::Url { .. })), "{bad:?}");
         }
     }
 

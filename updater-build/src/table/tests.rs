@@ -6,11 +6,7 @@ use super::*;
 fn table(lines: &str) -> Result<Table, TableError> {
     let folder = tempfile::tempdir().unwrap();
     let manifest = folder.path().join("Cargo.toml");
-    std::fs::write(
-        &manifest,
-        format!("[package]\nname = \"hello\"\n[package.metadata.updater]\n{lines}\n"),
-    )
-    .unwrap();
+    std::fs::write(&manifest, format!("[package]\nname = \"hello\"\n[package.metadata.updater]\n{lines}\n")).unwrap();
     Ok(Table::read(&manifest)?.expect("the table is there"))
 }
 
@@ -19,25 +15,10 @@ fn an_empty_table_has_the_documented_defaults() {
     let table = table("").unwrap();
     assert_eq!(table.app.as_str(), "hello");
     assert_eq!(table.root, Path::new("updater/root.json"));
-    assert_eq!(
-        (table.channel.as_str(), table.patches_from, table.keep),
-        ("stable", 3, 3)
-    );
-    assert_eq!(
-        (table.trial, table.probe, table.allow_single_root_key),
-        (Trial::Start, true, false)
-    );
-    assert_eq!(
-        (table.missing_status, table.kind, table.urls),
-        (vec![404], None, vec![])
-    );
-    assert_eq!(
-        table.channels,
-        [ChannelEntry {
-            name: Channel::stable(),
-            fallback: vec![]
-        }]
-    );
+    assert_eq!((table.channel.as_str(), table.patches_from, table.keep), ("stable", 3, 3));
+    assert_eq!((table.trial, table.probe, table.allow_single_root_key), (Trial::Start, true, false));
+    assert_eq!((table.missing_status, table.kind, table.urls), (vec![404], None, vec![]));
+    assert_eq!(table.channels, [ChannelEntry { name: Channel::stable(), fallback: vec![] }]);
 }
 
 #[test]
@@ -75,35 +56,17 @@ fn every_key_is_read() {
         ["https://a.example/x", "https://b.example"]
     );
     assert_eq!(table.fallback(), [Channel::stable()]);
-    assert_eq!(
-        (table.install_kind(), table.trial, table.probe),
-        (InstallKind::Directory, Trial::Confirm, false)
-    );
-    assert_eq!(
-        (table.patches_from, table.keep, table.missing_status),
-        (0, 5, vec![404, 403])
-    );
-    assert_eq!(
-        (table.entry.unwrap().as_str(), table.bins),
-        ("bin/one", vec!["one".to_owned(), "two".to_owned()])
-    );
-    assert_eq!(
-        (table.storage.as_deref(), table.profile.as_deref()),
-        (Some("fs:/srv/repository"), Some("dist"))
-    );
+    assert_eq!((table.install_kind(), table.trial, table.probe), (InstallKind::Directory, Trial::Confirm, false));
+    assert_eq!((table.patches_from, table.keep, table.missing_status), (0, 5, vec![404, 403]));
+    assert_eq!((table.entry.unwrap().as_str(), table.bins), ("bin/one", vec!["one".to_owned(), "two".to_owned()]));
+    assert_eq!((table.storage.as_deref(), table.profile.as_deref()), (Some("fs:/srv/repository"), Some("dist")));
 }
 
 #[test]
 fn one_program_without_extra_files_is_an_executable() {
     assert_eq!(table("bins = [\"a\"]").unwrap().install_kind(), InstallKind::Executable);
-    assert_eq!(
-        table("bins = [\"a\", \"b\"]").unwrap().install_kind(),
-        InstallKind::Directory
-    );
-    assert_eq!(
-        table("include = [\"LICENSE\"]").unwrap().install_kind(),
-        InstallKind::Directory
-    );
+    assert_eq!(table("bins = [\"a\", \"b\"]").unwrap().install_kind(), InstallKind::Directory);
+    assert_eq!(table("include = [\"LICENSE\"]").unwrap().install_kind(), InstallKind::Directory);
 }
 
 #[test]
@@ -135,14 +98,7 @@ fn features_of_later_versions_are_refused_by_name() {
 
 #[test]
 fn values_of_another_type_or_out_of_range_are_refused() {
-    for line in [
-        "app = 1",
-        "url = [1]",
-        "keep = \"3\"",
-        "probe = \"no\"",
-        "channels = 1",
-        "missing-status = 404",
-    ] {
+    for line in ["app = 1", "url = [1]", "keep = \"3\"", "probe = \"no\"", "channels = 1", "missing-status = 404"] {
         assert!(matches!(table(line), Err(TableError::WrongType { .. })), "{line}");
     }
     for line in [
@@ -171,10 +127,7 @@ fn values_of_another_type_or_out_of_range_are_refused() {
     ] {
         assert!(matches!(table(line), Err(TableError::Format { .. })), "{line}");
     }
-    assert!(matches!(
-        table("url = \"http://example.com\""),
-        Err(TableError::Url { .. })
-    ));
+    assert!(matches!(table("url = \"http://example.com\""), Err(TableError::Url { .. })));
 }
 
 #[test]
@@ -188,10 +141,7 @@ fn the_package_wins_over_the_workspace() {
         "[workspace]\nexclude = [\"other\"]\n[workspace.metadata.updater]\nkeep = 7\nchannel = \"beta\"\n",
     );
     let manifest = member.join("Cargo.toml");
-    write(
-        &manifest,
-        "[package]\nname = \"hello\"\n[package.metadata.updater]\nchannel = \"nightly\"\n",
-    );
+    write(&manifest, "[package]\nname = \"hello\"\n[package.metadata.updater]\nchannel = \"nightly\"\n");
     let table = Table::read(&manifest).unwrap().unwrap();
     assert_eq!((table.keep, table.channel.as_str()), (7, "nightly"));
     assert_eq!(Manifest::read(&manifest).unwrap().files().count(), 2);
