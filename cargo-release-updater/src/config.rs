@@ -40,25 +40,16 @@ impl Project {
         if let Some(manifest) = &args.manifest_path {
             command.manifest_path(context.path(manifest));
         }
-        let metadata = command.exec().map_err(|source| ProjectError::Cargo {
-            source: Box::new(source),
-        })?;
+        let metadata = command.exec().map_err(|source| ProjectError::Cargo { source: Box::new(source) })?;
         let package = choose(&metadata, context, args)?;
         let manifest = package.manifest_path.clone().into_std_path_buf();
         Ok(Self {
             name: package.name.to_string(),
-            version: ReleaseVersion::parse(&package.version.to_string()).map_err(|source| ProjectError::Version {
-                package: package.name.to_string(),
-                source,
-            })?,
+            version: ReleaseVersion::parse(&package.version.to_string())
+                .map_err(|source| ProjectError::Version { package: package.name.to_string(), source })?,
             workspace_root: metadata.workspace_root.clone().into_std_path_buf(),
             target_dir: metadata.target_directory.clone().into_std_path_buf(),
-            programs: package
-                .targets
-                .iter()
-                .filter(|target| target.is_bin())
-                .map(|t| t.name.clone())
-                .collect(),
+            programs: package.targets.iter().filter(|target| target.is_bin()).map(|t| t.name.clone()).collect(),
             default_run: package.default_run.clone(),
             table: Table::read(&manifest)?,
             manifest,
@@ -75,9 +66,7 @@ impl Project {
     /// # Errors
     /// [`ProjectError::NotSetUp`] before `cargo updater init`.
     pub fn table(&self) -> Result<&Table, ProjectError> {
-        self.table.as_ref().ok_or_else(|| ProjectError::NotSetUp {
-            manifest: self.manifest.clone(),
-        })
+        self.table.as_ref().ok_or_else(|| ProjectError::NotSetUp { manifest: self.manifest.clone() })
     }
 
     /// Returns the file of the trusted root.
@@ -105,18 +94,10 @@ fn choose<'a>(
     args: &PackageArgs,
 ) -> Result<&'a Package, ProjectError> {
     let members = metadata.workspace_packages();
-    let names = || {
-        members
-            .iter()
-            .map(|package| package.name.to_string())
-            .collect::<Vec<_>>()
-    };
+    let names = || members.iter().map(|package| package.name.to_string()).collect::<Vec<_>>();
     if let Some(wanted) = &args.package {
         let found = members.iter().copied().find(|package| package.name.as_str() == wanted);
-        return found.ok_or_else(|| ProjectError::NoSuchPackage {
-            package: wanted.clone(),
-            members: names(),
-        });
+        return found.ok_or_else(|| ProjectError::NoSuchPackage { package: wanted.clone(), members: names() });
     }
     let folder = match &args.manifest_path {
         Some(manifest) => context.path(manifest).parent().map(Path::to_owned).unwrap_or_default(),
@@ -124,19 +105,11 @@ fn choose<'a>(
     };
     let folder = folder.canonicalize().unwrap_or(folder);
     let contains = |package: &&Package| {
-        let own = package
-            .manifest_path
-            .parent()
-            .map(|path| path.as_std_path().to_owned())
-            .unwrap_or_default();
+        let own = package.manifest_path.parent().map(|path| path.as_std_path().to_owned()).unwrap_or_default();
         folder.starts_with(own.canonicalize().unwrap_or(own))
     };
     // The deepest folder wins: the root package of a workspace contains every member.
-    let here = members
-        .iter()
-        .copied()
-        .filter(contains)
-        .max_by_key(|package| package.manifest_path.as_str().len());
+    let here = members.iter().copied().filter(contains).max_by_key(|package| package.manifest_path.as_str().len());
     match (here, members.as_slice()) {
         (Some(package), _) => Ok(package),
         (None, [only]) => Ok(only),
@@ -196,9 +169,7 @@ impl Explain for ProjectError {
         vec![match self {
             Self::Cargo { .. } => "run it inside a package, or name one with `--manifest-path PATH`".to_owned(),
             Self::NoSuchPackage { package, members } => {
-                let near = members
-                    .iter()
-                    .max_by_key(|name| (strsim::jaro(name, package) * 1000.0) as u32);
+                let near = members.iter().max_by_key(|name| (strsim::jaro(name, package) * 1000.0) as u32);
                 format!("did you mean `-p {}`?", near.map_or("NAME", String::as_str))
             }
             Self::WhichPackage { members } => format!("name it with `-p`: {}", members.join(", ")),

@@ -33,9 +33,7 @@ impl Clock {
         match self {
             Self::Fixed(time) => time,
             Self::System => {
-                let since = std::time::SystemTime::now()
-                    .duration_since(std::time::UNIX_EPOCH)
-                    .unwrap_or_default();
+                let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
                 UtcTime::from_unix(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
             }
         }

@@ -77,11 +77,7 @@ pub type CommandResult<T = ()> = Result<T, CommandError>;
 impl CommandError {
     /// Makes an error from anything that can be one.
     pub fn new(code: ExitCode, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self {
-            code,
-            source: source.into(),
-            hints: Vec::new(),
-        }
+        Self { code, source: source.into(), hints: Vec::new() }
     }
 
     /// Adds what to do next.
@@ -109,11 +105,7 @@ impl CommandError {
 
 impl<E: Explain> From<E> for CommandError {
     fn from(error: E) -> Self {
-        Self {
-            code: error.code(),
-            hints: error.hints(),
-            source: Box::new(error),
-        }
+        Self { code: error.code(), hints: error.hints(), source: Box::new(error) }
     }
 }
 
@@ -139,16 +131,10 @@ mod tests {
     #[test]
     fn every_exit_code_is_documented() {
         let page = include_str!("../../docs/exit-codes.md");
-        let rows: Vec<&str> = page
-            .lines()
-            .filter(|line| line.starts_with("| ") && !line.contains("code"))
-            .collect();
+        let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| ") && !line.contains("code")).collect();
         assert_eq!(rows.len(), ExitCode::ALL.len());
         for (row, code) in rows.iter().zip(ExitCode::ALL) {
-            assert!(
-                row.starts_with(&format!("| {} | {code:?} |", code.number())),
-                "{row} is not {code:?}"
-            );
+            assert!(row.starts_with(&format!("| {} | {code:?} |", code.number())), "{row} is not {code:?}");
         }
     }
 

@@ -6,6 +6,8 @@
 //! | [`cli`] | one file per command: its arguments and what it does, step by step |
 //! | [`config`] | the Cargo package a command works on, with its checked table |
 //! | [`keys`] | secret keys: where they lie, how they are unlocked, what they sign |
+//! | [`roles`] | the metadata documents that a publisher makes |
+//! | [`repository`] | what is published, and how a release is added to it |
 //! | [`storage`] | where a repository is written |
 //! | [`steps`] | a release step by step: bundle, diff, sign, rehearse, publish |
 //! | [`elf`] | what a program says about the system it needs |
@@ -21,6 +23,8 @@ pub mod elf;
 pub mod error;
 pub mod keys;
 pub mod progress;
+pub mod repository;
+pub mod roles;
 pub mod serve;
 pub mod shell;
 pub mod steps;

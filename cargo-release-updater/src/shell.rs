@@ -72,23 +72,13 @@ impl Shell {
             ColorChoice::Never => anstream::ColorChoice::Never,
         }
         .write_global();
-        Self {
-            format,
-            verbosity,
-            sink: Sink::Process {
-                terminal: std::io::stderr().is_terminal(),
-            },
-        }
+        Self { format, verbosity, sink: Sink::Process { terminal: std::io::stderr().is_terminal() } }
     }
 
     /// Makes a shell that keeps what it is told instead of printing it.
     #[must_use]
     pub fn captured(format: MessageFormat) -> Self {
-        Self {
-            format,
-            verbosity: Verbosity::Verbose,
-            sink: Sink::Captured(Mutex::default()),
-        }
+        Self { format, verbosity: Verbosity::Verbose, sink: Sink::Captured(Mutex::default()) }
     }
 
     /// Returns what a [`Shell::captured`] has kept: stderr and stdout. Empty for the shell of the process.
@@ -131,9 +121,7 @@ impl Shell {
     pub fn warn(&self, what: impl std::fmt::Display) {
         self.labelled(AnsiColor::Yellow.on_default().bold(), "warning", &what);
         if self.format == MessageFormat::Json {
-            self.message(&Warning {
-                message: what.to_string(),
-            });
+            self.message(&Warning { message: what.to_string() });
         }
     }
 
@@ -156,11 +144,7 @@ impl Shell {
             self.stderr(&format!("  {cyan}help{cyan:#}: {hint}"));
         }
         if self.format == MessageFormat::Json {
-            self.message(&Failure {
-                code: error.code.number(),
-                causes,
-                hints: error.hints.clone(),
-            });
+            self.message(&Failure { code: error.code.number(), causes, hints: error.hints.clone() });
         }
     }
 

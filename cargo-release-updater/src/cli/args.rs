@@ -79,16 +79,10 @@ impl ExecuteArgs {
         if self.yes || self.dry_run || context.prompts == Prompts::Never {
             return Ok(());
         }
-        match dialoguer::Confirm::new()
-            .with_prompt(question)
-            .default(false)
-            .interact()
-        {
+        match dialoguer::Confirm::new().with_prompt(question).default(false).interact() {
             Ok(true) => Ok(()),
-            Ok(false) => Err(
-                CommandError::new(ExitCode::Usage, "stopped by your answer; nothing was changed")
-                    .hint("answer yes, or run it again with `--yes`"),
-            ),
+            Ok(false) => Err(CommandError::new(ExitCode::Usage, "stopped by your answer; nothing was changed")
+                .hint("answer yes, or run it again with `--yes`")),
             Err(source) => Err(CommandError::new(ExitCode::Usage, source).hint("run it again with `--yes`")),
         }
     }

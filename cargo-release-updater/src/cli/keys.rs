@@ -100,10 +100,7 @@ impl New {
         for role in &self.roles {
             let signer = folder.create(&app, role, &protection)?;
             let path = folder.secret_path(role);
-            context.shell.status(
-                "Created",
-                format_args!("{} ({})", path.display(), signer.public().id_text()),
-            );
+            context.shell.status("Created", format_args!("{} ({})", path.display(), signer.public().id_text()));
             context.shell.message(&KeyMessage {
                 role: role.as_str().to_owned(),
                 id: signer.public().id_text(),
@@ -112,9 +109,7 @@ impl New {
                 encrypted: Some(!self.no_password),
             });
         }
-        context
-            .shell
-            .note("keep a copy of each file and its password where this machine cannot take it along");
+        context.shell.note("keep a copy of each file and its password where this machine cannot take it along");
         Ok(())
     }
 }
@@ -125,17 +120,10 @@ impl List {
         let folder = self.keys.folder(context, &app)?;
         let files = folder.list()?;
         if files.is_empty() {
-            context
-                .shell
-                .note(format_args!("no keys in {}", folder.path().display()));
+            context.shell.note(format_args!("no keys in {}", folder.path().display()));
         }
         for file in files {
-            context.shell.result(format_args!(
-                "{:10} {}  {}",
-                file.name,
-                file.public.id_text(),
-                protection(&file)
-            ));
+            context.shell.result(format_args!("{:10} {}  {}", file.name, file.public.id_text(), protection(&file)));
             context.shell.message(&KeyMessage {
                 id: file.public.id_text(),
                 public_key: file.public_line(),

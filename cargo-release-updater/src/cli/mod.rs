@@ -20,11 +20,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::Exit
         Ok(cli) => cli,
         // Help and version are no errors; clap prints them to stdout and the rest to stderr.
         Err(error) => {
-            let code = if error.use_stderr() {
-                ExitCode::Usage
-            } else {
-                ExitCode::Success
-            };
+            let code = if error.use_stderr() { ExitCode::Usage } else { ExitCode::Success };
             drop(error.print());
             return code.into();
         }
@@ -32,12 +28,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::Exit
     let shell = Shell::new(cli.output.message_format, cli.output.color, cli.output.verbosity());
     let outcome = match std::env::current_dir() {
         Ok(working_dir) => {
-            let context = Context {
-                shell,
-                working_dir,
-                clock: Clock::System,
-                prompts: Prompts::of_process(),
-            };
+            let context = Context { shell, working_dir, clock: Clock::System, prompts: Prompts::of_process() };
             let result = cli.command.run(&context);
             result.map_err(|error| (context.shell, error))
         }
@@ -108,13 +99,7 @@ mod tests {
     #[test]
     fn cargo_may_put_its_subcommand_first() {
         let words = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
-        assert_eq!(
-            without_cargo(words(&["cargo-updater", "updater", "keys"])),
-            words(&["cargo-updater", "keys"])
-        );
-        assert_eq!(
-            without_cargo(words(&["cargo-updater", "keys"])),
-            words(&["cargo-updater", "keys"])
-        );
+        assert_eq!(without_cargo(words(&["cargo-updater", "updater", "keys"])), words(&["cargo-updater", "keys"]));
+        assert_eq!(without_cargo(words(&["cargo-updater", "keys"])), words(&["cargo-updater", "keys"]));
     }
 }

@@ -35,17 +35,10 @@ impl Args {
         let shell = Shell::new(format, crate::shell::ColorChoice::Auto, Verbosity::Normal);
         let server = Server::start_at(&folder, self.bind, Some(Box::new(move |request| tell(&shell, request))))?;
         if !server.address().ip().is_loopback() {
-            context
-                .shell
-                .warn("this server is for trying out; every machine that reaches this address can read it");
+            context.shell.warn("this server is for trying out; every machine that reaches this address can read it");
         }
-        context
-            .shell
-            .status("Serving", format_args!("{} at {}", folder.display(), server.url()));
-        context.shell.message(&Serving {
-            url: server.url(),
-            folder: folder.display().to_string(),
-        });
+        context.shell.status("Serving", format_args!("{} at {}", folder.display(), server.url()));
+        context.shell.message(&Serving { url: server.url(), folder: folder.display().to_string() });
         server.run();
         Ok(())
     }
@@ -57,10 +50,8 @@ fn published_folder(project: &Project) -> CommandResult<PathBuf> {
         None => Ok(project.target_dir.join("updater/repository")),
         Some(uri) => match uri.strip_prefix("fs:") {
             Some(path) => Ok(project.folder().join(path)),
-            None => Err(
-                CommandError::new(ExitCode::Usage, format!("{uri} is not a folder on this machine"))
-                    .hint("name a folder: `cargo updater serve FOLDER`"),
-            ),
+            None => Err(CommandError::new(ExitCode::Usage, format!("{uri} is not a folder on this machine"))
+                .hint("name a folder: `cargo updater serve FOLDER`")),
         },
     }
 }
@@ -69,23 +60,10 @@ fn tell(shell: &Shell, request: &Request) {
     match shell.format() {
         MessageFormat::Json => shell.message(request),
         MessageFormat::Human => {
-            let range = request
-                .range
-                .as_deref()
-                .map(|range| format!(" ({range})"))
-                .unwrap_or_default();
-            let Request {
-                method,
-                path,
-                status,
-                body_bytes,
-                ..
-            } = request;
+            let range = request.range.as_deref().map(|range| format!(" ({range})")).unwrap_or_default();
+            let Request { method, path, status, body_bytes, .. } = request;
             // The path is the client's word: whatever could move the cursor is shown, not sent.
-            shell.status(
-                method,
-                format_args!("{}{range} {status}, {body_bytes} bytes", path.escape_debug()),
-            );
+            shell.status(method, format_args!("{}{range} {status}, {body_bytes} bytes", path.escape_debug()));
         }
     }
 }

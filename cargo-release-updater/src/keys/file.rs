@@ -32,10 +32,7 @@ impl KeyRole {
             "online" => Ok(Self::Online),
             _ => match Channel::parse(name) {
                 Ok(channel) => Ok(Self::Channel(channel)),
-                Err(source) => Err(KeyError::Role {
-                    name: name.to_owned(),
-                    source,
-                }),
+                Err(source) => Err(KeyError::Role { name: name.to_owned(), source }),
             },
         }
     }
@@ -96,11 +93,7 @@ impl KeyFolder {
     /// # Errors
     /// [`KeyError::NoFolder`] without both variables.
     pub fn of_app(app: &AppId) -> Result<Self, KeyError> {
-        let absolute = |name: &str| {
-            std::env::var_os(name)
-                .map(PathBuf::from)
-                .filter(|path| path.is_absolute())
-        };
+        let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let config = absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")));
         let config = config.ok_or(KeyError::NoFolder)?;
         Ok(Self::at(config.join("cargo-updater").join("keys").join(app.as_str())))
@@ -143,11 +136,7 @@ impl KeyFolder {
     /// [`KeyError`] when its public file cannot be read.
     pub fn find(&self, role: &KeyRole) -> Result<Option<KeyFile>, KeyError> {
         let path = self.path.join(format!("{}.pub", role.as_str()));
-        if path.exists() {
-            KeyFile::read(&path).map(Some)
-        } else {
-            Ok(None)
-        }
+        if path.exists() { KeyFile::read(&path).map(Some) } else { Ok(None) }
     }
 
     /// Makes a key: the folder with mode 0700, the secret file with 0600, both halves on disk before it returns.
@@ -188,10 +177,8 @@ impl KeyFile {
     /// [`KeyError`] when it cannot be read or is no minisign public key.
     pub fn read(path: &Path) -> Result<Self, KeyError> {
         let text = std::fs::read_to_string(path).map_err(io("read", path))?;
-        let public = MinisignKey::parse(&text).map_err(|source| KeyError::NotAPublicKey {
-            path: path.to_owned(),
-            source,
-        })?;
+        let public =
+            MinisignKey::parse(&text).map_err(|source| KeyError::NotAPublicKey { path: path.to_owned(), source })?;
         let secret = Some(path.with_extension("key")).filter(|secret| secret.is_file());
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         Ok(Self { name, public, secret })
@@ -247,9 +234,7 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeyError> {
         ErrorKind::AlreadyExists => KeyError::Exists { path: path.to_owned() },
         _ => io("create", path)(source),
     })?;
-    file.write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .map_err(io("write", path))
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io("write", path))
 }
 
 /// A secret key that others can read is no secret; ssh refuses it for the same reason.
@@ -259,10 +244,7 @@ fn refuse_readable_by_others(path: &Path) -> Result<(), KeyError> {
         use std::os::unix::fs::PermissionsExt as _;
         let mode = path.metadata().map_err(io("read", path))?.permissions().mode() & 0o7777;
         if mode & 0o077 != 0 {
-            return Err(KeyError::Readable {
-                path: path.to_owned(),
-                mode,
-            });
+            return Err(KeyError::Readable { path: path.to_owned(), mode });
         }
     }
     #[cfg(not(unix))]
@@ -272,11 +254,7 @@ fn refuse_readable_by_others(path: &Path) -> Result<(), KeyError> {
 
 fn io(action: &'static str, path: &Path) -> impl Fn(std::io::Error) -> KeyError {
     let path = path.to_owned();
-    move |source| KeyError::Io {
-        action,
-        path: path.clone(),
-        source,
-    }
+    move |source| KeyError::Io { action, path: path.clone(), source }
 }
 
 #[cfg(test)]
@@ -298,10 +276,7 @@ mod tests {
         let again = keys.create(&app, &KeyRole::Root, &Protection::Plain);
         assert!(matches!(again, Err(KeyError::Exists { path }) if path == keys.secret_path(&KeyRole::Root)));
         let listed = keys.list().unwrap();
-        assert_eq!(
-            (listed.len(), listed[0].name.as_str(), listed[0].is_encrypted()),
-            (1, "root", Some(false))
-        );
+        assert_eq!((listed.len(), listed[0].name.as_str(), listed[0].is_encrypted()), (1, "root", Some(false)));
         let signer = listed[0].unlock(&mut Passwords::none(Prompts::Never)).unwrap().unwrap();
         assert_eq!(signer.public(), made.public());
         assert_eq!(keys.find(&KeyRole::Online).unwrap(), None);
@@ -329,10 +304,7 @@ mod tests {
         }
         std::fs::copy(keys.path().join("root.pub"), keys.path().join("targets.pub")).unwrap();
         let targets = keys.find(&KeyRole::Targets).unwrap().unwrap();
-        assert!(matches!(
-            targets.unlock(&mut Passwords::none(Prompts::Never)),
-            Err(KeyError::Mismatch { .. })
-        ));
+        assert!(matches!(targets.unlock(&mut Passwords::none(Prompts::Never)), Err(KeyError::Mismatch { .. })));
     }
 
     #[test]

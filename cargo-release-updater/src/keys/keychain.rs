@@ -23,16 +23,9 @@ impl Keychain {
     /// # Errors
     /// [`KeyError`] when the folder cannot be read or the variable holds no key.
     pub fn open(folder: KeyFolder, passwords: Passwords) -> Result<Self, KeyError> {
-        let mut keychain = Self {
-            files: folder.list()?,
-            folder,
-            passwords,
-            unlocked: BTreeMap::new(),
-        };
+        let mut keychain = Self { files: folder.list()?, folder, passwords, unlocked: BTreeMap::new() };
         if let Some(text) = environment(ONLINE_KEY) {
-            let missing = || KeyError::NoPassword {
-                origin: ONLINE_KEY.to_owned(),
-            };
+            let missing = || KeyError::NoPassword { origin: ONLINE_KEY.to_owned() };
             let signer = Signer::from_text(ONLINE_KEY, &text, || environment(ONLINE_PASSWORD).ok_or_else(missing))?;
             keychain.add(signer);
         }
@@ -74,12 +67,7 @@ impl Keychain {
                 role: role.to_owned(),
                 have: signers.len(),
                 threshold: keyring.threshold(),
-                wanted: keyring
-                    .keys()
-                    .iter()
-                    .map(|(_, key)| self.name_of(key))
-                    .collect::<Vec<_>>()
-                    .join(", "),
+                wanted: keyring.keys().iter().map(|(_, key)| self.name_of(key)).collect::<Vec<_>>().join(", "),
                 folder: self.folder.path().to_owned(),
             });
         }
@@ -90,30 +78,19 @@ impl Keychain {
     #[must_use]
     pub fn public(&self, key: &PublicKey) -> Option<&MinisignKey> {
         let unlocked = self.unlocked.values().map(|signer| signer.public());
-        self.files
-            .iter()
-            .map(|file| &file.public)
-            .chain(unlocked)
-            .find(|public| public.key == *key)
+        self.files.iter().map(|file| &file.public).chain(unlocked).find(|public| public.key == *key)
     }
 
     fn has(&self, key: &PublicKey) -> bool {
         self.unlocked.contains_key(&key.id())
-            || self
-                .files
-                .iter()
-                .any(|file| file.public.key == *key && file.secret.is_some())
+            || self.files.iter().any(|file| file.public.key == *key && file.secret.is_some())
     }
 
     fn unlock(&mut self, key: &PublicKey) -> Result<Option<Rc<Signer>>, KeyError> {
         if let Some(signer) = self.unlocked.get(&key.id()) {
             return Ok(Some(Rc::clone(signer)));
         }
-        let Some(file) = self
-            .files
-            .iter()
-            .find(|file| file.public.key == *key && file.secret.is_some())
-        else {
+        let Some(file) = self.files.iter().find(|file| file.public.key == *key && file.secret.is_some()) else {
             return Ok(None);
         };
         let Some(signer) = file.unlock(&mut self.passwords)? else {
@@ -151,12 +128,7 @@ mod tests {
         let folder = KeyFolder::at(temp.path().to_owned());
         let app = AppId::parse("hello").unwrap();
         let [a, b] = ["a", "b"].map(|name| {
-            folder
-                .create(&app, &KeyRole::parse(name).unwrap(), &Protection::Plain)
-                .unwrap()
-                .public()
-                .key
-                .clone()
+            folder.create(&app, &KeyRole::parse(name).unwrap(), &Protection::Plain).unwrap().public().key.clone()
         });
         let (elsewhere, _) = Signer::generate("", None).unwrap();
         let elsewhere = elsewhere.public().key.clone();
@@ -175,16 +147,6 @@ mod tests {
         let three = ring(&[&elsewhere, &a, &b], 3);
         assert!(!keychain.can_sign(&three));
         let error = keychain.signers("root", &three).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                KeyError::NotEnough {
-                    have: 2,
-                    threshold: 3,
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        assert!(matches!(error, KeyError::NotEnough { have: 2, threshold: 3, .. }), "{error}");
     }
 }

@@ -22,10 +22,7 @@ impl Passwords {
     /// Knows one password.
     #[must_use]
     pub fn known(password: Zeroizing<String>) -> Self {
-        Self {
-            known: Some(password),
-            prompts: Prompts::Never,
-        }
+        Self { known: Some(password), prompts: Prompts::Never }
     }
 
     /// Takes the password from the first line of stdin when told to, else from `UPDATER_KEY_PASSWORD`.
@@ -34,18 +31,10 @@ impl Passwords {
     pub fn of_process(prompts: Prompts, from_stdin: bool) -> Result<Self, KeyError> {
         if from_stdin {
             let mut line = Zeroizing::new(String::new());
-            std::io::stdin()
-                .lock()
-                .read_line(&mut line)
-                .map_err(|source| KeyError::Prompt { source })?;
-            return Ok(Self::known(Zeroizing::new(
-                line.trim_end_matches(['\r', '\n']).to_owned(),
-            )));
+            std::io::stdin().lock().read_line(&mut line).map_err(|source| KeyError::Prompt { source })?;
+            return Ok(Self::known(Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned())));
         }
-        Ok(Self {
-            known: environment(KEY_PASSWORD),
-            prompts,
-        })
+        Ok(Self { known: environment(KEY_PASSWORD), prompts })
     }
 
     /// Unlocks a key: with the known password, else with one that a person types, three attempts.
@@ -75,9 +64,7 @@ impl Passwords {
             return Ok(known.clone());
         }
         if self.prompts == Prompts::Never {
-            return Err(KeyError::NoPassword {
-                origin: origin.to_owned(),
-            });
+            return Err(KeyError::NoPassword { origin: origin.to_owned() });
         }
         let typed = dialoguer::Password::new()
             .with_prompt("Password for the new keys (six random words are a good one)")
@@ -89,33 +76,23 @@ impl Passwords {
 
     fn ask(&mut self, origin: &str) -> Result<Zeroizing<String>, KeyError> {
         if self.prompts == Prompts::Never {
-            return Err(KeyError::NoPassword {
-                origin: origin.to_owned(),
-            });
+            return Err(KeyError::NoPassword { origin: origin.to_owned() });
         }
         let prompt = format!("Password for {origin}");
-        let typed = dialoguer::Password::new()
-            .with_prompt(prompt)
-            .allow_empty_password(true)
-            .interact();
+        let typed = dialoguer::Password::new().with_prompt(prompt).allow_empty_password(true).interact();
         Ok(self.known.insert(Zeroizing::new(typed.map_err(prompt_failed)?)).clone())
     }
 }
 
 impl std::fmt::Debug for Passwords {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Passwords")
-            .field("known", &self.known.is_some())
-            .finish_non_exhaustive()
+        f.debug_struct("Passwords").field("known", &self.known.is_some()).finish_non_exhaustive()
     }
 }
 
 /// Reads a secret from the environment; an empty variable counts as none.
 pub(super) fn environment(name: &str) -> Option<Zeroizing<String>> {
-    std::env::var(name)
-        .ok()
-        .filter(|value| !value.is_empty())
-        .map(Zeroizing::new)
+    std::env::var(name).ok().filter(|value| !value.is_empty()).map(Zeroizing::new)
 }
 
 fn prompt_failed(error: dialoguer::Error) -> KeyError {

@@ -26,14 +26,10 @@ impl Signer {
             None => minisign::KeyPair::generate_unencrypted_keypair(),
             Some(password) => minisign::KeyPair::generate_encrypted_keypair(Some(password.to_owned())),
         };
-        let boxed = made
-            .and_then(|pair| pair.sk.to_box(Some(comment)))
-            .map_err(failed("make a key"))?;
+        let boxed = made.and_then(|pair| pair.sk.to_box(Some(comment))).map_err(failed("make a key"))?;
         let text = Zeroizing::new(boxed.into_string());
         // Reading it back proves that the file will open with this password before anything depends on the key.
-        let signer = Self::from_text("the new key", &text, || {
-            Ok(password.unwrap_or_default().to_owned().into())
-        })?;
+        let signer = Self::from_text("the new key", &text, || Ok(password.unwrap_or_default().to_owned().into()))?;
         Ok((signer, text))
     }
 
@@ -46,9 +42,7 @@ impl Signer {
         text: &str,
         password: impl FnOnce() -> Result<Zeroizing<String>, KeyError>,
     ) -> Result<Self, KeyError> {
-        let not_a_key = || KeyError::NotAKey {
-            origin: origin.to_owned(),
-        };
+        let not_a_key = || KeyError::NotAKey { origin: origin.to_owned() };
         let line = base64_line(text).ok_or_else(not_a_key)?;
         // The library wants the comment line; without one the file is a bare line from an environment variable.
         let boxed = SecretKeyBox::from(format!("untrusted comment: {origin}\n{line}\n"));
@@ -56,14 +50,10 @@ impl Signer {
             false => boxed.into_unencrypted_secret_key().map_err(|_| not_a_key())?,
             true => {
                 let password = password()?;
-                boxed
-                    .into_secret_key(Some(password.to_string()))
-                    .map_err(|error| match error.kind() {
-                        minisign::ErrorKind::Verify => KeyError::WrongPassword {
-                            origin: origin.to_owned(),
-                        },
-                        _ => not_a_key(),
-                    })?
+                boxed.into_secret_key(Some(password.to_string())).map_err(|error| match error.kind() {
+                    minisign::ErrorKind::Verify => KeyError::WrongPassword { origin: origin.to_owned() },
+                    _ => not_a_key(),
+                })?
             }
         };
         Self::from_secret(origin, &secret)
@@ -92,10 +82,7 @@ impl Signer {
     /// [`KeyError::Mismatch`] when the two halves of the key do not belong together.
     pub fn sign(&self, message: &[u8]) -> Result<Signature, KeyError> {
         let pair = pair("the key", &self.record)?;
-        Ok(Signature {
-            key_id: self.key_id(),
-            bytes: pair.sign(message).as_ref().to_vec(),
-        })
+        Ok(Signature { key_id: self.key_id(), bytes: pair.sign(message).as_ref().to_vec() })
     }
 
     /// Signs a published file: the text of a prehashed `.minisig` with this trusted comment.
@@ -113,18 +100,12 @@ impl Signer {
         // From here on it is a plain key, whatever protected its file.
         record[KDF].fill(0);
         let pair = pair(origin, &record)?;
-        let refuse = |_| KeyError::NotAKey {
-            origin: origin.to_owned(),
-        };
+        let refuse = |_| KeyError::NotAKey { origin: origin.to_owned() };
         let public: [u8; 32] = pair.public_key().as_ref().try_into().map_err(refuse)?;
-        let key = updater_format::PublicKey::ed25519(public).map_err(|_| KeyError::NotAKey {
-            origin: origin.to_owned(),
-        })?;
+        let key =
+            updater_format::PublicKey::ed25519(public).map_err(|_| KeyError::NotAKey { origin: origin.to_owned() })?;
         let id = record[KEY_ID].try_into().map_err(refuse)?;
-        Ok(Self {
-            record,
-            public: MinisignKey { key, id },
-        })
+        Ok(Self { record, public: MinisignKey { key, id } })
     }
 
     fn secret(&self) -> Result<SecretKey, KeyError> {
@@ -159,16 +140,13 @@ pub(super) fn is_encrypted(line: &str) -> Option<bool> {
 
 /// Returns the line with the key: the first that is no comment.
 pub(super) fn base64_line(text: &str) -> Option<&str> {
-    text.lines()
-        .map(str::trim)
-        .find(|line| !line.is_empty() && !line.starts_with("untrusted comment:"))
+    text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with("untrusted comment:"))
 }
 
 fn pair(origin: &str, record: &[u8]) -> Result<Ed25519KeyPair, KeyError> {
     // Checks that the public key in the record is the seed's own.
-    Ed25519KeyPair::from_seed_and_public_key(&record[SEED], &record[PUBLIC]).map_err(|_| KeyError::Mismatch {
-        origin: origin.to_owned(),
-    })
+    Ed25519KeyPair::from_seed_and_public_key(&record[SEED], &record[PUBLIC])
+        .map_err(|_| KeyError::Mismatch { origin: origin.to_owned() })
 }
 
 fn failed(action: &'static str) -> impl Fn(minisign::PError) -> KeyError {
@@ -199,18 +177,8 @@ mod tests {
     fn metadata_signatures_verify_under_the_public_key() {
         let (signer, _) = Signer::generate("a comment", None).unwrap();
         let signature = signer.sign(b"message").unwrap();
-        assert!(
-            signer
-                .public()
-                .key
-                .verifies(SignaturePolicy::default(), b"message", &signature.bytes)
-        );
-        assert!(
-            !signer
-                .public()
-                .key
-                .verifies(SignaturePolicy::default(), b"other", &signature.bytes)
-        );
+        assert!(signer.public().key.verifies(SignaturePolicy::default(), b"message", &signature.bytes));
+        assert!(!signer.public().key.verifies(SignaturePolicy::default(), b"other", &signature.bytes));
         assert_eq!(MinisignKey::parse(&signer.public_line()).unwrap(), *signer.public());
     }
 
@@ -235,10 +203,7 @@ mod tests {
         let again = Signer::from_text("here", &text, never).unwrap();
         assert_eq!(again.public(), signer.public());
         let line = text.lines().nth(1).unwrap();
-        assert_eq!(
-            Signer::from_text("here", line, never).unwrap().public(),
-            signer.public()
-        );
+        assert_eq!(Signer::from_text("here", line, never).unwrap().public(), signer.public());
         let seed = updater_format::digest::encode_hex(&signer.record[SEED]);
         assert!(!format!("{signer:?}").contains(&seed[..8]));
     }
@@ -249,21 +214,14 @@ mod tests {
         let open = |password: &str| Signer::from_text("here", &text, || Ok(password.to_owned().into()));
         assert_eq!(open("correct horse").unwrap().public(), signer.public());
         assert!(matches!(open("battery staple"), Err(KeyError::WrongPassword { origin }) if origin == "here"));
-        let asked = Signer::from_text("here", &text, || {
-            Err(KeyError::NoPassword {
-                origin: "here".to_owned(),
-            })
-        });
+        let asked = Signer::from_text("here", &text, || Err(KeyError::NoPassword { origin: "here".to_owned() }));
         assert!(matches!(asked, Err(KeyError::NoPassword { .. })));
     }
 
     #[test]
     fn what_is_no_key_is_refused() {
         for text in ["", "untrusted comment: x", "untrusted comment: x\nRWQ", "not base64 !"] {
-            assert!(
-                matches!(Signer::from_text("here", text, never), Err(KeyError::NotAKey { .. })),
-                "{text:?}"
-            );
+            assert!(matches!(Signer::from_text("here", text, never), Err(KeyError::NotAKey { .. })), "{text:?}");
         }
         let (signer, _) = Signer::generate("a comment", None).unwrap();
         let mut record = signer.record.clone();

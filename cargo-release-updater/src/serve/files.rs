@@ -46,29 +46,18 @@ fn file_reply(mut file: File, path: &Path, head: &Head) -> std::io::Result<Reply
     let changed = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
     let tag = format!("\"{length:x}-{:x}\"", changed.as_nanos());
     let headers = |reply: Reply| {
-        reply
-            .with("ETag", tag.clone())
-            .with("Accept-Ranges", "bytes")
-            .with("Cache-Control", cache_control(path))
+        reply.with("ETag", tag.clone()).with("Accept-Ranges", "bytes").with("Cache-Control", cache_control(path))
     };
 
     if let Some(known) = head.header("if-none-match")
         && (known.trim() == "*" || known.split(',').any(|one| one.trim().trim_start_matches("W/") == tag))
     {
-        let nothing = Reply {
-            status: 304,
-            headers: Vec::new(),
-            length: 0,
-            body: Box::new(std::io::empty()),
-        };
+        let nothing = Reply { status: 304, headers: Vec::new(), length: 0, body: Box::new(std::io::empty()) };
         return Ok(headers(nothing));
     }
     // RFC 9110 section 13.1.5: a range of a file that has changed since is answered with the whole file.
     let same = head.header("if-range").is_none_or(|known| known == tag);
-    let range = head
-        .header("range")
-        .filter(|_| same)
-        .map_or(Range::Whole, |range| Range::parse(range, length));
+    let range = head.header("range").filter(|_| same).map_or(Range::Whole, |range| Range::parse(range, length));
     let (status, first, count) = match range {
         Range::Whole => (200, 0, length),
         Range::Part(first, last) => (206, first, last - first + 1),
@@ -77,12 +66,7 @@ fn file_reply(mut file: File, path: &Path, head: &Head) -> std::io::Result<Reply
         }
     };
     file.seek(SeekFrom::Start(first))?;
-    let reply = Reply {
-        status,
-        headers: Vec::new(),
-        length: count,
-        body: Box::new(file.take(count)),
-    };
+    let reply = Reply { status, headers: Vec::new(), length: count, body: Box::new(file.take(count)) };
     let reply = headers(reply).with("Content-Type", content_type(path));
     Ok(match status {
         206 => reply.with("Content-Range", format!("bytes {first}-{}/{length}", first + count - 1)),
@@ -94,9 +78,7 @@ fn file_reply(mut file: File, path: &Path, head: &Head) -> std::io::Result<Reply
 fn cache_control(path: &Path) -> &'static str {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let folder = path.parent().and_then(Path::file_name).unwrap_or_default();
-    let versioned = name
-        .split_once('.')
-        .is_some_and(|(number, _)| number.bytes().all(|b| b.is_ascii_digit()));
+    let versioned = name.split_once('.').is_some_and(|(number, _)| number.bytes().all(|b| b.is_ascii_digit()));
     match folder.to_str() {
         Some("metadata") if versioned => IMMUTABLE,
         // A signature is replaced when a release is promoted.
@@ -125,9 +107,7 @@ fn percent_decode(text: &str) -> Option<String> {
             bytes.push(first);
             continue;
         }
-        let digits = std::str::from_utf8(rest.get(..2)?)
-            .ok()
-            .filter(|digits| !digits.starts_with('+'))?;
+        let digits = std::str::from_utf8(rest.get(..2)?).ok().filter(|digits| !digits.starts_with('+'))?;
         bytes.push(u8::from_str_radix(digits, 16).ok()?);
         rest = &rest[2..];
     }

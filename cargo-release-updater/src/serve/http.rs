@@ -36,24 +36,14 @@ impl Head {
         let path = target.split('?').next().unwrap_or(target);
         let headers = lines
             .take_while(|line| !line.is_empty())
-            .map(|line| {
-                line.split_once(':')
-                    .map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()))
-            })
+            .map(|line| line.split_once(':').map(|(name, value)| (name.to_lowercase(), value.trim().to_owned())))
             .collect::<Option<_>>()?;
-        Some(Self {
-            method: method.to_owned(),
-            path: path.to_owned(),
-            headers,
-        })
+        Some(Self { method: method.to_owned(), path: path.to_owned(), headers })
     }
 
     /// Returns the first header with this lower-case name.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -118,12 +108,7 @@ impl Range {
             return Self::Whole;
         };
         let number = |text: &str| text.trim().parse::<u64>().ok();
-        match (
-            first.trim().is_empty(),
-            number(first),
-            last.trim().is_empty(),
-            number(last),
-        ) {
+        match (first.trim().is_empty(), number(first), last.trim().is_empty(), number(last)) {
             (true, _, false, Some(0)) => Self::Unsatisfiable,
             (true, _, false, Some(_)) if length == 0 => Self::Unsatisfiable,
             (true, _, false, Some(count)) => Self::Part(length.saturating_sub(count), length - 1),
@@ -185,18 +170,11 @@ mod tests {
     fn malformed_requests_are_told_apart_from_good_ones() {
         let read = |text: &str| Head::read(&mut text.as_bytes()).unwrap();
         let head = read("GET /a%20b?x HTTP/1.1\r\nRange: bytes=0-1\r\n\r\n").unwrap();
-        assert_eq!(
-            (head.path.as_str(), head.header("range")),
-            ("/a%20b", Some("bytes=0-1"))
-        );
+        assert_eq!((head.path.as_str(), head.header("range")), ("/a%20b", Some("bytes=0-1")));
         let long = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(MAX_HEAD));
-        for bad in [
-            "GET / HTTP/1.1\r\n",
-            "GET /\r\n\r\n",
-            "GET x HTTP/1.1\r\n\r\n",
-            "GET / HTTP/1.1\r\nx\r\n\r\n",
-            &long,
-        ] {
+        for bad in
+            ["GET / HTTP/1.1\r\n", "GET /\r\n\r\n", "GET x HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nx\r\n\r\n", &long]
+        {
             assert_eq!(read(bad), None);
         }
     }

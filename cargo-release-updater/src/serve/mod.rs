@@ -53,9 +53,7 @@ struct Shared {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared")
-            .field("root", &self.root)
-            .finish_non_exhaustive()
+        f.debug_struct("Shared").field("root", &self.root).finish_non_exhaustive()
     }
 }
 
@@ -71,10 +69,7 @@ impl Server {
     /// # Errors
     /// [`ServeError`] when the folder is none or the address cannot be opened.
     pub fn start_at(folder: &Path, address: SocketAddr, observer: Option<Observer>) -> Result<Self, ServeError> {
-        let not_a_folder = |source| ServeError::NoFolder {
-            path: folder.to_owned(),
-            source,
-        };
+        let not_a_folder = |source| ServeError::NoFolder { path: folder.to_owned(), source };
         let root = folder.canonicalize().map_err(not_a_folder)?;
         if !root.is_dir() {
             return Err(not_a_folder(std::io::ErrorKind::NotADirectory.into()));
@@ -93,11 +88,7 @@ impl Server {
             let shared = Arc::clone(&shared);
             std::thread::spawn(move || accept(&listener, &shared))
         };
-        Ok(Self {
-            address,
-            shared,
-            acceptor: Some(acceptor),
-        })
+        Ok(Self { address, shared, acceptor: Some(acceptor) })
     }
 
     /// Returns the base URL, without a trailing `/`.

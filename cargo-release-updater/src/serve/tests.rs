@@ -10,11 +10,7 @@ fn ask(server: &Server, request: &str) -> (u16, String, Vec<u8>) {
     stream.read_to_end(&mut answer).unwrap();
     let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
     let head = String::from_utf8(answer[..end].to_vec()).unwrap().to_lowercase();
-    (
-        head.split(' ').nth(1).unwrap().parse().unwrap(),
-        head,
-        answer[end + 4..].to_vec(),
-    )
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), head, answer[end + 4..].to_vec())
 }
 
 fn get(server: &Server, path: &str, headers: &str) -> (u16, String, Vec<u8>) {
@@ -35,10 +31,7 @@ fn whole_files_parts_and_heads() {
     let server = Server::start(folder.path()).unwrap();
     let (status, head, body) = get(&server, "/metadata/1.root.json", "");
     assert_eq!((status, body.as_slice()), (200, b"0123456789".as_slice()));
-    assert!(
-        head.contains("accept-ranges: bytes") && head.contains("immutable"),
-        "{head}"
-    );
+    assert!(head.contains("accept-ranges: bytes") && head.contains("immutable"), "{head}");
 
     let (status, head, body) = get(&server, "/metadata/1.root.json", "Range: bytes=3-5\n");
     assert_eq!((status, body.as_slice()), (206, b"345".as_slice()));
@@ -47,18 +40,11 @@ fn whole_files_parts_and_heads() {
     assert!(status == 416 && head.contains("content-range: bytes */10"), "{head}");
 
     let (status, head, body) = ask(&server, "HEAD /metadata/1.root.json HTTP/1.1\n\n");
-    assert!(
-        status == 200 && body.is_empty() && head.contains("content-length: 10"),
-        "{head}"
-    );
+    assert!(status == 200 && body.is_empty() && head.contains("content-length: 10"), "{head}");
     let (status, head, _) = ask(&server, "POST / HTTP/1.1\n\n");
     assert!(status == 405 && head.contains("allow: get, head"), "{head}");
 
-    let log: Vec<_> = server
-        .requests()
-        .into_iter()
-        .map(|r| (r.method, r.status, r.body_bytes, r.range))
-        .collect();
+    let log: Vec<_> = server.requests().into_iter().map(|r| (r.method, r.status, r.body_bytes, r.range)).collect();
     let row =
         |method: &str, status, bytes, range: Option<&str>| (method.to_owned(), status, bytes, range.map(str::to_owned));
     assert_eq!(log[0], row("GET", 200, 10, None));
@@ -71,26 +57,14 @@ fn a_tag_saves_the_body_and_guards_the_range() {
     let folder = folder();
     let server = Server::start(folder.path()).unwrap();
     let (_, head, _) = get(&server, "/metadata/1.root.json", "");
-    let tag = head
-        .lines()
-        .find_map(|line| line.strip_prefix("etag: "))
-        .unwrap()
-        .to_owned();
+    let tag = head.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap().to_owned();
     let (status, _, body) = get(&server, "/metadata/1.root.json", &format!("If-None-Match: {tag}\n"));
     assert_eq!((status, body.len()), (304, 0));
-    let (status, ..) = get(
-        &server,
-        "/metadata/1.root.json",
-        &format!("Range: bytes=1-\nIf-Range: {tag}\n"),
-    );
+    let (status, ..) = get(&server, "/metadata/1.root.json", &format!("Range: bytes=1-\nIf-Range: {tag}\n"));
     assert_eq!(status, 206);
 
     std::fs::write(folder.path().join("metadata/1.root.json"), "abcdefghijk").unwrap();
-    let (status, _, body) = get(
-        &server,
-        "/metadata/1.root.json",
-        &format!("Range: bytes=1-\nIf-Range: {tag}\n"),
-    );
+    let (status, _, body) = get(&server, "/metadata/1.root.json", &format!("Range: bytes=1-\nIf-Range: {tag}\n"));
     assert_eq!((status, body.len()), (200, 11));
     let (status, ..) = get(&server, "/metadata/1.root.json", &format!("If-None-Match: {tag}\n"));
     assert_eq!(status, 200);

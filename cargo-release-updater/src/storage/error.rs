@@ -80,11 +80,7 @@ pub enum StorageError {
 }
 
 fn suffix(what: &str) -> String {
-    if what.is_empty() {
-        String::new()
-    } else {
-        format!(" ({what})")
-    }
+    if what.is_empty() { String::new() } else { format!(" ({what})") }
 }
 
 impl Explain for StorageError {

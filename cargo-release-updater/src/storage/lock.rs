@@ -19,12 +19,7 @@ impl StorageLock {
             move |source| StorageError::Io { action, path, source }
         };
         std::fs::create_dir_all(folder).map_err(failed("create"))?;
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(failed("open"))?;
+        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed("open"))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(std::fs::TryLockError::WouldBlock) => {

@@ -62,10 +62,7 @@ impl Storage {
         folder: Option<PathBuf>,
     ) -> Result<Self, StorageError> {
         opendal::init_default_registry();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.map_err(|source| StorageError::Io {
             action: "start a thread for",
             path: PathBuf::from(&name),
@@ -83,13 +80,7 @@ impl Storage {
             let _inside = runtime.enter();
             blocking::Operator::new(operator).map_err(failed)?
         };
-        Ok(Self {
-            operator,
-            _runtime: Arc::new(runtime),
-            name,
-            folder,
-            budget: None,
-        })
+        Ok(Self { operator, _runtime: Arc::new(runtime), name, folder, budget: None })
     }
 
     /// Returns the address, for messages.
@@ -108,10 +99,7 @@ impl Storage {
     /// For tests of what a crash leaves behind.
     #[must_use]
     pub fn stopping_after(&self, operations: u64) -> Self {
-        Self {
-            budget: Some(Arc::new(AtomicU64::new(operations))),
-            ..self.clone()
-        }
+        Self { budget: Some(Arc::new(AtomicU64::new(operations))), ..self.clone() }
     }
 
     /// Reads a whole object of at most `limit` bytes; `None` when there is none.
@@ -122,11 +110,7 @@ impl Storage {
             return Ok(None);
         };
         if length > limit {
-            return Err(StorageError::TooLarge {
-                path: path.to_owned(),
-                storage: self.name.clone(),
-                limit,
-            });
+            return Err(StorageError::TooLarge { path: path.to_owned(), storage: self.name.clone(), limit });
         }
         match self.operator.read(path) {
             Ok(bytes) => Ok(Some(bytes.to_vec())),
@@ -155,10 +139,7 @@ impl Storage {
     /// [`StorageError::Service`] when the service fails.
     pub fn list(&self, folder: &str) -> Result<Vec<String>, StorageError> {
         self.spend()?;
-        let entries = self
-            .operator
-            .list(&format!("{folder}/"))
-            .map_err(|e| self.failed("list", folder, e))?;
+        let entries = self.operator.list(&format!("{folder}/")).map_err(|e| self.failed("list", folder, e))?;
         let files = entries.into_iter().filter(|entry| entry.metadata().is_file());
         let mut names: Vec<String> = files.map(|entry| entry.name().to_owned()).collect();
         names.sort();
@@ -173,10 +154,7 @@ impl Storage {
     /// [`StorageError::Service`] for anything but the name being taken.
     pub fn put_new(&self, path: &str, bytes: Vec<u8>) -> Result<Created, StorageError> {
         self.spend()?;
-        let only_new = options::WriteOptions {
-            if_not_exists: true,
-            ..Default::default()
-        };
+        let only_new = options::WriteOptions { if_not_exists: true, ..Default::default() };
         match self.operator.write_options(path, bytes, only_new) {
             Ok(_) => self.settle(path).map(|()| Created::New),
             Err(error) if matches!(error.kind(), ErrorKind::ConditionNotMatch | ErrorKind::AlreadyExists) => {
@@ -194,11 +172,7 @@ impl Storage {
     /// [`StorageError`] when the file cannot be read or the service fails.
     pub fn put_file(&self, path: &str, file: &Path, mut sent: impl FnMut(u64)) -> Result<Created, StorageError> {
         use std::io::Read as _;
-        let unreadable = |source| StorageError::Io {
-            action: "read",
-            path: file.to_owned(),
-            source,
-        };
+        let unreadable = |source| StorageError::Io { action: "read", path: file.to_owned(), source };
         let mut input = std::fs::File::open(file).map_err(unreadable)?;
         let length = input.metadata().map_err(unreadable)?.len();
         if self.length(path)? == Some(length) {
@@ -227,9 +201,7 @@ impl Storage {
     /// [`StorageError::Service`] when the service fails.
     pub fn put_mutable(&self, path: &str, bytes: Vec<u8>) -> Result<(), StorageError> {
         self.spend()?;
-        self.operator
-            .write(path, bytes)
-            .map_err(|e| self.failed("write", path, e))?;
+        self.operator.write(path, bytes).map_err(|e| self.failed("write", path, e))?;
         self.settle(path)
     }
 
@@ -238,19 +210,15 @@ impl Storage {
     /// # Errors
     /// [`StorageError::Io`] when the lock file cannot be opened.
     pub fn lock(&self, waiting: impl FnOnce()) -> Result<Option<StorageLock>, StorageError> {
-        self.folder
-            .as_deref()
-            .map(|folder| StorageLock::acquire(folder, waiting))
-            .transpose()
+        self.folder.as_deref().map(|folder| StorageLock::acquire(folder, waiting)).transpose()
     }
 
     fn stat(&self, path: &str) -> Result<Option<(u64, Option<SystemTime>)>, StorageError> {
         self.spend()?;
         match self.operator.stat(path) {
-            Ok(found) if found.is_file() => Ok(Some((
-                found.content_length(),
-                found.last_modified().map(SystemTime::from),
-            ))),
+            Ok(found) if found.is_file() => {
+                Ok(Some((found.content_length(), found.last_modified().map(SystemTime::from))))
+            }
             Ok(_) => Ok(None),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(self.failed("look at", path, error)),
@@ -262,13 +230,11 @@ impl Storage {
         let Some(root) = &self.folder else { return Ok(()) };
         let object = root.join(path);
         let parent = object.parent().unwrap_or(root);
-        std::fs::File::open(parent)
-            .and_then(|folder| folder.sync_all())
-            .map_err(|source| StorageError::Io {
-                action: "sync",
-                path: parent.to_owned(),
-                source,
-            })
+        std::fs::File::open(parent).and_then(|folder| folder.sync_all()).map_err(|source| StorageError::Io {
+            action: "sync",
+            path: parent.to_owned(),
+            source,
+        })
     }
 
     fn spend(&self) -> Result<(), StorageError> {
@@ -278,12 +244,7 @@ impl Storage {
     }
 
     fn failed(&self, action: &'static str, path: &str, source: opendal::Error) -> StorageError {
-        StorageError::Service {
-            action,
-            path: path.to_owned(),
-            storage: self.name.clone(),
-            source: Box::new(source),
-        }
+        StorageError::Service { action, path: path.to_owned(), storage: self.name.clone(), source: Box::new(source) }
     }
 }
 
@@ -311,10 +272,7 @@ mod tests {
             assert_eq!(storage.put_new("a/b", b"one".to_vec()).unwrap(), Created::New);
             assert_eq!(storage.put_new("a/b", b"two".to_vec()).unwrap(), Created::Exists);
             assert_eq!(storage.read("a/b", 10).unwrap().unwrap(), b"one");
-            assert!(matches!(
-                storage.read("a/b", 2),
-                Err(StorageError::TooLarge { limit: 2, .. })
-            ));
+            assert!(matches!(storage.read("a/b", 2), Err(StorageError::TooLarge { limit: 2, .. })));
             storage.put_mutable("a/b", b"three".to_vec()).unwrap();
             assert_eq!(storage.length("a/b").unwrap(), Some(5));
             assert_eq!(storage.list("a").unwrap(), ["b"]);
@@ -342,9 +300,7 @@ mod tests {
     fn a_folder_shows_no_partial_object_and_refuses_paths_outside() {
         let (temp, [folder, _]) = storages();
         folder.put_new("a", b"x".to_vec()).unwrap();
-        let left = std::fs::read_dir(temp.path().join("repository/.updater-partial"))
-            .unwrap()
-            .count();
+        let left = std::fs::read_dir(temp.path().join("repository/.updater-partial")).unwrap().count();
         assert_eq!(left, 0);
         assert!(folder.put_new("../outside", b"x".to_vec()).is_err());
         assert!(!temp.path().join("outside").exists());
@@ -356,10 +312,7 @@ mod tests {
         for storage in storages {
             let stopping = storage.stopping_after(1);
             stopping.put_new("a", b"x".to_vec()).unwrap();
-            assert!(matches!(
-                stopping.put_new("b", b"x".to_vec()),
-                Err(StorageError::Stopped { .. })
-            ));
+            assert!(matches!(stopping.put_new("b", b"x".to_vec()), Err(StorageError::Stopped { .. })));
             assert!(matches!(stopping.read("a", 1), Err(StorageError::Stopped { .. })));
             assert_eq!(storage.length("b").unwrap(), None);
         }

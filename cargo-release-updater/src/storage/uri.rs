@@ -21,32 +21,18 @@ impl StorageUri {
     /// [`StorageError::Secret`] for one with a password or key in it; [`StorageError::NotBuilt`] for a service that
     /// this version does not reach; [`StorageError::Uri`] for anything else.
     pub fn parse(text: &str) -> Result<Self, StorageError> {
-        let refuse = |rule| {
-            Err(StorageError::Uri {
-                uri: redacted(text),
-                rule,
-            })
-        };
+        let refuse = |rule| Err(StorageError::Uri { uri: redacted(text), rule });
         if let Some(what) = secret_in(text) {
-            return Err(StorageError::Secret {
-                uri: redacted(text),
-                what,
-            });
+            return Err(StorageError::Secret { uri: redacted(text), what });
         }
         if text.chars().any(char::is_control) {
             return refuse("it must have no control characters");
         }
         if let Some(repository) = text.strip_prefix("github:") {
-            return Err(StorageError::NotBuilt {
-                service: "github",
-                what: repository.to_owned(),
-            });
+            return Err(StorageError::NotBuilt { service: "github", what: repository.to_owned() });
         }
         if text == "command" {
-            return Err(StorageError::NotBuilt {
-                service: "command",
-                what: String::new(),
-            });
+            return Err(StorageError::NotBuilt { service: "command", what: String::new() });
         }
         match text.split_once(':') {
             Some(("fs", "")) => refuse("it must name a folder: fs:PATH"),
@@ -55,10 +41,7 @@ impl StorageUri {
             Some(("memory", "")) => Ok(Self::Memory),
             Some((scheme, rest)) if rest.starts_with("//") => {
                 match SERVICES.iter().find(|service| **service == scheme) {
-                    Some(service) => Err(StorageError::NotBuilt {
-                        service,
-                        what: rest[2..].to_owned(),
-                    }),
+                    Some(service) => Err(StorageError::NotBuilt { service, what: rest[2..].to_owned() }),
                     None => refuse("no storage of this name is known"),
                 }
             }
@@ -80,12 +63,7 @@ impl std::fmt::Display for StorageUri {
 fn secret_in(text: &str) -> Option<&'static str> {
     let (_, rest) = text.split_once("://")?;
     let (location, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let user = location
-        .split('/')
-        .next()
-        .unwrap_or_default()
-        .rsplit_once('@')
-        .map(|(user, _)| user);
+    let user = location.split('/').next().unwrap_or_default().rsplit_once('@').map(|(user, _)| user);
     if user.is_some_and(|user| user.contains(':')) {
         return Some("a password before the @");
     }
@@ -93,10 +71,7 @@ fn secret_in(text: &str) -> Option<&'static str> {
         let name = pair.split('=').next().unwrap_or_default().to_ascii_lowercase();
         SECRET_WORDS.iter().any(|word| name.contains(word))
     };
-    query
-        .split('&')
-        .any(named)
-        .then_some("a key, token or password in its query")
+    query.split('&').any(named).then_some("a key, token or password in its query")
 }
 
 /// Hides a user's password and every query value.
@@ -113,17 +88,7 @@ fn redacted(text: &str) -> String {
 }
 
 /// Services that have an address but are not built into this version.
-const SERVICES: &[&str] = &[
-    "s3",
-    "azblob",
-    "gcs",
-    "sftp",
-    "webdav",
-    "webdav+http",
-    "webdav+https",
-    "http",
-    "https",
-];
+const SERVICES: &[&str] = &["s3", "azblob", "gcs", "sftp", "webdav", "webdav+http", "webdav+https", "http", "https"];
 /// Parts of query names that carry secrets.
 const SECRET_WORDS: &[&str] = &["secret", "password", "token", "key", "credential", "signature"];
 
@@ -133,10 +98,7 @@ mod tests {
 
     #[test]
     fn addresses_of_this_version() {
-        assert_eq!(
-            StorageUri::parse("fs:target/x").unwrap(),
-            StorageUri::Folder("target/x".into())
-        );
+        assert_eq!(StorageUri::parse("fs:target/x").unwrap(), StorageUri::Folder("target/x".into()));
         assert_eq!(StorageUri::parse("fs:/srv/a b").unwrap().to_string(), "fs:/srv/a b");
         assert_eq!(StorageUri::parse("memory:").unwrap(), StorageUri::Memory);
     }
@@ -153,10 +115,7 @@ mod tests {
             "github:owner/repo",
             "command",
         ] {
-            assert!(
-                matches!(StorageUri::parse(uri), Err(StorageError::NotBuilt { .. })),
-                "{uri}"
-            );
+            assert!(matches!(StorageUri::parse(uri), Err(StorageError::NotBuilt { .. })), "{uri}");
         }
         for uri in ["", "fs:", "fs:///srv", "s4://bucket", "target/x", "memory:x", "fs:a\nb"] {
             assert!(matches!(StorageUri::parse(uri), Err(StorageError::Uri { .. })), "{uri}");

@@ -1,0 +1,317 @@
+//! Adds a release to a repository so that a client sees the old state or the new one and nothing between.
+//!
+//! Files first, then the channel's role, the top-level roles, the snapshot, and `timestamp.json` last: it is the commit.
+//! Creating `V.snapshot.json` only if absent claims the number V. Where the storage has a lock, its holder is the only
+//! publisher, so a claim without a commit is what somebody left behind. Elsewhere such a claim is waited for until it is
+//! committed or its lease has run out. A publisher looks once more for a later claim right before it commits.
+
+use super::error::RepositoryError;
+use super::state::{Expiry, RepositoryState};
+use super::{METADATA, TARGETS};
+use crate::error::CommandError;
+use crate::keys::Keychain;
+use crate::roles::{Document, next_channel, next_snapshot, next_timestamp};
+use crate::shell::Shell;
+use crate::storage::{Created, Storage, StorageError};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use updater_format::role::{MetaFile, RoleName, Root, Targets};
+use updater_format::signed::{Signed, Untrusted};
+use updater_format::trust::{Rules, TrustError, TrustedChannel, TrustedSet};
+use updater_format::{AppId, Channel, SignaturePolicy, UtcTime};
+
+/// One publisher of one app in one storage.
+#[derive(Debug)]
+pub struct Commit<'a> {
+    /// Where it is published.
+    pub storage: &'a Storage,
+    /// The app.
+    pub app: &'a AppId,
+    /// The trusted root of the project, `updater/root.json`.
+    pub root: &'a [u8],
+    /// The signed top-level targets role of the project, `updater/targets.json`, for the first publication.
+    pub targets: &'a [u8],
+    /// The keys on this machine.
+    pub keychain: &'a mut Keychain,
+    /// The time from which expiries count.
+    pub now: UtcTime,
+    /// How long a claim without a commit is waited for.
+    pub lease: Lease,
+    /// Where waiting is told.
+    pub shell: &'a Shell,
+}
+
+/// How long a claim holds where the storage has no lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// From the claim on, this long.
+    pub duration: Duration,
+    /// How often a foreign claim is looked at again.
+    pub poll: Duration,
+}
+
+impl Default for Lease {
+    /// Ten minutes: longer than the slowest pair of small uploads, shorter than a coffee break.
+    fn default() -> Self {
+        Self { duration: Duration::from_secs(600), poll: Duration::from_secs(2) }
+    }
+}
+
+/// A file that the release needs, uploaded before anything names it.
+#[derive(Debug, Clone)]
+pub struct Upload {
+    /// The name below `targets/`: `<sha256>.<name>`.
+    pub name: String,
+    /// Where its content lies.
+    pub content: PathBuf,
+    /// The text of its `.minisig`, published beside it.
+    pub minisig: Option<String>,
+}
+
+/// A release that clients can see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// The version of the timestamp.
+    pub timestamp: u64,
+    /// The version of the snapshot.
+    pub snapshot: u64,
+    /// The version of the channel's role.
+    pub role: u64,
+}
+
+/// Turns a channel's role as it is now into the one to publish.
+type Edit<'a> = dyn FnMut(&mut Targets, Option<&TrustedChannel>) -> Result<(), CommandError> + 'a;
+
+impl Commit<'_> {
+    /// Uploads the files of a release. May be done any time before [`Commit::publish`]; what is there already is
+    /// skipped. `sent` is told the bytes of each piece.
+    /// # Errors
+    /// [`StorageError`] when the storage fails; running it again continues.
+    pub fn upload(&self, files: &[Upload], mut sent: impl FnMut(&str, u64)) -> Result<(), StorageError> {
+        for file in files {
+            let path = format!("{TARGETS}/{}", file.name);
+            self.storage.put_file(&path, &file.content, |bytes| sent(&file.name, bytes))?;
+            if let Some(signature) = &file.minisig {
+                self.storage.put_mutable(&format!("{path}.minisig"), signature.clone().into_bytes())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes the next version of a channel's role.
+    ///
+    /// `edit` turns the role as it is now into the one to publish. It is called again with fresh data when another
+    /// publisher was faster, so it must look at what it is given and not at what it saw before.
+    /// # Errors
+    /// [`RepositoryError`] as a [`CommandError`], or what `edit` returns; then clients still see the old state, and
+    /// running it again continues.
+    pub fn publish(
+        &mut self,
+        channel: &Channel,
+        mut edit: impl FnMut(&mut Targets, Option<&TrustedChannel>) -> Result<(), CommandError>,
+    ) -> Result<Committed, CommandError> {
+        let shell = self.shell;
+        let _lock = self.storage.lock(|| shell.status("Waiting", "for another publisher of this folder"))?;
+        let exclusive = _lock.is_some();
+        for _ in 0..ATTEMPTS {
+            if let Some(committed) = self.attempt(channel, exclusive, &mut edit)? {
+                return Ok(committed);
+            }
+            shell.status("Merging", "with what another publisher has published meanwhile");
+        }
+        Err(RepositoryError::Overtaken { attempts: ATTEMPTS }.into())
+    }
+
+    /// Tries once; `None` when another publisher was faster.
+    fn attempt(
+        &mut self,
+        channel: &Channel,
+        exclusive: bool,
+        edit: &mut Edit<'_>,
+    ) -> Result<Option<Committed>, CommandError> {
+        let state = RepositoryState::read(self.storage, self.app, self.root, Expiry::Ignored)?;
+        let (root, targets) = self.human_roles(state.as_ref())?;
+        let known = state.as_ref().map_or(0, |state| state.snapshot().version);
+        let Some(free) = self.free_snapshot_number(known, exclusive)? else { return Ok(None) };
+
+        // The role, at its next free number.
+        let delegation = targets.delegation(channel.as_str()).ok_or_else(|| RepositoryError::NoChannel {
+            channel: channel.clone(),
+            known: targets
+                .delegations
+                .iter()
+                .flat_map(|d| &d.roles)
+                .map(|r| r.name.clone())
+                .collect::<Vec<_>>()
+                .join(", "),
+        })?;
+        let before = state.as_ref().and_then(|state| state.channels().get(channel));
+        let mut role = next_channel(self.app, channel, before.map(|channel| &**channel.role()), self.now);
+        edit(&mut role, before)?;
+        let role_signers = self.keychain.signers(channel.as_str(), &delegation.keyring)?;
+        // Asked for now: a missing online key must be told before anything is written.
+        let snapshot_signers = self.keychain.signers("snapshot", root.keyring(RoleName::Snapshot))?;
+        let timestamp_signers = self.keychain.signers("timestamp", root.keyring(RoleName::Timestamp))?;
+        let role_document = self.create_numbered(channel.as_str(), &mut role, &role_signers)?;
+
+        // The top-level roles, which people signed elsewhere.
+        let targets_meta = match &state {
+            Some(state) => state.snapshot().roles.get("targets").cloned(),
+            None => Some(self.publish_first_roles(root.version, targets.version)?),
+        };
+        let mut changed = vec![(channel.to_string(), role_document.meta.clone())];
+        changed.extend(targets_meta.map(|meta| ("targets".to_owned(), meta)));
+
+        // The claim.
+        let snapshot = next_snapshot(state.as_ref().map(|state| &**state.snapshot()), free, changed, self.now);
+        let snapshot = Document::sign("snapshot", &snapshot, &snapshot_signers).map_err(RepositoryError::from)?;
+        if self.storage.put_new(&metadata(&snapshot.file), snapshot.bytes.clone())? == Created::Exists {
+            return Ok(None);
+        }
+        let claimed = Instant::now();
+
+        // The commit, unless somebody took this claim for abandoned.
+        let timestamp_before = state.as_ref().map(|state| &**state.timestamp());
+        let timestamp = next_timestamp(timestamp_before, snapshot.meta.clone(), &targets, self.now);
+        let version = timestamp.version;
+        let timestamp = Document::sign("timestamp", &timestamp, &timestamp_signers).map_err(RepositoryError::from)?;
+        if self.overtaken(state.as_ref(), free)? || claimed.elapsed() >= self.lease.duration {
+            return Ok(None);
+        }
+        self.storage.put_mutable(&metadata(&timestamp.file), timestamp.bytes)?;
+        self.confirm(channel, Committed { timestamp: version, snapshot: free, role: role.version })
+    }
+
+    /// Returns the root and the targets role in force, and refuses expired ones: no client would take the release.
+    fn human_roles(&self, state: Option<&RepositoryState>) -> Result<(Root, Targets), RepositoryError> {
+        let (root, targets) = match state {
+            Some(state) => ((**state.root()).clone(), (**state.targets()).clone()),
+            None => self.first_roles()?,
+        };
+        for (role, since) in [("root", root.expires), ("targets", targets.expires)] {
+            if since <= self.now {
+                return Err(RepositoryError::Expired { role: role.to_owned(), since });
+            }
+        }
+        Ok((root, targets))
+    }
+
+    /// Verifies the project's own root and targets role, for a repository that is still empty.
+    fn first_roles(&self) -> Result<(Root, Targets), RepositoryError> {
+        let refuse = |file: &str| {
+            let file = file.to_owned();
+            move |source: TrustError| RepositoryError::Trust {
+                file,
+                storage: "the project".to_owned(),
+                source: Box::new(source),
+            }
+        };
+        let rules = Rules { now: self.now, policy: SignaturePolicy::default(), app: Some(self.app.clone()) };
+        let set = TrustedSet::new(rules, &Untrusted::new(self.root)).map_err(refuse("root.json"))?;
+        let root = (**set.current_root()).clone();
+        let targets = Signed::<Targets>::parse(&Untrusted::new(self.targets))
+            .map_err(|source| TrustError::Format { role: "targets".to_owned(), source })
+            .and_then(|signed| signed.verify("targets", root.keyring(RoleName::Targets), SignaturePolicy::default()))
+            .map_err(refuse("targets.json"))?;
+        Ok((root, (*targets).clone()))
+    }
+
+    /// Finds the first snapshot number that nobody has claimed; `None` when a claim was committed while it was waited
+    /// for.
+    fn free_snapshot_number(&self, known: u64, exclusive: bool) -> Result<Option<u64>, RepositoryError> {
+        for number in known + 1..=known + MAX_SKIPPED {
+            let file = metadata(&format!("{number}.snapshot.json"));
+            let seen = Instant::now();
+            loop {
+                if self.storage.length(&file)?.is_none() {
+                    return Ok(Some(number));
+                }
+                if exclusive {
+                    break;
+                }
+                if self.committed_snapshot()? > known {
+                    return Ok(None);
+                }
+                let age = self.storage.age(&file)?.unwrap_or_default().max(seen.elapsed());
+                if age >= self.lease.duration {
+                    break;
+                }
+                self.shell.detail(format_args!("waiting for the owner of snapshot {number}"));
+                std::thread::sleep(self.lease.poll.min(self.lease.duration - age));
+            }
+        }
+        Err(RepositoryError::NumbersTaken { file: format!("{}.snapshot.json", known + 1), count: MAX_SKIPPED })
+    }
+
+    /// Signs and creates a role at its number, or at the next that no unlisted file has taken.
+    fn create_numbered(
+        &self,
+        name: &str,
+        role: &mut Targets,
+        signers: &[std::rc::Rc<crate::keys::Signer>],
+    ) -> Result<Document, RepositoryError> {
+        let first = role.version;
+        while role.version < first + MAX_SKIPPED {
+            let document = Document::sign(name, role, signers)?;
+            if self.storage.put_new(&metadata(&document.file), document.bytes.clone())? == Created::New {
+                return Ok(document);
+            }
+            role.version += 1;
+        }
+        Err(RepositoryError::NumbersTaken { file: format!("{first}.{name}.json"), count: MAX_SKIPPED })
+    }
+
+    /// Publishes the project's root and targets role into an empty repository.
+    fn publish_first_roles(&self, root: u64, targets: u64) -> Result<MetaFile, RepositoryError> {
+        for (file, bytes) in
+            [(format!("{root}.root.json"), self.root), (format!("{targets}.targets.json"), self.targets)]
+        {
+            let path = metadata(&file);
+            if self.storage.put_new(&path, bytes.to_vec())? == Created::New {
+                continue;
+            }
+            // An interrupted first publication left it, or the storage belongs to somebody else.
+            let there = self.storage.read(&path, updater_format::length::MAX_ROLE)?;
+            if there.as_deref() != Some(bytes) {
+                return Err(StorageError::Differs { path, storage: self.storage.name().to_owned() }.into());
+            }
+        }
+        Ok(MetaFile::of(targets, self.targets))
+    }
+
+    /// Tells whether somebody committed since the state was read, or claimed a later number.
+    fn overtaken(&self, state: Option<&RepositoryState>, claimed: u64) -> Result<bool, RepositoryError> {
+        let known = state.map_or(0, |state| state.snapshot().version);
+        let later = metadata(&format!("{}.snapshot.json", claimed + 1));
+        Ok(self.committed_snapshot()? != known || self.storage.length(&later)?.is_some())
+    }
+
+    /// Returns the number of the committed snapshot; 0 when there is none. Read without verification: it only decides
+    /// whether to look again.
+    fn committed_snapshot(&self) -> Result<u64, RepositoryError> {
+        use updater_format::role::Timestamp;
+        let bytes = self.storage.read(&metadata("timestamp.json"), updater_format::length::MAX_TIMESTAMP)?;
+        let timestamp = bytes.and_then(|bytes| Signed::<Timestamp>::parse(&Untrusted::new(bytes)).ok());
+        Ok(timestamp.map_or(0, |signed| signed.unverified().snapshot.version))
+    }
+
+    /// Reads the repository as a client would and looks whether the release is in it.
+    fn confirm(&self, channel: &Channel, committed: Committed) -> Result<Option<Committed>, CommandError> {
+        let state = RepositoryState::read(self.storage, self.app, self.root, Expiry::Enforced(self.now))?;
+        let role = state.as_ref().and_then(|state| state.channels().get(channel)).map_or(0, |c| c.role().version);
+        // Lower: somebody whose lease had run out has put an older timestamp back. Then once more, on top of that.
+        Ok((role >= committed.role).then_some(committed))
+    }
+}
+
+fn metadata(file: &str) -> String {
+    format!("{METADATA}/{file}")
+}
+
+/// How often a publisher merges with faster ones before it gives up.
+const ATTEMPTS: u32 = 20;
+/// How many numbers in a row may be taken by files that nothing lists: each is one crash between two commits.
+const MAX_SKIPPED: u64 = 1000;
+
+#[cfg(test)]
+mod tests;

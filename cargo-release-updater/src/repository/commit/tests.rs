@@ -1,0 +1,292 @@
+//! The commit protocol: races, crashes at every operation, abandoned claims.
+
+use super::*;
+use crate::context::Prompts;
+use crate::keys::{KeyFolder, Passwords, Signer};
+use crate::roles::{Custody, Holders, Purpose, Refresh, first_root, first_targets};
+use crate::shell::MessageFormat;
+use crate::storage::StorageUri;
+use std::rc::Rc;
+use updater_format::Sha256;
+use updater_format::role::{Hashes, TargetFile};
+
+/// An app with one key per role, and everything a publisher of it has.
+struct App {
+    id: AppId,
+    texts: Vec<String>,
+    root: Vec<u8>,
+    targets: Vec<u8>,
+    channel: Channel,
+    shell: Shell,
+}
+
+impl App {
+    fn new() -> Self {
+        let id = AppId::parse("hello").unwrap();
+        let channel = Channel::stable();
+        let made: Vec<_> = (0..4).map(|_| Signer::generate("", None).unwrap()).collect();
+        let holders = |i: usize| Holders::one(made[i].0.public().clone());
+        let custody = Custody {
+            root: holders(0),
+            targets: holders(1),
+            online: holders(2),
+            channels: vec![(channel.clone(), holders(3))],
+        };
+        let texts = made.iter().map(|(_, text)| text.to_string()).collect();
+        let mut signers = made.into_iter().map(|(signer, _)| Rc::new(signer));
+        let root = first_root(&id, &custody, Purpose::Release, now()).unwrap();
+        let root = Document::sign("root", &root, &[signers.next().unwrap()]).unwrap().bytes;
+        let targets = first_targets(&id, &custody, Refresh::Never, now()).unwrap();
+        let targets = Document::sign("targets", &targets, &[signers.next().unwrap()]).unwrap().bytes;
+        Self { id, texts, root, targets, channel, shell: Shell::captured(MessageFormat::Human) }
+    }
+
+    /// Returns the keys of the channel and of the online roles.
+    fn keychain(&self) -> Keychain {
+        let nowhere = KeyFolder::at("/nonexistent".into());
+        let mut keychain = Keychain::open(nowhere, Passwords::none(Prompts::Never)).unwrap();
+        for text in &self.texts[2..] {
+            keychain.add(Signer::from_text("test", text, || panic!("plain")).unwrap());
+        }
+        keychain
+    }
+
+    /// Publishes a target of this name on top of what is there.
+    fn publish(&self, storage: &Storage, name: &str, lease: Lease) -> Result<Committed, CommandError> {
+        let mut keychain = self.keychain();
+        self.commit(storage, &mut keychain, lease).publish(&self.channel, |role, _| {
+            role.targets.insert(name.to_owned(), target(name));
+            Ok(())
+        })
+    }
+
+    fn commit<'a>(&'a self, storage: &'a Storage, keychain: &'a mut Keychain, lease: Lease) -> Commit<'a> {
+        Commit {
+            storage,
+            app: &self.id,
+            root: &self.root,
+            targets: &self.targets,
+            keychain,
+            now: now(),
+            lease,
+            shell: &self.shell,
+        }
+    }
+
+    /// Returns what a client sees: the names of the targets; `None` before the first commit.
+    fn visible(&self, storage: &Storage) -> Option<Vec<String>> {
+        let state = RepositoryState::read(storage, &self.id, &self.root, Expiry::Enforced(now())).unwrap()?;
+        Some(state.channels()[&self.channel].role().targets.keys().cloned().collect())
+    }
+}
+
+fn now() -> UtcTime {
+    UtcTime::parse("2026-11-20T12:00:00Z").unwrap()
+}
+
+fn target(name: &str) -> TargetFile {
+    let digest = Sha256::of(name.as_bytes());
+    TargetFile {
+        length: name.len() as u64,
+        hashes: Hashes::sha256_only(digest),
+        custom: None,
+        extra: Default::default(),
+    }
+}
+
+fn folder() -> (tempfile::TempDir, Storage) {
+    let temp = tempfile::tempdir().unwrap();
+    let storage = Storage::open(&StorageUri::Folder("repository".into()), temp.path()).unwrap();
+    (temp, storage)
+}
+
+fn memory() -> Storage {
+    Storage::open(&StorageUri::Memory, std::path::Path::new(".")).unwrap()
+}
+
+const NO_LEASE: Lease = Lease { duration: Duration::from_secs(3600), poll: Duration::from_millis(1) };
+
+#[test]
+fn releases_add_up_and_versions_grow() {
+    let app = App::new();
+    let (_temp, storage) = folder();
+    assert_eq!(app.visible(&storage), None);
+    let first = app.publish(&storage, "a", NO_LEASE).unwrap();
+    assert_eq!(first, Committed { timestamp: 1, snapshot: 1, role: 1 });
+    let second = app.publish(&storage, "b", NO_LEASE).unwrap();
+    assert_eq!(second, Committed { timestamp: 2, snapshot: 2, role: 2 });
+    assert_eq!(app.visible(&storage).unwrap(), ["a", "b"]);
+}
+
+#[test]
+fn a_crash_before_any_operation_leaves_the_old_state_and_a_repeat_gives_the_new_one() {
+    let app = App::new();
+    let mut crashes = 0;
+    for first in [true, false] {
+        for operation in 0.. {
+            let (_temp, storage) = folder();
+            if !first {
+                app.publish(&storage, "a", NO_LEASE).unwrap();
+            }
+            let before = app.visible(&storage);
+            let outcome = app.publish(&storage.stopping_after(operation), "b", NO_LEASE);
+            let expected = if first { vec!["b"] } else { vec!["a", "b"] };
+            match outcome {
+                Ok(_) => {
+                    assert_eq!(app.visible(&storage).unwrap(), expected);
+                    break;
+                }
+                Err(error) => {
+                    assert!(error.to_string().contains("stopped before operation"), "{error}");
+                    crashes += 1;
+                }
+            }
+            // Either nothing happened for clients, or everything did: the crash came after the commit.
+            let after = app.visible(&storage);
+            assert!(
+                after == before
+                    || after.as_deref() == Some(&expected.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>()[..])
+            );
+            app.publish(&storage, "b", NO_LEASE).unwrap();
+            assert_eq!(app.visible(&storage).unwrap(), expected, "after a crash before operation {operation}");
+        }
+    }
+    assert!(crashes > 20, "only {crashes} crash points: the budget does not reach the protocol");
+}
+
+#[test]
+fn two_publishers_of_one_folder_lose_nothing() {
+    let app = App::new();
+    let (temp, storage) = folder();
+    app.publish(&storage, "first", NO_LEASE).unwrap();
+    let start = std::sync::Barrier::new(3);
+    std::thread::scope(|scope| {
+        for publisher in ["x", "y"] {
+            let (app, start) = (&app, &start);
+            // Each has a handle of its own, as two processes would.
+            let storage = Storage::open(&StorageUri::Folder("repository".into()), temp.path()).unwrap();
+            scope.spawn(move || {
+                start.wait();
+                for round in 0..5 {
+                    app.publish(&storage, &format!("{publisher}{round}"), NO_LEASE).unwrap();
+                }
+            });
+        }
+        start.wait();
+        // A client that polls meanwhile sees a repository that verifies, every time.
+        for _ in 0..50 {
+            app.visible(&storage).unwrap();
+        }
+    });
+    let names = app.visible(&storage).unwrap();
+    assert_eq!(names.len(), 11, "{names:?}");
+}
+
+#[test]
+fn without_a_lock_a_claim_is_waited_for_until_it_is_committed() {
+    let app = App::new();
+    let storage = memory();
+    app.publish(&storage, "a", NO_LEASE).unwrap();
+    // Somebody claims 2 and commits it a little later.
+    let staging = memory();
+    app.publish(&staging, "a", NO_LEASE).unwrap();
+    app.publish(&staging, "b", NO_LEASE).unwrap();
+    let copy = |file: &str| {
+        let bytes = staging.read(&metadata(file), 1 << 20).unwrap().unwrap();
+        storage.put_mutable(&metadata(file), bytes).unwrap();
+    };
+    for file in ["1.stable.json", "1.snapshot.json", "2.stable.json", "2.snapshot.json"] {
+        copy(file);
+    }
+    std::thread::scope(|scope| {
+        let publisher = scope.spawn(|| app.publish(&storage, "c", NO_LEASE).unwrap());
+        std::thread::sleep(Duration::from_millis(50));
+        copy("timestamp.json");
+        assert_eq!(publisher.join().unwrap(), Committed { timestamp: 3, snapshot: 3, role: 3 });
+    });
+    assert_eq!(app.visible(&storage).unwrap(), ["a", "b", "c"]);
+}
+
+#[test]
+fn without_a_lock_a_claim_is_skipped_when_its_lease_has_run_out() {
+    let app = App::new();
+    let storage = memory();
+    app.publish(&storage, "a", NO_LEASE).unwrap();
+    storage.put_new(&metadata("2.snapshot.json"), b"abandoned".to_vec()).unwrap();
+    let lease = Lease { duration: Duration::from_millis(50), poll: Duration::from_millis(5) };
+    let before = Instant::now();
+    assert_eq!(app.publish(&storage, "b", lease).unwrap(), Committed { timestamp: 2, snapshot: 3, role: 2 });
+    assert!(before.elapsed() >= Duration::from_millis(40));
+    assert_eq!(app.visible(&storage).unwrap(), ["a", "b"]);
+}
+
+#[test]
+fn an_owner_that_was_overtaken_gives_up_and_merges() {
+    let app = App::new();
+    let storage = memory();
+    app.publish(&storage, "a", NO_LEASE).unwrap();
+    let lease = Lease { duration: Duration::from_millis(20), poll: Duration::from_millis(1) };
+    let mut keychain = app.keychain();
+    let mut rounds = 0;
+    let committed = app.commit(&storage, &mut keychain, NO_LEASE).publish(&app.channel, |role, _| {
+        rounds += 1;
+        if rounds == 1 {
+            // While this publisher works, another one publishes a whole release.
+            app.publish(&storage, "b", lease).unwrap();
+        }
+        role.targets.insert("c".to_owned(), target("c"));
+        Ok(())
+    });
+    assert_eq!((rounds, committed.unwrap().snapshot), (2, 3));
+    assert_eq!(app.visible(&storage).unwrap(), ["a", "b", "c"]);
+}
+
+#[test]
+fn a_number_taken_by_an_unlisted_file_is_skipped() {
+    let app = App::new();
+    let (_temp, storage) = folder();
+    app.publish(&storage, "a", NO_LEASE).unwrap();
+    for file in ["2.stable.json", "3.stable.json", "2.snapshot.json"] {
+        storage.put_new(&metadata(file), b"left behind".to_vec()).unwrap();
+    }
+    assert_eq!(app.publish(&storage, "b", NO_LEASE).unwrap(), Committed { timestamp: 2, snapshot: 3, role: 4 });
+    assert_eq!(storage.read(&metadata("2.stable.json"), 99).unwrap().unwrap(), b"left behind");
+}
+
+#[test]
+fn another_projects_repository_is_refused() {
+    let (one, other) = (App::new(), App::new());
+    let (_temp, storage) = folder();
+    one.publish(&storage, "a", NO_LEASE).unwrap();
+    let error = other.publish(&storage, "b", NO_LEASE).unwrap_err();
+    assert!(error.to_string().contains("timestamp.json in fs:repository does not verify"), "{error}");
+    assert_eq!(one.visible(&storage).unwrap(), ["a"]);
+
+    let (_temp, storage) = folder();
+    storage.put_new(&metadata("1.root.json"), one.root.clone()).unwrap();
+    let error = other.publish(&storage, "b", NO_LEASE).unwrap_err();
+    assert!(error.to_string().contains("exists in fs:repository with other content"), "{error}");
+}
+
+#[test]
+fn missing_keys_and_expired_roles_are_told_before_anything_is_written() {
+    let mut app = App::new();
+    let (_temp, storage) = folder();
+    let mut keychain = app.keychain();
+    let mut late = app.commit(&storage, &mut keychain, NO_LEASE);
+    late.now = now().plus_days(366);
+    let error = late.publish(&app.channel, |_, _| Ok(())).unwrap_err();
+    assert!(error.to_string().contains("the root role expired on 2027-11-20"), "{error}");
+
+    app.texts.remove(2);
+    let error = app.publish(&storage, "a", NO_LEASE).unwrap_err();
+    assert!(error.to_string().contains("cannot sign the role snapshot: 0 of the 1 keys"), "{error}");
+    assert_eq!(error.code, crate::error::ExitCode::Key);
+    assert_eq!(storage.list(METADATA).unwrap(), [""; 0]);
+
+    let mut keychain = app.keychain();
+    let beta = Channel::parse("beta").unwrap();
+    let error = app.commit(&storage, &mut keychain, NO_LEASE).publish(&beta, |_, _| Ok(())).unwrap_err();
+    assert!(error.to_string().contains("the app has no channel `beta`"), "{error}");
+    assert_eq!(error.hints, ["use one of: stable"]);
+}

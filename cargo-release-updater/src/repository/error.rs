@@ -1,0 +1,100 @@
+//! Why a repository cannot be read or added to.
+
+use crate::error::{ExitCode, Explain};
+use crate::keys::KeyError;
+use crate::storage::StorageError;
+use updater_format::trust::TrustError;
+use updater_format::{Channel, UtcTime};
+
+/// What is wrong with a repository, or stands in the way of a commit.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RepositoryError {
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A key is missing.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A document did not pass the client's own verification.
+    #[error("{file} in {storage} does not verify")]
+    Trust {
+        /// The document.
+        file: String,
+        /// The storage.
+        storage: String,
+        /// Which rule it breaks.
+        source: Box<TrustError>,
+    },
+    /// A document that another one names is absent.
+    #[error("{file} is missing in {storage}, but {named_by} names it")]
+    Missing {
+        /// The document.
+        file: String,
+        /// The storage.
+        storage: String,
+        /// The document that names it.
+        named_by: &'static str,
+    },
+    /// A role that people sign is over its time, so that no client takes anything new.
+    #[error("the {role} role expired on {since}")]
+    Expired {
+        /// The role.
+        role: String,
+        /// When.
+        since: UtcTime,
+    },
+    /// The app has no such channel.
+    #[error("the app has no channel `{channel}`")]
+    NoChannel {
+        /// The channel.
+        channel: Channel,
+        /// The channels it has.
+        known: String,
+    },
+    /// Other publishers were faster too often.
+    #[error("other publishers were faster {attempts} times in a row")]
+    Overtaken {
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// So many numbers are taken by files that nothing lists that something else must be wrong.
+    #[error("{count} numbers in a row after {file} are taken by files that no snapshot lists")]
+    NumbersTaken {
+        /// The first of them.
+        file: String,
+        /// How many were tried.
+        count: u64,
+    },
+}
+
+impl Explain for RepositoryError {
+    fn code(&self) -> ExitCode {
+        match self {
+            Self::Storage(error) => error.code(),
+            Self::Key(error) => error.code(),
+            Self::Trust { .. } | Self::Missing { .. } | Self::Expired { .. } => ExitCode::Verification,
+            Self::NoChannel { .. } => ExitCode::Config,
+            Self::Overtaken { .. } | Self::NumbersTaken { .. } => ExitCode::Storage,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        vec![match self {
+            Self::Storage(error) => return error.hints(),
+            Self::Key(error) => return error.hints(),
+            Self::Trust { .. } => {
+                "the storage was changed by something else, or it belongs to another root; compare it with your root.json"
+                    .to_owned()
+            }
+            Self::Missing { .. } => "copy it back from a backup or a mirror; published files must stay".to_owned(),
+            Self::Expired { role, .. } => match role.as_str() {
+                "root" | "targets" => format!("its holders have to sign a new {role} role"),
+                _ => "publish again: that renews it".to_owned(),
+            },
+            Self::NoChannel { known, .. } => format!("use one of: {known}"),
+            Self::Overtaken { .. } => "run the same command again".to_owned(),
+            Self::NumbersTaken { .. } => "look what else writes into this storage".to_owned(),
+        }]
+    }
+}
