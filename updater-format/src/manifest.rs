@@ -227,6 +227,14 @@ impl Manifest {
         self.parts.entries.binary_search_by(|entry| entry.path.cmp(path)).ok()
     }
 
+    /// Tells whether anything of the release lies below this path.
+    #[must_use]
+    pub fn has_folder(&self, path: &FilePath) -> bool {
+        let inside = format!("{path}/");
+        let at = self.parts.entries.partition_point(|entry| entry.path.as_str() < inside.as_str());
+        self.parts.entries.get(at).is_some_and(|entry| entry.path.as_str().starts_with(&inside))
+    }
+
     /// Returns the sum of the lengths of all files, in bytes.
     #[must_use]
     pub fn unpacked(&self) -> u64 {

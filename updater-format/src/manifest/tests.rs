@@ -95,6 +95,14 @@ fn links_stay_inside() {
 }
 
 #[test]
+fn folders_are_known_by_what_lies_in_them() {
+    let manifest = with(vec![file("bin-x", b"", FileMode::Data), file("share/doc/a", b"", FileMode::Data)]).unwrap();
+    for (path, expected) in [("bin", true), ("share", true), ("share/doc", true), ("bin-x", false), ("sha", false)] {
+        assert_eq!(manifest.has_folder(&FilePath::parse(path).unwrap()), expected, "{path}");
+    }
+}
+
+#[test]
 fn the_entry_is_a_program() {
     let with_entry = |entry| Manifest::new(parts(vec![entry, file("bin/other", b"", FileMode::Data)]));
     assert_refused(with_entry(file("bin/hello", b"", FileMode::Data)), "it must have mode 755");

@@ -1,0 +1,203 @@
+//! Why an install could not be changed, and what to do about it.
+
+use super::probe::ProbeError;
+use crate::fs::PathError;
+use std::path::PathBuf;
+use updater_format::{FormatError, InstallKind, ReleaseVersion};
+
+/// Why this copy of the app cannot be updated where it lies. Found before anything is downloaded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Obstacle {
+    /// The file system is mounted read-only.
+    #[error("{} is on a read-only file system", path.display())]
+    ReadOnly {
+        /// The folder that would have to change.
+        path: PathBuf,
+    },
+    /// This user may not change the folder.
+    #[error("{} is not writable by this user", path.display())]
+    NotWritable {
+        /// The folder that would have to change.
+        path: PathBuf,
+    },
+    /// The process runs as the administrator and another user could change what it would run.
+    #[error("{} can be changed by another user than the administrator", path.display())]
+    NotTrusted {
+        /// The folder that another user owns or may write.
+        path: PathBuf,
+    },
+    /// The folder cannot be exchanged in one step on this file system.
+    #[error("the file system of {} cannot exchange folders in one step ({reason})", path.display())]
+    NoExchange {
+        /// The folder of the install.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// Another file system is mounted inside the folder, so its files cannot be carried over.
+    #[error("{} is a mount point inside the install", path.display())]
+    MountInside {
+        /// The mount point.
+        path: PathBuf,
+    },
+}
+
+impl Obstacle {
+    /// Returns what to do about it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::ReadOnly { .. } => "update the image or package that this copy comes from",
+            Self::NotWritable { .. } => "run the update as the user who installed the app",
+            Self::NotTrusted { .. } => {
+                "run the update as the owner of the folder, or give the folder to the administrator"
+            }
+            Self::NoExchange { .. } => "move the app to a local file system such as ext4, xfs or btrfs",
+            Self::MountInside { .. } => "unmount it while updating, or keep it outside the install",
+        }
+    }
+
+    /// Returns a stable name for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::ReadOnly { .. } => "install-read-only",
+            Self::NotWritable { .. } => "install-not-writable",
+            Self::NotTrusted { .. } => "install-not-trusted",
+            Self::NoExchange { .. } => "install-no-exchange",
+            Self::MountInside { .. } => "install-mount-inside",
+        }
+    }
+}
+
+/// A change of the install that was not made, or was undone.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InstallError {
+    /// A file operation failed.
+    #[error(transparent)]
+    File(#[from] PathError),
+    /// This copy cannot be updated where it lies.
+    #[error(transparent)]
+    Obstacle(#[from] Obstacle),
+    /// Another process is updating this copy.
+    #[error("another process{} is updating {}", owner.map(|pid| format!(" ({pid})")).unwrap_or_default(), path.display())]
+    Busy {
+        /// The install.
+        path: PathBuf,
+        /// The number of that process, when it is known.
+        owner: Option<u32>,
+    },
+    /// The program does not lie where an install has it.
+    #[error("{} is not {entry} of an install", path.display())]
+    NotAnInstall {
+        /// The program.
+        path: PathBuf,
+        /// Where it should lie inside the install.
+        entry: String,
+    },
+    /// The installed program is not the one that runs: somebody else has updated it.
+    #[error("{} has changed since this process started", path.display())]
+    Changed {
+        /// The installed program.
+        path: PathBuf,
+    },
+    /// The release is installed in another way than this copy.
+    #[error("release {version} is installed as {got}, this copy as {expected}")]
+    OtherKind {
+        /// The release.
+        version: ReleaseVersion,
+        /// How this copy is installed.
+        expected: InstallKind,
+        /// How the release is installed.
+        got: InstallKind,
+    },
+    /// The installed folder's manifest is missing or damaged, so that nobody knows which files belong to the app.
+    #[error("{} does not say which files the app owns", path.display())]
+    OwnManifest {
+        /// The manifest in the installed folder.
+        path: PathBuf,
+        /// What is wrong with it, unless it is missing.
+        source: Option<FormatError>,
+    },
+    /// A file that was staged or kept is not what the manifest says.
+    #[error("{} is not the file that was verified: {problem}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        problem: &'static str,
+    },
+    /// The staged program did not answer the probe, so it was not installed.
+    #[error("release {version} does not start here")]
+    Probe {
+        /// The release.
+        version: ReleaseVersion,
+        /// What happened.
+        source: ProbeError,
+    },
+    /// The journal was written by a later version of the updater.
+    #[error("{} cannot be read by this version", path.display())]
+    Journal {
+        /// The journal.
+        path: PathBuf,
+        /// Which version wrote it.
+        source: FormatError,
+    },
+    /// This process was already restarted from the version that it has.
+    #[error("version {version} was restarted and is version {version} again")]
+    RestartLoop {
+        /// The version of this process.
+        version: ReleaseVersion,
+    },
+    /// The new version is installed but could not be started in place of this process.
+    #[error("cannot start {}", path.display())]
+    Restart {
+        /// The program.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl InstallError {
+    /// Returns what to do about it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::File(error) => error.hint(),
+            Self::Obstacle(obstacle) => obstacle.hint(),
+            Self::Busy { .. } => "wait until it has finished, then check again",
+            Self::NotAnInstall { .. } => "start the installed program, not a build or a loose copy of it",
+            Self::Changed { .. } => "restart the app to run the version that is installed now",
+            Self::OtherKind { .. } => "install the new release by hand once",
+            Self::OwnManifest { .. } => "unpack the bundle of the installed version over it, or install afresh",
+            Self::Damaged { .. } => "check again: it is downloaded anew",
+            Self::Probe { source, .. } => source.hint(),
+            Self::Journal { .. } => "update by the newer version, or remove this file while the app is not running",
+            Self::RestartLoop { .. } => "publish a release whose program has the version that it is published as",
+            Self::Restart { .. } => "start the app again by hand: the new version is installed",
+        }
+    }
+
+    /// Returns a stable name for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::File(error) if error.is_out_of_space() => "install-no-space",
+            Self::File(_) => "install-file",
+            Self::Obstacle(obstacle) => obstacle.code(),
+            Self::Busy { .. } => "install-busy",
+            Self::NotAnInstall { .. } => "install-not-found",
+            Self::Changed { .. } => "install-changed",
+            Self::OtherKind { .. } => "install-other-kind",
+            Self::OwnManifest { .. } => "install-manifest",
+            Self::Damaged { .. } => "install-damaged",
+            Self::Probe { .. } => "install-probe",
+            Self::Journal { .. } => "install-journal",
+            Self::RestartLoop { .. } => "restart-loop",
+            Self::Restart { .. } => "restart",
+        }
+    }
+}

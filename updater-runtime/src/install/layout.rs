@@ -1,0 +1,332 @@
+//! Where an install lies, and the hidden folder beside it.
+//!
+//! ```text
+//! /opt/bin/hello              /opt/hello/                the install
+//! /opt/bin/.hello.updater/    /opt/.hello.updater/       the hidden folder, mode 0700:
+//!     lock            held by the process that changes the install
+//!     state.json      the journal; absent when nothing is pending
+//!     download/       bytes that are not verified yet
+//!     staged/         a release that is verified file by file: manifest.json, tree/
+//!     previous/       the release that is kept during a trial: tree/
+//!     attempts/       one locked file for each process of a version on trial
+//! ```
+
+use super::InstallError;
+use super::error::Obstacle;
+use crate::fs;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use updater_format::{FilePath, InstallKind, MANIFEST_PATH, Sha256};
+
+/// The places of one install. Resolved once, when the process starts: later the running program may be "(deleted)".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Layout {
+    kind: InstallKind,
+    /// The program, or the folder; canonical.
+    root: PathBuf,
+    /// The program inside a folder; the path in the bundle otherwise.
+    entry: FilePath,
+    hidden: PathBuf,
+    subject: Subject,
+}
+
+/// Whose install it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// The running program's own.
+    Own,
+    /// Another program's.
+    Other,
+}
+
+impl Layout {
+    /// Finds the install of the running program. `entry` is where the bundle has the program.
+    /// # Errors
+    /// [`InstallError::NotAnInstall`] when the program does not lie at `entry` of a folder; [`InstallError::File`].
+    pub(crate) fn of_running(kind: InstallKind, entry: &FilePath) -> Result<Self, InstallError> {
+        let program =
+            std::env::current_exe().map_err(|source| fs::PathError::new("find", "the running program", source))?;
+        Self::of_program(&without_deleted(program), kind, entry, Subject::Own)
+    }
+
+    /// Finds the install of another program: the file for an executable, the folder otherwise. Links are resolved.
+    /// # Errors
+    /// [`InstallError::File`] when it is not there.
+    pub(crate) fn at(kind: InstallKind, path: &Path, entry: &FilePath) -> Result<Self, InstallError> {
+        Self::beside(fs::canonical(path)?, kind, entry, Subject::Other)
+    }
+
+    fn of_program(program: &Path, kind: InstallKind, entry: &FilePath, subject: Subject) -> Result<Self, InstallError> {
+        let refuse = || InstallError::NotAnInstall { path: program.to_owned(), entry: entry.to_string() };
+        let root = match kind {
+            InstallKind::Executable => Some(program.to_owned()),
+            _ => strip_entry(program, entry).map(|folder| out_of_hidden(&folder)),
+        };
+        Self::beside(root.ok_or_else(refuse)?, kind, entry, subject)
+    }
+
+    fn beside(root: PathBuf, kind: InstallKind, entry: &FilePath, subject: Subject) -> Result<Self, InstallError> {
+        let refuse = || InstallError::NotAnInstall { path: root.clone(), entry: entry.to_string() };
+        let mut name = OsString::from(".");
+        name.push(root.file_name().ok_or_else(refuse)?);
+        name.push(HIDDEN_SUFFIX);
+        let hidden = root.with_file_name(name);
+        Ok(Self { kind, root, entry: entry.clone(), hidden, subject })
+    }
+
+    /// Returns how the app is installed.
+    pub(crate) fn kind(&self) -> InstallKind {
+        self.kind
+    }
+
+    /// Returns whose install it is.
+    pub(crate) fn subject(&self) -> Subject {
+        self.subject
+    }
+
+    /// Returns the installed program file or folder.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Returns the path of the installed program.
+    pub(crate) fn program(&self) -> PathBuf {
+        self.program_at(&self.entry)
+    }
+
+    /// Returns the path that the program of a release has when it is installed here.
+    pub(crate) fn program_at(&self, entry: &FilePath) -> PathBuf {
+        match self.kind {
+            InstallKind::Executable => self.root.clone(),
+            _ => self.root.join(entry.as_str()),
+        }
+    }
+
+    /// Returns the folder that holds the install and the hidden folder.
+    pub(crate) fn parent(&self) -> &Path {
+        self.root.parent().unwrap_or(&self.root)
+    }
+
+    /// Returns the hidden folder.
+    pub(crate) fn hidden(&self) -> &Path {
+        &self.hidden
+    }
+
+    /// Returns the manifest inside an installed folder.
+    pub(crate) fn manifest(&self) -> PathBuf {
+        self.root.join(MANIFEST_PATH)
+    }
+
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.hidden.join("state.json")
+    }
+
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.hidden.join("lock")
+    }
+
+    pub(crate) fn downloads(&self) -> PathBuf {
+        self.hidden.join("download")
+    }
+
+    pub(crate) fn staged(&self) -> PathBuf {
+        self.hidden.join("staged")
+    }
+
+    pub(crate) fn staged_tree(&self) -> PathBuf {
+        self.staged().join("tree")
+    }
+
+    pub(crate) fn staged_manifest(&self) -> PathBuf {
+        self.staged().join("manifest.json")
+    }
+
+    pub(crate) fn previous(&self) -> PathBuf {
+        self.hidden.join("previous")
+    }
+
+    pub(crate) fn previous_tree(&self) -> PathBuf {
+        self.previous().join("tree")
+    }
+
+    /// Returns the kept program of an executable.
+    pub(crate) fn previous_program(&self) -> PathBuf {
+        self.previous_tree().join(self.root.file_name().unwrap_or(OsStr::new("program")))
+    }
+
+    pub(crate) fn attempts(&self) -> PathBuf {
+        self.hidden.join("attempts")
+    }
+
+    /// Returns the digest of the canonical path, by which a journal knows its install.
+    pub(crate) fn identity(&self) -> Sha256 {
+        Sha256::of(self.root.as_os_str().as_bytes())
+    }
+
+    /// Returns why this copy cannot be updated here; `None` when nothing is in the way. Changes nothing.
+    pub(crate) fn obstacle(&self) -> Option<Obstacle> {
+        // A folder is moved as a whole, which changes its own `..` too.
+        let changed = match self.kind {
+            InstallKind::Executable => vec![self.parent()],
+            _ => vec![self.parent(), self.root.as_path()],
+        };
+        for folder in changed {
+            let path = || folder.to_owned();
+            match fs::check_writable(folder) {
+                Ok(()) => {}
+                Err(rustix::io::Errno::ROFS) => return Some(Obstacle::ReadOnly { path: path() }),
+                Err(_) => return Some(Obstacle::NotWritable { path: path() }),
+            }
+        }
+        rustix::process::geteuid()
+            .is_root()
+            .then(|| self.not_trusted())
+            .flatten()
+            .map(|path| Obstacle::NotTrusted { path })
+    }
+
+    /// Returns the first folder on the way to the install, the install included, that somebody other than the
+    /// administrator could change: they would choose what the administrator runs.
+    fn not_trusted(&self) -> Option<PathBuf> {
+        let changeable = |path: &&Path| {
+            let Ok(Some(metadata)) = fs::metadata(path) else { return true };
+            let (mode, is_install) = (metadata.mode(), *path == self.root || *path == self.parent());
+            // In a sticky folder such as /tmp nobody can rename what belongs to the administrator.
+            let shared = mode & 0o022 != 0 && (is_install || mode & 0o1000 == 0);
+            metadata.uid() != 0 || (metadata.is_dir() && shared)
+        };
+        self.root.ancestors().find(changeable).map(Path::to_owned)
+    }
+
+    /// Returns where a folder below the install is now: what the process has open moves along with the old release.
+    pub(crate) fn after_swap(&self, folder: &Path) -> Option<PathBuf> {
+        [self.previous_tree(), self.staged_tree(), self.root.clone()]
+            .iter()
+            .find_map(|tree| folder.strip_prefix(tree).ok())
+            .map(|below| self.root.join(below))
+    }
+}
+
+/// Removes what Linux appends to the path of a running program that was replaced.
+fn without_deleted(program: PathBuf) -> PathBuf {
+    match program.as_os_str().as_bytes().strip_suffix(b" (deleted)") {
+        Some(path) if !program.exists() => PathBuf::from(OsString::from_vec(path.to_vec())),
+        _ => program,
+    }
+}
+
+fn strip_entry(program: &Path, entry: &FilePath) -> Option<PathBuf> {
+    let depth = entry.as_str().split('/').count();
+    program.ends_with(entry.as_str()).then(|| program.ancestors().nth(depth).map(Path::to_owned)).flatten()
+}
+
+/// A process that was started just before a swap finds itself in the hidden folder, with the old release.
+fn out_of_hidden(folder: &Path) -> PathBuf {
+    let moved = || {
+        let hidden = folder.parent()?.parent()?;
+        let name = hidden.file_name()?.as_bytes().strip_prefix(b".")?.strip_suffix(HIDDEN_SUFFIX.as_bytes())?;
+        Some(hidden.with_file_name(OsStr::from_bytes(name)))
+    };
+    let is_tree = folder.ends_with("previous/tree") || folder.ends_with("staged/tree");
+    is_tree.then(moved).flatten().unwrap_or_else(|| folder.to_owned())
+}
+
+/// `.hello` + this: long enough that no other program uses it.
+const HIDDEN_SUFFIX: &str = ".updater";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    fn entry(text: &str) -> FilePath {
+        FilePath::parse(text).unwrap()
+    }
+
+    #[test]
+    fn the_hidden_folder_lies_beside_the_install() {
+        let of = |path: &str, kind, at: &str| Layout::of_program(Path::new(path), kind, &entry(at), Subject::Own);
+        let layout = of("/opt/bin/hello", InstallKind::Executable, "anything/hello").unwrap();
+        assert_eq!(layout.hidden(), Path::new("/opt/bin/.hello.updater"));
+        assert_eq!(layout.program(), Path::new("/opt/bin/hello"));
+        let layout = of("/opt/my app/bin/hello", InstallKind::Directory, "bin/hello").unwrap();
+        assert_eq!(layout.root(), Path::new("/opt/my app"));
+        assert_eq!(layout.hidden(), Path::new("/opt/.my app.updater"));
+        assert_eq!(layout.program(), Path::new("/opt/my app/bin/hello"));
+        for (path, at) in
+            [("/opt/target/debug/hello", "bin/hello"), ("/bin/hello", "bin/hello"), ("/x/ahello", "hello")]
+        {
+            let result = of(path, InstallKind::Directory, at);
+            assert!(matches!(result, Err(InstallError::NotAnInstall { .. })), "{path}: {result:?}");
+        }
+    }
+
+    #[test]
+    fn a_process_of_the_old_release_finds_the_install() {
+        for tree in ["previous/tree", "staged/tree"] {
+            let program = PathBuf::from(format!("/opt/.hello.updater/{tree}/bin/hello"));
+            let layout =
+                Layout::of_program(&program, InstallKind::Directory, &entry("bin/hello"), Subject::Own).unwrap();
+            assert_eq!(layout.root(), Path::new("/opt/hello"));
+        }
+        let replaced = PathBuf::from("/nowhere/hello (deleted)");
+        assert_eq!(without_deleted(replaced), Path::new("/nowhere/hello"));
+        let folder = tempfile::tempdir().unwrap();
+        let odd = folder.path().join("hello (deleted)");
+        std::fs::write(&odd, "").unwrap();
+        assert_eq!(without_deleted(odd.clone()), odd);
+    }
+
+    #[test]
+    fn links_to_the_install_lead_to_the_same_hidden_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let real = folder.path().join("real");
+        std::fs::write(&real, "").unwrap();
+        symlink(&real, folder.path().join("link")).unwrap();
+        let at = |name: &str| Layout::at(InstallKind::Executable, &folder.path().join(name), &entry("real")).unwrap();
+        assert_eq!(at("link"), at("real"));
+        let missing = Layout::at(InstallKind::Executable, &folder.path().join("none"), &entry("real"));
+        assert!(matches!(missing, Err(InstallError::File(_))));
+    }
+
+    #[test]
+    fn an_administrator_does_not_run_what_others_can_change() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("bin/hello");
+        std::fs::create_dir(folder.path().join("bin")).unwrap();
+        std::fs::write(&program, "").unwrap();
+        let layout = Layout::at(InstallKind::Executable, &program, &entry("hello")).unwrap();
+        assert_eq!(layout.obstacle(), None);
+        let bin = program.parent().unwrap();
+        let set = |mode| std::fs::set_permissions(bin, std::fs::Permissions::from_mode(mode)).unwrap();
+        for mode in [0o777, 0o775, 0o1777] {
+            set(mode);
+            let expected = Some(Obstacle::NotTrusted { path: fs::canonical(bin).unwrap() });
+            assert_eq!(layout.obstacle(), expected, "{mode:o}");
+        }
+        set(0o755);
+        std::os::unix::fs::chown(folder.path(), Some(12345), None).unwrap();
+        let expected = Some(Obstacle::NotTrusted { path: fs::canonical(folder.path()).unwrap() });
+        assert_eq!(layout.obstacle(), expected, "the folder above counts too");
+    }
+
+    #[test]
+    fn the_working_directory_follows_the_swap() {
+        let layout = Layout::of_program(
+            Path::new("/opt/hello/bin/hello"),
+            InstallKind::Directory,
+            &entry("bin/hello"),
+            Subject::Own,
+        )
+        .unwrap();
+        let moved = |path: &str| layout.after_swap(Path::new(path));
+        assert_eq!(moved("/opt/.hello.updater/previous/tree/share"), Some(PathBuf::from("/opt/hello/share")));
+        assert_eq!(moved("/opt/hello"), Some(PathBuf::from("/opt/hello/")));
+        assert_eq!(moved("/home/me"), None);
+    }
+}

@@ -1,0 +1,154 @@
+//! One process at a time changes an install.
+
+use super::InstallError;
+use super::layout::Layout;
+use crate::fs::{self, PathError};
+use std::fs::{File, TryLockError};
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+/// The right to change an install. Given back when it is dropped, or when the process ends in any way.
+#[derive(Debug)]
+pub(crate) struct InstallLock {
+    file: File,
+}
+
+impl InstallLock {
+    /// Takes the lock if it is free, and makes the hidden folder if needed.
+    /// # Errors
+    /// [`InstallError::Busy`] with the number of the process that holds it; [`InstallError::File`].
+    pub(crate) fn take(layout: &Layout) -> Result<Self, InstallError> {
+        Self::take_within(layout, Duration::ZERO)
+    }
+
+    /// Takes the lock, waiting up to `patience` for another process.
+    /// # Errors
+    /// As [`InstallLock::take`].
+    pub(crate) fn take_within(layout: &Layout, patience: Duration) -> Result<Self, InstallError> {
+        fs::private_dir(layout.hidden())?;
+        let path = layout.lock();
+        let begin = Instant::now();
+        loop {
+            let file = match fs::create_new(&path, 0o600) {
+                Ok(file) => file,
+                Err(error) if error.source.kind() == std::io::ErrorKind::AlreadyExists => match fs::open_lock(&path)? {
+                    Some(file) => file,
+                    // Removed in this moment by a process that had finished.
+                    None => continue,
+                },
+                // The whole hidden folder was, for the same reason.
+                Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => {
+                    fs::private_dir(layout.hidden())?;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            match file.try_lock() {
+                // A lock on a file that has lost its name would exclude nobody.
+                Ok(()) if !fs::is_same_file(&file, &path)? => {}
+                Ok(()) => return Self { file }.signed(layout),
+                Err(TryLockError::Error(source)) => return Err(PathError::new("lock", path, source).into()),
+                Err(TryLockError::WouldBlock) if begin.elapsed() < patience => std::thread::sleep(PAUSE),
+                Err(TryLockError::WouldBlock) => {
+                    return Err(InstallError::Busy { path: layout.root().to_owned(), owner: owner(layout) });
+                }
+            }
+        }
+    }
+
+    /// Writes this process's number into the file, for the message of whoever finds it held.
+    fn signed(mut self, layout: &Layout) -> Result<Self, InstallError> {
+        let written = self.file.set_len(0).and_then(|()| writeln!(self.file, "{}", std::process::id()));
+        // On a full disk the lock holds all the same.
+        if let Err(error) = written {
+            log::debug!("cannot write {}: {error}", layout.lock().display());
+        }
+        Ok(self)
+    }
+
+    /// Gives the lock back and removes the hidden folder if nothing else is in it.
+    pub(crate) fn release_and_tidy(self, layout: &Layout) {
+        let alone = fs::names(layout.hidden()).is_ok_and(|names| names == ["lock"]);
+        if alone && fs::remove_file(&layout.lock()).is_ok() {
+            fs::remove_empty_dir(layout.hidden());
+        }
+        drop(self);
+    }
+}
+
+fn owner(layout: &Layout) -> Option<u32> {
+    let bytes = fs::read_bounded(&layout.lock(), 16).ok()??;
+    std::str::from_utf8(&bytes).ok()?.trim().parse().ok()
+}
+
+/// How long to wait between two attempts.
+const PAUSE: Duration = Duration::from_millis(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use updater_format::{FilePath, InstallKind};
+
+    fn layout(folder: &std::path::Path) -> Layout {
+        let program = folder.join("hello");
+        std::fs::write(&program, "").unwrap();
+        Layout::at(InstallKind::Executable, &program, &FilePath::parse("hello").unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_second_taker_learns_who_holds_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = layout(folder.path());
+        let lock = InstallLock::take(&layout).unwrap();
+        let own = std::process::id();
+        match InstallLock::take(&layout) {
+            Err(InstallError::Busy { owner, .. }) => assert_eq!(owner, Some(own)),
+            other => panic!("{other:?}"),
+        }
+        drop(lock);
+        InstallLock::take(&layout).unwrap();
+    }
+
+    #[test]
+    fn a_lock_without_a_living_owner_is_free() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = layout(folder.path());
+        fs::private_dir(layout.hidden()).unwrap();
+        std::fs::write(layout.lock(), "4000000\n").unwrap();
+        InstallLock::take(&layout).unwrap();
+        assert_eq!(owner(&layout), Some(std::process::id()));
+    }
+
+    #[test]
+    fn many_takers_exclude_each_other_while_the_folder_comes_and_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = layout(folder.path());
+        let inside = std::sync::atomic::AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        let lock = InstallLock::take_within(&layout, Duration::from_secs(60)).unwrap();
+                        use std::sync::atomic::Ordering::SeqCst;
+                        assert_eq!(inside.fetch_add(1, SeqCst), 0);
+                        inside.fetch_sub(1, SeqCst);
+                        lock.release_and_tidy(&layout);
+                    }
+                });
+            }
+        });
+        assert!(!layout.hidden().exists());
+    }
+
+    #[test]
+    fn what_is_not_a_lock_file_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = layout(folder.path());
+        fs::private_dir(layout.hidden()).unwrap();
+        let victim = folder.path().join("victim");
+        std::fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, layout.lock()).unwrap();
+        assert!(matches!(InstallLock::take(&layout), Err(InstallError::File(_))));
+        assert_eq!(std::fs::read(&victim).unwrap(), b"precious");
+    }
+}

@@ -1,0 +1,42 @@
+//! The only code that changes an installed app: swap, trial, return, and the repair of whatever was interrupted.
+//!
+//! ```text
+//! Session ──stage──▶ Tree ──probe──▶ Staged ──install──▶ Swapping ▶ Exchanged ▶ Carried ──▶ Installed
+//!                                       │                                                      │ trial
+//!                                       └─ at the next start, or on exit                       ├──▶ Idle (completed)
+//!                                                                                              └──▶ Returning ▶ PutBack ▶ Idle
+//! ```
+//!
+//! Each arrow is one function that consumes the state before it; the journal has the same names. What the next start
+//! does from each is in [`settle`](settle()) and in `docs/format/state.md`.
+
+mod carry;
+mod error;
+mod exit;
+mod journal;
+mod layout;
+mod lock;
+mod probe;
+mod rollback;
+mod session;
+mod settle;
+mod staged;
+mod swap;
+mod trial;
+
+pub use error::{InstallError, Obstacle};
+pub(crate) use exit::end_attempt;
+pub(crate) use journal::bad_releases;
+pub(crate) use layout::{Layout, Subject};
+pub use probe::{DEFAULT_PROBE_TIME, PROBE_VARIABLE, ProbeError};
+pub(crate) use probe::{Identity, answer as answer_probe};
+pub(crate) use session::Session;
+pub(crate) use settle::{Settled, settle};
+pub(crate) use staged::Plan;
+pub use staged::{Installed, Scheduled, Staged};
+pub(crate) use trial::{confirm, failed};
+pub use updater_format::InstallKind;
+pub use updater_format::state::Trial;
+
+#[cfg(test)]
+mod tests;

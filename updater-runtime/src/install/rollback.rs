@@ -1,0 +1,150 @@
+//! The return of the old release after a failed trial: `Kept`, `Returning`, `PutBack`, `Idle`.
+
+use super::carry::{carry_over, manifest_in};
+use super::session::Session;
+use super::swap::require_manifest;
+use super::{InstallError, Layout};
+use crate::apply::{ApplyError, Missing, Modes, check_tree};
+use crate::fs;
+use std::path::Path;
+use updater_format::state::{JournaledRelease, Phase};
+use updater_format::{InstallKind, UtcTime};
+
+/// The kept release was held against its digests: it can be put back.
+#[derive(Debug)]
+pub(super) struct Kept(Return);
+
+/// The journal says that the return has begun. The failed release is still in place.
+#[derive(Debug)]
+pub(super) struct Returning(Return);
+
+/// The old release is in place; a folder's user files are still with the failed one.
+#[derive(Debug)]
+pub(super) struct PutBack(Return);
+
+#[derive(Debug)]
+struct Return {
+    session: Session,
+    bad: JournaledRelease,
+    to: JournaledRelease,
+}
+
+impl Kept {
+    /// `Trial` -> `Kept`: checks every file of the kept release. When it is not whole, the release on trial stays, and the
+    /// trial ends: there is nothing to return to.
+    pub(super) fn verify(mut session: Session) -> Result<Option<Self>, InstallError> {
+        let Phase::Trial { from, to, .. } = session.state().phase.clone() else { return Ok(None) };
+        match check_kept(session.layout(), &from) {
+            Ok(()) => Ok(Some(Self(Return { session, bad: to, to: from }))),
+            Err(error @ InstallError::File(_)) => Err(error),
+            Err(error) => {
+                session.write(Phase::Idle)?;
+                session.sweep()?;
+                Err(error)
+            }
+        }
+    }
+
+    /// `Kept` -> `Returning`: writes the journal.
+    pub(super) fn begin(self) -> Result<Returning, InstallError> {
+        let Self(mut this) = self;
+        this.session.write(Phase::Returning { from: this.bad.clone(), to: this.to.clone() })?;
+        Ok(Returning(this))
+    }
+}
+
+impl Returning {
+    /// `Returning` -> `PutBack`: the one visible change.
+    pub(super) fn put_back(self) -> Result<PutBack, InstallError> {
+        let layout = self.0.session.layout();
+        match layout.kind() {
+            InstallKind::Executable => fs::rename(&layout.previous_program(), layout.root())?,
+            _ => fs::exchange(layout.root(), &layout.previous_tree())?,
+        }
+        fs::sync_parent(layout.root())?;
+        fs::sync_dir(&layout.previous())?;
+        Ok(PutBack(self.0))
+    }
+}
+
+impl PutBack {
+    /// `PutBack` -> `Idle`: moves a folder's user files back, remembers the failed release, and drops it.
+    pub(super) fn finish(self, now: UtcTime) -> Result<Session, InstallError> {
+        let Self(Return { mut session, bad, to }) = self;
+        let layout = session.layout();
+        if layout.kind() != InstallKind::Executable && fs::metadata(&layout.previous_tree())?.is_some() {
+            let (failed, _) = require_manifest(&layout.previous_tree(), &bad)?;
+            let (old, _) = require_manifest(layout.root(), &to)?;
+            carry_over(&layout.previous_tree(), &failed, layout.root(), &old)?;
+        }
+        if let Some(manifest) = bad.manifest {
+            session.state_mut().put_away(manifest, bad.version, now);
+        }
+        session.write(Phase::Idle)?;
+        session.sweep()?;
+        fs::remove_all(&session.layout().downloads())?;
+        Ok(session)
+    }
+}
+
+/// Goes on where an interrupted return stopped; the phase is `Idle` afterwards.
+pub(super) fn resume(session: Session, now: UtcTime) -> Result<Session, InstallError> {
+    let Phase::Returning { from: bad, to } = session.state().phase.clone() else { return Ok(session) };
+    let layout = session.layout().clone();
+    let kept_is_there = match layout.kind() {
+        InstallKind::Executable => {
+            fs::digest(&layout.previous_program())?.is_some_and(|(_, digest)| digest == to.entry)
+        }
+        _ => manifest_in(&layout.previous_tree())?.is_some_and(|(_, digest)| Some(digest) == to.manifest),
+    };
+    let this = Return { session, bad, to };
+    if kept_is_there { Returning(this).put_back()?.finish(now) } else { PutBack(this).finish(now) }
+}
+
+/// Undoes a swap that cannot be completed: the old release lies in the staging folder or is kept already.
+pub(super) fn put_back_unfinished(
+    layout: &Layout,
+    from: &JournaledRelease,
+    to: &JournaledRelease,
+) -> Result<(), InstallError> {
+    if layout.kind() == InstallKind::Executable {
+        fs::rename(&layout.previous_program(), layout.root())?;
+        return Ok(fs::sync_parent(layout.root())?);
+    }
+    for tree in [layout.staged_tree(), layout.previous_tree()] {
+        let Some((old, digest)) = manifest_in(&tree)? else { continue };
+        if Some(digest) != from.manifest {
+            continue;
+        }
+        let (new, _) = require_manifest(layout.root(), to)?;
+        // Programs first: the old release is whole again before the user's files follow.
+        fs::exchange(layout.root(), &tree)?;
+        carry_over(&tree, &new, layout.root(), &old)?;
+        return Ok(fs::sync_parent(layout.root())?);
+    }
+    Err(InstallError::Damaged { path: layout.previous_tree(), problem: "the old release is not there" })
+}
+
+fn check_kept(layout: &Layout, from: &JournaledRelease) -> Result<(), InstallError> {
+    let damaged = |path: &Path, problem| InstallError::Damaged { path: path.to_owned(), problem };
+    if layout.kind() == InstallKind::Executable {
+        let path = layout.previous_program();
+        return match fs::digest(&path)? {
+            Some((_, digest)) if digest == from.entry => Ok(()),
+            Some(_) => Err(damaged(&path, "its content differs")),
+            None => Err(damaged(&path, "it is missing")),
+        };
+    }
+    let tree = layout.previous_tree();
+    let (manifest, _) = require_manifest(&tree, from)?;
+    let newer = manifest_in(layout.root())?.map(|(manifest, _)| manifest);
+    let checked = check_tree(&tree, &manifest, Modes::Any, |path| {
+        let local = manifest.keeps_local(path) || newer.as_ref().is_some_and(|newer| newer.keeps_local(path));
+        if local { Missing::Accept } else { Missing::Refuse }
+    });
+    checked.map_err(|error| match error {
+        ApplyError::Damaged { path, problem } => damaged(&tree.join(path), problem),
+        ApplyError::File(error) => error.into(),
+        _ => damaged(&tree, "it cannot be read"),
+    })
+}

@@ -1,0 +1,164 @@
+//! A session: one process that holds the lock of an install whose journal it has read and whose leftovers it has settled.
+
+use super::InstallError;
+use super::error::Obstacle;
+use super::journal::{self, Found};
+use super::layout::Layout;
+use super::lock::InstallLock;
+use super::staged::Plan;
+use super::{carry, rollback, swap};
+use crate::apply::Tree;
+use crate::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+use updater_format::state::{InstallState, Phase};
+use updater_format::{InstallKind, UtcTime};
+
+/// The right to change an install, with its journal. No transition is pending while one exists, but a trial may be.
+#[derive(Debug)]
+pub(crate) struct Session {
+    layout: Layout,
+    lock: InstallLock,
+    state: InstallState,
+}
+
+impl Session {
+    /// Takes the lock, finishes or undoes what an earlier process left, and checks that this copy can be updated.
+    /// # Errors
+    /// [`InstallError::Obstacle`] when it cannot be updated here; [`InstallError::Busy`]; [`InstallError::Journal`];
+    /// [`InstallError::File`].
+    pub(crate) fn open(layout: &Layout, now: UtcTime) -> Result<Self, InstallError> {
+        if let Some(obstacle) = layout.obstacle() {
+            return Err(obstacle.into());
+        }
+        let session = Self::recover(layout, Duration::ZERO, now)?;
+        session.check_exchange()?;
+        Ok(session)
+    }
+
+    /// Takes the lock, waiting up to `patience`, and finishes or undoes what an earlier process left.
+    pub(super) fn recover(layout: &Layout, patience: Duration, now: UtcTime) -> Result<Self, InstallError> {
+        let lock = InstallLock::take_within(layout, patience)?;
+        let found = journal::read(layout)?;
+        let mut session = Self { layout: layout.clone(), lock, state: InstallState::idle(layout.identity()) };
+        match found {
+            Found::Nothing => session.sweep()?,
+            Found::State(state) => session.state = state,
+            Found::Elsewhere(state) => {
+                log::info!("{} was moved or copied; what was pending for it is dropped", layout.root().display());
+                let pending = matches!(state.phase, Phase::Swapping { .. } | Phase::Returning { .. });
+                // A swap that has begun is finished all the same: user files may be on their way.
+                session.state.phase = if pending { state.phase } else { Phase::Idle };
+                session.state.bad = state.bad;
+            }
+            Found::Garbage => {
+                carry::salvage(layout)?;
+                session.write(Phase::Idle)?;
+            }
+        }
+        match &session.state.phase {
+            Phase::Swapping { .. } => session = swap::resume(session)?,
+            Phase::Returning { .. } => session = rollback::resume(session, now)?,
+            Phase::Idle => session.sweep()?,
+            Phase::Staged { .. } | Phase::Trial { .. } => {}
+        }
+        Ok(session)
+    }
+
+    /// Returns the places of the install.
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Returns the private folder for bytes that are not verified yet, and makes it if needed.
+    /// # Errors
+    /// [`InstallError::File`].
+    pub(crate) fn downloads(&self) -> Result<PathBuf, InstallError> {
+        let folder = self.layout.downloads();
+        fs::private_dir(&folder)?;
+        Ok(folder)
+    }
+
+    /// Starts a staged release once and hears who it is.
+    /// # Errors
+    /// [`InstallError::Probe`] when it does not answer as this release; the staged tree is dropped.
+    pub(crate) fn probe(mut self, tree: Tree, plan: &Plan, limit: Duration) -> Result<super::Staged, InstallError> {
+        let manifest = tree.manifest();
+        let program = self.layout.staged_tree().join(manifest.entry().as_str());
+        let identity =
+            super::Identity { app: manifest.app(), version: manifest.version(), platform: manifest.platform() };
+        if let Err(source) = super::probe::probe(&program, &identity, limit) {
+            let version = manifest.version().clone();
+            self.clear_staged()?;
+            return Err(InstallError::Probe { version, source });
+        }
+        super::Staged::new(self, tree, plan)
+    }
+
+    /// Takes a staged release without starting it, for programs that do not have the runtime.
+    /// # Errors
+    /// [`InstallError::OwnManifest`] when the installed folder does not say which files it owns; [`InstallError::File`].
+    pub(crate) fn without_probe(self, tree: Tree, plan: &Plan) -> Result<super::Staged, InstallError> {
+        super::Staged::new(self, tree, plan)
+    }
+
+    /// Drops what is staged, and the plan to install it.
+    pub(crate) fn clear_staged(&mut self) -> fs::PathResult<()> {
+        if matches!(self.state.phase, Phase::Staged { .. }) {
+            self.state.phase = Phase::Idle;
+            journal::write(&self.layout, &self.state)?;
+        }
+        fs::remove_all(&self.layout.staged())
+    }
+
+    /// Gives the lock back, and removes the hidden folder if nothing is in it.
+    pub(crate) fn close(self) {
+        self.lock.release_and_tidy(&self.layout);
+    }
+
+    pub(super) fn state(&self) -> &InstallState {
+        &self.state
+    }
+
+    pub(super) fn state_mut(&mut self) -> &mut InstallState {
+        &mut self.state
+    }
+
+    /// Writes the next phase durably.
+    pub(super) fn write(&mut self, phase: Phase) -> Result<(), InstallError> {
+        self.state.phase = phase;
+        Ok(journal::write(&self.layout, &self.state)?)
+    }
+
+    /// Removes everything that belongs to no phase. What was only downloaded stays: it can be resumed.
+    pub(super) fn sweep(&self) -> Result<(), InstallError> {
+        for leftover in [self.layout.staged(), self.layout.previous(), self.layout.attempts()] {
+            fs::remove_all(&leftover)?;
+        }
+        for name in fs::names(self.layout.hidden())? {
+            // Left by a write of the journal that was killed.
+            if name.to_string_lossy().starts_with(".state.json.") {
+                fs::remove_file(&self.layout.hidden().join(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tries an exchange on two empty folders, so that a file system without it is found before anything is downloaded.
+    fn check_exchange(&self) -> Result<(), InstallError> {
+        if self.layout.kind() == InstallKind::Executable {
+            return Ok(());
+        }
+        let (one, other) = (self.layout.hidden().join("exchange-1"), self.layout.hidden().join("exchange-2"));
+        fs::private_dir(&one)?;
+        fs::private_dir(&other)?;
+        let exchanged = fs::exchange(&one, &other);
+        fs::remove_all(&one)?;
+        fs::remove_all(&other)?;
+        exchanged.map_err(|error| self.no_exchange(error).into())
+    }
+
+    pub(super) fn no_exchange(&self, error: fs::PathError) -> Obstacle {
+        Obstacle::NoExchange { path: self.layout.root().to_owned(), reason: error.source.to_string() }
+    }
+}

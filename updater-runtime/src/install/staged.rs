@@ -1,0 +1,194 @@
+//! What an app holds after a download: a verified, started and complete release that waits beside the installed one.
+
+use super::session::Session;
+use super::swap::Swapping;
+use super::{InstallError, Layout, Subject, carry, exit};
+use crate::apply::{Tree, verify_staged};
+use crate::fs;
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+use updater_format::state::{JournaledRelease, Phase, Trial};
+use updater_format::{InstallKind, ReleaseVersion};
+
+/// How an update is to end.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    /// The version that is installed.
+    pub(crate) installed: ReleaseVersion,
+    /// What completes the trial of the new one.
+    pub(crate) trial: Trial,
+}
+
+/// A release that is complete, verified and probed, beside the installed one. Nothing visible has changed yet.
+///
+/// While it exists no other process can update this copy. Dropping it changes nothing.
+#[derive(Debug)]
+#[must_use = "nothing is installed until `install` or one of its siblings is called"]
+pub struct Staged {
+    session: Session,
+    from: JournaledRelease,
+    to: JournaledRelease,
+    trial: Trial,
+    program: PathBuf,
+}
+
+impl Staged {
+    pub(super) fn new(session: Session, tree: Tree, plan: &Plan) -> Result<Self, InstallError> {
+        let layout = session.layout();
+        let manifest = tree.manifest();
+        let to = JournaledRelease {
+            entry: manifest.entry_digest(),
+            manifest: Some(tree.digest()),
+            version: manifest.version().clone(),
+        };
+        let from = installed(layout, plan.installed.clone())?;
+        let program = layout.program_at(manifest.entry());
+        Ok(Self { from, to, trial: plan.trial, program, session })
+    }
+
+    /// Returns the version that is staged.
+    #[must_use]
+    pub fn version(&self) -> &ReleaseVersion {
+        &self.to.version
+    }
+
+    /// Returns the version that it replaces.
+    #[must_use]
+    pub fn from(&self) -> &ReleaseVersion {
+        &self.from.version
+    }
+
+    /// Returns where the verified files lie until they are installed.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.session.layout().staged_tree()
+    }
+
+    /// Puts the new version in place: checks every staged file again, then one rename or one exchange. The old version is
+    /// kept until the trial of the new one ends.
+    /// # Errors
+    /// [`InstallError::Damaged`] when a staged file has changed; [`InstallError::Changed`] when somebody else has updated
+    /// this copy; [`InstallError::Obstacle`] or [`InstallError::File`] when the system refuses. The old version is in place
+    /// after each of them.
+    pub fn install(self) -> Result<Installed, InstallError> {
+        let layout = self.session.layout().clone();
+        verify_again(&layout, &self.to)?;
+        check_unchanged(&layout)?;
+        let from = self.from.version.clone();
+        let version = self.to.version.clone();
+        Swapping::begin(self.session, self.from, self.to, self.trial)?.exchange()?.carry_over()?.begin_trial()?;
+        Ok(Installed { layout, from, version, program: self.program })
+    }
+
+    /// Leaves the new version staged; the next start of the app installs it before anything else and runs it.
+    /// # Errors
+    /// [`InstallError::File`] when that cannot be written down.
+    pub fn install_at_next_start(mut self) -> Result<Scheduled, InstallError> {
+        self.session.write(Phase::Staged { from: self.from, to: self.to.clone(), trial: self.trial })?;
+        Ok(Scheduled { version: self.to.version })
+    }
+
+    /// Installs the new version when this process ends in order. If it ends otherwise, the next start does it.
+    /// # Errors
+    /// [`InstallError::File`] when that cannot be written down.
+    pub fn install_on_exit(self) -> Result<Scheduled, InstallError> {
+        let layout = self.session.layout().clone();
+        let scheduled = self.install_at_next_start()?;
+        exit::install(layout);
+        Ok(scheduled)
+    }
+}
+
+/// A version that will be installed later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scheduled {
+    version: ReleaseVersion,
+}
+
+impl Scheduled {
+    /// Returns the version.
+    #[must_use]
+    pub fn version(&self) -> &ReleaseVersion {
+        &self.version
+    }
+}
+
+/// A version that is in place, durably. This process still runs the other one.
+#[derive(Debug)]
+pub struct Installed {
+    layout: Layout,
+    from: ReleaseVersion,
+    version: ReleaseVersion,
+    program: PathBuf,
+}
+
+impl Installed {
+    pub(super) fn new(layout: Layout, from: ReleaseVersion, version: ReleaseVersion, program: PathBuf) -> Self {
+        Self { layout, from, version, program }
+    }
+
+    /// Returns the version that is in place now.
+    #[must_use]
+    pub fn version(&self) -> &ReleaseVersion {
+        &self.version
+    }
+
+    /// Returns the version that was in place before.
+    #[must_use]
+    pub fn from(&self) -> &ReleaseVersion {
+        &self.from
+    }
+
+    /// Returns the path of the installed program.
+    #[must_use]
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// Runs the installed version in place of this process: same arguments, environment and working directory. Comes back
+    /// only with an error. Nothing is dropped on the way: save first what must be saved.
+    /// # Errors
+    /// [`InstallError::RestartLoop`] when this process was itself restarted from the version that it has;
+    /// [`InstallError::Restart`] when the system cannot start the program.
+    pub fn restart(self) -> Result<Infallible, InstallError> {
+        Err(crate::restart::restart(&self.layout, &self.program, &self.from))
+    }
+}
+
+/// Describes what is installed.
+fn installed(layout: &Layout, version: ReleaseVersion) -> Result<JournaledRelease, InstallError> {
+    let program = layout.program();
+    let missing = || fs::PathError::new("find", &program, rustix::io::Errno::NOENT);
+    let (_, entry) = fs::digest(&program)?.ok_or_else(missing)?;
+    let manifest = match layout.kind() {
+        InstallKind::Executable => None,
+        _ => match carry::manifest_in(layout.root())? {
+            Some((_, digest)) => Some(digest),
+            None => return Err(InstallError::OwnManifest { path: layout.manifest(), source: None }),
+        },
+    };
+    Ok(JournaledRelease { entry, manifest, version })
+}
+
+/// Holds the staged files against the manifest once more.
+pub(super) fn verify_again(layout: &Layout, to: &JournaledRelease) -> Result<Tree, InstallError> {
+    use crate::apply::ApplyError;
+    let damaged = |path: PathBuf, problem| InstallError::Damaged { path, problem };
+    let Some(manifest) = to.manifest else {
+        return Err(damaged(layout.staged_manifest(), "its digest was not written down"));
+    };
+    verify_staged(layout, manifest).map_err(|error| match error {
+        ApplyError::Damaged { path, problem } => damaged(layout.staged_tree().join(path), problem),
+        ApplyError::File(error) => error.into(),
+        _ => damaged(layout.staged(), "it cannot be read"),
+    })
+}
+
+/// Refuses when the installed program is not the running one: the plan was made for another version.
+fn check_unchanged(layout: &Layout) -> Result<(), InstallError> {
+    let path = layout.program();
+    if layout.subject() == Subject::Own && !fs::is_same_file(&fs::running_program()?, &path)? {
+        return Err(InstallError::Changed { path });
+    }
+    Ok(())
+}

@@ -1,0 +1,245 @@
+//! The swap: `Swapping`, `Exchanged`, `Carried`, trial. One visible change, one function for each transition.
+//!
+//! Until the exchange a failure leaves the old release untouched; after it a failure puts the old release back.
+
+use super::carry::{self, manifest_in};
+use super::session::Session;
+use super::{InstallError, Layout, rollback};
+use crate::fs::{self, PathError};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use updater_format::state::{JournaledRelease, Phase, Trial};
+use updater_format::{InstallKind, Manifest};
+
+/// The journal says that the swap has begun. Nothing visible has changed.
+#[derive(Debug)]
+pub(super) struct Swapping(Swap);
+
+/// The new release is in place; a folder's user files are still with the old one.
+#[derive(Debug)]
+pub(super) struct Exchanged(Swap);
+
+/// The new release is complete; the old one waits to be kept.
+#[derive(Debug)]
+pub(super) struct Carried(Swap);
+
+#[derive(Debug)]
+struct Swap {
+    session: Session,
+    from: JournaledRelease,
+    to: JournaledRelease,
+    trial: Trial,
+}
+
+impl Swapping {
+    /// `Staged` -> `Swapping`: writes the journal, then drops what an earlier trial kept.
+    pub(super) fn begin(
+        mut session: Session,
+        from: JournaledRelease,
+        to: JournaledRelease,
+        trial: Trial,
+    ) -> Result<Self, InstallError> {
+        session.write(Phase::Swapping { from: from.clone(), to: to.clone(), trial })?;
+        let this = Self(Swap { session, from, to, trial });
+        match this.prepare() {
+            Ok(()) => Ok(this),
+            Err(error) => Err(this.0.abandon(error)),
+        }
+    }
+
+    /// `Swapping` -> `Exchanged`: the one visible change.
+    pub(super) fn exchange(self) -> Result<Exchanged, InstallError> {
+        let layout = self.0.session.layout().clone();
+        let changed = match layout.kind() {
+            InstallKind::Executable => keep_program(&layout, &self.0.from).and_then(|()| {
+                fs::rename(&staged_program(&layout)?, layout.root())?;
+                Ok(())
+            }),
+            _ => self.exchange_folder(&layout),
+        };
+        if let Err(error) = changed {
+            return Err(self.0.abandon(error));
+        }
+        let durable = fs::sync_parent(layout.root()).and_then(|()| fs::sync_dir(&layout.staged()));
+        match durable {
+            Ok(()) => Ok(Exchanged(self.0)),
+            Err(error) => Err(self.0.undo(error.into())),
+        }
+    }
+
+    fn prepare(&self) -> Result<(), InstallError> {
+        let layout = self.0.session.layout();
+        fs::remove_all(&layout.previous())?;
+        fs::remove_all(&layout.attempts())?;
+        fs::private_dir(&layout.previous())?;
+        Ok(())
+    }
+
+    fn exchange_folder(&self, layout: &Layout) -> Result<(), InstallError> {
+        let (old, _) = require_manifest(layout.root(), &self.0.from)?;
+        carry::check_movable(layout.root(), &old)?;
+        let mode = fs::require(layout.root())?.mode() & 0o777;
+        fs::set_mode(&layout.staged_tree(), mode)?;
+        fs::sync_dir(&layout.staged_tree())?;
+        fs::exchange(layout.root(), &layout.staged_tree()).map_err(|error| self.0.session.no_exchange(error).into())
+    }
+}
+
+impl Exchanged {
+    /// `Exchanged` -> `Carried`: moves a folder's user files over.
+    pub(super) fn carry_over(self) -> Result<Carried, InstallError> {
+        let layout = self.0.session.layout();
+        if layout.kind() == InstallKind::Executable {
+            return Ok(Carried(self.0));
+        }
+        let carried = require_manifest(&layout.staged_tree(), &self.0.from).and_then(|(old, _)| {
+            let (new, _) = require_manifest(layout.root(), &self.0.to)?;
+            Ok(carry::carry_over(&layout.staged_tree(), &old, layout.root(), &new)?)
+        });
+        match carried {
+            Ok(()) => Ok(Carried(self.0)),
+            Err(error) => Err(self.0.undo(error)),
+        }
+    }
+}
+
+impl Carried {
+    /// `Carried` -> `Trial`: keeps the old release and says so in the journal.
+    pub(super) fn begin_trial(self) -> Result<Session, InstallError> {
+        let Self(mut swap) = self;
+        match swap.keep_old() {
+            Ok(()) => {}
+            Err(error) => return Err(swap.undo(error)),
+        }
+        let phase = Phase::Trial { from: swap.from.clone(), to: swap.to.clone(), trial: swap.trial };
+        match swap.session.write(phase) {
+            Ok(()) => Ok(swap.session),
+            Err(error) => Err(swap.undo(error)),
+        }
+    }
+}
+
+impl Swap {
+    fn keep_old(&self) -> Result<(), InstallError> {
+        let layout = self.session.layout();
+        if layout.kind() != InstallKind::Executable && fs::metadata(&layout.staged_tree())?.is_some() {
+            fs::private_dir(&layout.previous())?;
+            fs::rename(&layout.staged_tree(), &layout.previous_tree())?;
+            fs::sync_dir(&layout.previous())?;
+        }
+        fs::remove_all(&layout.staged())?;
+        fs::sync_dir(layout.hidden())?;
+        Ok(())
+    }
+
+    /// Nothing visible has changed: drops what was prepared and gives the error on.
+    fn abandon(mut self, error: InstallError) -> InstallError {
+        if let Err(second) = self.session.write(Phase::Idle).and_then(|()| self.session.sweep()) {
+            log::warn!("{second}; the next start tidies up");
+        }
+        error
+    }
+
+    /// The new release is in place but cannot be completed: puts the old one back and gives the error on. If that fails
+    /// too, the journal still says `Swapping` and the next start goes on from there.
+    fn undo(self, error: InstallError) -> InstallError {
+        let put_back = rollback::put_back_unfinished(self.session.layout(), &self.from, &self.to);
+        match put_back {
+            Ok(()) => self.abandon(error),
+            Err(second) => {
+                log::warn!("{second}; the next start finishes the update");
+                error
+            }
+        }
+    }
+}
+
+/// Goes on where an interrupted swap stopped; the phase is `Trial` or `Idle` afterwards.
+pub(super) fn resume(session: Session) -> Result<Session, InstallError> {
+    let Phase::Swapping { from, to, trial } = session.state().phase.clone() else { return Ok(session) };
+    let layout = session.layout().clone();
+    let swap = Swap { session, from, to, trial };
+    if layout.kind() == InstallKind::Executable {
+        return resume_program(&layout, swap);
+    }
+    let is_old = |tree: &Path| -> Result<bool, InstallError> {
+        Ok(manifest_in(tree)?.is_some_and(|(_, digest)| Some(digest) == swap.from.manifest))
+    };
+    if is_old(&layout.previous_tree())? {
+        return Carried(swap).begin_trial();
+    }
+    if is_old(&layout.staged_tree())? {
+        return Exchanged(swap).carry_over()?.begin_trial();
+    }
+    swap.back_to_idle()
+}
+
+fn resume_program(layout: &Layout, swap: Swap) -> Result<Session, InstallError> {
+    let digest_at = |path: &Path| fs::digest(path).map(|found| found.map(|(_, digest)| digest));
+    let installed = digest_at(layout.root())?;
+    if installed == Some(swap.to.entry) {
+        fs::sync_parent(layout.root())?;
+        return Carried(swap).begin_trial();
+    }
+    if installed.is_none() && digest_at(&layout.previous_program())? == Some(swap.from.entry) {
+        fs::rename(&layout.previous_program(), layout.root())?;
+        fs::sync_parent(layout.root())?;
+    }
+    swap.back_to_idle()
+}
+
+impl Swap {
+    fn back_to_idle(mut self) -> Result<Session, InstallError> {
+        self.session.write(Phase::Idle)?;
+        self.session.sweep()?;
+        Ok(self.session)
+    }
+}
+
+/// Keeps the installed program under a second name, by link or by copy, and checks that it is the one that was expected.
+fn keep_program(layout: &Layout, from: &JournaledRelease) -> Result<(), InstallError> {
+    let (tree, kept) = (layout.previous_tree(), layout.previous_program());
+    fs::private_dir(&tree)?;
+    if fs::hard_link(layout.root(), &kept).is_err() {
+        // Not every file system has links, and some kernels refuse one to a file of another user.
+        fs::copy(layout.root(), &kept)?;
+    }
+    if fs::digest(&kept)?.map(|(_, digest)| digest) != Some(from.entry) {
+        return Err(InstallError::Changed { path: layout.root().to_owned() });
+    }
+    fs::sync_dir(&tree)?;
+    fs::sync_dir(&layout.previous())?;
+    Ok(())
+}
+
+/// Returns the staged program, with the permission bits that its predecessor was given here.
+fn staged_program(layout: &Layout) -> Result<std::path::PathBuf, InstallError> {
+    let manifest = staged_manifest(layout)?;
+    let program = layout.staged_tree().join(manifest.entry().as_str());
+    let mode = fs::require(layout.root())?.mode() & 0o777;
+    fs::set_mode(&program, mode | 0o100)?;
+    let synced = fs::open_regular(&program)?.map(|file| file.sync_all());
+    synced.transpose().map_err(|source| PathError::new("make durable", &program, source))?;
+    Ok(program)
+}
+
+fn staged_manifest(layout: &Layout) -> Result<Manifest, InstallError> {
+    let path = layout.staged_manifest();
+    let limit = updater_format::length::MAX_MANIFEST + 1;
+    let missing = || PathError::new("read", &path, rustix::io::Errno::NOENT);
+    let bytes = fs::read_bounded(&path, limit)?.ok_or_else(missing)?;
+    Manifest::parse(&bytes).map_err(|_| InstallError::Damaged { path: path.clone(), problem: "it cannot be read" })
+}
+
+/// Reads the manifest of a folder that must hold exactly this release.
+pub(super) fn require_manifest(
+    tree: &Path,
+    release: &JournaledRelease,
+) -> Result<(Manifest, updater_format::Sha256), InstallError> {
+    let path = tree.join(updater_format::MANIFEST_PATH);
+    match manifest_in(tree)? {
+        Some((manifest, digest)) if Some(digest) == release.manifest => Ok((manifest, digest)),
+        Some(_) => Err(InstallError::Damaged { path, problem: "it is that of another release" }),
+        None => Err(InstallError::OwnManifest { path, source: None }),
+    }
+}

@@ -1,0 +1,146 @@
+//! The trial of a new version: attempts, their end, and its completion.
+//!
+//! An attempt is one process of the new version that holds the lock of a file in `attempts/`. The file is removed by a
+//! clean end. One that stays behind unlocked is a failed attempt: the process is gone, and neither confirmed nor ended in
+//! order. The kernel gives the lock back whatever kills the process, so nothing has to be written at that moment.
+
+use super::session::Session;
+use super::{InstallError, Layout, Subject, exit, journal};
+use crate::fs::{self, PathError};
+use std::fs::{File, TryLockError};
+use std::path::PathBuf;
+use std::time::Duration;
+use updater_format::state::{JournaledRelease, Phase};
+use updater_format::{Sha256, UtcTime};
+
+/// A running attempt: the lock on its file.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    file: File,
+    path: PathBuf,
+    process: u32,
+}
+
+impl Attempt {
+    /// Begins an attempt by this process.
+    pub(super) fn begin(layout: &Layout) -> Result<Self, InstallError> {
+        let folder = layout.attempts();
+        fs::private_dir(&folder)?;
+        let name = own_name();
+        let path = folder.join(&name);
+        // Locked before it has its name: nobody ever sees it unlocked while we live.
+        let hidden = folder.join(format!(".{name}"));
+        fs::remove_file(&hidden)?;
+        let file = fs::create_new(&hidden, 0o600)?;
+        file.lock().map_err(|source| PathError::new("lock", &hidden, source))?;
+        fs::rename(&hidden, &path)?;
+        fs::sync_dir(&folder)?;
+        Ok(Self { file, path, process: std::process::id() })
+    }
+
+    /// Ends the attempt in order: it never counts.
+    pub(super) fn end(self) {
+        // A child made by fork has the lock too, but it is not the attempt.
+        if self.process == std::process::id()
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            log::debug!("{error}");
+        }
+        drop(self.file);
+    }
+}
+
+/// How the attempts stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Attempts {
+    /// Processes that are gone without a clean end.
+    pub(super) failed: usize,
+    /// Processes that still run.
+    pub(super) living: usize,
+}
+
+impl Attempts {
+    /// Counts the attempts. This process's own file, left by the program that it was before an exec, is removed.
+    pub(super) fn count(layout: &Layout) -> Result<Self, InstallError> {
+        let folder = layout.attempts();
+        let mut count = Self { failed: 0, living: 0 };
+        for name in fs::names(&folder)? {
+            let path = folder.join(&name);
+            let is_unnamed = name.to_string_lossy().starts_with('.');
+            let Some(file) = fs::open_lock(&path)? else { continue };
+            match file.try_lock() {
+                Err(TryLockError::WouldBlock) => count.living += usize::from(!is_unnamed),
+                Err(TryLockError::Error(source)) => return Err(PathError::new("lock", path, source).into()),
+                Ok(()) if name.to_str() == Some(own_name().as_str()) => fs::remove_file(&path)?,
+                // Not begun: it was killed between creating the file and naming it, or is about to.
+                Ok(()) if is_unnamed => {}
+                Ok(()) => count.failed += 1,
+            }
+        }
+        Ok(count)
+    }
+
+    /// Tells whether the old version is to be put back. Nothing counts while an attempt lives.
+    pub(super) fn have_failed(self) -> bool {
+        self.living == 0 && self.failed >= FAILURES
+    }
+}
+
+/// Completes the trial of the running version, if it is on one. Returns whether it was.
+/// # Errors
+/// [`InstallError::Busy`] when another process changes this copy for longer than five seconds;
+/// [`InstallError::Journal`]; [`InstallError::File`].
+pub(crate) fn confirm(layout: &Layout, now: UtcTime) -> Result<bool, InstallError> {
+    let journal::Found::State(state) = journal::read(layout)? else { return Ok(false) };
+    let Phase::Trial { to, .. } = &state.phase else { return Ok(false) };
+    if subject_digest(layout)? != Some(to.entry) {
+        return Ok(false);
+    }
+    let session = Session::recover(layout, PATIENCE, now)?;
+    let completed = complete(session, to)?;
+    exit::end_attempt();
+    Ok(completed)
+}
+
+/// Says that the running version does not work: when this process ends, in whatever way, its attempt has failed.
+pub(crate) fn failed() {
+    exit::mark_failed();
+}
+
+/// `Trial` -> `Idle`: drops the old release. Returns whether this release was still on trial.
+pub(super) fn complete(mut session: Session, release: &JournaledRelease) -> Result<bool, InstallError> {
+    let on_trial = matches!(&session.state().phase, Phase::Trial { to, .. } if to == release);
+    if on_trial {
+        session.write(Phase::Idle)?;
+        session.sweep()?;
+        fs::remove_all(&session.layout().downloads())?;
+    }
+    session.close();
+    Ok(on_trial)
+}
+
+/// Returns the digest of the program in question: the running one, or the installed one of another app.
+pub(super) fn subject_digest(layout: &Layout) -> Result<Option<Sha256>, InstallError> {
+    Ok(match layout.subject() {
+        Subject::Own => Some(fs::digest_of(fs::running_program()?, &layout.program())?.1),
+        Subject::Other => fs::digest(&layout.program())?.map(|(_, digest)| digest),
+    })
+}
+
+/// Names this process by its number and, because numbers come again, by when it started. An exec changes neither.
+fn own_name() -> String {
+    format!("{}-{}", std::process::id(), start_time().unwrap_or(0))
+}
+
+/// Returns when this process started, in the kernel's ticks since boot (field 22 of `/proc/self/stat`).
+fn start_time() -> Option<u64> {
+    let stat = fs::read_bounded(std::path::Path::new("/proc/self/stat"), 4096).ok()??;
+    let stat = String::from_utf8_lossy(&stat).into_owned();
+    // The name before it is in parentheses and may hold anything.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+}
+
+/// How many failed attempts put the old version back.
+const FAILURES: usize = 2;
+/// How long to wait for another process that changes the install.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
