@@ -5,11 +5,13 @@
 //! |---|---|
 //! | [`cli`] | one file per command: its arguments and what it does, step by step |
 //! | [`config`] | the Cargo package a command works on, with its checked table |
+//! | [`init`] | sets a package up, part by part |
 //! | [`keys`] | secret keys: where they lie, how they are unlocked, what they sign |
 //! | [`roles`] | the metadata documents that a publisher makes |
 //! | [`repository`] | what is published, and how a release is added to it |
 //! | [`storage`] | where a repository is written |
 //! | [`steps`] | a release step by step: bundle, diff, sign, rehearse, publish |
+//! | [`plan`] | what publishing will do, computed before anything is done |
 //! | [`elf`] | what a program says about the system it needs |
 //! | [`serve`] | a small static file server for trying out, rehearsals and tests |
 //! | [`context`], [`shell`], [`progress`], [`error`] | what every command is given, and how it talks |
@@ -21,7 +23,9 @@ pub mod config;
 pub mod context;
 pub mod elf;
 pub mod error;
+pub mod init;
 pub mod keys;
+pub mod plan;
 pub mod progress;
 pub mod repository;
 pub mod roles;

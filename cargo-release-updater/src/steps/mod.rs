@@ -3,9 +3,14 @@
 //! | step | takes | gives |
 //! |---|---|---|
 //! | [`bundle`] | a built package or any folder | [`Bundled`](bundle::Bundled): archive and unsigned part |
+//! | [`diff`] | the bundle and those of earlier releases | [`Patch`](diff::Patch)es, each applied and compared |
+//! | [`sign`] | [`Release`](release::Release) and the keys | [`SignedRelease`](sign::SignedRelease) in a local repository |
 
 pub mod bundle;
+pub mod diff;
 pub mod folders;
+pub mod release;
+pub mod sign;
 
 use std::fs::File;
 use std::io::Write as _;

@@ -1,0 +1,276 @@
+//! Patches: from the last releases to a new one, each proven by applying it.
+//!
+//! Deltas are made between the files as they are installed, never between archives, so that the first update of a fresh
+//! install can be a patch. Which file a new one is made from is decided by [`pairs`]; what is made of a pair, a delta or
+//! the packed file, by length alone. The same releases give the same bytes.
+
+mod apply;
+mod error;
+mod make;
+mod pairs;
+mod tree;
+
+pub use apply::apply;
+pub use error::DiffStepError;
+pub use pairs::{Origin, pairs};
+pub use tree::Tree;
+
+use crate::progress::human_bytes;
+use crate::shell::Shell;
+use crate::steps::bundle::{Bundled, digest_of};
+use make::{Made, Maker};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+use updater_delta::Codec;
+use updater_format::patch::{Operation, PatchHeader, PatchParts, PatchReader, PatchSource, write_patch};
+use updater_format::release::{Artifact, BundleEntry, PatchEntry};
+use updater_format::{EntryContent, Manifest, ReleaseVersion, TargetName};
+
+/// A published bundle on this disk, its length and digest checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OldBundle {
+    /// What is signed about it.
+    pub entry: BundleEntry,
+    /// The archive.
+    pub path: PathBuf,
+}
+
+/// What may be spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiffLimits {
+    /// How many deltas are made at once.
+    pub threads: usize,
+    /// The memory of all of them together, in bytes.
+    pub memory: u64,
+}
+
+impl Default for DiffLimits {
+    /// One thread per processor, 4 GiB.
+    fn default() -> Self {
+        Self { threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get), memory: MEMORY }
+    }
+}
+
+/// A patch on disk that was applied and gave the new release, byte for byte.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patch {
+    /// What is to be signed about it.
+    pub entry: PatchEntry,
+    /// The patch.
+    pub path: PathBuf,
+}
+
+/// What became of one earlier release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// There is a patch from it.
+    Kept(Patch),
+    /// A patch would hardly save anything, so its users take the bundle.
+    TooLarge {
+        /// The earlier release.
+        from: ReleaseVersion,
+        /// The length of the patch in bytes.
+        length: u64,
+    },
+    /// Its runtime applies no codec that is still made.
+    NoCodec {
+        /// The earlier release.
+        from: ReleaseVersion,
+    },
+}
+
+/// Makes a patch from each earlier release, the newest first, into a folder. A patch that is there already and still
+/// right is kept.
+/// # Errors
+/// [`DiffStepError`] when a bundle cannot be read, a patch cannot be written, or a finished patch does not apply.
+pub fn diff(
+    new: &Bundled,
+    old: &[OldBundle],
+    folder: &Path,
+    limits: DiffLimits,
+    shell: &Shell,
+) -> Result<Vec<Outcome>, DiffStepError> {
+    std::fs::create_dir_all(folder).map_err(|source| DiffStepError::Write { path: folder.to_owned(), source })?;
+    let new_tree = Tree::unpack(&new.path, &new.part.entry(0, None), folder)?;
+    let mut maker = Maker::new(limits, folder);
+    let mut outcomes = Vec::new();
+    for old in old {
+        let codecs: Vec<Codec> = old.entry.codecs.iter().filter_map(|id| Codec::parse(id)).collect();
+        if codecs.is_empty() {
+            outcomes.push(Outcome::NoCodec { from: old.entry.version.clone() });
+            continue;
+        }
+        let old_tree = Tree::unpack(&old.path, &old.entry, folder)?;
+        let path = folder.join(name(new, &old.entry.version)?.as_str());
+        if !is_right(&path, &old_tree, &new_tree) {
+            write(&path, &old_tree, &new_tree, &codecs, &mut maker, shell)?;
+            // What does not give the new release, byte for byte, never gets a name that `sign` would find.
+            check(&path, &old_tree, &new_tree)?;
+        }
+        outcomes.push(judge(new, &old.entry.version, path)?);
+    }
+    Ok(outcomes)
+}
+
+/// Tells an outcome to a person.
+pub fn tell(outcome: &Outcome, new: &Bundled, shell: &Shell) {
+    let (to, bundle) = (&new.part.version, new.part.length);
+    match outcome {
+        Outcome::Kept(patch) => {
+            let length = patch.entry.artifact.length;
+            let saved = 100.0 - 100.0 * length as f64 / bundle.max(1) as f64;
+            shell.status(
+                "Diffed",
+                format_args!(
+                    "{} -> {to}: {} instead of {} ({saved:.1} % saved)",
+                    patch.entry.from,
+                    human_bytes(length),
+                    human_bytes(bundle)
+                ),
+            );
+        }
+        Outcome::TooLarge { from, length } => shell.note(format_args!(
+            "no patch {from} -> {to}: it would have {}, more than {MOST_PERCENT} % of the bundle's {}",
+            human_bytes(*length),
+            human_bytes(bundle)
+        )),
+        Outcome::NoCodec { from } => {
+            shell.note(format_args!("no patch {from} -> {to}: {from} applies no kind of delta that is still made"));
+        }
+    }
+}
+
+/// Reads what is to be signed about a patch out of the patch itself.
+/// # Errors
+/// [`DiffStepError`] when it cannot be read.
+pub fn entry_of(path: &Path) -> Result<PatchEntry, DiffStepError> {
+    let failed = |source| DiffStepError::Patch { path: path.to_owned(), source };
+    let reader = PatchReader::open_unchecked(open(path)?).map_err(failed)?;
+    let header = reader.header();
+    let codecs: BTreeSet<&str> = header
+        .operations()
+        .iter()
+        .filter_map(|operation| match operation {
+            Operation::Delta { codec, .. } => Some(codec.as_str()),
+            _ => None,
+        })
+        .collect();
+    let (length, sha256) = digest_of(path).map_err(|source| DiffStepError::Digest { source })?;
+    let file_name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = TargetName::parse(file_name).map_err(|source| DiffStepError::Name { source })?;
+    Ok(PatchEntry {
+        artifact: Artifact { name, length, sha256 },
+        platform: header.platform().clone(),
+        from: header.from().clone(),
+        version: header.to().clone(),
+        manifest: updater_format::Sha256::of(header.manifest_bytes()),
+        codecs: codecs.into_iter().map(str::to_owned).collect(),
+    })
+}
+
+fn name(new: &Bundled, from: &ReleaseVersion) -> Result<TargetName, DiffStepError> {
+    let part = &new.part;
+    TargetName::parse(&format!("{}-{from}-to-{}-{}.patch", part.app, part.version, part.platform))
+        .map_err(|source| DiffStepError::Name { source })
+}
+
+/// Keeps a patch or throws it away, by its length.
+fn judge(new: &Bundled, from: &ReleaseVersion, path: PathBuf) -> Result<Outcome, DiffStepError> {
+    let entry = entry_of(&path)?;
+    let length = entry.artifact.length;
+    if length.saturating_mul(100) > new.part.length.saturating_mul(MOST_PERCENT) {
+        std::fs::remove_file(&path).map_err(|source| DiffStepError::Write { path, source })?;
+        return Ok(Outcome::TooLarge { from: from.clone(), length });
+    }
+    Ok(Outcome::Kept(Patch { entry, path }))
+}
+
+/// Tells whether a patch of an earlier run leads from these files to this manifest, and does.
+fn is_right(path: &Path, old: &Tree, new: &Tree) -> bool {
+    let Ok(file) = File::open(path) else { return false };
+    let Ok(reader) = PatchReader::open_unchecked(BufReader::new(file)) else { return false };
+    let header = reader.header();
+    let same_sources = header.sources().iter().all(|source| {
+        old.manifest().find(&source.path).is_some_and(|entry| {
+            matches!(entry.content, EntryContent::File { length, sha256, .. } if (length, sha256) == (source.length, source.sha256))
+        })
+    });
+    let same = header.from() == old.manifest().version() && header.manifest_bytes() == new.manifest().encode();
+    same && same_sources && check(path, old, new).is_ok()
+}
+
+fn check(path: &Path, old: &Tree, new: &Tree) -> Result<(), DiffStepError> {
+    let outcome = apply(open(path)?, old, new.manifest(), |_| Ok(std::io::sink()));
+    outcome.inspect_err(|_| drop(std::fs::remove_file(path)))
+}
+
+fn open(path: &Path) -> Result<BufReader<File>, DiffStepError> {
+    File::open(path).map(BufReader::new).map_err(|source| DiffStepError::Read { path: path.to_owned(), source })
+}
+
+/// Makes every operation and writes the patch under its name.
+fn write(
+    path: &Path,
+    old: &Tree,
+    new: &Tree,
+    codecs: &[Codec],
+    maker: &mut Maker,
+    shell: &Shell,
+) -> Result<(), DiffStepError> {
+    let origins = pairs(old.manifest(), new.manifest());
+    let made = maker.make(old, new, &origins, codecs, shell)?;
+    let sources = sources(old.manifest(), &origins, &made);
+    let place = |origin: &Option<Origin>| {
+        let path = origin.as_ref().map(Origin::path)?;
+        sources.binary_search_by(|source| source.path.cmp(path)).ok()
+    };
+    let operations = origins.iter().zip(&made).map(|(origin, made)| match (made, place(origin)) {
+        (Made::Copy, Some(source)) => Ok(Operation::Copy { source }),
+        (Made::Delta { codec, payload }, Some(source)) => {
+            Ok(Operation::Delta { codec: codec.id().to_owned(), packed: payload.length, source })
+        }
+        (Made::Add { payload }, _) => Ok(Operation::Add { packed: payload.length }),
+        (Made::Copy | Made::Delta { .. }, None) => Err(DiffStepError::Incomplete { path: path.to_owned() }),
+    });
+    let operations = operations.collect::<Result<Vec<_>, _>>()?;
+    let (from, manifest) = (old.manifest().version().clone(), new.manifest().encode());
+    let header = PatchHeader::new(PatchParts { from, manifest, sources, operations })
+        .map_err(|source| DiffStepError::Name { source })?;
+    let failed = |source| DiffStepError::Write { path: path.to_owned(), source };
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    let unfinished = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    let output = write_patch(BufWriter::new(unfinished), &header, |index| made[index].open())
+        .map_err(|source| DiffStepError::Patch { path: path.to_owned(), source })?;
+    let mut unfinished = output.into_inner().map_err(|error| failed(error.into_error()))?;
+    unfinished.flush().map_err(failed)?;
+    unfinished.rewind().map_err(failed)?;
+    crate::steps::publish_mode(unfinished.as_file()).map_err(failed)?;
+    unfinished.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+/// Lists the installed files that the operations read, sorted by path.
+fn sources(old: &Manifest, origins: &[Option<Origin>], made: &[Made]) -> Vec<PatchSource> {
+    let used: BTreeSet<_> = origins
+        .iter()
+        .zip(made)
+        .filter(|(_, made)| !matches!(made, Made::Add { .. }))
+        .filter_map(|(origin, _)| origin.as_ref().map(Origin::path))
+        .collect();
+    let described = used.into_iter().filter_map(|path| match old.find(path)?.content {
+        EntryContent::File { length, sha256, .. } => Some(PatchSource { length, path: path.clone(), sha256 }),
+        EntryContent::Link { .. } => None,
+    });
+    described.collect()
+}
+
+/// The largest part of the bundle's length that a patch may have, in percent: above it the patch saves little, and costs
+/// the client memory and a possible second download.
+pub const MOST_PERCENT: u64 = 70;
+/// The memory that making deltas may take: 4 GiB, a small build machine's. One delta of two 100 MiB files takes 3.2 GiB.
+const MEMORY: u64 = 4 << 30;
+
+#[cfg(test)]
+mod tests;

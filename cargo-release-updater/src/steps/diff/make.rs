@@ -1,0 +1,292 @@
+//! Makes the payloads of patches: several at once, within a memory budget, each pair of files once however many
+//! releases share it.
+
+use super::pairs::{Origin, files};
+use super::{DiffLimits, DiffStepError, Tree};
+use crate::progress::{Progress, human_bytes};
+use crate::shell::Shell;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{Cursor, Read, Seek as _, Write as _};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use updater_delta::{Codec, DiffError, DiffOptions};
+use updater_format::patch::pack_added;
+use updater_format::{FilePath, Sha256};
+
+/// What was made for one file of the new release.
+#[derive(Debug, Clone)]
+pub(super) enum Made {
+    /// The installed file serves as it is.
+    Copy,
+    /// A delta against an installed file.
+    Delta { codec: Codec, payload: Payload },
+    /// The file itself, packed.
+    Add { payload: Payload },
+}
+
+/// Bytes of a patch, in an unnamed file: payloads may be as large as what they make.
+#[derive(Debug, Clone)]
+pub(super) struct Payload {
+    file: Arc<File>,
+    pub(super) length: u64,
+}
+
+impl Made {
+    /// Opens the payload from its start; empty for a copy.
+    pub(super) fn open(&self) -> std::io::Result<Box<dyn Read + '_>> {
+        match self {
+            Self::Copy => Ok(Box::new(std::io::empty())),
+            Self::Delta { payload, .. } | Self::Add { payload } => {
+                let mut file: &File = &payload.file;
+                file.rewind()?;
+                Ok(Box::new(file))
+            }
+        }
+    }
+}
+
+/// What decides a payload: the two contents and the codecs of the old release.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Key {
+    old: Option<Sha256>,
+    new: Sha256,
+    codecs: Vec<Codec>,
+}
+
+/// One payload to make.
+struct Job {
+    key: Key,
+    name: FilePath,
+    old: Option<PathBuf>,
+    new: PathBuf,
+    memory: u64,
+}
+
+/// Makes payloads and remembers them.
+pub(super) struct Maker {
+    limits: DiffLimits,
+    folder: PathBuf,
+    made: HashMap<Key, Made>,
+}
+
+impl Maker {
+    pub(super) fn new(limits: DiffLimits, folder: &Path) -> Self {
+        Self { limits, folder: folder.to_owned(), made: HashMap::new() }
+    }
+
+    /// Makes what each file of `new` needs, in the order of its manifest.
+    pub(super) fn make(
+        &mut self,
+        old: &Tree,
+        new: &Tree,
+        origins: &[Option<Origin>],
+        codecs: &[Codec],
+        shell: &Shell,
+    ) -> Result<Vec<Made>, DiffStepError> {
+        let mut jobs = BTreeMap::new();
+        let mut keys = Vec::with_capacity(origins.len());
+        for ((entry, length, sha256), origin) in files(new.manifest()).zip(origins) {
+            let similar = match origin {
+                Some(Origin::Same(_)) => {
+                    keys.push(None);
+                    continue;
+                }
+                Some(Origin::Similar(path)) => files(old.manifest()).find(|(entry, ..)| entry.path == *path),
+                None => None,
+            };
+            let key = Key {
+                old: similar.map(|(_, _, sha256)| sha256),
+                new: sha256,
+                codecs: if similar.is_some() { codecs.to_vec() } else { Vec::new() },
+            };
+            if !self.made.contains_key(&key) {
+                let memory = memory_of(similar.map_or(0, |(_, length, _)| length), length);
+                let (old, new) = (similar.map(|(entry, ..)| old.path(&entry.path)), new.path(&entry.path));
+                jobs.insert(key.clone(), Job { key: key.clone(), name: entry.path.clone(), old, new, memory });
+            }
+            keys.push(Some(key));
+        }
+        // The largest first, so that none is left to a single thread at the end.
+        let mut jobs: Vec<Job> = jobs.into_values().collect();
+        jobs.sort_by_key(|job| std::cmp::Reverse(job.memory));
+        self.run(jobs, shell)?;
+        let found = |key: Option<Key>| match key {
+            None => Ok(Made::Copy),
+            Some(key) => {
+                self.made.get(&key).cloned().ok_or_else(|| DiffStepError::Incomplete { path: self.folder.clone() })
+            }
+        };
+        keys.into_iter().map(found).collect()
+    }
+
+    fn run(&mut self, jobs: Vec<Job>, shell: &Shell) -> Result<(), DiffStepError> {
+        let threads = self.limits.threads.clamp(1, jobs.len().max(1));
+        let progress = Progress::bytes(shell, "Diffing", jobs.iter().map(|job| job.memory).sum());
+        let queue = Mutex::new(jobs.into_iter());
+        let gate = Gate::new(self.limits.memory);
+        let (limits, folder) = (self.limits, self.folder.as_path());
+        let work = || {
+            let mut made = Vec::new();
+            loop {
+                let Some(job) = locked(&queue).next() else { return Ok(made) };
+                let _held = gate.take(job.memory);
+                made.push((job.key.clone(), job.run(limits, folder, shell)?));
+                progress.add(job.memory);
+            }
+        };
+        let results: Vec<Result<Vec<(Key, Made)>, DiffStepError>> = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            let joined = workers.into_iter().map(|worker| worker.join().unwrap_or(Err(DiffStepError::Panicked)));
+            joined.collect()
+        });
+        for result in results {
+            self.made.extend(result?);
+        }
+        Ok(())
+    }
+}
+
+impl Job {
+    fn run(&self, limits: DiffLimits, folder: &Path, shell: &Shell) -> Result<Made, DiffStepError> {
+        let read =
+            |path: &Path| std::fs::read(path).map_err(|source| DiffStepError::Read { path: path.to_owned(), source });
+        let new = read(&self.new)?;
+        let delta = match &self.old {
+            Some(old) => self.delta(&read(old)?, &new, limits, shell)?,
+            None => None,
+        };
+        if let Some(delta) = &delta
+            && delta.bytes().len() < new.len() / CLEARLY_SMALLER
+        {
+            return Ok(Made::Delta { codec: delta.codec(), payload: store(delta.bytes(), folder)? });
+        }
+        let packed = pack_added(Cursor::new(&new), Vec::new(), ADD_LEVEL)
+            .map_err(|source| DiffStepError::Patch { path: self.new.clone(), source })?;
+        Ok(match delta {
+            Some(delta) if delta.bytes().len() < packed.len() => {
+                Made::Delta { codec: delta.codec(), payload: store(delta.bytes(), folder)? }
+            }
+            _ => Made::Add { payload: store(&packed, folder)? },
+        })
+    }
+
+    /// Makes the delta; `None` when it takes more memory than there is, so that the file travels whole.
+    fn delta(
+        &self,
+        old: &[u8],
+        new: &[u8],
+        limits: DiffLimits,
+        shell: &Shell,
+    ) -> Result<Option<updater_delta::Delta>, DiffStepError> {
+        // The jobs themselves run in parallel.
+        let options = DiffOptions {
+            codecs: &self.key.codecs,
+            threads: NonZeroUsize::MIN,
+            memory: limits.memory,
+            ..DiffOptions::default()
+        };
+        match updater_delta::diff(old, new, &options) {
+            Ok(delta) => Ok(Some(delta)),
+            Err(DiffError::Memory { needed, limit }) => {
+                shell.note(format_args!(
+                    "{} travels whole: a delta takes {} of memory, there is {}",
+                    self.name,
+                    human_bytes(needed),
+                    human_bytes(limit)
+                ));
+                Ok(None)
+            }
+            Err(source) => Err(DiffStepError::Diff { path: self.new.clone(), source }),
+        }
+    }
+}
+
+fn store(bytes: &[u8], folder: &Path) -> Result<Payload, DiffStepError> {
+    let failed = |source| DiffStepError::Write { path: folder.to_owned(), source };
+    let mut file = tempfile::tempfile_in(folder).map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
+    Ok(Payload { file: Arc::new(file), length: bytes.len() as u64 })
+}
+
+/// Estimates what one job takes, in bytes: both files, bsdiff's two tables over the old one, and the coder's window over
+/// the new one.
+fn memory_of(old: u64, new: u64) -> u64 {
+    17u64.saturating_mul(old).saturating_add(15u64.saturating_mul(new)).max(1)
+}
+
+/// Lets jobs in as long as there is memory for them. A job larger than everything runs alone.
+struct Gate {
+    free: Mutex<u64>,
+    total: u64,
+    changed: Condvar,
+}
+
+/// Memory that a job holds until it is dropped.
+struct Held<'a> {
+    gate: &'a Gate,
+    bytes: u64,
+}
+
+impl Gate {
+    fn new(total: u64) -> Self {
+        Self { free: Mutex::new(total), total, changed: Condvar::new() }
+    }
+
+    fn take(&self, bytes: u64) -> Held<'_> {
+        let bytes = bytes.min(self.total);
+        let free = locked(&self.free);
+        let mut free = self.changed.wait_while(free, |free| *free < bytes).unwrap_or_else(PoisonError::into_inner);
+        *free -= bytes;
+        Held { gate: self, bytes }
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        *locked(&self.gate.free) += self.bytes;
+        self.gate.changed.notify_all();
+    }
+}
+
+/// A panic while a lock was held leaves plain data behind.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A delta this many times smaller than the file is taken without packing the file for comparison: xz halves programs
+/// twice at most.
+const CLEARLY_SMALLER: usize = 8;
+/// The xz preset of files that travel whole.
+const ADD_LEVEL: u32 = 9;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_never_hold_more_than_the_budget() {
+        let gate = Gate::new(100);
+        let most = Mutex::new((0u64, 0u64));
+        std::thread::scope(|scope| {
+            for bytes in [60, 50, 40, 30, 1000, 10] {
+                let (gate, most) = (&gate, &most);
+                scope.spawn(move || {
+                    let held = gate.take(bytes);
+                    {
+                        let mut most = locked(most);
+                        most.0 += held.bytes;
+                        most.1 = most.1.max(most.0);
+                    }
+                    std::thread::sleep(std::time::Duration::from_millis(5));
+                    locked(most).0 -= held.bytes;
+                });
+            }
+        });
+        let (left, most) = *locked(&most);
+        assert_eq!(left, 0);
+        assert!((60..=100).contains(&most), "{most}");
+        assert_eq!(*locked(&gate.free), 100);
+    }
+}

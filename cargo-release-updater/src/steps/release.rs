@@ -1,0 +1,260 @@
+//! A release that is ready to be signed: its bundles, patches and notes, and how they change a channel's role.
+
+use super::bundle::Bundled;
+use super::diff::Patch;
+use crate::error::{CommandError, ExitCode, Explain};
+use crate::keys::{KeyError, Signer};
+use crate::plan::{Plan, PlanError, Request};
+use crate::repository::Upload;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use updater_format::digest::HashingReader;
+use updater_format::release::{Artifact, ChannelContents, Entry, NotesEntry};
+use updater_format::role::Targets;
+use updater_format::{AppId, Channel, FormatError, ReleaseVersion, Sha256, TargetName};
+
+/// Everything that one release publishes.
+#[derive(Debug, Clone)]
+pub struct Release {
+    /// What was asked for.
+    pub request: Request,
+    /// The bundles, one per triple.
+    pub bundles: Vec<Bundled>,
+    /// The patches from earlier releases.
+    pub patches: Vec<Patch>,
+    /// The release notes.
+    pub notes: Option<Notes>,
+}
+
+/// Release notes on disk, Markdown.
+#[derive(Debug, Clone)]
+pub struct Notes {
+    /// What is to be signed about them.
+    pub entry: NotesEntry,
+    /// The file.
+    pub path: PathBuf,
+}
+
+impl Notes {
+    /// Takes a file as the notes of a release.
+    /// # Errors
+    /// [`ReleaseError::Notes`] when it cannot be read, is no text or is longer than clients show.
+    pub fn read(path: &Path, app: &AppId, version: &ReleaseVersion) -> Result<Self, ReleaseError> {
+        let refuse = |source| ReleaseError::Notes { path: path.to_owned(), source };
+        let mut reader = HashingReader::new(File::open(path).map_err(refuse)?);
+        let text = std::io::read_to_string(&mut reader).map_err(refuse)?;
+        if text.len() as u64 > MAX_NOTES {
+            return Err(refuse(std::io::Error::other(format!("more than {MAX_NOTES} bytes"))));
+        }
+        let (length, sha256) = reader.finish();
+        let name = TargetName::parse(&format!("{app}-{version}.md")).map_err(|source| ReleaseError::Name { source })?;
+        let artifact = Artifact { name, length, sha256 };
+        Ok(Self { entry: NotesEntry { artifact, version: version.clone() }, path: path.to_owned() })
+    }
+}
+
+impl Release {
+    /// Returns the app.
+    #[must_use]
+    pub fn app(&self) -> &AppId {
+        &self.request.app
+    }
+
+    /// Returns the version.
+    #[must_use]
+    pub fn version(&self) -> &ReleaseVersion {
+        &self.request.version
+    }
+
+    /// Returns the channel.
+    #[must_use]
+    pub fn channel(&self) -> &Channel {
+        &self.request.channel
+    }
+
+    /// Changes the role of the channel: adds this release and drops those that are no longer listed. Looks only at
+    /// what it is given, so that it can be repeated after another publisher was faster.
+    /// # Errors
+    /// [`ReleaseError::Plan`] when the version is not greater any more; [`ReleaseError::OtherBytes`] when this version was
+    /// published with another bundle.
+    pub fn edit(&self, role: &mut Targets, published: Option<&ChannelContents>) -> Result<Plan, ReleaseError> {
+        let plan = Plan::new(&self.request, published)?;
+        self.check_bytes(published)?;
+        let listed: BTreeSet<&ReleaseVersion> = plan.listed.iter().collect();
+        role.targets.retain(|name, file| match Entry::from_target(name, file) {
+            Ok(Some((_, entry))) => listed.contains(version_of(&entry)),
+            // Of a kind that this program does not know: somebody else's to remove.
+            Ok(None) | Err(_) => true,
+        });
+        role.targets.extend(self.entries(plan.epoch).iter().map(|entry| entry.to_target(self.app())));
+        Ok(plan)
+    }
+
+    /// Tells whether a channel lists this very release already, so that there is nothing to publish.
+    #[must_use]
+    pub fn is_published(&self, published: &ChannelContents) -> bool {
+        let epoch = published.bundles.iter().map(|bundle| bundle.epoch).max().unwrap_or(0);
+        self.entries(epoch).iter().all(|entry| match entry {
+            Entry::Bundle(bundle) => published.bundles.contains(bundle),
+            Entry::Patch(patch) => published.patches.contains(patch),
+            Entry::Notes(notes) => published.notes.contains(notes),
+        })
+    }
+
+    /// Returns everything that is uploaded, each with its detached signature.
+    /// # Errors
+    /// [`KeyError`] when the key cannot sign; [`ReleaseError::Read`] when a file cannot be read.
+    pub fn uploads(&self, signer: &Signer) -> Result<Vec<Upload>, CommandError> {
+        let mut uploads = Vec::new();
+        for (artifact, path, triple) in self.files() {
+            let unreadable = |source| ReleaseError::Read { path: path.to_owned(), source };
+            // What people see when they check it by hand; programs read the signed metadata instead.
+            let comment = format!(
+                "app={} version={} {}channel={} sha256={} file={}",
+                self.app(),
+                self.version(),
+                triple.map(|triple| format!("target={triple} ")).unwrap_or_default(),
+                self.channel(),
+                artifact.sha256,
+                artifact.name
+            );
+            let minisig = signer.sign_file(File::open(path).map_err(unreadable)?, &comment)?;
+            uploads.push(Upload { name: artifact.file(), content: path.to_owned(), minisig: Some(minisig) });
+        }
+        Ok(uploads)
+    }
+
+    fn files(&self) -> Vec<(Artifact, &Path, Option<String>)> {
+        let bundles = self.bundles.iter().map(|bundled| {
+            let part = &bundled.part;
+            (part.entry(0, None).artifact, bundled.path.as_path(), Some(part.platform.to_string()))
+        });
+        let patches = self
+            .patches
+            .iter()
+            .map(|patch| (patch.entry.artifact.clone(), patch.path.as_path(), Some(patch.entry.platform.to_string())));
+        let notes = self.notes.iter().map(|notes| (notes.entry.artifact.clone(), notes.path.as_path(), None));
+        bundles.chain(patches).chain(notes).collect()
+    }
+
+    fn entries(&self, epoch: u64) -> Vec<Entry> {
+        let notes = self.notes.as_ref().map(|notes| notes.entry.artifact.name.clone());
+        let bundles = self.bundles.iter().map(|bundled| Entry::Bundle(bundled.part.entry(epoch, notes.clone())));
+        let patches = self.patches.iter().map(|patch| Entry::Patch(patch.entry.clone()));
+        let notes = self.notes.iter().map(|notes| Entry::Notes(notes.entry.clone()));
+        bundles.chain(patches).chain(notes).collect()
+    }
+
+    /// Refuses to put other bytes under a version that clients may have installed already.
+    fn check_bytes(&self, published: Option<&ChannelContents>) -> Result<(), ReleaseError> {
+        let listed = published.map_or(&[][..], |contents| &contents.bundles);
+        for bundled in &self.bundles {
+            let part = &bundled.part;
+            let other = listed.iter().find(|bundle| {
+                (&bundle.version, &bundle.platform) == (&part.version, &part.platform)
+                    && bundle.artifact.sha256 != part.sha256
+            });
+            if let Some(other) = other {
+                return Err(ReleaseError::OtherBytes {
+                    version: part.version.clone(),
+                    channel: self.channel().clone(),
+                    name: part.file.clone(),
+                    published: other.artifact.sha256,
+                    ours: part.sha256,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn version_of(entry: &Entry) -> &ReleaseVersion {
+    match entry {
+        Entry::Bundle(entry) => &entry.version,
+        Entry::Patch(entry) => &entry.version,
+        Entry::Notes(entry) => &entry.version,
+    }
+}
+
+/// Why a release cannot be signed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReleaseError {
+    /// It does not fit what is published.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The version is out already, with another content.
+    #[error(
+        "{version} is published in channel `{channel}` already with another {name}: sha256 {published}, not {ours}"
+    )]
+    OtherBytes {
+        /// The version.
+        version: ReleaseVersion,
+        /// The channel.
+        channel: Channel,
+        /// The bundle.
+        name: TargetName,
+        /// The digest that is published.
+        published: Sha256,
+        /// The digest that was to be published.
+        ours: Sha256,
+    },
+    /// The notes cannot be taken.
+    #[error("cannot use {} as release notes", path.display())]
+    Notes {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A name is too long.
+    #[error("this release cannot be published under its name")]
+    Name {
+        /// Which rule.
+        source: FormatError,
+    },
+    /// A file to publish cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Keys are missing or locked.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+impl Explain for ReleaseError {
+    fn code(&self) -> ExitCode {
+        match self {
+            Self::Plan(error) => error.code(),
+            Self::Key(error) => error.code(),
+            Self::OtherBytes { .. } => ExitCode::Storage,
+            Self::Notes { .. } => ExitCode::Usage,
+            Self::Name { .. } => ExitCode::Config,
+            Self::Read { .. } => ExitCode::Bundle,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        vec![match self {
+            Self::Plan(error) => return error.hints(),
+            Self::Key(error) => return error.hints(),
+            Self::OtherBytes { .. } => {
+                "published files never change: raise `version` in Cargo.toml and publish that".to_owned()
+            }
+            Self::Notes { .. } => format!("name a UTF-8 text of at most {MAX_NOTES} bytes with `--notes FILE`"),
+            Self::Name { .. } => "shorten the app id or the version".to_owned(),
+            Self::Read { .. } => "make it again with `cargo updater bundle`".to_owned(),
+        }]
+    }
+}
+
+/// The most bytes of release notes: 65,536. Clients do not fetch longer ones.
+const MAX_NOTES: u64 = 64 * 1024;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,217 @@
+//! Signing: a complete repository in a local folder, exactly as it would be published, for the rehearsal and for
+//! whoever copies it somewhere by hand.
+//!
+//! The documents that are published now are copied beside the new ones, so that a client can walk from any root to the
+//! new release. The root's key is never needed here.
+
+use super::release::Release;
+use crate::error::{CommandError, CommandResult};
+use crate::keys::{KeyError, Keychain, Signer};
+use crate::repository::{Commit, Committed, Lease, METADATA, RepositoryError, RepositoryState, Upload};
+use crate::shell::Shell;
+use crate::storage::{Storage, StorageError};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use updater_format::length::MAX_ROOT;
+use updater_format::role::{RoleName, Root, Targets};
+use updater_format::signed::{Signed, Untrusted};
+use updater_format::trust::{TrustError, find_channel};
+use updater_format::{AppId, Channel, Keyring, SignaturePolicy, UtcTime};
+
+/// What a project is trusted by: the files that people signed and committed.
+#[derive(Debug, Clone)]
+pub struct Trust {
+    /// The app.
+    pub app: AppId,
+    /// The bytes of `updater/root.json`.
+    pub root: Vec<u8>,
+    /// The bytes of `updater/targets.json`.
+    pub targets: Vec<u8>,
+}
+
+/// A release with its signatures, in a repository of its own on this disk.
+#[derive(Debug)]
+pub struct SignedRelease {
+    pub(super) release: Release,
+    pub(super) uploads: Vec<Upload>,
+    folder: PathBuf,
+    committed: Committed,
+}
+
+impl SignedRelease {
+    /// Returns the release.
+    #[must_use]
+    pub fn release(&self) -> &Release {
+        &self.release
+    }
+
+    /// Returns the folder of the repository.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Returns the versions of the new documents in it.
+    #[must_use]
+    pub fn committed(&self) -> Committed {
+        self.committed
+    }
+}
+
+/// Who publishes, where, and with what. Built once per command.
+#[derive(Debug)]
+pub struct Publisher<'a> {
+    /// What the project is trusted by.
+    pub trust: &'a Trust,
+    /// Where it is published.
+    pub storage: &'a Storage,
+    /// What is published there now.
+    pub state: Option<&'a RepositoryState>,
+    /// The keys on this machine.
+    pub keychain: &'a mut Keychain,
+    /// The time from which expiries count.
+    pub now: UtcTime,
+    /// Where progress is told.
+    pub shell: &'a Shell,
+}
+
+impl Publisher<'_> {
+    /// Adds a release to a storage by the commit protocol.
+    pub(super) fn commit(
+        &mut self,
+        storage: &Storage,
+        release: &Release,
+        uploads: &[Upload],
+        sent: impl FnMut(&str, u64),
+    ) -> CommandResult<Committed> {
+        let mut commit = Commit {
+            storage,
+            app: &self.trust.app,
+            root: &self.trust.root,
+            targets: &self.trust.targets,
+            keychain: self.keychain,
+            now: self.now,
+            lease: Lease::default(),
+            shell: self.shell,
+        };
+        commit.upload(uploads, sent)?;
+        commit.publish(release.channel(), |role, before| {
+            release.edit(role, before.map(|channel| channel.contents())).map_err(CommandError::from)?;
+            Ok(())
+        })
+    }
+}
+
+/// Signs a release on top of what is published, into a new repository in `folder`; what lay there is removed.
+/// # Errors
+/// A missing key, a version that is not greater, a storage or a disk that fails: each with its own exit code and help.
+pub fn sign(release: Release, publisher: &mut Publisher<'_>, folder: &Path) -> CommandResult<SignedRelease> {
+    let failed = |source| StorageError::Io { action: "prepare", path: folder.to_owned(), source };
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error).into()),
+        _ => {}
+    }
+    let local = Storage::open_folder(folder, format!("fs:{}", folder.display()))?;
+    if let Some(state) = publisher.state {
+        copy_published(publisher.trust, publisher.storage, state, &local)?;
+    }
+    let signer = channel_signer(release.channel(), publisher)?;
+    let uploads = release.uploads(&signer)?;
+    let committed = publisher.commit(&local, &release, &uploads, |_, _| {})?;
+    Ok(SignedRelease { release, uploads, folder: folder.to_owned(), committed })
+}
+
+/// Returns the keyrings that a release needs: of the channel's role, the snapshot and the timestamp.
+/// # Errors
+/// [`RepositoryError::Trust`] when the project's own root or targets role does not verify,
+/// [`RepositoryError::NoChannel`] when there is no such channel.
+pub fn keyrings(
+    channel: &Channel,
+    trust: &Trust,
+    state: Option<&RepositoryState>,
+) -> Result<[(String, Keyring); 3], RepositoryError> {
+    let (root, targets) = match state {
+        Some(state) => ((**state.root()).clone(), (**state.targets()).clone()),
+        None => first_roles(trust)?,
+    };
+    let delegation = find_channel(&targets, channel).map_err(|_| RepositoryError::NoChannel {
+        channel: channel.clone(),
+        known: targets
+            .delegations
+            .iter()
+            .flat_map(|delegations| &delegations.roles)
+            .map(|role| role.name.clone())
+            .collect::<Vec<_>>()
+            .join(", "),
+    })?;
+    let of_root = |role: RoleName| (role.to_string(), root.keyring(role).clone());
+    let channel = (channel.to_string(), delegation.keyring.clone());
+    Ok([channel, of_root(RoleName::Snapshot), of_root(RoleName::Timestamp)])
+}
+
+/// Unlocks the first key of a channel that is here: it makes the detached signatures.
+fn channel_signer(channel: &Channel, publisher: &mut Publisher<'_>) -> CommandResult<Rc<Signer>> {
+    let [(role, keyring), ..] = keyrings(channel, publisher.trust, publisher.state)?;
+    let signers = publisher.keychain.signers(&role, &keyring)?;
+    let missing = || KeyError::NotEnough {
+        role,
+        have: 0,
+        threshold: keyring.threshold(),
+        wanted: String::new(),
+        folder: publisher.keychain.folder().path().to_owned(),
+    };
+    Ok(signers.into_iter().next().ok_or_else(missing)?)
+}
+
+/// Verifies the root and the targets role of the project itself, for a repository that is still empty.
+fn first_roles(trust: &Trust) -> Result<(Root, Targets), RepositoryError> {
+    let policy = SignaturePolicy::default();
+    let refuse = |file: &str| {
+        let file = file.to_owned();
+        move |source: TrustError| RepositoryError::Trust {
+            file,
+            storage: "the project".to_owned(),
+            source: Box::new(source),
+        }
+    };
+    let format = |role: &str| {
+        let role = role.to_owned();
+        move |source| TrustError::Format { role, source }
+    };
+    let root = Signed::<Root>::parse(&Untrusted::new(&*trust.root))
+        .map_err(format("root"))
+        .and_then(|signed| {
+            let keyring = signed.unverified().keyring(RoleName::Root).clone();
+            signed.verify("root", &keyring, policy)
+        })
+        .map_err(refuse("root.json"))?;
+    let targets = Signed::<Targets>::parse(&Untrusted::new(&*trust.targets))
+        .map_err(format("targets"))
+        .and_then(|signed| signed.verify("targets", root.keyring(RoleName::Targets), policy))
+        .map_err(refuse("targets.json"))?;
+    Ok(((*root).clone(), (*targets).clone()))
+}
+
+/// Copies the documents that clients see now, and every root on the way to the newest one.
+fn copy_published(
+    trust: &Trust,
+    published: &Storage,
+    state: &RepositoryState,
+    local: &Storage,
+) -> Result<(), RepositoryError> {
+    let known = Signed::<Root>::parse(&Untrusted::new(&*trust.root)).map_or(1, |root| root.unverified().version);
+    for version in known..=state.root().version {
+        let path = format!("{METADATA}/{version}.root.json");
+        if let Some(bytes) = published.read(&path, MAX_ROOT)? {
+            local.put_mutable(&path, bytes)?;
+        }
+    }
+    let put = |file: String, bytes: &[u8]| local.put_mutable(&format!("{METADATA}/{file}"), bytes.to_vec());
+    for (channel, role) in state.channels() {
+        put(format!("{}.{channel}.json", role.role().version), role.role().bytes())?;
+    }
+    put(format!("{}.targets.json", state.targets().version), state.targets().bytes())?;
+    put(format!("{}.snapshot.json", state.snapshot().version), state.snapshot().bytes())?;
+    put("timestamp.json".to_owned(), state.timestamp().bytes())?;
+    Ok(())
+}
