@@ -1,8 +1,9 @@
 //! The app id: one repository serves one app, and every signed document names it.
 
 use crate::error::FormatError;
+use crate::path::{FilePath, is_reserved_on_windows};
 
-/// The id of an app: `[a-z0-9][a-z0-9_-]*`, at most 64 characters.
+/// The id of an app: `[a-z0-9][a-z0-9_-]*`, at most 64 characters, and no device name of Windows (`con`, `com1`).
 ///
 /// ```
 /// # use updater_format::AppId;
@@ -30,7 +31,16 @@ impl AppId {
                 "it must match [a-z0-9][a-z0-9_-]* (lower-case letters, digits, `_` and `-`)",
             ));
         }
+        if is_reserved_on_windows(text) {
+            return Err(FormatError::invalid(what, text, "it is a device name on Windows (con, nul, com1, ...)"));
+        }
         Ok(Self(text.to_owned()))
+    }
+
+    /// Returns the id as a file name.
+    #[must_use]
+    pub fn to_file_path(&self) -> FilePath {
+        FilePath::from_app_id(self)
     }
 }
 
@@ -45,11 +55,13 @@ mod tests {
 
     #[test]
     fn the_rule_is_named() {
-        for bad in ["", "Hello", "-a", "a/b", "a.b", "ä", &"a".repeat(65)] {
+        for bad in ["", "con", "com1", "Hello", "-a", "a/b", "a.b", "ä", &"a".repeat(65)] {
             assert!(matches!(AppId::parse(bad), Err(FormatError::Invalid { what: "app id", .. })), "{bad:?}");
         }
         for good in ["a", "0ad", "hello-world_2"] {
-            assert_eq!(AppId::parse(good).unwrap().as_str(), good);
+            let app = AppId::parse(good).unwrap();
+            assert_eq!(app.as_str(), good);
+            assert_eq!(FilePath::parse(good).unwrap(), app.to_file_path());
         }
     }
 }

@@ -53,6 +53,11 @@ impl FilePath {
         Ok(Self(text.to_owned()))
     }
 
+    /// Every app id is a file name: its rules are stricter.
+    pub(crate) fn from_app_id(app: &crate::app::AppId) -> Self {
+        Self(app.as_str().to_owned())
+    }
+
     /// Returns the last part.
     #[must_use]
     pub fn file_name(&self) -> &str {
@@ -102,7 +107,7 @@ impl TargetName {
 crate::text::validated_string!(TargetName);
 
 /// Tells whether Windows gives the name before the first dot to a device, whatever the case.
-fn is_reserved_on_windows(part: &str) -> bool {
+pub(crate) fn is_reserved_on_windows(part: &str) -> bool {
     let stem = part.split('.').next().unwrap_or(part).trim_end().to_ascii_uppercase();
     match stem.as_str() {
         "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$" => true,

@@ -12,8 +12,6 @@ pub struct Installed<'a> {
     pub platform: &'a Platform,
     /// How it is installed.
     pub kind: InstallKind,
-    /// The highest epoch whose trial completed here.
-    pub epoch: u64,
     /// The version of the system's C library, such as `2.36`; `None` where there is none.
     pub libc: Option<&'a str>,
     /// The manifests of releases that failed their trial here lately.
@@ -83,15 +81,6 @@ pub enum Withheld {
         /// The version.
         version: ReleaseVersion,
     },
-    /// Its epoch is below one that was completed here: going there was made impossible on purpose.
-    EpochTooLow {
-        /// The version.
-        version: ReleaseVersion,
-        /// Its epoch.
-        epoch: u64,
-        /// The epoch completed here.
-        completed: u64,
-    },
 }
 
 impl std::fmt::Display for Withheld {
@@ -103,9 +92,6 @@ impl std::fmt::Display for Withheld {
                 write!(f, "{version} needs C library {needs}, this system has {has}")
             }
             Self::FailedHere { version } => write!(f, "{version} failed its trial here within the last 30 days"),
-            Self::EpochTooLow { version, epoch, completed } => {
-                write!(f, "{version} has epoch {epoch}, below the {completed} completed here")
-            }
         }
     }
 }
@@ -140,9 +126,6 @@ fn withheld(installed: &Installed<'_>, bundle: &BundleEntry) -> Option<Withheld>
     let version = bundle.version.clone();
     if bundle.install != installed.kind {
         return Some(Withheld::OtherKind { version, kind: bundle.install });
-    }
-    if bundle.epoch < installed.epoch {
-        return Some(Withheld::EpochTooLow { version, epoch: bundle.epoch, completed: installed.epoch });
     }
     if installed.bad.contains(&bundle.manifest) {
         return Some(Withheld::FailedHere { version });
@@ -228,7 +211,6 @@ mod tests {
             version: &version,
             platform: &platform,
             kind: InstallKind::Executable,
-            epoch: 0,
             libc: Some("2.36"),
             bad: &[],
         };
@@ -309,19 +291,15 @@ mod tests {
             version: &version,
             platform: &platform,
             kind: InstallKind::Executable,
-            epoch: 3,
             libc: None,
             bad: &bad,
         };
         let stable = Channel::stable();
         let offer = |contents: &ChannelContents| choose(&installed, &[Offer { channel: &stable, contents }]);
-        let mut raised = bundle("1.1.0", LINUX);
         assert!(matches!(
-            offer(&contents(vec![raised.clone()], vec![])),
-            Decision::Withheld(Withheld::EpochTooLow { epoch: 0, completed: 3, .. })
+            offer(&contents(vec![bundle("1.1.0", LINUX)], vec![])),
+            Decision::Withheld(Withheld::FailedHere { .. })
         ));
-        raised.epoch = 3;
-        assert!(matches!(offer(&contents(vec![raised], vec![])), Decision::Withheld(Withheld::FailedHere { .. })));
     }
 
     #[test]

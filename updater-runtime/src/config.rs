@@ -6,7 +6,7 @@ use crate::transport::{FetchError, Mirror, RateLimit, Retry, Timeouts, Transport
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use updater_format::state::Trial;
+use crate::install::Trial;
 use updater_format::{AppId, Channel, FilePath, FormatError, Platform, ReleaseVersion, UtcTime};
 
 /// The settings of an [`Updater`](crate::Updater).
@@ -189,7 +189,7 @@ impl Config {
             mirrors: Vec::new(),
             root,
             trial: Trial::Start,
-            probe: Some(DEFAULT_PROBE_LIMIT),
+            probe: Some(crate::install::DEFAULT_PROBE_TIME),
             build_time: UtcTime::from_unix(0),
             clock: None,
             state_dir: None,
@@ -385,8 +385,5 @@ impl std::fmt::Debug for Config {
     }
 }
 
-/// How long a new version may take to answer the probe. It answers as its first act; a cold start from a slow disk or
-/// under a scanner takes seconds.
-pub(crate) const DEFAULT_PROBE_LIMIT: Duration = Duration::from_secs(10);
 /// How often an app that asks at each start really asks.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);

@@ -142,7 +142,7 @@ impl DownloadError {
     }
 
     /// Tells whether another URL of the same file cannot help.
-    fn is_final(&self) -> bool {
+    pub(crate) fn is_final(&self) -> bool {
         matches!(self, Self::Disk { .. } | Self::Fetch(FetchError::Cancelled | FetchError::Option { .. }))
     }
 }

@@ -59,23 +59,6 @@ pub enum Event {
         /// The new version.
         version: ReleaseVersion,
     },
-    /// The new version is in place.
-    Installed {
-        /// The new version.
-        version: ReleaseVersion,
-    },
-    /// The trial of a new version ended well.
-    TrialCompleted {
-        /// The new version.
-        version: ReleaseVersion,
-    },
-    /// A new version failed its trial and the old one was put back.
-    Returned {
-        /// The version that failed.
-        from: ReleaseVersion,
-        /// The version that was put back.
-        to: ReleaseVersion,
-    },
 }
 
 impl std::fmt::Display for Event {
@@ -86,9 +69,6 @@ impl std::fmt::Display for Event {
             }
             Self::RouteFailed { name, why } => write!(f, "{name} did not work: {why}"),
             Self::Staged { version } => write!(f, "{version} is staged"),
-            Self::Installed { version } => write!(f, "{version} is installed"),
-            Self::TrialCompleted { version } => write!(f, "{version} completed its trial"),
-            Self::Returned { from, to } => write!(f, "{from} failed its trial, {to} was put back"),
         }
     }
 }

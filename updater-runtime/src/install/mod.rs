@@ -29,7 +29,7 @@ pub(crate) use exit::end_attempt;
 pub(crate) use journal::bad_releases;
 pub(crate) use layout::{Layout, Subject};
 pub use probe::{DEFAULT_PROBE_TIME, PROBE_VARIABLE, ProbeError};
-pub(crate) use probe::{Identity, answer as answer_probe};
+pub(crate) use probe::{Identity, answer as answer_probe, refuse as refuse_probe};
 pub(crate) use session::Session;
 pub(crate) use settle::{Settled, settle};
 pub(crate) use staged::Plan;
@@ -38,5 +38,7 @@ pub(crate) use trial::{confirm, failed};
 pub use updater_format::InstallKind;
 pub use updater_format::state::Trial;
 
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

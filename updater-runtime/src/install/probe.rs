@@ -132,6 +132,15 @@ pub(crate) fn answer(identity: &Identity<'_>) {
     std::process::exit(i32::from(!flushed));
 }
 
+/// Ends the process without an answer if it was started by a probe: a program that cannot update itself must not take the
+/// place of one that can.
+#[expect(clippy::exit, reason = "the documented exit of the probe")]
+pub(crate) fn refuse() {
+    if std::env::var(PROBE_VARIABLE).is_ok_and(|nonce| is_nonce(&nonce)) {
+        std::process::exit(1);
+    }
+}
+
 /// Starts the command. A file that was just written may be "busy" for a moment, while a child that another thread is
 /// starting still has it open.
 fn start(command: &mut Command, begin: Instant, limit: Duration) -> std::io::Result<Child> {

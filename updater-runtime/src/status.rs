@@ -1,0 +1,84 @@
+//! The answer to "is there an update?", with its reason when there is none.
+
+use crate::check::Withheld;
+use crate::install::Obstacle;
+use crate::transport::FetchError;
+use crate::update::Update;
+use std::time::Duration;
+use updater_format::{ReleaseVersion, UtcTime};
+
+/// The answer of a check.
+#[derive(Debug)]
+#[must_use]
+pub enum Status {
+    /// There is a newer release for this install.
+    Available(Box<Update>),
+    /// There is none, or it cannot be taken here.
+    NoUpdate(NoUpdate),
+}
+
+/// Why there is no update. None of these is an error: the app goes on, and may say it or not.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum NoUpdate {
+    /// The installed version is the newest.
+    Current {
+        /// The installed version.
+        version: ReleaseVersion,
+    },
+    /// There is a newer release, but not for this install.
+    Withheld(Withheld),
+    /// There is a newer release, but this copy cannot be changed by this user or on this file system.
+    Blocked {
+        /// The newer version.
+        version: ReleaseVersion,
+        /// What is in the way; its hint says what helps.
+        obstacle: Obstacle,
+    },
+    /// No server could be reached.
+    Offline(FetchError),
+    /// The publisher's metadata is genuine and past its time; nothing is installed from it.
+    Stale {
+        /// The role that is stale.
+        role: String,
+        /// Since when.
+        since: UtcTime,
+    },
+    /// The last check was not long ago.
+    NotDue {
+        /// How long until the next one.
+        wait: Duration,
+    },
+    /// This copy does not update itself.
+    Disabled {
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl Status {
+    /// Returns the update, if there is one.
+    #[must_use]
+    pub fn update(self) -> Option<Update> {
+        match self {
+            Self::Available(update) => Some(*update),
+            Self::NoUpdate(_) => None,
+        }
+    }
+}
+
+impl std::fmt::Display for NoUpdate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Current { version } => write!(f, "{version} is the newest version"),
+            Self::Withheld(why) => write!(f, "no update for this computer: {why}"),
+            Self::Blocked { version, obstacle } => {
+                write!(f, "{version} is out, but {obstacle}: {}", obstacle.hint())
+            }
+            Self::Offline(error) => write!(f, "offline: {error}"),
+            Self::Stale { role, since } => write!(f, "the publisher's {role} role is stale since {since}"),
+            Self::NotDue { wait } => write!(f, "the next check is due in {} minutes", wait.as_secs().div_ceil(60)),
+            Self::Disabled { reason } => write!(f, "this program does not update itself: {reason}"),
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! The facade: from the first line of `main` to the answer of a check, one line per step.
+
+use crate::cancel::CancelToken;
+use crate::check::{Decision, Installed, Offer, choose};
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::{Config, Install};
+use crate::embedded::Embedded;
+use crate::error::Error;
+use crate::install::{self, Identity, InstallError, InstallKind, Layout, Settled};
+use crate::libc_version::libc_version;
+use crate::refresh::{Refresh, RefreshError, Refreshed};
+use crate::state_dir::state_dir;
+use crate::status::{NoUpdate, Status};
+use crate::transport::Fetcher;
+use crate::trust_store::TrustStore;
+use crate::update::Update;
+use std::sync::Arc;
+use updater_format::trust::{Rules, TrustedChannel};
+use updater_format::{Channel, ReleaseVersion, SignaturePolicy, UtcTime};
+
+/// Finds and takes updates of one install. Cheap to clone; clones share the cancel token.
+#[derive(Debug, Clone)]
+pub struct Updater {
+    state: State,
+    start: Start,
+    cancel: CancelToken,
+}
+
+#[derive(Debug, Clone)]
+enum State {
+    Ready { config: Arc<Config>, layout: Layout },
+    Disabled { reason: String },
+}
+
+/// What the first line of `main` found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Start {
+    /// An ordinary start.
+    Ordinary,
+    /// This version was new and has completed its trial by starting.
+    Completed(ReleaseVersion),
+    /// This version is on trial until [`Updater::confirm`].
+    OnTrial(ReleaseVersion),
+    /// Something that was pending could not be settled; the app goes on with the version that runs.
+    Unsettled {
+        /// What went wrong, causes included.
+        problem: String,
+    },
+}
+
+impl Updater {
+    /// Makes the updater of the running program. Use it through [`updater!`](crate::updater).
+    ///
+    /// Answers a probe (and ends the process then), finishes what an earlier process left, restarts into the version that
+    /// is installed when that is another one, and counts this start if the version is on trial. It never fails: what
+    /// cannot work gives a disabled updater.
+    #[must_use]
+    pub fn start(embedded: &Embedded) -> Self {
+        let parsed = match embedded.disabled {
+            Some(reason) => Err(reason.to_owned()),
+            None => Config::from_embedded(embedded).map_err(|error| {
+                let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+                format!("{error}{}", cause.unwrap_or_default())
+            }),
+        };
+        let config = match parsed {
+            Ok(config) => config,
+            Err(reason) => {
+                install::refuse_probe();
+                return Self::disabled(reason);
+            }
+        };
+        install::answer_probe(&Identity { app: &config.app, version: &config.version, platform: &config.platform });
+        let updater = match layout(&config) {
+            Ok(layout) => Self::ready(config, layout),
+            Err(error) => return Self::disabled(format!("{error}: {}", error.hint())),
+        };
+        updater.settle()
+    }
+
+    /// Makes the updater of another program, from settings of the caller's own. What is pending for that install is
+    /// settled first.
+    /// # Errors
+    /// [`Error::Install`] when there is no install at the configured path, or what is pending there cannot be settled.
+    pub fn new(config: Config) -> Result<Self, Error> {
+        let layout = layout(&config)?;
+        let updater = Self::ready(config, layout);
+        if let State::Ready { layout, .. } = &updater.state {
+            install::settle(layout, updater.now())?;
+        }
+        Ok(updater)
+    }
+
+    /// Changes settings: `updater!().configure(|config| config.with_channel(beta, vec![]))`. The places of the install
+    /// stay what they are. A disabled updater stays disabled.
+    #[must_use]
+    pub fn configure(self, change: impl FnOnce(Config) -> Config) -> Self {
+        match self.state {
+            State::Ready { config, layout } => {
+                let config = change(Arc::unwrap_or_clone(config));
+                Self { state: State::Ready { config: Arc::new(config), layout }, ..self }
+            }
+            State::Disabled { .. } => self,
+        }
+    }
+
+    /// Returns what the first line of `main` found.
+    #[must_use]
+    pub fn start_report(&self) -> &Start {
+        &self.start
+    }
+
+    /// Returns why this copy does not update itself, if it does not.
+    #[must_use]
+    pub fn disabled_reason(&self) -> Option<&str> {
+        match &self.state {
+            State::Disabled { reason } => Some(reason),
+            State::Ready { .. } => None,
+        }
+    }
+
+    /// Returns the token that ends a check or download of this updater from another thread. Once cancelled, an updater
+    /// stays so.
+    #[must_use]
+    pub fn cancel_token(&self) -> &CancelToken {
+        &self.cancel
+    }
+
+    /// Asks the repository whether there is an update. Blocks for the time of two or more requests; nothing is installed.
+    ///
+    /// A user can opt out with the environment variable `UPDATER_DISABLE=1`.
+    /// # Errors
+    /// [`Error::Refresh`] when the metadata cannot be believed or had; being offline and stale metadata are answers and
+    /// not errors.
+    pub fn check(&self) -> Result<Status, Error> {
+        let (config, layout) = match &self.state {
+            State::Disabled { reason } => return Ok(disabled(reason)),
+            State::Ready { .. } if user_opted_out() => return Ok(disabled("UPDATER_DISABLE is set")),
+            State::Ready { config, layout } => (config, layout),
+        };
+        let now = self.now();
+        let fetcher = Fetcher::new(config.make_transport()?)
+            .with_timeouts(config.timeouts)
+            .with_retry(config.retry)
+            .with_rate_limit(config.rate_limit.clone())
+            .with_cancel(self.cancel.clone());
+        let state = config.state_dir.clone().unwrap_or_else(|| state_dir(&config.app, layout));
+        let store = TrustStore::new(state.join("metadata"));
+        let refresh = Refresh::new(fetcher.clone(), config.mirrors.clone(), store);
+        let rules = Rules { now, policy: SignaturePolicy::default(), app: Some(config.app.clone()) };
+        let refreshed = match refresh.run(rules, &config.root) {
+            Ok(refreshed) => refreshed,
+            Err(error) => return no_answer(error),
+        };
+        let channels = match read_channels(config, &refreshed) {
+            Ok(channels) => channels,
+            Err(error) => return no_answer(error),
+        };
+        Ok(match decide(config, layout, &channels, now) {
+            Decision::Current => Status::NoUpdate(NoUpdate::Current { version: config.version.clone() }),
+            Decision::Withheld(why) => Status::NoUpdate(NoUpdate::Withheld(why)),
+            Decision::Available(candidate) => match layout.obstacle() {
+                Some(obstacle) => {
+                    Status::NoUpdate(NoUpdate::Blocked { version: candidate.bundle.version.clone(), obstacle })
+                }
+                None => Status::Available(Box::new(Update {
+                    config: Arc::clone(config),
+                    layout: layout.clone(),
+                    fetcher,
+                    mirrors: refreshed.mirrors().to_vec(),
+                    routes: Update::routes_to(&candidate),
+                    candidate: *candidate,
+                    now,
+                })),
+            },
+        })
+    }
+
+    /// Says that this version is healthy: its trial is over and the version before it is dropped. Does nothing when the
+    /// running program is not the one on trial. Returns whether it was.
+    /// # Errors
+    /// [`Error::Install`] when the journal cannot be written; the trial goes on then.
+    pub fn confirm(&self) -> Result<bool, Error> {
+        match &self.state {
+            State::Ready { layout, .. } => Ok(install::confirm(layout, self.now())?),
+            State::Disabled { .. } => Ok(false),
+        }
+    }
+
+    /// Says that this version does not work: whatever way this process ends, its attempt counts as failed. After the
+    /// second failed attempt the version before it is put back.
+    pub fn failed(&self) {
+        install::failed();
+    }
+
+    fn ready(config: Config, layout: Layout) -> Self {
+        let state = State::Ready { config: Arc::new(config), layout };
+        Self { state, start: Start::Ordinary, cancel: CancelToken::new() }
+    }
+
+    fn disabled(reason: String) -> Self {
+        log::info!("this program does not update itself: {reason}");
+        Self { state: State::Disabled { reason }, start: Start::Ordinary, cancel: CancelToken::new() }
+    }
+
+    /// Settles what is pending, and runs the installed version if this process is another one.
+    fn settle(self) -> Self {
+        let State::Ready { layout, .. } = &self.state else { return self };
+        let start = match install::settle(layout, self.now()) {
+            Ok(Settled::Nothing) => Start::Ordinary,
+            Ok(Settled::Completed(version)) => Start::Completed(version),
+            Ok(Settled::OnTrial(version)) => Start::OnTrial(version),
+            Ok(Settled::Updated(installed) | Settled::Repaired(installed)) => restart(installed),
+            Ok(Settled::Returned { installed, bad }) => {
+                log::warn!("{bad} failed its trial; {} was put back", installed.version());
+                restart(installed)
+            }
+            Err(error) => unsettled(&error),
+        };
+        Self { start, ..self }
+    }
+
+    fn now(&self) -> UtcTime {
+        match &self.state {
+            State::Ready { config, .. } => match &config.clock {
+                Some(clock) => clock.now().max(config.build_time),
+                None => SystemClock::new(config.build_time).now(),
+            },
+            State::Disabled { .. } => SystemClock::new(UtcTime::from_unix(0)).now(),
+        }
+    }
+}
+
+/// Runs the installed version in place of this one; comes back only when that fails.
+fn restart(installed: install::Installed) -> Start {
+    match installed.restart() {
+        Err(error) => unsettled(&error),
+    }
+}
+
+fn unsettled(error: &InstallError) -> Start {
+    let mut problem = error.to_string();
+    if let Some(cause) = std::error::Error::source(error) {
+        problem = format!("{problem}: {cause}");
+    }
+    log::warn!("{problem}");
+    Start::Unsettled { problem }
+}
+
+fn layout(config: &Config) -> Result<Layout, InstallError> {
+    match &config.install {
+        Install::Executable { path } => {
+            let entry = config.app.to_file_path();
+            match path {
+                None => Layout::of_running(InstallKind::Executable, &entry),
+                Some(path) => Layout::at(InstallKind::Executable, path, &entry),
+            }
+        }
+        Install::Directory { path: None, entry } => Layout::of_running(InstallKind::Directory, entry),
+        Install::Directory { path: Some(path), entry } => Layout::at(InstallKind::Directory, path, entry),
+    }
+}
+
+/// Reads the app's channel and those it may fall back to, in this order. A fall-back channel that does not exist is
+/// passed over: the publisher may retire one.
+fn read_channels(
+    config: &Config,
+    refreshed: &Refreshed<'_>,
+) -> Result<Vec<(Channel, TrustedChannel)>, RefreshError> {
+    let mut channels = vec![(config.channel.clone(), refreshed.channel(&config.channel)?)];
+    for channel in &config.fallback {
+        if refreshed.set().current_targets().delegation(channel.as_str()).is_some() {
+            channels.push((channel.clone(), refreshed.channel(channel)?));
+        }
+    }
+    Ok(channels)
+}
+
+fn decide(config: &Config, layout: &Layout, channels: &[(Channel, TrustedChannel)], now: UtcTime) -> Decision {
+    let libc = libc_version();
+    let installed = Installed {
+        version: &config.version,
+        platform: &config.platform,
+        kind: layout.kind(),
+        libc: libc.as_deref(),
+        bad: &install::bad_releases(layout, now),
+    };
+    let offers: Vec<_> =
+        channels.iter().map(|(channel, trusted)| Offer { channel, contents: trusted.contents() }).collect();
+    choose(&installed, &offers)
+}
+
+/// Tells the failures that are answers from those that are errors.
+fn no_answer(error: RefreshError) -> Result<Status, Error> {
+    match error {
+        RefreshError::Stale { role, since } => Ok(Status::NoUpdate(NoUpdate::Stale { role, since })),
+        RefreshError::Fetch(error) if error.is_offline() => Ok(Status::NoUpdate(NoUpdate::Offline(error))),
+        error => Err(error.into()),
+    }
+}
+
+fn disabled(reason: &str) -> Status {
+    Status::NoUpdate(NoUpdate::Disabled { reason: reason.to_owned() })
+}
+
+/// Tells whether the user of this computer wants no updates.
+fn user_opted_out() -> bool {
+    std::env::var_os("UPDATER_DISABLE").is_some_and(|value| !value.is_empty() && value != "0")
+}
