@@ -21,7 +21,8 @@ pub use repository::{Repository, Signers};
 
 use crate::clock::SimulatedClock;
 use std::io::Cursor;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::time::Duration;
 use updater_format::Sha256;
 use updater_runtime::transport::{Body, FetchError, FetchRequest, Fetched, Transport};
 
@@ -62,9 +63,33 @@ impl RepositorySimulator {
         Self { clock: self.clock.clone(), repository: Arc::new(Mutex::new(self.repo().clone())), log: Arc::default() }
     }
 
-    /// Opens the repository for changes. Requests wait meanwhile, so the guard must not outlive the statement.
+    /// Opens the repository for changes. Requests wait meanwhile, so the guard must not outlive its statement; in the
+    /// head of a `for` or `if let` it does.
+    /// # Panics
+    /// When it is still open elsewhere after some seconds, which would be for ever.
     pub fn repo(&self) -> MutexGuard<'_, Repository> {
-        self.repository.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        for _ in 0..5000 {
+            match self.repository.try_lock() {
+                Ok(guard) => return guard,
+                Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+        panic!("the repository is still open from an earlier call of `repo`");
+    }
+
+    /// Returns the paths of all files that are there now.
+    #[must_use]
+    pub fn files(&self) -> Vec<String> {
+        self.repo().files()
+    }
+
+    /// Returns a file as it is served, without its fault.
+    /// # Panics
+    /// When there is no such file.
+    #[must_use]
+    pub fn file(&self, path: &str) -> Vec<u8> {
+        self.repo().file(path).unwrap_or_else(|| panic!("there is no file {path}"))
     }
 
     /// Lets something go wrong with a file, given by its path, for example `metadata/timestamp.json`.

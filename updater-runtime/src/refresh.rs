@@ -102,8 +102,9 @@ impl Refresh {
         freshness: Freshness,
         unknown_keys: &Cell<bool>,
     ) -> Result<Refreshed<'_>, RefreshError> {
+        // TUF 5.3.8: kept before its expiry is looked at.
+        self.store.write(RoleName::Root.as_str(), roots.current_root().bytes())?;
         let set = roots.finish_root().map_err(RefreshError::local)?;
-        self.store.write(RoleName::Root.as_str(), set.current_root().bytes())?;
         let mirrors = self.with_signed_mirrors(&set);
         let set = self.timestamp(set, &mirrors, early, is_new_root, freshness, unknown_keys)?;
         let set = self.snapshot(&set, &mirrors, unknown_keys)?;

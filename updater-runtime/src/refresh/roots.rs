@@ -4,6 +4,7 @@ use super::timestamp::EarlyTimestamp;
 use super::{Refresh, RefreshError};
 use crate::transport::{Attempt, Document, DocumentRequest, FetchError, Freshness};
 use updater_format::length::MAX_ROOT_STEPS;
+use updater_format::role::RoleName;
 use updater_format::signed::Untrusted;
 use updater_format::trust::{TrustedSet, WantsRoot};
 
@@ -64,7 +65,7 @@ impl Refresh {
             if !found {
                 break;
             }
-            self.store.write_root(set.current_root().version, set.current_root().bytes())?;
+            self.keep(&set)?;
         }
         Ok(set)
     }
@@ -86,9 +87,16 @@ impl Refresh {
             Ok(true)
         })?;
         if is_new {
-            self.store.write_root(set.current_root().version, set.current_root().bytes())?;
+            self.keep(set)?;
         }
         Ok(is_new)
+    }
+
+    /// TUF 5.3.8: keeps a root that was just verified, as a step of the chain and as the newest one.
+    fn keep(&self, set: &TrustedSet<WantsRoot>) -> Result<(), RefreshError> {
+        let root = set.current_root();
+        self.store.write_root(root.version, root.bytes())?;
+        Ok(self.store.write(RoleName::Root.as_str(), root.bytes())?)
     }
 
     fn root_request(&self, set: &TrustedSet<WantsRoot>, freshness: Freshness) -> DocumentRequest {
