@@ -17,7 +17,18 @@ impl Manifest {
     /// # Errors
     /// [`TableError::Read`] or [`TableError::Syntax`] for either file.
     pub fn read(path: &Path) -> Result<Self, TableError> {
-        let document = parse(path)?;
+        Self::with_document(path, parse(path)?)
+    }
+
+    /// Reads a package manifest whose text is not on disk yet, and the workspace manifest above the place where it
+    /// will be.
+    /// # Errors
+    /// [`TableError::Read`] or [`TableError::Syntax`] for either file.
+    pub fn from_text(path: &Path, text: &str) -> Result<Self, TableError> {
+        Self::with_document(path, parse_text(path, text.to_owned())?)
+    }
+
+    fn with_document(path: &Path, document: Document<String>) -> Result<Self, TableError> {
         let workspace = match document.get("workspace") {
             // The package is the workspace root itself: its own document has both tables.
             Some(_) => None,
@@ -105,5 +116,9 @@ fn excludes(workspace: &Item, root: &Path, folder: &Path) -> bool {
 
 fn parse(path: &Path) -> Result<Document<String>, TableError> {
     let text = std::fs::read_to_string(path).map_err(|source| TableError::Read { path: path.to_owned(), source })?;
+    parse_text(path, text)
+}
+
+fn parse_text(path: &Path, text: String) -> Result<Document<String>, TableError> {
     Document::parse(text).map_err(|source| TableError::Syntax { path: path.to_owned(), source: Box::new(source) })
 }

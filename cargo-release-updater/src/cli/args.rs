@@ -1,9 +1,11 @@
 //! Arguments that several commands share, grouped as their help shows them.
 
+use crate::config::Project;
 use crate::context::{Context, Execute, Prompts};
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::keys::{KeyError, KeyFolder, Keychain, Passwords};
 use crate::shell::{ColorChoice, MessageFormat, Verbosity};
+use crate::storage::{Storage, StorageError, StorageUri};
 use std::path::PathBuf;
 use updater_format::AppId;
 
@@ -126,3 +128,34 @@ impl KeyArgs {
         Keychain::open(self.folder(context, app)?, self.passwords(context)?)
     }
 }
+
+/// Where the repository is.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Storage")]
+pub struct StorageArgs {
+    /// The storage of the repository, as fs:PATH; the table's when not named.
+    #[arg(long, value_name = "URI")]
+    pub storage: Option<String>,
+}
+
+impl StorageArgs {
+    /// Opens the storage that is named, that the table names, or the folder below Cargo's target folder.
+    ///
+    /// A path on the command line starts at the working folder, one in the table at the package's.
+    /// # Errors
+    /// [`StorageError`] when the address is refused or the storage cannot be opened.
+    pub fn open(&self, context: &Context, project: &Project) -> Result<Storage, StorageError> {
+        let configured = project.table.as_ref().and_then(|table| table.storage.as_deref());
+        match (&self.storage, configured) {
+            (Some(named), _) => Storage::open(&StorageUri::parse(named)?, &context.working_dir),
+            (None, Some(configured)) => Storage::open(&StorageUri::parse(configured)?, project.folder()),
+            (None, None) => {
+                let folder = project.target_dir.join(DEFAULT_REPOSITORY);
+                Storage::open(&StorageUri::Folder(folder), project.folder())
+            }
+        }
+    }
+}
+
+/// The repository below Cargo's target folder, when the table names no storage.
+const DEFAULT_REPOSITORY: &str = "updater/repository";

@@ -1,10 +1,12 @@
 //! The command line: `cargo updater COMMAND`. One file per command, each with its `Args` and its `run`.
 
 mod args;
+mod init;
 mod keys;
 mod serve;
+mod status;
 
-pub use args::{ExecuteArgs, KeyArgs, OutputArgs, PackageArgs};
+pub use args::{ExecuteArgs, KeyArgs, OutputArgs, PackageArgs, StorageArgs};
 
 use crate::context::{Clock, Context, Prompts};
 use crate::error::{CommandError, CommandResult, ExitCode};
@@ -73,14 +75,18 @@ struct Cli {
 /// One variant per command, in the order in which a project meets them.
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Init(init::Args),
     Keys(keys::Args),
+    Status(status::Args),
     Serve(serve::Args),
 }
 
 impl Command {
     fn run(&self, context: &Context) -> CommandResult {
         match self {
+            Self::Init(args) => args.run(context),
             Self::Keys(args) => args.run(context),
+            Self::Status(args) => args.run(context),
             Self::Serve(args) => args.run(context),
         }
     }

@@ -1,13 +1,13 @@
 //! `cargo updater serve`: a published folder on loopback, for trying out.
 
-use super::PackageArgs;
+use super::{PackageArgs, StorageArgs};
 use crate::config::Project;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::serve::{Request, Server};
 use crate::shell::{Message, MessageFormat, Shell, Verbosity};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Serve a published folder on this machine, for trying it out.
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ impl Args {
     pub(super) fn run(&self, context: &Context) -> CommandResult {
         let folder = match &self.folder {
             Some(folder) => context.path(folder),
-            None => published_folder(&Project::find(context, &self.package)?)?,
+            None => published_folder(context, &Project::find(context, &self.package)?)?,
         };
         let format = context.shell.format();
         // The server's threads outlive the borrow of the context, so they get a shell of their own.
@@ -45,15 +45,12 @@ impl Args {
 }
 
 /// Returns the folder to which `publish` writes, when it is one.
-fn published_folder(project: &Project) -> CommandResult<PathBuf> {
-    match project.table()?.storage.as_deref() {
-        None => Ok(project.target_dir.join("updater/repository")),
-        Some(uri) => match uri.strip_prefix("fs:") {
-            Some(path) => Ok(project.folder().join(path)),
-            None => Err(CommandError::new(ExitCode::Usage, format!("{uri} is not a folder on this machine"))
-                .hint("name a folder: `cargo updater serve FOLDER`")),
-        },
-    }
+fn published_folder(context: &Context, project: &Project) -> CommandResult<PathBuf> {
+    let storage = StorageArgs::default().open(context, project)?;
+    storage.folder().map(Path::to_owned).ok_or_else(|| {
+        CommandError::new(ExitCode::Usage, format!("{} is not a folder on this machine", storage.name()))
+            .hint("name a folder: `cargo updater serve FOLDER`")
+    })
 }
 
 fn tell(shell: &Shell, request: &Request) {

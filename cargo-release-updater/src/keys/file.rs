@@ -105,16 +105,32 @@ impl KeyFolder {
         &self.path
     }
 
+    /// Returns the folder for keys that are for trying out: apart, so that none of them is ever taken for a real one.
+    #[must_use]
+    pub fn development(&self) -> Self {
+        Self::at(self.path.join(DEVELOPMENT))
+    }
+
     /// Returns where the secret key of a role lies or would lie.
     #[must_use]
     pub fn secret_path(&self, role: &KeyRole) -> PathBuf {
         self.path.join(format!("{}.key", role.as_str()))
     }
 
-    /// Lists the public keys in the folder, in order of name. A folder that does not exist has none.
+    /// Lists the public keys in the folder, in order of name, then those for trying out. A folder that does not exist
+    /// has none.
     /// # Errors
     /// [`KeyError`] when the folder or a public key in it cannot be read.
     pub fn list(&self) -> Result<Vec<KeyFile>, KeyError> {
+        let mut files = self.list_own()?;
+        files.extend(self.development().list_own()?.into_iter().map(|file| {
+            let name = format!("{DEVELOPMENT}/{}", file.name);
+            KeyFile { name, ..file }
+        }));
+        Ok(files)
+    }
+
+    fn list_own(&self) -> Result<Vec<KeyFile>, KeyError> {
         let entries = match std::fs::read_dir(&self.path) {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -256,6 +272,9 @@ fn io(action: &'static str, path: &Path) -> impl Fn(std::io::Error) -> KeyError 
     let path = path.to_owned();
     move |source| KeyError::Io { action, path: path.clone(), source }
 }
+
+/// The folder below for keys that are for trying out.
+const DEVELOPMENT: &str = "development";
 
 #[cfg(test)]
 mod tests {

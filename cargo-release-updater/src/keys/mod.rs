@@ -14,3 +14,4 @@ pub use file::{KeyFile, KeyFolder, KeyRole, Protection};
 pub use keychain::Keychain;
 pub use prompt::Passwords;
 pub use signer::Signer;
+pub(crate) use signer::public_line;

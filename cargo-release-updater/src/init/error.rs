@@ -1,0 +1,109 @@
+//! Why a package could not be set up.
+
+use crate::error::{ExitCode, Explain};
+use std::path::PathBuf;
+use updater_format::{AppId, FormatError};
+
+/// What stood in the way.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InitError {
+    /// An answer is missing and nobody can be asked.
+    #[error("{what} is not given")]
+    Missing {
+        /// What is missing.
+        what: &'static str,
+        /// The option that gives it.
+        option: &'static str,
+    },
+    /// The package's name cannot be an app id.
+    #[error("the package's name cannot be an app id")]
+    Name {
+        /// Which rule it breaks.
+        source: FormatError,
+    },
+    /// The terminal could not be read.
+    #[error("cannot ask on this terminal")]
+    Prompt {
+        /// What the terminal said.
+        source: std::io::Error,
+    },
+    /// A file could not be read or written.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The manifest cannot be edited.
+    #[error("cannot edit {}: {reason}", path.display())]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// What is in the way.
+        reason: String,
+    },
+    /// The manifest would no longer be read after the edit.
+    #[error("{} would be refused after the edit", path.display())]
+    Refused {
+        /// The manifest.
+        path: PathBuf,
+        /// Why.
+        source: Box<updater_build::TableError>,
+    },
+    /// The package has a root already, of another kind or app.
+    #[error("{} is {found}, not {wanted}", path.display())]
+    OtherRoot {
+        /// The root.
+        path: PathBuf,
+        /// What it is.
+        found: String,
+        /// What was asked for.
+        wanted: String,
+    },
+    /// The package's root cannot be read.
+    #[error("{} cannot be read as a root", path.display())]
+    BadRoot {
+        /// The root.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: FormatError,
+    },
+    /// The keys do not make a root.
+    #[error("the metadata of {app} cannot be made")]
+    Metadata {
+        /// The app.
+        app: AppId,
+        /// Which rule is broken.
+        source: FormatError,
+    },
+}
+
+impl Explain for InitError {
+    fn code(&self) -> ExitCode {
+        match self {
+            Self::Missing { .. } | Self::Prompt { .. } => ExitCode::Usage,
+            _ => ExitCode::Config,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        vec![match self {
+            Self::Missing { option, .. } => format!("give it with `{option}`"),
+            Self::Name { .. } => "choose one with `--app APP`".to_owned(),
+            Self::Prompt { .. } => "give the answers as options; `cargo updater init --help` lists them".to_owned(),
+            Self::Io { .. } => "check that the file is yours and the disk has room, then run it again".to_owned(),
+            Self::Manifest { .. } => "write the table by hand; docs/format/table.md has an example".to_owned(),
+            Self::Refused { source, .. } => source.hint(),
+            Self::OtherRoot { path, .. } => format!(
+                "to start over, remove {} and the targets.json beside it; installed apps keep trusting the old root",
+                path.display()
+            ),
+            Self::BadRoot { .. } => "restore it from version control".to_owned(),
+            Self::Metadata { .. } => "look at the keys with `cargo updater keys list`".to_owned(),
+        }]
+    }
+}

@@ -1,0 +1,44 @@
+//! Keeps secret keys out of version control.
+
+use super::{InitError, Work, read_optional};
+use crate::config::Project;
+use crate::keys::KeyFolder;
+use std::path::{Path, PathBuf};
+
+/// Warns when the keys lie inside the repository, and makes git ignore them.
+pub(super) fn cover(work: &mut Work<'_>, project: &Project, keys: &KeyFolder) -> Result<(), InitError> {
+    let folder = real(keys.path());
+    let repository = folder.ancestors().find(|path| path.join(".git").exists());
+    let inside_workspace = folder.starts_with(real(&project.workspace_root));
+    let root = match (repository, inside_workspace) {
+        (Some(root), _) => root.to_owned(),
+        (None, true) => real(&project.workspace_root),
+        (None, false) => return Ok(()),
+    };
+    work.shell.warn(format_args!(
+        "the secret keys would lie inside the repository, in {}; a folder outside it is safer (`--key-dir`)",
+        folder.display()
+    ));
+    let Ok(relative) = folder.strip_prefix(&root) else { return Ok(()) };
+    let pattern = match relative.to_string_lossy().replace('\\', "/") {
+        path if path.is_empty() => "/*.key".to_owned(),
+        path => format!("/{path}/**/*.key"),
+    };
+    let ignore = root.join(".gitignore");
+    let mut text = String::from_utf8_lossy(&read_optional(&ignore)?.unwrap_or_default()).into_owned();
+    if text.lines().any(|line| line.trim() == pattern) {
+        return Ok(());
+    }
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text.push_str(&format!("# Secret keys of cargo updater\n{pattern}\n"));
+    work.write(&ignore, text.as_bytes())
+}
+
+/// Resolves the part of a path that exists already.
+fn real(path: &Path) -> PathBuf {
+    let existing = path.ancestors().find(|path| path.exists()).unwrap_or(path);
+    let rest = path.strip_prefix(existing).unwrap_or(Path::new(""));
+    existing.canonicalize().unwrap_or_else(|_| existing.to_owned()).join(rest)
+}

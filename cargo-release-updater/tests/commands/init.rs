@@ -1,0 +1,171 @@
+//! `cargo updater init` on a real package: what it writes, that it repeats, and what it refuses.
+
+use crate::package::Package;
+use updater_build::embed::{BuildEnvironment, write};
+use updater_format::UtcTime;
+
+/// Lets the build script's own code read what `init` wrote.
+fn embeds(package: &Package) -> String {
+    let out = tempfile::tempdir().unwrap();
+    let environment = BuildEnvironment {
+        package: package.path(""),
+        out: out.path().to_owned(),
+        version: "1.0.0".to_owned(),
+        target: "x86_64-unknown-linux-gnu".to_owned(),
+        source_date_epoch: None,
+        commit_time: None,
+    };
+    let embedding = write(&environment, UtcTime::from_unix(0)).unwrap();
+    assert_eq!(embedding.warnings, [""; 0]);
+    std::fs::read_to_string(out.path().join("updater_embedded.rs")).unwrap()
+}
+
+#[test]
+fn a_package_is_set_up_and_a_second_run_changes_nothing() {
+    let package = Package::new();
+    let url = "https://example.com/hello";
+    let run = package.run(&["init", "--url", url, "--no-password", "--message-format", "json"]).ok();
+    let changes = &run.messages("init")[0];
+    assert_eq!(changes["edited"], serde_json::json!(["Cargo.toml"]));
+    assert_eq!(changes["created"].as_array().unwrap().len(), 7, "{changes}");
+    assert!(run.stderr.contains("     Created build.rs"), "{}", run.stderr);
+
+    let manifest = package.read("Cargo.toml");
+    assert!(
+        manifest.contains("name = \"hello\" # a name") && manifest.contains("# kept\n[dependencies]\n"),
+        "{manifest}"
+    );
+    assert!(manifest.contains("\n[package.metadata.updater]\n# Who may change the trusted keys"), "{manifest}");
+    assert!(manifest.contains("\nurl = \"https://example.com/hello\"\n"), "{manifest}");
+    assert!(manifest.contains("\nallow-single-root-key = true\n"), "{manifest}");
+    assert!(manifest.contains(&format!("updater-runtime = \"{}\"", env!("CARGO_PKG_VERSION"))), "{manifest}");
+    assert!(package.read("build.rs").contains("    updater_build::embed();\n"));
+    assert!(run.stderr.contains("let updater = updater_runtime::updater!();"), "{}", run.stderr);
+
+    let embedded = embeds(&package);
+    assert!(embedded.contains("app: \"hello\"") && embedded.contains(url) && embedded.contains("Option::None"));
+
+    let before = package.snapshot();
+    let again = package.run(&["init", "--url", url, "--no-password"]).ok();
+    assert!(again.stderr.contains("   Unchanged hello is set up"), "{}", again.stderr);
+    let again = package.run(&["updater", "init"]).ok();
+    assert!(again.stderr.contains("   Unchanged hello is set up"), "{}", again.stderr);
+    assert_eq!(before, package.snapshot());
+}
+
+#[test]
+fn a_dry_run_tells_the_same_and_writes_nothing() {
+    let package = Package::new();
+    let before = package.snapshot();
+    let run = package.run(&["init", "--url", "https://example.com", "--no-password", "--dry-run"]).ok();
+    assert_eq!(before, package.snapshot());
+    for what in ["root.key", "stable.key", "updater/root.json", "updater/targets.json", "build.rs"] {
+        assert!(run.stderr.lines().any(|line| line.contains("Would create") && line.ends_with(what)), "{}", run.stderr);
+    }
+    assert!(run.stderr.contains("  Would edit Cargo.toml"), "{}", run.stderr);
+}
+
+#[test]
+fn a_missing_answer_without_a_terminal_names_its_option() {
+    let package = Package::new();
+    let before = package.snapshot();
+    package.run(&["init"]).fails(2, "the address where clients read is not given", "`--url URL`");
+    let run = package.run(&["init", "--url", "https://example.com"]);
+    run.fails(40, "the new key is encrypted and no password was given", "UPDATER_KEY_PASSWORD");
+    assert_eq!(before, package.snapshot());
+}
+
+#[test]
+fn keys_are_encrypted_with_the_password_of_the_environment_and_it_is_told_to_nobody() {
+    let package = Package::new();
+    let secret = [("UPDATER_KEY_PASSWORD", "correct horse battery")];
+    let run = package.run_with(&["init", "--url", "https://example.com", "-v"], &secret).ok();
+    assert!(!run.stderr.contains("correct horse") && !run.stdout.contains("correct horse"));
+    let listed = package.run(&["keys", "list", "--message-format", "json"]).ok();
+    let keys = listed.messages("key");
+    assert_eq!(keys.len(), 4);
+    assert!(keys.iter().all(|key| key["encrypted"] == true), "{}", listed.stdout);
+    let files = package.snapshot();
+    assert!(files.iter().all(|(_, bytes)| !bytes.windows(13).any(|window| window == b"correct horse")));
+}
+
+#[test]
+fn a_development_root_needs_no_answers_and_keeps_its_keys_apart() {
+    let package = Package::new();
+    package.run(&["init", "--dev", "--path-deps", "/srv/checkout"]).ok();
+    let manifest = package.read("Cargo.toml");
+    assert!(manifest.contains("updater-build = { path = \"/srv/checkout/updater-build\" }"), "{manifest}");
+    assert!(package.keys().join("development/root.key").exists() && !package.keys().join("root.key").exists());
+    embeds(&package);
+
+    package.write("Cargo.toml", &manifest.replace("http://127.0.0.1:8700", "https://example.com"));
+    let run = package.run(&["init", "--no-password"]);
+    run.fails(
+        20,
+        &format!("{} is a development root of `hello`", package.path("updater/root.json").display()),
+        "remove",
+    );
+}
+
+#[test]
+fn keys_inside_the_repository_are_warned_about_and_ignored_by_git() {
+    let package = Package::new();
+    std::fs::create_dir(package.path(".git")).unwrap();
+    package.write(".gitignore", "/target");
+    let run = package.run(&["init", "--url", "https://example.com", "--no-password", "--key-dir", "secret/keys"]).ok();
+    assert!(run.stderr.contains("warning: the secret keys would lie inside the repository"), "{}", run.stderr);
+    assert_eq!(package.read(".gitignore"), "/target\n# Secret keys of cargo updater\n/secret/keys/**/*.key\n");
+    package.run(&["init", "--key-dir", "secret/keys"]).ok();
+    assert_eq!(package.read(".gitignore").matches("*.key").count(), 1);
+}
+
+#[test]
+fn an_existing_build_script_is_edited_or_left_to_its_author() {
+    let package = Package::new();
+    package.write("build.rs", "fn main() {\n    println!(\"cargo::rerun-if-changed=x\");\n}\n");
+    package.run(&["init", "--dev"]).ok();
+    let script = package.read("build.rs");
+    assert_eq!(script, "fn main() {\n    updater_build::embed();\n    println!(\"cargo::rerun-if-changed=x\");\n}\n");
+
+    let package = Package::new();
+    package.write("build.rs", "mod other;\n");
+    let run = package.run(&["init", "--dev"]).ok();
+    assert_eq!(package.read("build.rs"), "mod other;\n");
+    assert!(run.stderr.contains("call `updater_build::embed();` in `main`"), "{}", run.stderr);
+}
+
+#[test]
+fn an_interrupted_run_is_continued_with_the_same_keys() {
+    let package = Package::new();
+    package.run(&["keys", "new", "root", "targets", "--no-password"]).ok();
+    let root = std::fs::read(package.keys().join("root.key")).unwrap();
+    package.run(&["init", "--url", "https://example.com", "--no-password"]).ok();
+    assert_eq!(std::fs::read(package.keys().join("root.key")).unwrap(), root);
+    embeds(&package);
+    // Lost before it was committed: made again with the keys that are there, and the table still fits.
+    std::fs::remove_file(package.path("updater/targets.json")).unwrap();
+    package.run(&["init"]).ok();
+    embeds(&package);
+}
+
+#[test]
+fn bad_settings_are_refused_before_anything_is_written() {
+    let package = Package::new();
+    let before = package.snapshot();
+    let secret = "s3://bucket?secret_access_key=hunter2";
+    let run = package.run(&["init", "--dev", "--storage", secret]);
+    let run = run.fails(20, "storage \"s3://bucket?***\" is refused: it has a key", "leave it out");
+    assert!(!run.stderr.contains("hunter2"));
+    package.run(&["init", "--dev", "--storage", "s3://bucket"]).fails(
+        20,
+        "storage service `s3` is not built",
+        "fs:PATH",
+    );
+    let run = package.run(&["init", "--url", "http://example.com"]);
+    assert!(run.code == 2 && run.stderr.contains("http:// is for loopback addresses only"), "{}", run.stderr);
+    assert_eq!(before, package.snapshot());
+
+    let manifest = package.read("Cargo.toml") + "[package.metadata.updater]\nchanel = \"beta\"\n";
+    package.write("Cargo.toml", &manifest);
+    package.run(&["init", "--dev"]).fails(20, "unknown key `chanel`", "did you mean `channel`?");
+}

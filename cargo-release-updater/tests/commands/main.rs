@@ -1,0 +1,9 @@
+//! The commands as people and scripts run them: the real program on a throw-away package, one file per command.
+//! One test program for all of them, because linking takes longer than running.
+#![expect(clippy::unwrap_used, reason = "helpers of tests outside a test function")]
+
+mod cli;
+mod init;
+mod keys;
+mod package;
+mod status;
