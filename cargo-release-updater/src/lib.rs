@@ -12,6 +12,7 @@
 //! | [`storage`] | where a repository is written |
 //! | [`steps`] | a release step by step: bundle, diff, sign, rehearse, publish |
 //! | [`plan`] | what publishing will do, computed before anything is done |
+//! | [`preflight`] | what is looked at before a release is begun |
 //! | [`elf`] | what a program says about the system it needs |
 //! | [`serve`] | a small static file server for trying out, rehearsals and tests |
 //! | [`context`], [`shell`], [`progress`], [`error`] | what every command is given, and how it talks |
@@ -26,6 +27,7 @@ pub mod error;
 pub mod init;
 pub mod keys;
 pub mod plan;
+pub mod preflight;
 pub mod progress;
 pub mod repository;
 pub mod roles;

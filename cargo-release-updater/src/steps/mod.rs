@@ -8,9 +8,12 @@
 
 pub mod bundle;
 pub mod diff;
+pub mod fetch;
 pub mod folders;
 pub mod release;
 pub mod sign;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::fs::File;
 use std::io::Write as _;

@@ -147,7 +147,9 @@ impl Release {
     }
 
     /// Refuses to put other bytes under a version that clients may have installed already.
-    fn check_bytes(&self, published: Option<&ChannelContents>) -> Result<(), ReleaseError> {
+    /// # Errors
+    /// [`ReleaseError::OtherBytes`].
+    pub fn check_bytes(&self, published: Option<&ChannelContents>) -> Result<(), ReleaseError> {
         let listed = published.map_or(&[][..], |contents| &contents.bundles);
         for bundled in &self.bundles {
             let part = &bundled.part;

@@ -4,7 +4,9 @@
 //! The documents that are published now are copied beside the new ones, so that a client can walk from any root to the
 //! new release. The root's key is never needed here.
 
+use super::bundle::BundleStepError;
 use super::release::Release;
+use crate::config::Project;
 use crate::error::{CommandError, CommandResult};
 use crate::keys::{KeyError, Keychain, Signer};
 use crate::repository::{Commit, Committed, Lease, METADATA, RepositoryError, RepositoryState, Upload};
@@ -27,6 +29,19 @@ pub struct Trust {
     pub root: Vec<u8>,
     /// The bytes of `updater/targets.json`.
     pub targets: Vec<u8>,
+}
+
+impl Trust {
+    /// Reads the files of a project.
+    /// # Errors
+    /// [`ProjectError::NotSetUp`](crate::config::ProjectError::NotSetUp) before `init`; [`BundleStepError::NoRoot`] when
+    /// a file is missing.
+    pub fn of(project: &Project) -> CommandResult<Self> {
+        let root = project.root_file()?;
+        let targets = crate::init::targets_file(&root);
+        let read = |path: PathBuf| std::fs::read(&path).map_err(|source| BundleStepError::NoRoot { path, source });
+        Ok(Self { app: project.table()?.app.clone(), root: read(root)?, targets: read(targets)? })
+    }
 }
 
 /// A release with its signatures, in a repository of its own on this disk.
@@ -130,10 +145,7 @@ pub fn keyrings(
     trust: &Trust,
     state: Option<&RepositoryState>,
 ) -> Result<[(String, Keyring); 3], RepositoryError> {
-    let (root, targets) = match state {
-        Some(state) => ((**state.root()).clone(), (**state.targets()).clone()),
-        None => first_roles(trust)?,
-    };
+    let (root, targets) = roles_in_force(trust, state)?;
     let delegation = find_channel(&targets, channel).map_err(|_| RepositoryError::NoChannel {
         channel: channel.clone(),
         known: targets
@@ -147,6 +159,16 @@ pub fn keyrings(
     let of_root = |role: RoleName| (role.to_string(), root.keyring(role).clone());
     let channel = (channel.to_string(), delegation.keyring.clone());
     Ok([channel, of_root(RoleName::Snapshot), of_root(RoleName::Timestamp)])
+}
+
+/// Returns the root and the top-level targets role in force: the published ones, else the project's own, verified.
+/// # Errors
+/// [`RepositoryError::Trust`] when the project's own do not verify.
+pub fn roles_in_force(trust: &Trust, state: Option<&RepositoryState>) -> Result<(Root, Targets), RepositoryError> {
+    match state {
+        Some(state) => Ok(((**state.root()).clone(), (**state.targets()).clone())),
+        None => first_roles(trust),
+    }
 }
 
 /// Unlocks the first key of a channel that is here: it makes the detached signatures.

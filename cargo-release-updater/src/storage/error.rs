@@ -71,6 +71,14 @@ pub enum StorageError {
         /// The storage.
         storage: String,
     },
+    /// An object that the signed metadata lists is absent.
+    #[error("{path} is missing in {storage}")]
+    Missing {
+        /// The object.
+        path: String,
+        /// The storage.
+        storage: String,
+    },
     /// The storage stopped on purpose: a test's crash point.
     #[error("stopped before operation {operation}")]
     Stopped {
@@ -110,6 +118,7 @@ impl Explain for StorageError {
             Self::Differs { .. } => {
                 "published files never change: raise the version, or look who wrote this one".to_owned()
             }
+            Self::Missing { .. } => "copy it back from a backup or a mirror; published files must stay".to_owned(),
             Self::Stopped { .. } => "run the same command again; it continues".to_owned(),
         }]
     }

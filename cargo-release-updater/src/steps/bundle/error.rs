@@ -158,8 +158,8 @@ pub enum BundleStepError {
         /// What is wrong.
         source: ElfError,
     },
-    /// The trusted root file is missing.
-    #[error("cannot read the trusted root {}", path.display())]
+    /// The trusted root, or the targets role beside it, is missing.
+    #[error("cannot read {}, by which the app is trusted", path.display())]
     NoRoot {
         /// The file.
         path: PathBuf,
