@@ -153,7 +153,7 @@ impl DownloadError {
 /// its first byte and continued. Any failure, a wrong digest included, leads on to the next mirror; failures that may
 /// pass are tried again, and as long as bytes keep coming a weak connection is given as many tries as it takes.
 /// # Errors
-/// [`DownloadError`]: that of the first mirror in the last round.
+/// [`DownloadError`]: the last one of the first mirror.
 pub fn download(
     fetcher: &Fetcher,
     folder: &Path,

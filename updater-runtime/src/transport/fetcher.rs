@@ -197,16 +197,16 @@ impl Fetcher {
 
     /// Asks one mirror after the other until an attempt succeeds, and again what may have passed by itself.
     ///
-    /// The error is the one of the first mirror that failed in the last round.
+    /// The error is the last one of the first mirror, whatever the others did.
     pub(crate) fn over_mirrors<T, E: From<FetchError>>(
         &self,
         mirrors: usize,
         mut attempt: impl FnMut(usize) -> Result<T, Attempt<E>>,
     ) -> Result<T, E> {
         let mut worth_asking: Vec<usize> = (0..mirrors).collect();
+        let mut first_error = None;
         let mut round = 0;
         loop {
-            let mut first_error = None;
             let mut again = Vec::new();
             for &mirror in &worth_asking {
                 if self.cancel.is_cancelled() {
@@ -226,7 +226,9 @@ impl Fetcher {
                         error
                     }
                 };
-                first_error.get_or_insert(error);
+                if mirror == 0 {
+                    first_error = Some(error);
+                }
             }
             round += 1;
             let no_mirrors = || FetchError::Option { option: "url", detail: "no mirror is configured".into() }.into();
