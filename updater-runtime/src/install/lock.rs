@@ -2,7 +2,7 @@
 
 use super::InstallError;
 use super::layout::Layout;
-use crate::fs::{self, PathError};
+use crate::fs::{self, PathError, PathResult};
 use std::fs::{File, TryLockError};
 use std::io::Write as _;
 use std::time::{Duration, Instant};
@@ -25,20 +25,15 @@ impl InstallLock {
     /// # Errors
     /// As [`InstallLock::take`].
     pub(crate) fn take_within(layout: &Layout, patience: Duration) -> Result<Self, InstallError> {
-        fs::private_dir(layout.hidden())?;
         let path = layout.lock();
         let begin = Instant::now();
+        let mut vanished = 0;
         loop {
-            let file = match fs::create_new(&path, 0o600) {
+            let file = match open_or_create(layout) {
                 Ok(file) => file,
-                Err(error) if error.source.kind() == std::io::ErrorKind::AlreadyExists => match fs::open_lock(&path)? {
-                    Some(file) => file,
-                    // Removed in this moment by a process that had finished.
-                    None => continue,
-                },
-                // The whole hidden folder was, for the same reason.
-                Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => {
-                    fs::private_dir(layout.hidden())?;
+                // Removed in this moment by a process that had finished.
+                Err(error) if error.source.kind() == std::io::ErrorKind::NotFound && vanished < MAX_VANISHED => {
+                    vanished += 1;
                     continue;
                 }
                 Err(error) => return Err(error.into()),
@@ -76,11 +71,25 @@ impl InstallLock {
     }
 }
 
+fn open_or_create(layout: &Layout) -> PathResult<File> {
+    fs::private_dir(layout.hidden())?;
+    let path = layout.lock();
+    match fs::create_new(&path, 0o600) {
+        Err(error) if error.source.kind() == std::io::ErrorKind::AlreadyExists => {
+            fs::open_lock(&path)?.ok_or_else(|| PathError::new("open", &path, rustix::io::Errno::NOENT))
+        }
+        other => other,
+    }
+}
+
 fn owner(layout: &Layout) -> Option<u32> {
     let bytes = fs::read_bounded(&layout.lock(), 16).ok()??;
     std::str::from_utf8(&bytes).ok()?.trim().parse().ok()
 }
 
+/// How often the file or its folder may vanish under us before that is an error: 1,000. Each time another process got its
+/// work done; a parent folder that is missing altogether shows the same way.
+const MAX_VANISHED: u32 = 1000;
 /// How long to wait between two attempts.
 const PAUSE: Duration = Duration::from_millis(5);
 
