@@ -5,11 +5,15 @@
 //! | [`bundle`] | a built package or any folder | [`Bundled`](bundle::Bundled): archive and unsigned part |
 //! | [`diff`] | the bundle and those of earlier releases | [`Patch`](diff::Patch)es, each applied and compared |
 //! | [`sign`] | [`Release`](release::Release) and the keys | [`SignedRelease`](sign::SignedRelease) in a local repository |
+//! | [`rehearse`] | the signed release, earlier bundles | [`Rehearsed`](rehearse::Rehearsed): the real client took it |
+//! | [`publish`] | only what was rehearsed | [`Published`](publish::Published) |
 
 pub mod bundle;
 pub mod diff;
 pub mod fetch;
 pub mod folders;
+pub mod publish;
+pub mod rehearse;
 pub mod release;
 pub mod sign;
 #[cfg(test)]

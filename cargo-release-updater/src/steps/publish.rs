@@ -1,0 +1,35 @@
+//! Publishing: the files first, then the documents, `timestamp.json` last. Only what was rehearsed gets here.
+
+use super::rehearse::Rehearsed;
+use super::sign::Publisher;
+use crate::error::CommandResult;
+use crate::progress::Progress;
+use crate::repository::Committed;
+
+/// A release that clients can see.
+#[derive(Debug)]
+pub struct Published {
+    /// The versions of its documents.
+    pub committed: Committed,
+    /// How many files were uploaded or found there.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Publishes a rehearsed release. What an interrupted run has uploaded is not uploaded again; when another publisher was
+/// faster, the release is added to what it published. The protocol ends by reading everything back as a client does.
+/// # Errors
+/// What the storage or the commit protocol refuses; clients still see the old state then.
+pub fn publish(rehearsed: &Rehearsed, publisher: &mut Publisher<'_>) -> CommandResult<Published> {
+    let signed = rehearsed.signed();
+    let lengths = signed.uploads.iter().map(|upload| upload.content.metadata().map_or(0, |metadata| metadata.len()));
+    let bytes = lengths.sum();
+    let progress = Progress::bytes(publisher.shell, "Uploading", bytes);
+    let storage = publisher.storage;
+    let committed = publisher.commit(storage, signed.release(), &signed.uploads, |name, sent| {
+        progress.name(name);
+        progress.add(sent);
+    })?;
+    Ok(Published { committed, files: signed.uploads.len(), bytes })
+}
