@@ -1,6 +1,7 @@
 //! Self-update for Rust programs.
 
 mod apply;
+mod background;
 mod cancel;
 pub mod check;
 mod clock;
@@ -10,6 +11,7 @@ mod error;
 mod event;
 mod fs;
 mod install;
+mod interval;
 mod libc_version;
 pub mod refresh;
 mod restart;
@@ -24,6 +26,7 @@ mod update;
 mod updater;
 
 pub use apply::ApplyError;
+pub use background::Background;
 pub use cancel::CancelToken;
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use config::{Config, ConfigError};

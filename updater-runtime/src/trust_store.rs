@@ -113,10 +113,11 @@ impl TrustStore {
     }
 }
 
-/// Makes the folders above, with ordinary permissions: they may be the user's own, such as `~/.local/state`.
-fn make_parents(folder: &Path) -> Result<(), PathError> {
+/// Makes the folders above that are missing, for this user alone, as the XDG base directory specification wants it.
+/// Those that are there are left as they are.
+pub(crate) fn make_parents(folder: &Path) -> Result<(), PathError> {
     let missing: Vec<&Path> = folder.ancestors().skip(1).take_while(|path| !path.is_dir()).collect();
-    missing.into_iter().rev().try_for_each(fs::create_dir)
+    missing.into_iter().rev().try_for_each(fs::private_dir)
 }
 
 fn limit_of(role: &str) -> u64 {

@@ -7,6 +7,7 @@ use crate::config::{Config, Install};
 use crate::embedded::Embedded;
 use crate::error::Error;
 use crate::install::{self, Identity, InstallError, InstallKind, Layout, Settled};
+use crate::interval::Schedule;
 use crate::libc_version::libc_version;
 use crate::refresh::{Refresh, RefreshError, Refreshed};
 use crate::state_dir::state_dir;
@@ -14,6 +15,7 @@ use crate::status::{NoUpdate, Status};
 use crate::transport::Fetcher;
 use crate::trust_store::TrustStore;
 use crate::update::Update;
+use std::path::PathBuf;
 use std::sync::Arc;
 use updater_format::trust::{Rules, TrustedChannel};
 use updater_format::{Channel, ReleaseVersion, SignaturePolicy, UtcTime};
@@ -145,8 +147,7 @@ impl Updater {
             .with_retry(config.retry)
             .with_rate_limit(config.rate_limit.clone())
             .with_cancel(self.cancel.clone());
-        let state = config.state_dir.clone().unwrap_or_else(|| state_dir(&config.app, layout));
-        let store = TrustStore::new(state.join("metadata"));
+        let store = TrustStore::new(state_folder(config, layout).join("metadata"));
         let refresh = Refresh::new(fetcher.clone(), config.mirrors.clone(), store);
         let rules = Rules { now, policy: SignaturePolicy::default(), app: Some(config.app.clone()) };
         let refreshed = match refresh.run(rules, &config.root) {
@@ -194,6 +195,21 @@ impl Updater {
         install::failed();
     }
 
+    /// Returns when this copy asks by itself; `None` when it never does.
+    pub(crate) fn schedule(&self) -> Option<Schedule> {
+        match &self.state {
+            State::Ready { config, layout } if !user_opted_out() => {
+                Some(Schedule::new(&state_folder(config, layout), config.interval))
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns the same updater under another cancel token.
+    pub(crate) fn with_cancel_token(&self, cancel: CancelToken) -> Self {
+        Self { cancel, ..self.clone() }
+    }
+
     fn ready(config: Config, layout: Layout) -> Self {
         let state = State::Ready { config: Arc::new(config), layout };
         Self { state, start: Start::Ordinary, cancel: CancelToken::new() }
@@ -221,7 +237,7 @@ impl Updater {
         Self { start, ..self }
     }
 
-    fn now(&self) -> UtcTime {
+    pub(crate) fn now(&self) -> UtcTime {
         match &self.state {
             State::Ready { config, .. } => match &config.clock {
                 Some(clock) => clock.now().max(config.build_time),
@@ -260,6 +276,10 @@ fn layout(config: &Config) -> Result<Layout, InstallError> {
         Install::Directory { path: None, entry } => Layout::of_running(InstallKind::Directory, entry),
         Install::Directory { path: Some(path), entry } => Layout::at(InstallKind::Directory, path, entry),
     }
+}
+
+fn state_folder(config: &Config, layout: &Layout) -> PathBuf {
+    config.state_dir.clone().unwrap_or_else(|| state_dir(&config.app, layout))
 }
 
 /// Reads the app's channel and those it may fall back to, in this order. A fall-back channel that does not exist is

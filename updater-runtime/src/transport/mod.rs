@@ -15,7 +15,7 @@ mod url;
 
 pub use body::Body;
 pub use error::{FetchError, TimedOut};
-pub(crate) use fetcher::Attempt;
+pub(crate) use fetcher::{Attempt, random_fraction};
 pub use fetcher::{Document, DocumentRequest, Fetcher, Retry, Timeouts};
 pub use file::FileTransport;
 #[cfg(feature = "http")]
