@@ -99,8 +99,12 @@ impl Carrier<'_> {
     }
 
     fn user(&mut self, path: &Path, source: &Path, is_dir: bool, to: &Path, name: &OsStr) -> PathResult<()> {
-        if let Some(freed) = self.freed_name(path, to)? {
-            return self.rename(source, &freed);
+        if let Some(former) = self.former_name(path, to) {
+            match fs::metadata(&former)? {
+                None => return self.rename(source, &former),
+                Some(there) if is_dir && there.is_dir() => return self.folder(path, source, &former),
+                Some(_) => {}
+            }
         }
         let target = to.join(name);
         match fs::metadata(&target)? {
@@ -113,13 +117,11 @@ impl Carrier<'_> {
         }
     }
 
-    /// Returns the old name of a `.saved` file whose name the release behind has and the one ahead has not.
-    fn freed_name(&self, path: &Path, to: &Path) -> PathResult<Option<PathBuf>> {
-        let base = path.to_str().and_then(|path| path.strip_suffix(SAVED_SUFFIX));
-        let Some(base) = base.and_then(|base| FilePath::parse(base).ok()) else { return Ok(None) };
-        let target = to.join(base.file_name());
+    /// Returns where a `.saved` file or folder was before a release took its name, if the release behind is one that did.
+    fn former_name(&self, path: &Path, to: &Path) -> Option<PathBuf> {
+        let base = FilePath::parse(path.to_str()?.strip_suffix(SAVED_SUFFIX)?).ok()?;
         let was_taken = self.old.find(&base).is_some() || self.old.has_folder(&base);
-        Ok((was_taken && fs::metadata(&target)?.is_none()).then_some(target))
+        was_taken.then(|| to.join(base.file_name()))
     }
 
     /// Keeps the user's copy of a file that both may write.

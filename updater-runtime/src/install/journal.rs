@@ -24,6 +24,9 @@ pub(crate) enum Found {
 /// [`InstallError::Journal`] when a later version of the updater wrote it; [`InstallError::File`].
 pub(crate) fn read(layout: &Layout) -> Result<Found, InstallError> {
     let path = layout.journal();
+    if fs::metadata(&path)?.is_some_and(|there| !there.is_file()) {
+        return Ok(Found::Garbage);
+    }
     // One byte more than the format allows, so that a larger file is refused and not cut.
     let Some(bytes) = fs::read_bounded(&path, MAX_READ)? else { return Ok(Found::Nothing) };
     match InstallState::parse(&bytes) {

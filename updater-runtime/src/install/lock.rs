@@ -61,19 +61,22 @@ impl InstallLock {
         Ok(self)
     }
 
-    /// Gives the lock back and removes the hidden folder if nothing else is in it.
-    pub(crate) fn release_and_tidy(self, layout: &Layout) {
+    /// Removes the hidden folder if nothing else is in it. Whoever waits for the lock makes it anew.
+    pub(crate) fn tidy(&self, layout: &Layout) {
         let alone = fs::names(layout.hidden()).is_ok_and(|names| names == ["lock"]);
         if alone && fs::remove_file(&layout.lock()).is_ok() {
             fs::remove_empty_dir(layout.hidden());
         }
-        drop(self);
     }
 }
 
 fn open_or_create(layout: &Layout) -> PathResult<File> {
     fs::private_dir(layout.hidden())?;
     let path = layout.lock();
+    if fs::metadata(&path)?.is_some_and(|there| !there.is_file()) {
+        // Nobody can hold what is no file; the folder is ours alone.
+        fs::remove_all(&path)?;
+    }
     match fs::create_new(&path, 0o600) {
         Err(error) if error.source.kind() == std::io::ErrorKind::AlreadyExists => {
             fs::open_lock(&path)?.ok_or_else(|| PathError::new("open", &path, rustix::io::Errno::NOENT))
@@ -141,7 +144,8 @@ mod tests {
                         use std::sync::atomic::Ordering::SeqCst;
                         assert_eq!(inside.fetch_add(1, SeqCst), 0);
                         inside.fetch_sub(1, SeqCst);
-                        lock.release_and_tidy(&layout);
+                        lock.tidy(&layout);
+                        drop(lock);
                     }
                 });
             }
@@ -157,7 +161,7 @@ mod tests {
         let victim = folder.path().join("victim");
         std::fs::write(&victim, "precious").unwrap();
         std::os::unix::fs::symlink(&victim, layout.lock()).unwrap();
-        assert!(matches!(InstallLock::take(&layout), Err(InstallError::File(_))));
+        InstallLock::take(&layout).unwrap();
         assert_eq!(std::fs::read(&victim).unwrap(), b"precious");
     }
 }

@@ -50,9 +50,12 @@ impl Session {
                 // A swap that has begun is finished all the same: user files may be on their way.
                 session.state.phase = if pending { state.phase } else { Phase::Idle };
                 session.state.bad = state.bad;
+                journal::write(&session.layout, &session.state)?;
             }
             Found::Garbage => {
                 carry::salvage(layout)?;
+                // It may be a folder, which no write replaces.
+                fs::remove_all(&layout.journal())?;
                 session.write(Phase::Idle)?;
             }
         }
@@ -75,6 +78,9 @@ impl Session {
     /// [`InstallError::File`].
     pub(crate) fn downloads(&self) -> Result<PathBuf, InstallError> {
         let folder = self.layout.downloads();
+        if fs::metadata(&folder)?.is_some_and(|there| !there.is_dir()) {
+            fs::remove_all(&folder)?;
+        }
         fs::private_dir(&folder)?;
         Ok(folder)
     }
@@ -111,10 +117,8 @@ impl Session {
         fs::remove_all(&self.layout.staged())
     }
 
-    /// Gives the lock back, and removes the hidden folder if nothing is in it.
-    pub(crate) fn close(self) {
-        self.lock.release_and_tidy(&self.layout);
-    }
+    /// Gives the lock back now.
+    pub(crate) fn close(self) {}
 
     pub(super) fn state(&self) -> &InstallState {
         &self.state
@@ -130,15 +134,11 @@ impl Session {
         Ok(journal::write(&self.layout, &self.state)?)
     }
 
-    /// Removes everything that belongs to no phase. What was only downloaded stays: it can be resumed.
+    /// Removes everything that belongs to no phase, whatever it is. What was downloaded stays: it can be resumed.
     pub(super) fn sweep(&self) -> Result<(), InstallError> {
-        for leftover in [self.layout.staged(), self.layout.previous(), self.layout.attempts()] {
-            fs::remove_all(&leftover)?;
-        }
         for name in fs::names(self.layout.hidden())? {
-            // Left by a write of the journal that was killed.
-            if name.to_string_lossy().starts_with(".state.json.") {
-                fs::remove_file(&self.layout.hidden().join(name))?;
+            if !KEPT_NAMES.iter().any(|kept| name == *kept) {
+                fs::remove_all(&self.layout.hidden().join(name))?;
             }
         }
         Ok(())
@@ -150,8 +150,10 @@ impl Session {
             return Ok(());
         }
         let (one, other) = (self.layout.hidden().join("exchange-1"), self.layout.hidden().join("exchange-2"));
-        fs::private_dir(&one)?;
-        fs::private_dir(&other)?;
+        for folder in [&one, &other] {
+            fs::remove_all(folder)?;
+            fs::private_dir(folder)?;
+        }
         let exchanged = fs::exchange(&one, &other);
         fs::remove_all(&one)?;
         fs::remove_all(&other)?;
@@ -162,3 +164,13 @@ impl Session {
         Obstacle::NoExchange { path: self.layout.root().to_owned(), reason: error.source.to_string() }
     }
 }
+
+impl Drop for Session {
+    /// Removes the hidden folder if nothing is in it any more; then the lock is given back.
+    fn drop(&mut self) {
+        self.lock.tidy(&self.layout);
+    }
+}
+
+/// What a sweep leaves in the hidden folder; `state` is the trusted metadata of a user without a home.
+const KEPT_NAMES: [&str; 4] = ["lock", "state.json", "download", "state"];

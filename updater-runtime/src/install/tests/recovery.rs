@@ -1,0 +1,355 @@
+//! The next start from every state between two transitions, and from garbage.
+
+use super::{
+    InstallError, Layout, Release, Session, Settled, Swapping, Trial, World, confirm, is_hidden, now, settle, staged,
+    tree_of, verify_again, version,
+};
+use crate::install::rollback::Kept;
+use crate::install::swap::{Carried, Exchanged};
+use crate::install::{InstallKind, journal};
+use std::path::Path;
+use std::time::Duration;
+use updater_format::state::{InstallState, JournaledRelease, Phase};
+
+fn journaled(world: &World, release: &Release) -> JournaledRelease {
+    let manifest = match (world.layout.kind(), release.version() == world.old.version()) {
+        (InstallKind::Executable, true) => None,
+        _ => Some(release.digest()),
+    };
+    JournaledRelease { entry: release.manifest.entry_digest(), manifest, version: release.version().clone() }
+}
+
+/// Stages the new release and begins the swap.
+fn begin(world: &World) -> Swapping {
+    drop(staged(&world.layout, &world.old, &world.new, Trial::Confirm).unwrap());
+    let (from, to) = (journaled(world, &world.old), journaled(world, &world.new));
+    // A session sweeps what is staged, so the tree is staged again inside this one.
+    let mut session = Session::open(&world.layout, now()).unwrap();
+    super::stage(&mut session, &world.new).unwrap();
+    verify_again(&world.layout, &to).unwrap();
+    Swapping::begin(session, from, to, Trial::Confirm).unwrap()
+}
+
+fn exchanged(world: &World) -> Exchanged {
+    begin(world).exchange().unwrap()
+}
+
+fn carried(world: &World) -> Carried {
+    exchanged(world).carry_over().unwrap()
+}
+
+/// The start after a crash.
+fn recover(world: &World) {
+    Session::recover(&world.layout, Duration::ZERO, now()).unwrap().close();
+}
+
+/// Puts the old release back as a failed trial does.
+pub(super) fn put_back(world: &World) {
+    let session = Session::recover(&world.layout, Duration::ZERO, now()).unwrap();
+    Kept::verify(session).unwrap().unwrap().begin().unwrap().put_back().unwrap().finish(now()).unwrap().close();
+}
+
+#[track_caller]
+fn assert_on_trial(world: &World) {
+    world.assert_installed(&world.new);
+    assert!(matches!(world.phase(), Phase::Trial { .. }), "{:?}", world.phase());
+    assert!(confirm(&world.layout, now()).unwrap());
+    world.assert_tidy();
+}
+
+#[test]
+fn a_crash_before_the_exchange_leaves_the_old_release() {
+    for world in World::both() {
+        drop(begin(&world));
+        assert!(matches!(world.phase(), Phase::Swapping { .. }));
+        recover(&world);
+        world.assert_installed(&world.old);
+        assert_eq!(world.phase(), Phase::Idle);
+        world.assert_tidy();
+        world.swap(Trial::Start);
+        world.assert_installed(&world.new);
+    }
+}
+
+#[test]
+fn a_crash_after_the_exchange_is_finished() {
+    for world in World::both() {
+        drop(exchanged(&world));
+        world.new.assert_installed(&world.layout);
+        recover(&world);
+        assert_on_trial(&world);
+    }
+}
+
+#[test]
+fn a_crash_between_two_user_files_is_finished() {
+    let world = World::directory();
+    drop(exchanged(&world));
+    std::fs::rename(world.layout.staged_tree().join("notes.txt"), world.layout.root().join("notes.txt")).unwrap();
+    recover(&world);
+    assert_on_trial(&world);
+}
+
+#[test]
+fn a_crash_after_the_user_files_is_finished() {
+    for world in World::both() {
+        drop(carried(&world));
+        recover(&world);
+        assert_on_trial(&world);
+    }
+}
+
+#[test]
+fn a_crash_after_the_old_release_was_put_aside_is_finished() {
+    let world = World::directory();
+    drop(carried(&world));
+    std::fs::create_dir_all(world.layout.previous()).unwrap();
+    std::fs::rename(world.layout.staged_tree(), world.layout.previous_tree()).unwrap();
+    recover(&world);
+    assert_on_trial(&world);
+}
+
+#[test]
+fn a_recovery_that_is_interrupted_is_recovered_too() {
+    for world in World::both() {
+        drop(exchanged(&world));
+        for _ in 0..3 {
+            drop(Session::recover(&world.layout, Duration::ZERO, now()).unwrap());
+        }
+        assert_on_trial(&world);
+    }
+}
+
+#[test]
+fn a_failed_trial_brings_the_old_release_back() {
+    for world in World::both() {
+        world.swap(Trial::Confirm);
+        put_back(&world);
+        world.assert_installed(&world.old);
+        let journal::Found::State(state) = journal::read(&world.layout).unwrap() else { panic!("no memory") };
+        assert_eq!(state.phase, Phase::Idle);
+        assert!(state.is_bad(world.new.digest(), now()));
+        for leftover in [world.layout.previous(), world.layout.staged(), world.layout.attempts()] {
+            assert!(!leftover.exists(), "{}", leftover.display());
+        }
+        // It can still be installed, by somebody who wants it.
+        world.swap(Trial::Start);
+        world.assert_installed(&world.new);
+    }
+}
+
+#[test]
+fn what_users_write_during_a_trial_comes_back_with_the_old_release() {
+    let world = World::directory();
+    world.swap(Trial::Confirm);
+    let root = world.layout.root();
+    std::fs::create_dir(root.join("lib/own")).unwrap();
+    std::fs::write(root.join("lib/own/file"), "written in a folder of the new release").unwrap();
+    std::fs::write(root.join("later"), "written during the trial").unwrap();
+    put_back(&world);
+    let tree = tree_of(root);
+    assert_eq!(tree[Path::new("lib/own/file")], b"written in a folder of the new release");
+    assert_eq!(tree[Path::new("later")], b"written during the trial");
+    world.old.assert_installed(&world.layout);
+    assert!(!root.join("lib/c").exists());
+}
+
+#[test]
+fn a_crash_in_the_return_is_finished() {
+    for steps in 0..2 {
+        for world in World::both() {
+            world.swap(Trial::Confirm);
+            let session = Session::recover(&world.layout, Duration::ZERO, now()).unwrap();
+            let returning = Kept::verify(session).unwrap().unwrap().begin().unwrap();
+            if steps == 0 {
+                drop(returning);
+            } else {
+                drop(returning.put_back().unwrap());
+                world.old.assert_installed(&world.layout);
+            }
+            assert!(matches!(world.phase(), Phase::Returning { .. }));
+            assert!(matches!(settle(&world.layout, now()), Ok(Settled::Nothing)));
+            world.assert_installed(&world.old);
+            assert_eq!(world.phase(), Phase::Idle);
+            assert_eq!(crate::install::bad_releases(&world.layout, now()), [world.new.digest()]);
+        }
+    }
+}
+
+#[test]
+fn a_kept_release_that_is_damaged_is_not_put_back() {
+    for world in World::both() {
+        world.swap(Trial::Confirm);
+        let kept = match world.layout.kind() {
+            InstallKind::Executable => world.layout.previous_program(),
+            _ => world.layout.previous_tree().join("share/a"),
+        };
+        std::fs::write(&kept, "rotten").unwrap();
+        let session = Session::recover(&world.layout, Duration::ZERO, now()).unwrap();
+        let result = Kept::verify(session);
+        assert!(matches!(result, Err(InstallError::Damaged { path, .. }) if path == kept));
+        world.assert_installed(&world.new);
+        assert_eq!(world.phase(), Phase::Idle);
+    }
+}
+
+#[test]
+fn a_swap_that_cannot_be_completed_is_undone() {
+    let world = World::directory();
+    let exchanged = exchanged(&world);
+    // The old manifest is what tells the user's files apart; without it nothing can be carried over.
+    let manifest = world.layout.staged_tree().join(updater_format::MANIFEST_PATH);
+    let bytes = std::fs::read(&manifest).unwrap();
+    std::fs::write(&manifest, world.new.manifest.encode()).unwrap();
+    let error = exchanged.carry_over().unwrap_err();
+    assert!(matches!(error, InstallError::Damaged { .. }), "{error:?}");
+    // It could not even be undone; the journal says so, and once the obstacle is gone the next start finishes.
+    assert!(matches!(world.phase(), Phase::Swapping { .. }));
+    std::fs::write(&manifest, bytes).unwrap();
+    recover(&world);
+    assert_on_trial(&world);
+}
+
+#[test]
+fn a_user_file_that_cannot_be_moved_undoes_the_exchange() {
+    let world = World::directory();
+    // Immutable: even the administrator cannot rename it.
+    let stuck = world.layout.root().join("share/stuck");
+    std::fs::write(&stuck, "stuck").unwrap();
+    let chattr = |flag: &str, path: &Path| {
+        std::process::Command::new("chattr").arg(flag).arg(path).status().is_ok_and(|status| status.success())
+    };
+    if !chattr("+i", &stuck) {
+        return;
+    }
+    let result = staged(&world.layout, &world.old, &world.new, Trial::Start).unwrap().install();
+    assert!(chattr("-i", &stuck));
+    assert!(matches!(&result, Err(InstallError::File(error)) if error.operation == "rename"), "{result:?}");
+    std::fs::remove_file(&stuck).unwrap();
+    world.assert_installed(&world.old);
+    assert_eq!(world.phase(), Phase::Idle);
+    world.assert_tidy();
+}
+
+#[test]
+fn garbage_in_the_journal_is_healed_and_user_files_come_back() {
+    for world in World::both() {
+        drop(exchanged(&world));
+        std::fs::write(world.layout.journal(), [0xff; 40]).unwrap();
+        assert!(matches!(settle(&world.layout, now()), Ok(Settled::Nothing)));
+        world.new.assert_installed(&world.layout);
+        if world.layout.kind() == InstallKind::Directory {
+            assert_eq!(std::fs::read(world.layout.root().join("notes.txt")).unwrap(), b"the user's");
+            assert_eq!(std::fs::read(world.layout.root().join("etc/app.conf")).unwrap(), b"edited");
+        }
+        world.assert_tidy();
+    }
+}
+
+#[test]
+fn any_garbage_in_the_hidden_folder_is_survived() {
+    let shapes: [(&str, fn(&Path)); 5] = [
+        ("file", |at| std::fs::write(at, "x").unwrap()),
+        ("folder", |at| std::fs::create_dir(at).unwrap()),
+        ("link", |at| std::os::unix::fs::symlink("/", at).unwrap()),
+        ("loop", |at| std::os::unix::fs::symlink(at, at).unwrap()),
+        ("nested", |at| std::fs::create_dir_all(at.join("tree/tree")).unwrap()),
+    ];
+    for name in
+        ["staged", "previous", "attempts", "download", "exchange-1", "lock", "state.json", ".state.json.1-2.tmp"]
+    {
+        for (shape, make) in shapes {
+            for world in World::both() {
+                std::fs::create_dir(world.layout.hidden()).unwrap();
+                make(&world.layout.hidden().join(name));
+                assert!(matches!(settle(&world.layout, now()), Ok(Settled::Nothing)), "{name} {shape}");
+                match Session::open(&world.layout, now()) {
+                    Ok(session) => assert!(session.downloads().unwrap().is_dir()),
+                    Err(error) => panic!("{name} {shape}: {error:?}"),
+                }
+                world.swap(Trial::Start);
+                world.assert_installed(&world.new);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_journal_of_a_later_version_is_refused_and_left_alone() {
+    let world = World::executable();
+    std::fs::create_dir(world.layout.hidden()).unwrap();
+    std::fs::write(world.layout.journal(), r#"{"format":2,"new":"things"}"#).unwrap();
+    assert!(matches!(settle(&world.layout, now()), Err(InstallError::Journal { .. })));
+    assert!(matches!(Session::open(&world.layout, now()), Err(InstallError::Journal { .. })));
+    assert!(world.layout.journal().exists());
+}
+
+#[test]
+fn a_copy_of_an_install_on_trial_is_on_its_own() {
+    let world = World::executable();
+    world.swap(Trial::Confirm);
+    let copy = world.folder.path().join("copy");
+    std::fs::create_dir(&copy).unwrap();
+    let status = std::process::Command::new("cp")
+        .arg("-a")
+        .args([world.layout.root(), world.layout.hidden()])
+        .arg(&copy)
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let layout = Layout::at(InstallKind::Executable, &copy.join("hello"), world.new.manifest.entry()).unwrap();
+    assert!(!confirm(&layout, now()).unwrap());
+    assert!(matches!(settle(&layout, now()), Ok(Settled::Nothing)));
+    assert!(!layout.hidden().exists(), "what was pending for the other path is dropped");
+    world.new.assert_installed(&layout);
+    assert!(matches!(world.phase(), Phase::Trial { .. }));
+}
+
+#[test]
+fn a_moved_install_in_the_middle_of_a_swap_is_finished() {
+    let world = World::directory();
+    drop(exchanged(&world));
+    let elsewhere = world.folder.path().join("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    for path in [world.layout.root(), world.layout.hidden()] {
+        std::fs::rename(path, elsewhere.join(path.file_name().unwrap())).unwrap();
+    }
+    let layout = Layout::at(InstallKind::Directory, &elsewhere.join("my app"), world.new.manifest.entry()).unwrap();
+    let moved = World { layout, old: world.old.clone(), new: world.new.clone(), folder: world.folder };
+    assert!(matches!(settle(&moved.layout, now()), Ok(Settled::Nothing)));
+    moved.assert_installed(&moved.new);
+    assert!(matches!(moved.phase(), Phase::Trial { .. }));
+}
+
+#[test]
+fn a_journal_that_lies_about_a_trial_changes_nothing() {
+    for world in World::both() {
+        std::fs::create_dir(world.layout.hidden()).unwrap();
+        let other = JournaledRelease {
+            entry: updater_format::Sha256::of(b"x"),
+            manifest: Some(updater_format::Sha256::of(b"y")),
+            version: version("9.0.0"),
+        };
+        let release = journaled(&world, &world.old);
+        for phase in [
+            Phase::Trial { from: other.clone(), to: release.clone(), trial: Trial::Confirm },
+            Phase::Swapping { from: other.clone(), to: other.clone(), trial: Trial::Start },
+            Phase::Swapping { from: release, to: other.clone(), trial: Trial::Start },
+            Phase::Returning { from: other.clone(), to: other.clone() },
+            Phase::Staged { from: other.clone(), to: other.clone(), trial: Trial::Start },
+        ] {
+            let mut state = InstallState::idle(world.layout.identity());
+            state.phase = phase.clone();
+            std::fs::create_dir_all(world.layout.hidden()).unwrap();
+            journal::write(&world.layout, &state).unwrap();
+            let settled = settle(&world.layout, now());
+            assert!(matches!(settled, Ok(Settled::Nothing)), "{phase:?}: {settled:?}");
+            world.old.assert_installed(&world.layout);
+            assert!(
+                !tree_of(world.folder.path())
+                    .into_keys()
+                    .any(|path| path.ends_with("previous/tree") && is_hidden(&path))
+            );
+        }
+    }
+}
