@@ -51,13 +51,32 @@ pub struct PackageArgs {
     pub package: Option<String>,
 }
 
-/// Whether a command that changes something acts, and whether it asks.
+/// Whether a command that changes something acts.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Output")]
-pub struct ExecuteArgs {
+pub struct DryRunArgs {
     /// Print what would be done; change nothing.
     #[arg(short = 'n', long)]
     pub dry_run: bool,
+}
+
+impl DryRunArgs {
+    /// Returns whether the command acts.
+    #[must_use]
+    pub fn execute(&self) -> Execute {
+        match self.dry_run {
+            true => Execute::DryRun,
+            false => Execute::ForReal,
+        }
+    }
+}
+
+/// Whether a command that cannot be taken back acts, and whether it asks.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Output")]
+pub struct ExecuteArgs {
+    #[command(flatten)]
+    dry_run: DryRunArgs,
     /// Do not ask before what cannot be taken back.
     #[arg(short, long)]
     pub yes: bool,
@@ -67,10 +86,7 @@ impl ExecuteArgs {
     /// Returns whether the command acts.
     #[must_use]
     pub fn execute(&self) -> Execute {
-        match self.dry_run {
-            true => Execute::DryRun,
-            false => Execute::ForReal,
-        }
+        self.dry_run.execute()
     }
 
     /// Asks once before something that cannot be taken back. Without a terminal, with `--yes` and in a dry run nobody
@@ -78,7 +94,7 @@ impl ExecuteArgs {
     /// # Errors
     /// A [`CommandError`] with [`ExitCode::Usage`] when the person says no or the terminal is gone.
     pub fn confirm(&self, context: &Context, question: &str) -> CommandResult {
-        if self.yes || self.dry_run || context.prompts == Prompts::Never {
+        if self.yes || self.execute() == Execute::DryRun || context.prompts == Prompts::Never {
             return Ok(());
         }
         match dialoguer::Confirm::new().with_prompt(question).default(false).interact() {
@@ -150,7 +166,9 @@ impl StorageArgs {
             (Some(named), _) => Storage::open(&StorageUri::parse(named)?, &context.working_dir),
             (None, Some(configured)) => Storage::open(&StorageUri::parse(configured)?, project.folder()),
             (None, None) => {
-                let folder = project.target_dir.join(DEFAULT_REPOSITORY);
+                // With the app's name: packages of a workspace, and of several projects, may share a target folder.
+                let app = project.table.as_ref().map_or(project.name.as_str(), |table| table.app.as_str());
+                let folder = project.target_dir.join(DEFAULT_REPOSITORY).join(app);
                 Storage::open(&StorageUri::Folder(folder), project.folder())
             }
         }

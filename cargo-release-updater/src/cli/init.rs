@@ -1,6 +1,6 @@
 //! `cargo updater init`: set a package up, by question and answer on a terminal, by options without one.
 
-use super::{ExecuteArgs, KeyArgs, PackageArgs};
+use super::{DryRunArgs, KeyArgs, PackageArgs};
 use crate::config::Project;
 use crate::context::{Context, Prompts};
 use crate::error::CommandResult;
@@ -46,7 +46,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR", hide = true)]
     path_deps: Option<PathBuf>,
     #[command(flatten)]
-    execute: ExecuteArgs,
+    dry_run: DryRunArgs,
 }
 
 impl Args {
@@ -59,7 +59,7 @@ impl Args {
             Purpose::Development => folder.development(),
         };
         let passwords = self.keys.passwords(context)?;
-        let changes = init::run(context, &project, &answers, &folder, passwords, self.execute.execute())?;
+        let changes = init::run(context, &project, &answers, &folder, passwords, self.dry_run.execute())?;
         if changes.created.is_empty() && changes.edited.is_empty() {
             context.shell.status("Unchanged", format_args!("{} is set up", answers.app));
         } else if answers.purpose == Purpose::Release {

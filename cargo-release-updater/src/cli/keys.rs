@@ -1,6 +1,6 @@
 //! `cargo updater keys`: make and list keys.
 
-use super::{ExecuteArgs, KeyArgs, PackageArgs};
+use super::{DryRunArgs, KeyArgs, PackageArgs};
 use crate::config::Project;
 use crate::context::{Context, Execute};
 use crate::error::{CommandError, CommandResult, ExitCode};
@@ -36,7 +36,7 @@ struct New {
     #[command(flatten)]
     which: AppArgs,
     #[command(flatten)]
-    execute: ExecuteArgs,
+    dry_run: DryRunArgs,
 }
 
 /// List the keys on this machine.
@@ -87,7 +87,7 @@ impl New {
     fn run(&self, context: &Context) -> CommandResult {
         let app = self.which.app(context)?;
         let folder = self.keys.folder(context, &app)?;
-        if self.execute.execute() == Execute::DryRun {
+        if self.dry_run.execute() == Execute::DryRun {
             for role in &self.roles {
                 context.shell.status("Would create", folder.secret_path(role).display());
             }

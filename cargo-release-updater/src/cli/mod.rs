@@ -6,7 +6,7 @@ mod keys;
 mod serve;
 mod status;
 
-pub use args::{ExecuteArgs, KeyArgs, OutputArgs, PackageArgs, StorageArgs};
+pub use args::{DryRunArgs, ExecuteArgs, KeyArgs, OutputArgs, PackageArgs, StorageArgs};
 
 use crate::context::{Clock, Context, Prompts};
 use crate::error::{CommandError, CommandResult, ExitCode};

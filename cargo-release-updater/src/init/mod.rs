@@ -81,7 +81,10 @@ pub fn run(
     execute: Execute,
 ) -> CommandResult<Changes> {
     let mut work = Work { shell: &context.shell, base: &context.working_dir, execute, changes: Changes::default() };
-    gitignore::cover(&mut work, project, keys)?;
+    if keys.path().exists() || !trust::is_complete(project) {
+        // Before any key is made.
+        gitignore::cover(&mut work, project, keys)?;
+    }
     let trust = trust::prepare(&mut work, project, answers, keys, passwords, context.clock.now())?;
     manifest::edit(&mut work, project, answers, trust.as_ref())?;
     build_script::edit(&mut work, project)?;

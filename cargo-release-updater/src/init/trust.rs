@@ -32,7 +32,7 @@ pub(super) fn prepare(
 ) -> CommandResult<Option<Trust>> {
     let path = root_path(project);
     if let Some(bytes) = read_optional(&path)?
-        && targets_file(&path).is_file()
+        && is_complete(project)
     {
         return Ok(Some(of_existing(&path, &bytes, answers)?));
     }
@@ -64,6 +64,12 @@ pub(super) fn prepare(
     work.write(&targets_file(&path), &targets.bytes)?;
     work.write(&path, &root.bytes)?;
     Ok(Some(Trust { public_keys: custody.root.keys, threshold: custody.root.threshold }))
+}
+
+/// Tells whether root and targets role are there, so that no key is needed.
+pub(super) fn is_complete(project: &Project) -> bool {
+    let root = root_path(project);
+    root.is_file() && targets_file(&root).is_file()
 }
 
 /// Returns where the root is or will be.

@@ -6,6 +6,7 @@
 //! committed or its lease has run out. A publisher looks once more for a later claim right before it commits.
 
 use super::error::RepositoryError;
+use super::seen::{self, Entry, Seen};
 use super::state::{Expiry, RepositoryState};
 use super::{METADATA, TARGETS};
 use crate::error::CommandError;
@@ -15,10 +16,10 @@ use crate::shell::Shell;
 use crate::storage::{Created, Storage, StorageError};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use updater_format::role::{MetaFile, RoleName, Root, Targets};
+use updater_format::role::{MetaFile, RoleName, Root, Targets, Timestamp};
 use updater_format::signed::{Signed, Untrusted};
 use updater_format::trust::{Rules, TrustError, TrustedChannel, TrustedSet};
-use updater_format::{AppId, Channel, SignaturePolicy, UtcTime};
+use updater_format::{AppId, Channel, Sha256, SignaturePolicy, UtcTime};
 
 /// One publisher of one app in one storage.
 #[derive(Debug)]
@@ -66,6 +67,15 @@ pub struct Upload {
     pub content: PathBuf,
     /// The text of its `.minisig`, published beside it.
     pub minisig: Option<String>,
+}
+
+/// Whether the storage shows an older state than this machine has seen there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum WentBack {
+    /// It does not.
+    No,
+    /// It did, and the newest state is in force again.
+    Repaired,
 }
 
 /// A release that clients can see.
@@ -131,6 +141,9 @@ impl Commit<'_> {
     ) -> Result<Option<Committed>, CommandError> {
         let state = RepositoryState::read(self.storage, self.app, self.root, Expiry::Ignored)?;
         let (root, targets) = self.human_roles(state.as_ref())?;
+        if self.went_back(state.as_ref(), &root, &targets)? == WentBack::Repaired {
+            return Ok(None);
+        }
         let known = state.as_ref().map_or(0, |state| state.snapshot().version);
         let Some(free) = self.free_snapshot_number(known, exclusive)? else { return Ok(None) };
 
@@ -180,6 +193,49 @@ impl Commit<'_> {
         }
         self.storage.put_mutable(&metadata(&timestamp.file), timestamp.bytes)?;
         self.confirm(channel, Committed { timestamp: version, snapshot: free, role: role.version })
+    }
+
+    /// Compares the storage with what this machine saw there. A timestamp that a late publisher put back, while the
+    /// newer snapshot is still there byte for byte, is replaced by a fresh one of that snapshot.
+    fn went_back(
+        &mut self,
+        state: Option<&RepositoryState>,
+        root: &Root,
+        targets: &Targets,
+    ) -> Result<WentBack, RepositoryError> {
+        let Some(seen) = Seen::load(self.keychain.folder(), &self.storage.identity())? else { return Ok(WentBack::No) };
+        // Trying out on one machine means emptying folders.
+        let development = root.extension.as_ref().is_some_and(|extension| extension.development);
+        if development || !seen.is_newer_than(state) {
+            return Ok(WentBack::No);
+        }
+        let refuse = || RepositoryError::WentBack {
+            storage: self.storage.name().to_owned(),
+            found: state.map_or(0, |state| state.timestamp().version),
+            seen: seen.timestamp,
+            record: seen::file(self.keychain.folder()),
+        };
+        let file = metadata(&format!("{}.snapshot.json", seen.snapshot));
+        let (Some(state), Some(bytes)) = (state, self.storage.read(&file, updater_format::length::MAX_SNAPSHOT)?)
+        else {
+            return Err(refuse());
+        };
+        if Sha256::of(&bytes) != seen.sha256 {
+            return Err(refuse());
+        }
+        self.shell.warn(format_args!(
+            "the timestamp of {} went back from {} to {}; repairing it",
+            self.storage.name(),
+            seen.timestamp,
+            state.timestamp().version
+        ));
+        let before =
+            Timestamp { version: seen.timestamp.max(state.timestamp().version), ..(**state.timestamp()).clone() };
+        let timestamp = next_timestamp(Some(&before), MetaFile::of(seen.snapshot, &bytes), targets, self.now);
+        let signers = self.keychain.signers("timestamp", root.keyring(RoleName::Timestamp))?;
+        let timestamp = Document::sign("timestamp", &timestamp, &signers)?;
+        self.storage.put_mutable(&metadata(&timestamp.file), timestamp.bytes)?;
+        Ok(WentBack::Repaired)
     }
 
     /// Returns the root and the targets role in force, and refuses expired ones: no client would take the release.
@@ -289,7 +345,6 @@ impl Commit<'_> {
     /// Returns the number of the committed snapshot; 0 when there is none. Read without verification: it only decides
     /// whether to look again.
     fn committed_snapshot(&self) -> Result<u64, RepositoryError> {
-        use updater_format::role::Timestamp;
         let bytes = self.storage.read(&metadata("timestamp.json"), updater_format::length::MAX_TIMESTAMP)?;
         let timestamp = bytes.and_then(|bytes| Signed::<Timestamp>::parse(&Untrusted::new(bytes)).ok());
         Ok(timestamp.map_or(0, |signed| signed.unverified().snapshot.version))
@@ -300,7 +355,9 @@ impl Commit<'_> {
         let state = RepositoryState::read(self.storage, self.app, self.root, Expiry::Enforced(self.now))?;
         let role = state.as_ref().and_then(|state| state.channels().get(channel)).map_or(0, |c| c.role().version);
         // Lower: somebody whose lease had run out has put an older timestamp back. Then once more, on top of that.
-        Ok((role >= committed.role).then_some(committed))
+        let Some(state) = state.filter(|_| role >= committed.role) else { return Ok(None) };
+        Seen::save(self.keychain.folder(), &self.storage.identity(), Entry::of(&state))?;
+        Ok(Some(committed))
     }
 }
 

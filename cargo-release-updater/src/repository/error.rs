@@ -3,6 +3,7 @@
 use crate::error::{ExitCode, Explain};
 use crate::keys::KeyError;
 use crate::storage::StorageError;
+use std::path::PathBuf;
 use updater_format::trust::TrustError;
 use updater_format::{Channel, UtcTime};
 
@@ -52,6 +53,26 @@ pub enum RepositoryError {
         /// The channels it has.
         known: String,
     },
+    /// The storage shows an older state than this machine has seen there.
+    #[error("{storage} went back: timestamp {found} instead of {seen} or newer")]
+    WentBack {
+        /// The storage.
+        storage: String,
+        /// The version of its timestamp; 0 when it has none.
+        found: u64,
+        /// The version that was there before.
+        seen: u64,
+        /// The record of what was seen.
+        record: PathBuf,
+    },
+    /// The record of what was seen cannot be read or written.
+    #[error("cannot use {}", path.display())]
+    Record {
+        /// The record.
+        path: PathBuf,
+        /// What the system or the parser said.
+        source: std::io::Error,
+    },
     /// Other publishers were faster too often.
     #[error("other publishers were faster {attempts} times in a row")]
     Overtaken {
@@ -73,7 +94,10 @@ impl Explain for RepositoryError {
         match self {
             Self::Storage(error) => error.code(),
             Self::Key(error) => error.code(),
-            Self::Trust { .. } | Self::Missing { .. } | Self::Expired { .. } => ExitCode::Verification,
+            Self::Trust { .. } | Self::Missing { .. } | Self::Expired { .. } | Self::WentBack { .. } => {
+                ExitCode::Verification
+            }
+            Self::Record { .. } => ExitCode::Key,
             Self::NoChannel { .. } => ExitCode::Config,
             Self::Overtaken { .. } | Self::NumbersTaken { .. } => ExitCode::Storage,
         }
@@ -93,6 +117,12 @@ impl Explain for RepositoryError {
                 _ => "publish again: that renews it".to_owned(),
             },
             Self::NoChannel { known, .. } => format!("use one of: {known}"),
+            Self::WentBack { record, .. } => format!(
+                "somebody put old files back or emptied it: restore the newest state; if you did it on purpose and no app \
+                 is out there, remove {}",
+                record.display()
+            ),
+            Self::Record { .. } => "it is only a record of what was published; move it away if it is damaged".to_owned(),
             Self::Overtaken { .. } => "run the same command again".to_owned(),
             Self::NumbersTaken { .. } => "look what else writes into this storage".to_owned(),
         }]

@@ -4,6 +4,7 @@
 
 pub mod commit;
 mod error;
+mod seen;
 pub mod state;
 
 pub use commit::{Commit, Committed, Lease, Upload};

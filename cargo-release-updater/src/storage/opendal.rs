@@ -95,6 +95,16 @@ impl Storage {
         self.folder.as_deref()
     }
 
+    /// Returns the address by which this machine tells storages apart: that of a folder is absolute, because two
+    /// checkouts may write the same relative path.
+    #[must_use]
+    pub fn identity(&self) -> String {
+        match &self.folder {
+            Some(folder) => format!("fs:{}", folder.canonicalize().unwrap_or_else(|_| folder.clone()).display()),
+            None => self.name.clone(),
+        }
+    }
+
     /// Returns the same storage, but every operation after the first `operations` fails as if the process had died.
     /// For tests of what a crash leaves behind.
     #[must_use]

@@ -169,3 +169,37 @@ fn bad_settings_are_refused_before_anything_is_written() {
     package.write("Cargo.toml", &manifest);
     package.run(&["init", "--dev"]).fails(20, "unknown key `chanel`", "did you mean `channel`?");
 }
+
+#[test]
+fn no_output_carries_a_secret_key() {
+    use base64::Engine as _;
+    let package = Package::new();
+    let mut told = String::new();
+    for arguments in [
+        &["init", "--url", "https://example.com", "--no-password", "-v"][..],
+        &["init", "-v", "--message-format", "json"],
+        &["keys", "list", "--message-format", "json"],
+        &["keys", "new", "root", "--no-password"],
+        &["status", "-v"],
+    ] {
+        let run = package.run(arguments);
+        told.push_str(&run.stdout);
+        told.push_str(&run.stderr);
+    }
+    for role in ["root", "targets", "online", "stable"] {
+        let text = std::fs::read_to_string(package.keys().join(format!("{role}.key"))).unwrap();
+        let line = text.lines().nth(1).unwrap();
+        let record = base64::engine::general_purpose::STANDARD.decode(line).unwrap();
+        let seed = &record[62..94];
+        let hex = updater_format::digest::encode_hex(seed);
+        let base64 = base64::engine::general_purpose::STANDARD.encode(seed);
+        for spelling in [line, &hex, &base64[..40], &format!("{seed:?}")] {
+            assert!(!told.contains(spelling), "the key of {role} was told");
+            let written =
+                package.snapshot().into_iter().filter(|(path, _)| path.extension().is_none_or(|e| e != "key"));
+            for (path, bytes) in written {
+                assert!(!String::from_utf8_lossy(&bytes).contains(spelling), "{role} is in {}", path.display());
+            }
+        }
+    }
+}

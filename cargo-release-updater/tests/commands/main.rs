@@ -6,4 +6,5 @@ mod cli;
 mod init;
 mod keys;
 mod package;
+mod serve;
 mod status;

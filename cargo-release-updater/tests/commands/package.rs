@@ -59,14 +59,23 @@ impl Package {
 
     /// Runs the program with more variables.
     pub(crate) fn run_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Run {
+        Run::of(self.command(arguments).envs(variables.iter().copied()).output().unwrap())
+    }
+
+    /// Starts the program and leaves it running, with its stdout to be read.
+    pub(crate) fn start(&self, arguments: &[&str]) -> std::process::Child {
+        use std::process::Stdio;
+        self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-updater"));
         command.args(arguments).current_dir(self.path("")).stdin(std::process::Stdio::null());
         for name in ["UPDATER_KEY_DIR", "UPDATER_KEY_PASSWORD", "UPDATER_ONLINE_KEY", "XDG_CONFIG_HOME"] {
             command.env_remove(name);
         }
         command.env_remove("CARGO_TARGET_DIR").env("HOME", self.home()).env("NO_COLOR", "1");
-        command.envs(variables.iter().copied());
-        Run::of(command.output().unwrap())
+        command
     }
 
     /// Returns every file of the package with its bytes, sorted by path.

@@ -42,7 +42,7 @@ fn publish(package: &Package, now: UtcTime) {
         manifest,
         codecs: vec!["bsdiff-1".to_owned()],
     };
-    let storage = Storage::open_folder(&package.path("target/updater/repository"), "here").unwrap();
+    let storage = Storage::open_folder(&package.path("target/updater/repository/hello"), "here").unwrap();
     let mut keychain = Keychain::open(KeyFolder::at(package.keys()), Passwords::none(Prompts::Never)).unwrap();
     let (root, targets) = (package.read("updater/root.json"), package.read("updater/targets.json"));
     let shell = Shell::captured(MessageFormat::Human);
@@ -125,7 +125,7 @@ fn a_changed_repository_is_refused_by_name() {
     let package = Package::new();
     package.run(&["init", "--dev"]).ok();
     publish(&package, now());
-    let file = package.path("target/updater/repository/metadata/1.stable.json");
+    let file = package.path("target/updater/repository/hello/metadata/1.stable.json");
     let text = std::fs::read_to_string(&file).unwrap().replace("4096", "4097");
     std::fs::write(&file, text).unwrap();
     let run = package.run(&["status"]);

@@ -162,3 +162,22 @@ fn broken_files_are_told_apart() {
     std::fs::write(&manifest, "[package.metadata.updater]\n").unwrap();
     assert!(matches!(Table::read(&manifest), Err(TableError::NotAPackage { .. })));
 }
+
+#[test]
+fn the_page_lists_every_key_and_its_example_is_read() {
+    let page = include_str!("../../../docs/format/table.md");
+    let keys: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    for key in &keys {
+        // A date is of no type that any key has, so a known key says that and an unknown one says that it is unknown.
+        let error = table(&format!("{key} = 2026-11-20")).unwrap_err();
+        assert!(matches!(&error, TableError::WrongType { key: found, .. } if found == key), "{key}: {error}");
+    }
+    let own = include_str!("tests.rs");
+    let every = own.split("fn every_key_is_read").nth(1).unwrap().split("\"#").next().unwrap();
+    let read = every.lines().filter_map(|line| line.trim().split_once(" = ")).map(|(key, _)| key);
+    for key in read.filter(|key| !key.contains(' ')) {
+        assert!(keys.contains(&key), "{key} is not on the page");
+    }
+    let example = page.split("```toml\n[package.metadata.updater]\n").nth(1).unwrap().split("```").next().unwrap();
+    assert_eq!(table(example).unwrap().trial, Trial::Confirm);
+}

@@ -6,8 +6,8 @@ use crate::keys::{KeyFolder, Passwords, Signer};
 use crate::roles::{Custody, Holders, Purpose, Refresh, first_root, first_targets};
 use crate::shell::MessageFormat;
 use crate::storage::StorageUri;
+use std::path::Path;
 use std::rc::Rc;
-use updater_format::Sha256;
 use updater_format::role::{Hashes, TargetFile};
 
 /// An app with one key per role, and everything a publisher of it has.
@@ -43,8 +43,12 @@ impl App {
 
     /// Returns the keys of the channel and of the online roles.
     fn keychain(&self) -> Keychain {
-        let nowhere = KeyFolder::at("/nonexistent".into());
-        let mut keychain = Keychain::open(nowhere, Passwords::none(Prompts::Never)).unwrap();
+        self.keychain_in("/nonexistent".into())
+    }
+
+    /// Returns the same keys with a folder in which something can be remembered.
+    fn keychain_in(&self, folder: PathBuf) -> Keychain {
+        let mut keychain = Keychain::open(KeyFolder::at(folder), Passwords::none(Prompts::Never)).unwrap();
         for text in &self.texts[2..] {
             keychain.add(Signer::from_text("test", text, || panic!("plain")).unwrap());
         }
@@ -55,6 +59,15 @@ impl App {
     fn publish(&self, storage: &Storage, name: &str, lease: Lease) -> Result<Committed, CommandError> {
         let mut keychain = self.keychain();
         self.commit(storage, &mut keychain, lease).publish(&self.channel, |role, _| {
+            role.targets.insert(name.to_owned(), target(name));
+            Ok(())
+        })
+    }
+
+    /// Publishes as [`App::publish`] does, on a machine that remembers.
+    fn publish_remembering(&self, storage: &Storage, name: &str, folder: &Path) -> Result<Committed, CommandError> {
+        let mut keychain = self.keychain_in(folder.to_owned());
+        self.commit(storage, &mut keychain, NO_LEASE).publish(&self.channel, |role, _| {
             role.targets.insert(name.to_owned(), target(name));
             Ok(())
         })
@@ -101,7 +114,7 @@ fn folder() -> (tempfile::TempDir, Storage) {
 }
 
 fn memory() -> Storage {
-    Storage::open(&StorageUri::Memory, std::path::Path::new(".")).unwrap()
+    Storage::open(&StorageUri::Memory, Path::new(".")).unwrap()
 }
 
 const NO_LEASE: Lease = Lease { duration: Duration::from_secs(3600), poll: Duration::from_millis(1) };
@@ -289,4 +302,42 @@ fn missing_keys_and_expired_roles_are_told_before_anything_is_written() {
     let error = app.commit(&storage, &mut keychain, NO_LEASE).publish(&beta, |_, _| Ok(())).unwrap_err();
     assert!(error.to_string().contains("the app has no channel `beta`"), "{error}");
     assert_eq!(error.hints, ["use one of: stable"]);
+}
+
+#[test]
+fn a_timestamp_that_went_back_is_repaired_with_nothing_lost() {
+    let app = App::new();
+    let (temp, storage) = folder();
+    app.publish_remembering(&storage, "a", temp.path()).unwrap();
+    let old = storage.read(&metadata("timestamp.json"), 1 << 20).unwrap().unwrap();
+    app.publish_remembering(&storage, "b", temp.path()).unwrap();
+    storage.put_mutable(&metadata("timestamp.json"), old).unwrap();
+    assert_eq!(app.visible(&storage).unwrap(), ["a"]);
+    // 2 was the newest that clients may have; 3 repairs it, 4 is the release.
+    let committed = app.publish_remembering(&storage, "c", temp.path()).unwrap();
+    assert_eq!(committed, Committed { timestamp: 4, snapshot: 3, role: 3 });
+    assert_eq!(app.visible(&storage).unwrap(), ["a", "b", "c"]);
+    assert!(app.shell.output().0.contains("went back from 2 to 1; repairing it"));
+}
+
+#[test]
+fn a_storage_that_was_put_back_or_emptied_is_refused() {
+    let app = App::new();
+    let (temp, storage) = folder();
+    app.publish_remembering(&storage, "a", temp.path()).unwrap();
+    let old = storage.read(&metadata("timestamp.json"), 1 << 20).unwrap().unwrap();
+    app.publish_remembering(&storage, "b", temp.path()).unwrap();
+    storage.put_mutable(&metadata("timestamp.json"), old.clone()).unwrap();
+    storage.put_mutable(&metadata("2.snapshot.json"), b"gone".to_vec()).unwrap();
+    let error = app.publish_remembering(&storage, "c", temp.path()).unwrap_err();
+    assert!(error.to_string().contains("went back: timestamp 1 instead of 2 or newer"), "{error}");
+    assert_eq!(error.code, crate::error::ExitCode::Verification);
+    assert_eq!(storage.read(&metadata("timestamp.json"), 1 << 20).unwrap().unwrap(), old);
+
+    std::fs::remove_dir_all(temp.path().join("repository")).unwrap();
+    let emptied = Storage::open(&StorageUri::Folder("repository".into()), temp.path()).unwrap();
+    let error = app.publish_remembering(&emptied, "c", temp.path()).unwrap_err();
+    assert!(error.to_string().contains("went back: timestamp 0 instead of 2"), "{error}");
+    std::fs::remove_file(temp.path().join("last-published.json")).unwrap();
+    app.publish_remembering(&emptied, "c", temp.path()).unwrap();
 }

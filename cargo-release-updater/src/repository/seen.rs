@@ -1,0 +1,94 @@
+//! What this machine last saw committed, kept beside the keys and therefore outside the storage.
+//!
+//! Whoever can write a storage without any key can put old, validly signed metadata back. A publisher that signed a
+//! fresh timestamp over it would do the attacker's work, so it compares first. The record also tells a timestamp that a
+//! late publisher put back from one that was never there, so that it can be repaired.
+
+use super::error::RepositoryError;
+use super::state::RepositoryState;
+use crate::keys::KeyFolder;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use updater_format::Sha256;
+
+/// The record of one machine: one entry per storage.
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Seen {
+    format: u32,
+    storages: BTreeMap<String, Entry>,
+}
+
+/// The newest state seen in one storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Entry {
+    /// The version of the timestamp.
+    pub(super) timestamp: u64,
+    /// The version of the snapshot.
+    pub(super) snapshot: u64,
+    /// The digest of the snapshot's bytes.
+    pub(super) sha256: Sha256,
+}
+
+impl Entry {
+    pub(super) fn of(state: &RepositoryState) -> Self {
+        Self {
+            timestamp: state.timestamp().version,
+            snapshot: state.snapshot().version,
+            sha256: Sha256::of(state.snapshot().bytes()),
+        }
+    }
+
+    /// Tells whether a state is older than this one.
+    pub(super) fn is_newer_than(&self, state: Option<&RepositoryState>) -> bool {
+        let (timestamp, snapshot) = state.map_or((0, 0), |s| (s.timestamp().version, s.snapshot().version));
+        timestamp < self.timestamp || snapshot < self.snapshot
+    }
+}
+
+impl Seen {
+    /// Returns the entry of a storage; `None` when this machine has not published there, or has no folder for keys.
+    pub(super) fn load(keys: &KeyFolder, storage: &str) -> Result<Option<Entry>, RepositoryError> {
+        Ok(Self::read(&file(keys))?.storages.get(storage).copied())
+    }
+
+    /// Records a state. Without a folder for keys (a job with its key in a variable) nothing is kept.
+    pub(super) fn save(keys: &KeyFolder, storage: &str, entry: Entry) -> Result<(), RepositoryError> {
+        if !keys.path().is_dir() {
+            return Ok(());
+        }
+        let path = file(keys);
+        let mut seen = Self::read(&path)?;
+        seen.format = FORMAT;
+        seen.storages.insert(storage.to_owned(), entry);
+        let failed = |source| RepositoryError::Record { path: path.clone(), source };
+        let text = serde_json::to_vec_pretty(&seen).map_err(|error| failed(error.into()))?;
+        crate::steps::write_file(&path, &text).map_err(failed)
+    }
+
+    fn read(path: &Path) -> Result<Self, RepositoryError> {
+        let failed = |source| RepositoryError::Record { path: path.to_owned(), source };
+        match std::fs::read(path) {
+            Ok(bytes) => {
+                let seen: Self = serde_json::from_slice(&bytes).map_err(|error| failed(error.into()))?;
+                if seen.format > FORMAT {
+                    return Err(failed(std::io::Error::other("it was written by a newer version")));
+                }
+                Ok(seen)
+            }
+            Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+                Ok(Self::default())
+            }
+            Err(source) => Err(failed(source)),
+        }
+    }
+}
+
+/// Returns the file of the record.
+pub(super) fn file(keys: &KeyFolder) -> PathBuf {
+    keys.path().join("last-published.json")
+}
+
+/// The format of the record.
+const FORMAT: u32 = 1;
