@@ -2,7 +2,6 @@
 
 use crate::cancel::CancelToken;
 use crate::error::Error;
-use crate::interval::Schedule;
 use crate::refresh::RefreshError;
 use crate::status::{NoUpdate, Status};
 use crate::updater::Updater;
@@ -113,3 +112,73 @@ impl Drop for Background {
 
 /// The longest sleep without a look at the clock: a computer that was suspended is due when it wakes up, not a day later.
 const LONGEST_NAP: Duration = Duration::from_secs(10 * 60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::config::Config;
+    use std::sync::atomic::{AtomicI64, Ordering};
+    use std::sync::{Arc, mpsc};
+    use updater_format::UtcTime;
+
+    struct HandClock(AtomicI64);
+    impl Clock for HandClock {
+        fn now(&self) -> UtcTime {
+            UtcTime::from_unix(self.0.load(Ordering::SeqCst))
+        }
+    }
+
+    fn updater(folder: &std::path::Path, clock: &Arc<HandClock>) -> Updater {
+        let program = folder.join("hello");
+        std::fs::write(&program, "").unwrap();
+        let (app, version) = ("hello".parse().unwrap(), "1.0.0".parse().unwrap());
+        let platform = "x86_64-unknown-linux-gnu".parse().unwrap();
+        // A root that cannot be used: each check ends before its first request, and that is an answer too.
+        let config = Config::new(app, version, platform, b"{}".to_vec(), "https://example.com/").unwrap();
+        let clock = Arc::clone(clock) as Arc<dyn Clock>;
+        Updater::new(config.with_executable(program).with_state_dir(folder.join("state")).with_clock(clock)).unwrap()
+    }
+
+    #[test]
+    fn it_checks_again_whenever_the_clock_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(HandClock(AtomicI64::new(1_795_161_600)));
+        let (sender, answers) = mpsc::channel();
+        let updater = updater(folder.path(), &clock);
+        let nap = Duration::from_millis(5);
+        let background = updater.check_with_naps_of(nap, move |answer| {
+            sender.send(answer.unwrap_err().code()).unwrap();
+            ControlFlow::Continue(())
+        });
+        let background = background.unwrap();
+        for _ in 0..3 {
+            let answer = answers.recv_timeout(Duration::from_secs(30));
+            assert_eq!(answer, Ok("embedded-root"));
+            assert!(answers.recv_timeout(Duration::from_millis(50)).is_err(), "checked again before it was due");
+            clock.0.fetch_add(2 * 60 * 60, Ordering::SeqCst);
+        }
+        assert!(!background.is_finished());
+        background.cancel();
+        assert!(background.join());
+        assert!(!updater.cancel_token().is_cancelled(), "the app's own checks were cancelled too");
+    }
+
+    #[test]
+    fn it_ends_with_its_handle_with_its_updater_and_with_its_callback() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(HandClock(AtomicI64::new(1_795_161_600)));
+        let updater = updater(folder.path(), &clock);
+        let start = |flow: fn() -> ControlFlow<()>| updater.check_in_background(move |_| flow()).unwrap();
+        assert!(start(|| ControlFlow::Break(())).join());
+        clock.0.fetch_add(2 * 60 * 60, Ordering::SeqCst);
+        assert!(!start(|| panic!("in the callback")).join());
+        let dropped = start(|| ControlFlow::Continue(()));
+        let token = dropped.cancel.clone();
+        drop(dropped);
+        assert!(token.is_cancelled());
+        let orphan = start(|| ControlFlow::Continue(()));
+        updater.cancel_token().cancel();
+        assert!(orphan.join());
+    }
+}

@@ -22,7 +22,7 @@ struct Inner {
     // Guards nothing but the moment between looking at the flag and going to sleep.
     sleepers: Mutex<()>,
     wake: Condvar,
-    children: Mutex<Vec<Weak<Inner>>>,
+    children: Mutex<Vec<Weak<Self>>>,
 }
 
 impl CancelToken {
