@@ -11,12 +11,14 @@
 //! It is a [`Transport`], so that the client's own code runs from the request to the verdict, and it can fail in every way
 //! in which a server, a mirror or a network can ([`Fault`]).
 
+mod client;
 mod faults;
 mod keys;
 mod repository;
 
+pub use client::SimulatedClient;
 pub use faults::Fault;
-pub use keys::{SigningKey, keyring, sign};
+pub use keys::{SigningKey, keyring, sign, sign_value};
 pub use repository::{Repository, Signers};
 
 use crate::clock::SimulatedClock;
@@ -68,7 +70,7 @@ impl RepositorySimulator {
     /// # Panics
     /// When it is still open elsewhere after some seconds, which would be for ever.
     pub fn repo(&self) -> MutexGuard<'_, Repository> {
-        for _ in 0..5000 {
+        for _ in 0..2000 {
             match self.repository.try_lock() {
                 Ok(guard) => return guard,
                 Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
@@ -90,6 +92,13 @@ impl RepositorySimulator {
     #[must_use]
     pub fn file(&self, path: &str) -> Vec<u8> {
         self.repo().file(path).unwrap_or_else(|| panic!("there is no file {path}"))
+    }
+
+    /// Makes a client of this repository that has never checked and has today's root compiled in.
+    #[must_use]
+    pub fn client(&self) -> SimulatedClient {
+        let embedded = self.repo().root_bytes();
+        SimulatedClient::new(self, embedded)
     }
 
     /// Lets something go wrong with a file, given by its path, for example `metadata/timestamp.json`.

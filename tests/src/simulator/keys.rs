@@ -2,6 +2,8 @@
 
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use std::sync::Arc;
+use updater_format::digest::encode_hex;
+use updater_format::json::{self, Map, Value};
 use updater_format::role::Payload;
 use updater_format::signed::{assemble, message};
 use updater_format::{KeyId, Keyring, PublicKey, Signature};
@@ -68,4 +70,20 @@ pub fn keyring(keys: &[SigningKey], threshold: u64) -> Keyring {
 pub fn sign<T: Payload>(payload: &T, keys: &[SigningKey]) -> Vec<u8> {
     let signatures: Vec<Signature> = keys.iter().map(|key| key.signature(payload)).collect();
     assemble(payload, &signatures)
+}
+
+/// Signs the `signed` part of a document that no payload type can hold.
+#[must_use]
+pub fn sign_value(signed: Value, keys: &[SigningKey]) -> Value {
+    let message = json::canonical(&signed);
+    let signatures = keys.iter().map(|key| {
+        let mut entry = Map::new();
+        entry.insert("keyid".to_owned(), key.id().as_str().into());
+        entry.insert("sig".to_owned(), encode_hex(&key.sign(&message)).into());
+        Value::Object(entry)
+    });
+    let mut document = Map::new();
+    document.insert("signatures".to_owned(), Value::Array(signatures.collect()));
+    document.insert("signed".to_owned(), signed);
+    Value::Object(document)
 }

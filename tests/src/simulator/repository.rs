@@ -1,13 +1,14 @@
 //! What a simulated repository holds, and how its documents are made when somebody asks for them.
 
-use super::keys::{SigningKey, keyring, sign};
+use super::keys::{SigningKey, keyring, sign, sign_value};
 use super::{Fault, TRIPLE};
 use crate::clock::SimulatedClock;
 use std::collections::BTreeMap;
-use updater_format::json::Map;
+use std::sync::Arc;
+use updater_format::json::{self, Map, Value};
 use updater_format::release::{Artifact, BundleEntry, Entry};
 use updater_format::role::{
-    DelegatedRole, MetaFile, RoleName, Root, RootExtension, Snapshot, Targets, TargetsExtension, Timestamp,
+    DelegatedRole, MetaFile, Payload, RoleName, Root, RootExtension, Snapshot, Targets, TargetsExtension, Timestamp,
 };
 use updater_format::{AppId, Channel, InstallKind, Sha256, TargetName, UtcTime};
 
@@ -38,6 +39,25 @@ pub struct Repository {
     pub faults: BTreeMap<String, Fault>,
     /// Whether answers carry an entity tag and `304` is answered.
     pub etags: bool,
+    edits: BTreeMap<String, Vec<Edit>>,
+}
+
+/// A change that the types of a payload cannot express.
+#[derive(Clone)]
+enum Edit {
+    /// Of the `signed` part, before it is signed.
+    Signed(Arc<dyn Fn(&mut Value) + Send + Sync>),
+    /// Of the whole document, after it was signed.
+    Document(Arc<dyn Fn(&mut Value) + Send + Sync>),
+}
+
+impl std::fmt::Debug for Edit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Signed(_) => "Signed(..)",
+            Self::Document(_) => "Document(..)",
+        })
+    }
 }
 
 /// The keys that sign. They need not be those that the root lists.
@@ -104,6 +124,7 @@ impl Repository {
             pins: true,
             faults: BTreeMap::new(),
             etags: true,
+            edits: BTreeMap::new(),
             app,
             signers,
         };
@@ -180,10 +201,12 @@ impl Repository {
         self.timestamp.version += 1;
     }
 
-    /// Freezes the newest root as published and goes on to the next version, which the same keys sign.
+    /// Freezes the newest root as published and goes on to the next version, signed by the keys that the frozen one lists.
     pub fn next_root(&mut self) -> &mut Root {
         let published = self.root_bytes();
         self.old_roots.insert(self.root.version, published);
+        let listed = self.root.keyring(RoleName::Root);
+        self.signers.root.retain(|key| listed.keys().iter().any(|(id, _)| *id == key.id()));
         self.root.version += 1;
         &mut self.root
     }
@@ -194,26 +217,45 @@ impl Repository {
         let ring = keyring(std::slice::from_ref(&key), 1);
         self.next_root().roles.insert(role, ring);
         match role {
-            RoleName::Root => {
-                // The root after this one is signed by the new key alone: see `retire_old_root_keys`.
-                self.signers.root.push(key);
-            }
+            RoleName::Root => self.signers.root.push(key),
             RoleName::Targets => self.signers.targets = vec![key],
             RoleName::Snapshot => self.signers.snapshot = vec![key],
             RoleName::Timestamp => self.signers.timestamp = vec![key],
         }
     }
 
-    /// Lets only the keys that the newest root lists sign the root after it.
-    pub fn retire_old_root_keys(&mut self) {
-        let listed: Vec<_> = self.root.keyring(RoleName::Root).keys().iter().map(|(id, _)| id.clone()).collect();
-        self.signers.root.retain(|key| listed.contains(&key.id()));
+    /// Changes the JSON of a role in a way that its type cannot express; the change is signed.
+    pub fn edit(&mut self, role: &str, change: impl Fn(&mut Value) + Send + Sync + 'static) {
+        self.edits.entry(role.to_owned()).or_default().push(Edit::Signed(Arc::new(change)));
+    }
+
+    /// Changes the whole document of a role after it was signed: its signatures, above all.
+    pub fn forge(&mut self, role: &str, change: impl Fn(&mut Value) + Send + Sync + 'static) {
+        self.edits.entry(role.to_owned()).or_default().push(Edit::Document(Arc::new(change)));
+    }
+
+    /// Signs a role as it now is, edits included.
+    fn write<T: Payload>(&self, role: &str, payload: &T, signers: &[SigningKey]) -> Vec<u8> {
+        let Some(edits) = self.edits.get(role) else { return sign(payload, signers) };
+        let mut signed = payload.to_value();
+        for edit in edits {
+            if let Edit::Signed(change) = edit {
+                change(&mut signed);
+            }
+        }
+        let mut document = sign_value(signed, signers);
+        for edit in edits {
+            if let Edit::Document(change) = edit {
+                change(&mut document);
+            }
+        }
+        json::compact(&document)
     }
 
     /// Returns the bytes of the newest root.
     #[must_use]
     pub fn root_bytes(&self) -> Vec<u8> {
-        sign(&self.root, &self.signers.root)
+        self.write("root", &self.root, &self.signers.root)
     }
 
     /// Returns the paths of all files that are there now, metadata first.
@@ -263,12 +305,12 @@ impl Repository {
     }
 
     fn targets_bytes(&self) -> Vec<u8> {
-        sign(&self.targets, &self.signers.targets)
+        self.write("targets", &self.targets, &self.signers.targets)
     }
 
     fn role_bytes(&self, role: &str) -> Vec<u8> {
         let signers = self.signers.roles.get(role).map_or(&[][..], Vec::as_slice);
-        sign(&self.roles[role], signers)
+        self.write(role, &self.roles[role], signers)
     }
 
     fn snapshot_bytes(&self) -> Vec<u8> {
@@ -280,7 +322,7 @@ impl Repository {
                 snapshot.roles.insert(name.clone(), MetaFile::of(role.version, &self.role_bytes(name)));
             }
         }
-        sign(&snapshot, &self.signers.snapshot)
+        self.write("snapshot", &snapshot, &self.signers.snapshot)
     }
 
     fn timestamp_bytes(&self) -> Vec<u8> {
@@ -288,7 +330,7 @@ impl Repository {
         if self.pins {
             timestamp.snapshot = MetaFile::of(self.snapshot.version, &self.snapshot_bytes());
         }
-        sign(&timestamp, &self.signers.timestamp)
+        self.write("timestamp", &timestamp, &self.signers.timestamp)
     }
 
     /// Writes into snapshot and timestamp what they would say now, and stops keeping it up to date: the start of a lie.
