@@ -216,11 +216,6 @@ pub(crate) fn require(path: &Path) -> PathResult<Metadata> {
     metadata(path)?.ok_or_else(|| PathError::new("find", path, rustix::io::Errno::NOENT))
 }
 
-/// Returns where a link leads.
-pub(crate) fn read_link(path: &Path) -> PathResult<PathBuf> {
-    std::fs::read_link(path).map_err(|source| PathError::new("read the link", path, source))
-}
-
 /// Resolves every link in a path.
 pub(crate) fn canonical(path: &Path) -> PathResult<PathBuf> {
     std::fs::canonicalize(path).map_err(|source| PathError::new("resolve", path, source))

@@ -122,7 +122,8 @@ fn an_executable_is_patched_from_the_installed_file_whatever_it_is_called() {
 
 #[test]
 fn an_installed_file_that_does_not_fit_sends_to_the_next_route() {
-    let cases: [(&str, fn(&World)); 5] = [
+    type Case = (&'static str, fn(&World));
+    let cases: [Case; 5] = [
         ("edited", |w| std::fs::write(w.installed("share/data"), "edited").unwrap()),
         ("same length", |w| {
             let length = std::fs::read(w.installed("share/data")).unwrap().len();
@@ -261,7 +262,8 @@ fn progress_grows_to_the_total_and_cancelling_stops() {
 #[test]
 fn what_changes_after_staging_is_found_before_it_is_installed() {
     let set_mode = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
-    let cases: [(&str, &str, &dyn Fn(&Path)); 10] = [
+    type Case<'a> = (&'a str, &'a str, &'a dyn Fn(&Path));
+    let cases: [Case<'_>; 10] = [
         ("share/data", "its content differs", &|tree| std::fs::write(tree.join("share/data"), "x").unwrap()),
         ("share/kept", "its content differs", &|tree| std::fs::write(tree.join("share/kept"), "tpek").unwrap()),
         ("added", "it is missing", &|tree| std::fs::remove_file(tree.join("added")).unwrap()),

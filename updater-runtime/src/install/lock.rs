@@ -14,16 +14,9 @@ pub(crate) struct InstallLock {
 }
 
 impl InstallLock {
-    /// Takes the lock if it is free, and makes the hidden folder if needed.
+    /// Takes the lock, waiting up to `patience` for another process, and makes the hidden folder if needed.
     /// # Errors
     /// [`InstallError::Busy`] with the number of the process that holds it; [`InstallError::File`].
-    pub(crate) fn take(layout: &Layout) -> Result<Self, InstallError> {
-        Self::take_within(layout, Duration::ZERO)
-    }
-
-    /// Takes the lock, waiting up to `patience` for another process.
-    /// # Errors
-    /// As [`InstallLock::take`].
     pub(crate) fn take_within(layout: &Layout, patience: Duration) -> Result<Self, InstallError> {
         let path = layout.lock();
         let begin = Instant::now();
@@ -107,18 +100,22 @@ mod tests {
         Layout::at(InstallKind::Executable, &program, &FilePath::parse("hello").unwrap()).unwrap()
     }
 
+    fn take(layout: &Layout) -> Result<InstallLock, InstallError> {
+        InstallLock::take_within(layout, Duration::ZERO)
+    }
+
     #[test]
     fn the_second_taker_learns_who_holds_it() {
         let folder = tempfile::tempdir().unwrap();
         let layout = layout(folder.path());
-        let lock = InstallLock::take(&layout).unwrap();
+        let lock = take(&layout).unwrap();
         let own = std::process::id();
-        match InstallLock::take(&layout) {
+        match take(&layout) {
             Err(InstallError::Busy { owner, .. }) => assert_eq!(owner, Some(own)),
             other => panic!("{other:?}"),
         }
         drop(lock);
-        InstallLock::take(&layout).unwrap();
+        take(&layout).unwrap();
     }
 
     #[test]
@@ -127,7 +124,7 @@ mod tests {
         let layout = layout(folder.path());
         fs::private_dir(layout.hidden()).unwrap();
         std::fs::write(layout.lock(), "4000000\n").unwrap();
-        InstallLock::take(&layout).unwrap();
+        take(&layout).unwrap();
         assert_eq!(owner(&layout), Some(std::process::id()));
     }
 
@@ -161,7 +158,7 @@ mod tests {
         let victim = folder.path().join("victim");
         std::fs::write(&victim, "precious").unwrap();
         std::os::unix::fs::symlink(&victim, layout.lock()).unwrap();
-        InstallLock::take(&layout).unwrap();
+        take(&layout).unwrap();
         assert_eq!(std::fs::read(&victim).unwrap(), b"precious");
     }
 }

@@ -248,7 +248,8 @@ fn garbage_in_the_journal_is_healed_and_user_files_come_back() {
 
 #[test]
 fn any_garbage_in_the_hidden_folder_is_survived() {
-    let shapes: [(&str, fn(&Path)); 5] = [
+    type Shape = (&'static str, fn(&Path));
+    let shapes: [Shape; 5] = [
         ("file", |at| std::fs::write(at, "x").unwrap()),
         ("folder", |at| std::fs::create_dir(at).unwrap()),
         ("link", |at| std::os::unix::fs::symlink("/", at).unwrap()),
