@@ -1,5 +1,7 @@
 //! How often a client asks, and checks that the app does not wait for.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail like a test")]
+
 use std::ops::ControlFlow;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};

@@ -1,6 +1,8 @@
 //! The client's work flow: which requests it makes, what it keeps, and how mirrors, caches and broken state are dealt
 //! with. What is believed is tested in `trust.rs`.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail like a test")]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! Every option of the HTTP transport against a real server on the loopback interface.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail like a test")]
+
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
