@@ -44,19 +44,19 @@ impl Signer {
     ) -> Result<Self, KeyError> {
         let not_a_key = || KeyError::NotAKey { origin: origin.to_owned() };
         let line = base64_line(text).ok_or_else(not_a_key)?;
-        // The library wants the comment line; without one the file is a bare line from an environment variable.
+        let record = decode(line).ok_or_else(not_a_key)?;
+        if record[KDF] == PLAIN {
+            // Without the library, which wants a checksum that stock `minisign -G -W` leaves empty. That the seed gives
+            // the public key is checked below and says more.
+            return Self::from_record(origin, record);
+        }
+        // The library wants the comment line; without one the text is a bare line from an environment variable.
         let boxed = SecretKeyBox::from(format!("untrusted comment: {origin}\n{line}\n"));
-        let secret = match is_encrypted(line).ok_or_else(not_a_key)? {
-            false => boxed.into_unencrypted_secret_key().map_err(|_| not_a_key())?,
-            true => {
-                let password = password()?;
-                boxed.into_secret_key(Some(password.to_string())).map_err(|error| match error.kind() {
-                    minisign::ErrorKind::Verify => KeyError::WrongPassword { origin: origin.to_owned() },
-                    _ => not_a_key(),
-                })?
-            }
-        };
-        Self::from_secret(origin, &secret)
+        let secret = boxed.into_secret_key(Some(password()?.to_string())).map_err(|error| match error.kind() {
+            minisign::ErrorKind::Verify => KeyError::WrongPassword { origin: origin.to_owned() },
+            _ => not_a_key(),
+        })?;
+        Self::from_record(origin, Zeroizing::new(secret.to_bytes()))
     }
 
     /// Returns the public half.
@@ -95,8 +95,7 @@ impl Signer {
         Ok(signature.map_err(failed("sign a file"))?.into_string())
     }
 
-    fn from_secret(origin: &str, secret: &SecretKey) -> Result<Self, KeyError> {
-        let mut record = Zeroizing::new(secret.to_bytes());
+    fn from_record(origin: &str, mut record: Zeroizing<Vec<u8>>) -> Result<Self, KeyError> {
         // From here on it is a plain key, whatever protected its file.
         record[KDF].fill(0);
         let pair = pair(origin, &record)?;
@@ -129,13 +128,15 @@ pub(crate) fn public_line(public: &MinisignKey) -> String {
 
 /// Tells from its base64 line whether a key is encrypted; `None` when it is no key.
 pub(super) fn is_encrypted(line: &str) -> Option<bool> {
+    Some(decode(line)?[KDF] != PLAIN)
+}
+
+/// Decodes the base64 line of a key; `None` when it is none, or protected in a way that nobody knows.
+fn decode(line: &str) -> Option<Zeroizing<Vec<u8>>> {
     use base64::Engine as _;
     let bytes = Zeroizing::new(base64::engine::general_purpose::STANDARD.decode(line).ok()?);
-    match (bytes.len(), bytes.get(..4)?) {
-        (RECORD, [b'E', b'd', 0, 0]) => Some(false),
-        (RECORD, [b'E', b'd', b'S', b'c']) => Some(true),
-        _ => None,
-    }
+    let known = bytes.len() == RECORD && bytes.starts_with(b"Ed") && (bytes[KDF] == PLAIN || bytes[KDF] == SCRYPT);
+    known.then_some(bytes)
 }
 
 /// Returns the line with the key: the first that is no comment.
@@ -157,6 +158,10 @@ fn failed(action: &'static str) -> impl Fn(minisign::PError) -> KeyError {
 const RECORD: usize = 158;
 /// Where the name of the key derivation function stands, zero for none.
 const KDF: std::ops::Range<usize> = 2..4;
+/// No key derivation: the record is not encrypted.
+const PLAIN: [u8; 2] = [0, 0];
+/// The key derivation of encrypted records.
+const SCRYPT: [u8; 2] = *b"Sc";
 /// Where the key id stands.
 const KEY_ID: std::ops::Range<usize> = 54..62;
 /// Where the Ed25519 seed stands.
@@ -206,6 +211,20 @@ mod tests {
         assert_eq!(Signer::from_text("here", line, never).unwrap().public(), signer.public());
         let seed = updater_format::digest::encode_hex(&signer.record[SEED]);
         assert!(!format!("{signer:?}").contains(&seed[..8]));
+    }
+
+    #[test]
+    fn keys_of_stock_minisign_are_read() {
+        // Made with `minisign -G -W` 0.11, whose plain keys have an empty checksum, and thrown away.
+        let text = "untrusted comment: minisign encrypted secret key\n\
+            RWQAAEIyAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAzdUTQ8UjfgZvx5rauYMD5S3tfdLNOTRq9ELiyz06CLjOp1Sd/7LmnSi7KlMSxR3w6GtR2ww5ZpOcX6YNxdr1fjjN6IFkdAXCAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
+        let signer = Signer::from_text("here", text, never).unwrap();
+        assert_eq!(signer.public_line(), "RWTN1RNDxSN+Bii7KlMSxR3w6GtR2ww5ZpOcX6YNxdr1fjjN6IFkdAXC");
+        // Made with `minisign -G` 0.11 and the password `pw`.
+        let text = "untrusted comment: minisign encrypted secret key\n\
+            RWRTY0Iy6B0kGPRVR7B1v4Cb/1bhBu+Wcb5v3C1PH/qQububwN0AAAACAAAAAAAAAEAAAAAAc/nc62Ipjy5L1yGIBe7bI/8wLQAbiF037WwaflVqs5vVPy4mJNDJEKRublEgFazecv6n62FarUiSOdflz6BnWJEmlp5vNlsXVCF23fJlaOAc9+IRh8885v1VSX2wMnQuOg6YXyozk10=\n";
+        let signer = Signer::from_text("here", text, || Ok("pw".to_owned().into())).unwrap();
+        assert_eq!(signer.public_line(), "RWT6D8KtgJtmpFvmAJlfQYSAvF6M+EBTCcXYO+JicoWqsc4GQD3fRiTZ");
     }
 
     #[test]
