@@ -26,6 +26,8 @@ pub struct SimulatedClient {
     pub mirrors: Vec<Mirror>,
     /// What it fetches with.
     pub fetcher: Fetcher,
+    /// Whether it keeps what it verified; without that every check is a first check.
+    pub keeps_state: bool,
     state: TempDir,
     repository: RepositorySimulator,
 }
@@ -37,6 +39,7 @@ impl SimulatedClient {
             app: repository.repo().app.clone(),
             mirrors: vec![mirror("https://a.example/")],
             fetcher: fetcher(repository.transport()),
+            keeps_state: true,
             state: TempDir::new().unwrap(),
             repository: repository.clone(),
         }
@@ -83,7 +86,10 @@ impl SimulatedClient {
     /// # Errors
     /// Any [`RefreshError`].
     pub fn with<T>(&self, look: impl FnOnce(&Refreshed<'_>) -> Result<T, RefreshError>) -> Result<T, RefreshError> {
-        let store = TrustStore::new(self.metadata_dir());
+        let store = match self.keeps_state {
+            true => TrustStore::new(self.metadata_dir()),
+            false => TrustStore::nowhere(),
+        };
         let refresh = Refresh::new(self.fetcher.clone(), self.mirrors.clone(), store);
         let rules =
             Rules { now: self.repository.clock.now(), policy: SignaturePolicy::default(), app: Some(self.app.clone()) };
