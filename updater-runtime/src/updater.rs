@@ -6,7 +6,7 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, Install};
 use crate::embedded::Embedded;
 use crate::error::Error;
-use crate::install::{self, Identity, InstallError, InstallKind, Layout, Settled};
+use crate::install::{self, Identity, InstallError, InstallKind, Layout, Settled, Subject};
 use crate::interval::Schedule;
 use crate::libc_version::libc_version;
 use crate::refresh::{Refresh, RefreshError, Refreshed};
@@ -161,6 +161,9 @@ impl Updater {
         Ok(match decide(config, layout, &channels, now) {
             Decision::Current => Status::NoUpdate(NoUpdate::Current { version: config.version.clone() }),
             Decision::Withheld(why) => Status::NoUpdate(NoUpdate::Withheld(why)),
+            Decision::Available(_) if layout.subject() == Subject::Own && is_looping(config) => {
+                return Err(InstallError::RestartLoop { version: config.version.clone() }.into());
+            }
             Decision::Available(candidate) => match layout.obstacle() {
                 Some(obstacle) => {
                     Status::NoUpdate(NoUpdate::Blocked { version: candidate.bundle.version.clone(), obstacle })
@@ -280,6 +283,11 @@ fn layout(config: &Config) -> Result<Layout, InstallError> {
 
 fn state_folder(config: &Config, layout: &Layout) -> PathBuf {
     config.state_dir.clone().unwrap_or_else(|| state_dir(&config.app, layout))
+}
+
+/// Tells whether this process was restarted from the version that it is: what was published as newer is not.
+fn is_looping(config: &Config) -> bool {
+    crate::restart::check_loop(&config.version).is_err()
 }
 
 /// Reads the app's channel and those it may fall back to, in this order. A fall-back channel that does not exist is
