@@ -203,7 +203,7 @@ fn a_release_for_something_else_is_refused() {
     let mut watch = Watch { progress: &mut |_, _| {}, cancel: &cancel };
     let mut target = world.new.target();
     target.version = version("9.0.0");
-    let error = stage_bundle(&mut session, bundle.as_slice(), &target, &mut watch).unwrap_err();
+    let error = stage_bundle(&mut session, bundle, &target, &mut watch).unwrap_err();
     assert!(matches!(error, ApplyError::OtherRelease { field: "version", .. }), "{error:?}");
     assert!(!world.layout.staged().exists(), "nothing is staged before that is known");
 }
@@ -241,7 +241,7 @@ fn progress_grows_to_the_total_and_cancelling_stops() {
     let mut session = Session::open(&world.layout, now()).unwrap();
     let (cancel, mut seen) = (CancelToken::new(), Vec::new());
     let mut watch = Watch { progress: &mut |done, total| seen.push((done, total)), cancel: &cancel };
-    stage_bundle(&mut session, bundle.as_slice(), &target, &mut watch).unwrap();
+    stage_bundle(&mut session, bundle, &target, &mut watch).unwrap();
     let total = world.new.manifest.unpacked();
     assert_eq!(seen.last(), Some(&(total, total)));
     assert!(seen.is_sorted());
@@ -254,7 +254,7 @@ fn progress_grows_to_the_total_and_cancelling_stops() {
         },
         cancel: &cancel,
     };
-    let result = stage_bundle(&mut session, bundle.as_slice(), &target, &mut watch);
+    let result = stage_bundle(&mut session, bundle, &target, &mut watch);
     assert!(matches!(result, Err(ApplyError::Cancelled)), "{result:?}");
     assert_eq!(calls, 1);
 }

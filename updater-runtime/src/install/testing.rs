@@ -6,6 +6,7 @@ use crate::cancel::CancelToken;
 use std::collections::BTreeMap;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use updater_format::bundle::{BundleExpectation, BundleOptions, BundleWriter};
 use updater_format::{
     AppId, EntryContent, FileMode, FilePath, MANIFEST_PATH, Manifest, ManifestEntry, ManifestParts, PathPattern,
@@ -28,6 +29,8 @@ type Files = BTreeMap<String, Vec<u8>>;
 pub(crate) struct Release {
     pub(crate) manifest: Manifest,
     pub(crate) files: Files,
+    /// Packed once: some of these programs are large.
+    bundle: Arc<OnceLock<Vec<u8>>>,
 }
 
 impl Release {
@@ -68,7 +71,7 @@ impl Release {
             entries: files.iter().map(entry).collect(),
         })
         .unwrap();
-        Self { manifest, files }
+        Self { manifest, files, bundle: Arc::default() }
     }
 
     pub(crate) fn version(&self) -> &ReleaseVersion {
@@ -79,12 +82,12 @@ impl Release {
         Sha256::of(&self.manifest.encode())
     }
 
-    pub(crate) fn bundle(&self) -> Vec<u8> {
-        let options = BundleOptions { level: 0, ..BundleOptions::default() };
-        BundleWriter::new(Vec::new(), &self.manifest, &options)
-            .unwrap()
-            .write_all(|path| Ok(self.files[path.as_str()].as_slice()))
-            .unwrap()
+    pub(crate) fn bundle(&self) -> &[u8] {
+        self.bundle.get_or_init(|| {
+            let options = BundleOptions { level: 0, ..BundleOptions::default() };
+            let writer = BundleWriter::new(Vec::new(), &self.manifest, &options).unwrap();
+            writer.write_all(|path| Ok(self.files[path.as_str()].as_slice())).unwrap()
+        })
     }
 
     pub(crate) fn target(&self) -> Target {
@@ -153,7 +156,7 @@ impl Release {
 pub(crate) fn stage(session: &mut Session, release: &Release) -> Result<Tree, ApplyError> {
     let cancel = CancelToken::new();
     let mut watch = Watch { progress: &mut |_, _| {}, cancel: &cancel };
-    stage_bundle(session, release.bundle().as_slice(), &release.target(), &mut watch)
+    stage_bundle(session, release.bundle(), &release.target(), &mut watch)
 }
 
 /// Stages a release over an installed one without a probe.

@@ -6,6 +6,7 @@ use crate::install::{InstallKind, Layout, Plan, Session, Settled, Trial, confirm
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
 use updater_format::state::Phase;
 use updater_format::{FilePath, Sha256};
 
@@ -117,9 +118,10 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        static RELEASES: OnceLock<[Release; 2]> = OnceLock::new();
+        let make = || ["1.0.0", "1.1.0"].map(|version| Release::executable(version, &program(version)));
+        let [old, new] = RELEASES.get_or_init(make).clone();
         let folder = tempfile::tempdir().unwrap();
-        let old = Release::executable("1.0.0", &program("1.0.0"));
-        let new = Release::executable("1.1.0", &program("1.1.0"));
         let layout = old.install_at(&folder.path().join("hello"));
         Self { _folder: folder, layout, old, new }
     }
