@@ -203,7 +203,8 @@ impl Commit<'_> {
         root: &Root,
         targets: &Targets,
     ) -> Result<WentBack, RepositoryError> {
-        let Some(seen) = Seen::load(self.keychain.folder(), &self.storage.identity())? else { return Ok(WentBack::No) };
+        let Some(identity) = self.storage.identity() else { return Ok(WentBack::No) };
+        let Some(seen) = Seen::load(self.keychain.folder(), &identity)? else { return Ok(WentBack::No) };
         // Trying out on one machine means emptying folders.
         let development = root.extension.as_ref().is_some_and(|extension| extension.development);
         if development || !seen.is_newer_than(state) {
@@ -352,11 +353,17 @@ impl Commit<'_> {
 
     /// Reads the repository as a client would and looks whether the release is in it.
     fn confirm(&self, channel: &Channel, committed: Committed) -> Result<Option<Committed>, CommandError> {
-        let state = RepositoryState::read(self.storage, self.app, self.root, Expiry::Enforced(self.now))?;
+        // Another channel may be expired: that is no reason to call this release a failure.
+        let state = RepositoryState::read(self.storage, self.app, self.root, Expiry::Ignored)?;
+        if let Some((role, since)) = state.as_ref().and_then(|state| state.expired(channel, self.now)) {
+            return Err(RepositoryError::Expired { role, since }.into());
+        }
         let role = state.as_ref().and_then(|state| state.channels().get(channel)).map_or(0, |c| c.role().version);
         // Lower: somebody whose lease had run out has put an older timestamp back. Then once more, on top of that.
         let Some(state) = state.filter(|_| role >= committed.role) else { return Ok(None) };
-        Seen::save(self.keychain.folder(), &self.storage.identity(), Entry::of(&state))?;
+        if let Some(identity) = self.storage.identity() {
+            Seen::save(self.keychain.folder(), &identity, Entry::of(&state))?;
+        }
         Ok(Some(committed))
     }
 }

@@ -20,7 +20,7 @@ pub struct RepositoryState {
 /// Which documents are believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expiry {
-    /// As a client at this moment: what is expired is refused.
+    /// As clients of every channel at this moment: what is expired is refused.
     Enforced(UtcTime),
     /// As the publisher who is about to renew it.
     Ignored,
@@ -113,6 +113,13 @@ impl RepositoryState {
         ];
         let fixed = fixed.into_iter().map(|(role, expires)| (role.to_owned(), expires));
         fixed.chain(self.channels.iter().map(|(name, channel)| (name.to_string(), channel.role().expires()))).collect()
+    }
+
+    /// Returns the first role whose time is over for a client of this channel, and since when.
+    #[must_use]
+    pub fn expired(&self, channel: &Channel, now: UtcTime) -> Option<(String, UtcTime)> {
+        let others: Vec<&str> = self.channels.keys().filter(|name| *name != channel).map(Channel::as_str).collect();
+        self.expiries().into_iter().find(|(role, expires)| *expires <= now && !others.contains(&role.as_str()))
     }
 }
 

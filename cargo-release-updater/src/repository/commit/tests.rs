@@ -6,6 +6,7 @@ use crate::keys::{KeyFolder, Passwords, Signer};
 use crate::roles::{Custody, Holders, Purpose, Refresh, first_root, first_targets};
 use crate::shell::MessageFormat;
 use crate::storage::StorageUri;
+use std::io::Write as _;
 use std::path::Path;
 use std::rc::Rc;
 use updater_format::role::{Hashes, TargetFile};
@@ -30,7 +31,7 @@ impl App {
             root: holders(0),
             targets: holders(1),
             online: holders(2),
-            channels: vec![(channel.clone(), holders(3))],
+            channels: vec![(channel.clone(), holders(3)), (beta(), holders(3))],
         };
         let texts = made.iter().map(|(_, text)| text.to_string()).collect();
         let mut signers = made.into_iter().map(|(signer, _)| Rc::new(signer));
@@ -55,10 +56,21 @@ impl App {
         keychain
     }
 
-    /// Publishes a target of this name on top of what is there.
+    /// Uploads a file of this name and publishes it on top of what is there.
     fn publish(&self, storage: &Storage, name: &str, lease: Lease) -> Result<Committed, CommandError> {
         let mut keychain = self.keychain();
-        self.commit(storage, &mut keychain, lease).publish(&self.channel, |role, _| {
+        let mut commit = self.commit(storage, &mut keychain, lease);
+        let mut content = tempfile::NamedTempFile::new().unwrap();
+        content.write_all(name.as_bytes()).unwrap();
+        commit.upload(
+            &[Upload {
+                name: format!("{}.{name}", Sha256::of(name.as_bytes())),
+                content: content.path().to_owned(),
+                minisig: Some("signature".to_owned()),
+            }],
+            |_, _| {},
+        )?;
+        commit.publish(&self.channel, |role, _| {
             role.targets.insert(name.to_owned(), target(name));
             Ok(())
         })
@@ -89,8 +101,22 @@ impl App {
     /// Returns what a client sees: the names of the targets; `None` before the first commit.
     fn visible(&self, storage: &Storage) -> Option<Vec<String>> {
         let state = RepositoryState::read(storage, &self.id, &self.root, Expiry::Enforced(now())).unwrap()?;
-        Some(state.channels()[&self.channel].role().targets.keys().cloned().collect())
+        let targets = &state.channels()[&self.channel].role().targets;
+        Some(targets.keys().cloned().collect())
     }
+
+    /// Asserts that every file that clients are told of is there with the right content.
+    fn assert_files(&self, storage: &Storage) {
+        for name in self.visible(storage).into_iter().flatten() {
+            let path = format!("{TARGETS}/{}.{name}", Sha256::of(name.as_bytes()));
+            assert_eq!(storage.read(&path, 99).unwrap().unwrap(), name.as_bytes(), "{path}");
+            assert!(storage.length(&format!("{path}.minisig")).unwrap().is_some());
+        }
+    }
+}
+
+fn beta() -> Channel {
+    Channel::parse("beta").unwrap()
 }
 
 fn now() -> UtcTime {
@@ -160,7 +186,9 @@ fn a_crash_before_any_operation_leaves_the_old_state_and_a_repeat_gives_the_new_
                 after == before
                     || after.as_deref() == Some(&expected.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>()[..])
             );
+            app.assert_files(&storage);
             app.publish(&storage, "b", NO_LEASE).unwrap();
+            app.assert_files(&storage);
             assert_eq!(app.visible(&storage).unwrap(), expected, "after a crash before operation {operation}");
         }
     }
@@ -295,13 +323,13 @@ fn missing_keys_and_expired_roles_are_told_before_anything_is_written() {
     let error = app.publish(&storage, "a", NO_LEASE).unwrap_err();
     assert!(error.to_string().contains("cannot sign the role snapshot: 0 of the 1 keys"), "{error}");
     assert_eq!(error.code, crate::error::ExitCode::Key);
-    assert_eq!(storage.list(METADATA).unwrap(), [""; 0]);
+    assert_eq!(storage.list(METADATA).unwrap(), [""; 0], "files may be there, documents may not");
 
     let mut keychain = app.keychain();
-    let beta = Channel::parse("beta").unwrap();
-    let error = app.commit(&storage, &mut keychain, NO_LEASE).publish(&beta, |_, _| Ok(())).unwrap_err();
-    assert!(error.to_string().contains("the app has no channel `beta`"), "{error}");
-    assert_eq!(error.hints, ["use one of: stable"]);
+    let nightly = Channel::parse("nightly").unwrap();
+    let error = app.commit(&storage, &mut keychain, NO_LEASE).publish(&nightly, |_, _| Ok(())).unwrap_err();
+    assert!(error.to_string().contains("the app has no channel `nightly`"), "{error}");
+    assert_eq!(error.hints, ["use one of: stable, beta"]);
 }
 
 #[test]
@@ -340,4 +368,18 @@ fn a_storage_that_was_put_back_or_emptied_is_refused() {
     assert!(error.to_string().contains("went back: timestamp 0 instead of 2"), "{error}");
     std::fs::remove_file(temp.path().join("last-published.json")).unwrap();
     app.publish_remembering(&emptied, "c", temp.path()).unwrap();
+}
+
+#[test]
+fn an_expired_channel_does_not_stop_the_others() {
+    let app = App::new();
+    let (_temp, storage) = folder();
+    let mut keychain = app.keychain();
+    let mut commit = app.commit(&storage, &mut keychain, NO_LEASE);
+    commit.publish(&beta(), |_, _| Ok(())).unwrap();
+    commit.now = now().plus_days(100);
+    commit.publish(&app.channel, |_, _| Ok(())).unwrap();
+    let state = RepositoryState::read(&storage, &app.id, &app.root, Expiry::Ignored).unwrap().unwrap();
+    assert_eq!(state.expired(&app.channel, now().plus_days(100)), None);
+    assert_eq!(state.expired(&beta(), now().plus_days(100)), Some(("beta".to_owned(), now().plus_days(90))));
 }
