@@ -18,6 +18,8 @@ pub struct Storage {
     name: String,
     /// Where the objects are, when the storage is a folder of this machine.
     folder: Option<PathBuf>,
+    /// Whether nothing is remembered about it.
+    scratch: bool,
     /// How many operations may still be done; a test's crash point.
     budget: Option<Arc<AtomicU64>>,
 }
@@ -80,7 +82,7 @@ impl Storage {
             let _inside = runtime.enter();
             blocking::Operator::new(operator).map_err(failed)?
         };
-        Ok(Self { operator, _runtime: Arc::new(runtime), name, folder, budget: None })
+        Ok(Self { operator, _runtime: Arc::new(runtime), name, folder, scratch: false, budget: None })
     }
 
     /// Returns the address, for messages.
@@ -97,12 +99,23 @@ impl Storage {
 
     /// Returns the address by which this machine tells storages apart: that of a folder is absolute, because two
     /// checkouts may write the same relative path.
+    ///
+    /// `None` for a scratch folder: it is emptied and filled again, and nothing is remembered about it.
     #[must_use]
-    pub fn identity(&self) -> String {
+    pub fn identity(&self) -> Option<String> {
         match &self.folder {
-            Some(folder) => format!("fs:{}", folder.canonicalize().unwrap_or_else(|_| folder.clone()).display()),
-            None => self.name.clone(),
+            _ if self.scratch => None,
+            Some(folder) => Some(format!("fs:{}", folder.canonicalize().unwrap_or_else(|_| folder.clone()).display())),
+            None => Some(self.name.clone()),
         }
+    }
+
+    /// Opens a folder that is emptied and filled again at each use.
+    /// # Errors
+    /// [`StorageError`] when the folder cannot be made.
+    pub fn open_scratch(folder: &Path) -> Result<Self, StorageError> {
+        let storage = Self::open_folder(folder, format!("fs:{}", folder.display()))?;
+        Ok(Self { scratch: true, ..storage })
     }
 
     /// Returns the same storage, but every operation after the first `operations` fails as if the process had died.
