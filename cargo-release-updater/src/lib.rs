@@ -13,6 +13,7 @@
 //! | [`steps`] | a release step by step: bundle, diff, sign, rehearse, publish |
 //! | [`plan`] | what publishing will do, computed before anything is done |
 //! | [`preflight`] | what is looked at before a release is begun |
+//! | [`verify`] | reads a published repository as clients do |
 //! | [`elf`] | what a program says about the system it needs |
 //! | [`serve`] | a small static file server for trying out, rehearsals and tests |
 //! | [`context`], [`shell`], [`progress`], [`error`] | what every command is given, and how it talks |
@@ -35,3 +36,4 @@ pub mod serve;
 pub mod shell;
 pub mod steps;
 pub mod storage;
+pub mod verify;

@@ -194,7 +194,9 @@ impl Explain for PlanError {
 
     fn hints(&self) -> Vec<String> {
         vec![match self {
-            Self::NotGreater { newest, .. } => format!("raise `version` in Cargo.toml above {newest}"),
+            Self::NotGreater { newest, .. } => {
+                format!("raise the version above {newest}, in Cargo.toml or with `--version`")
+            }
             Self::NoPlatform => "make one with `cargo updater bundle`".to_owned(),
             Self::SamePlatform { .. } => "name each `--target` once".to_owned(),
             Self::Name { .. } => "shorten the app id or the version".to_owned(),

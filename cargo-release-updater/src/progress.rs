@@ -70,9 +70,20 @@ pub fn human_bytes(bytes: u64) -> String {
     }
 }
 
+/// Writes a number of things for people: `1 file`, `3 files`.
+#[must_use]
+pub fn counted(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn things_for_people() {
+        assert_eq!([counted(0, "file"), counted(1, "file"), counted(2, "file")], ["0 files", "1 file", "2 files"]);
+    }
 
     #[test]
     fn bytes_for_people() {

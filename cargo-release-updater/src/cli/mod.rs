@@ -1,10 +1,18 @@
 //! The command line: `cargo updater COMMAND`. One file per command, each with its `Args` and its `run`.
 
 mod args;
+mod bundle;
+mod desk;
+mod diff;
 mod init;
 mod keys;
+mod publish;
+mod rehearse;
 mod serve;
+mod sign;
+mod source;
 mod status;
+mod verify;
 
 pub use args::{DryRunArgs, ExecuteArgs, KeyArgs, OutputArgs, PackageArgs, StorageArgs};
 
@@ -77,7 +85,13 @@ struct Cli {
 enum Command {
     Init(init::Args),
     Keys(keys::Args),
+    Publish(publish::Args),
+    Bundle(bundle::Args),
+    Diff(diff::Args),
+    Sign(sign::Args),
+    Rehearse(rehearse::Args),
     Status(status::Args),
+    Verify(verify::Args),
     Serve(serve::Args),
 }
 
@@ -86,7 +100,13 @@ impl Command {
         match self {
             Self::Init(args) => args.run(context),
             Self::Keys(args) => args.run(context),
+            Self::Publish(args) => args.run(context),
+            Self::Bundle(args) => args.run(context),
+            Self::Diff(args) => args.run(context),
+            Self::Sign(args) => args.run(context),
+            Self::Rehearse(args) => args.run(context),
             Self::Status(args) => args.run(context),
+            Self::Verify(args) => args.run(context),
             Self::Serve(args) => args.run(context),
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::config::Project;
 use std::path::{Path, PathBuf};
+use updater_format::AppId;
 
 /// The working folder of the steps, `target/updater` as a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,9 +47,9 @@ impl Folders {
         self.root.join("cache")
     }
 
-    /// Returns where the signed release lies: a complete repository in which only new files are real.
+    /// Returns where the signed release of an app lies: a repository of its own.
     #[must_use]
-    pub fn release(&self) -> PathBuf {
-        self.root.join("release")
+    pub fn release(&self, app: &AppId) -> PathBuf {
+        self.root.join("release").join(app.as_str())
     }
 }

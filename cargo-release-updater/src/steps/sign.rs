@@ -126,7 +126,7 @@ pub fn sign(release: Release, publisher: &mut Publisher<'_>, folder: &Path) -> C
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error).into()),
         _ => {}
     }
-    let local = Storage::open_folder(folder, format!("fs:{}", folder.display()))?;
+    let local = Storage::open_scratch(folder)?;
     if let Some(state) = publisher.state {
         copy_published(publisher.trust, publisher.storage, state, &local)?;
     }

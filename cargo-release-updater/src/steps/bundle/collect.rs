@@ -1,9 +1,8 @@
 //! Chooses what goes into a bundle: a folder as it is, or built programs and the files that `include` names.
 
 use super::{Built, BundleStepError};
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use std::path::{Path, PathBuf};
-use updater_format::{FileMode, FilePath};
+use updater_format::{FileMode, FilePath, PathPattern};
 use walkdir::{DirEntry, WalkDir};
 
 /// One file or link that goes into a bundle.
@@ -56,13 +55,13 @@ pub fn from_folder(folder: &Path) -> Result<Vec<Chosen>, BundleStepError> {
 /// Chooses built programs, which lie beside the entry, and the files of a package that `include` names, which lie where
 /// they lie in the package.
 /// # Errors
-/// [`BundleStepError`] when a pattern is none, leaves the package or matches nothing, and as [`from_folder`].
+/// [`BundleStepError`] when a pattern matches nothing, and as [`from_folder`].
 pub fn from_build(
     programs: &[Built],
     entry: &FilePath,
     package: &Path,
     target_dir: &Path,
-    include: &[String],
+    include: &[PathPattern],
 ) -> Result<Vec<Chosen>, BundleStepError> {
     let beside = entry.as_str().rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
     let mut chosen = Vec::new();
@@ -76,7 +75,6 @@ pub fn from_build(
     if include.is_empty() {
         return Ok(chosen);
     }
-    let globs = globs(include)?;
     let mut used = vec![false; include.len()];
     // Cargo's own folder and version control are no part of a package, whatever `**` matches.
     let inside = |entry: &DirEntry| entry.path() != target_dir && entry.file_name() != ".git";
@@ -86,14 +84,19 @@ pub fn from_build(
         if entry.file_type().is_dir() {
             continue;
         }
-        let matches = globs.matches(relative);
-        if !matches.is_empty() {
-            matches.iter().for_each(|index| used[*index] = true);
+        let Some(path) = stand_in(&relative.to_string_lossy()) else { continue };
+        let mut matches = false;
+        for (used, _) in used.iter_mut().zip(include).filter(|(_, pattern)| pattern.matches(&path)) {
+            (*used, matches) = (true, true);
+        }
+        if matches {
             chosen.push(choose(package, &entry)?);
         }
     }
     match used.iter().position(|used| !used) {
-        Some(index) => Err(BundleStepError::GlobEmpty { glob: include[index].clone(), folder: package.to_owned() }),
+        Some(index) => {
+            Err(BundleStepError::GlobEmpty { glob: include[index].as_str().to_owned(), folder: package.to_owned() })
+        }
         None => Ok(chosen),
     }
 }
@@ -170,16 +173,24 @@ fn unreadable(folder: &Path, error: walkdir::Error) -> BundleStepError {
     BundleStepError::Read { path, source }
 }
 
-/// Compiles patterns in which `*` stays within its folder and `**` does not.
-fn globs(include: &[String]) -> Result<GlobSet, BundleStepError> {
-    let mut set = GlobSetBuilder::new();
-    for glob in include {
-        let failed = |source| BundleStepError::Glob { glob: glob.clone(), source };
-        if glob.starts_with('/') || glob.split('/').any(|part| part == "..") {
-            return Err(BundleStepError::GlobOutside { glob: glob.clone() });
-        }
-        let plain = glob.strip_prefix("./").unwrap_or(glob);
-        set.add(GlobBuilder::new(plain).literal_separator(true).build().map_err(failed)?);
+/// Returns a path to hold against patterns: the file's own, or one in which what no bundle carries is replaced, so that
+/// an odd name that a pattern means is refused and not passed over.
+fn stand_in(text: &str) -> Option<FilePath> {
+    if let Ok(path) = FilePath::parse(text) {
+        return Some(path);
     }
-    set.build().map_err(|source| BundleStepError::Glob { glob: include.join(", "), source })
+    let plain = |c: char| if c.is_control() || "\\:*?\"<>|".contains(c) { '_' } else { c };
+    let part = |part: &str| {
+        let mut part: String = part.chars().map(plain).collect();
+        if part.ends_with(['.', ' ']) {
+            part.pop();
+            part.push('_');
+        }
+        match FilePath::parse(&part) {
+            Ok(_) => part,
+            // A device name of Windows is one by what stands before its first dot.
+            Err(_) => part.find('.').map_or(format!("{part}_"), |dot| format!("{}_{}", &part[..dot], &part[dot..])),
+        }
+    };
+    FilePath::parse(&text.split('/').map(part).collect::<Vec<_>>().join("/")).ok()
 }

@@ -74,20 +74,6 @@ pub enum BundleStepError {
         /// The programs found.
         programs: Vec<FilePath>,
     },
-    /// A glob that is none.
-    #[error("`include` has {glob:?}, which is no pattern")]
-    Glob {
-        /// The pattern as written.
-        glob: String,
-        /// What is wrong with it.
-        source: globset::Error,
-    },
-    /// A glob that leaves the package.
-    #[error("`include` has {glob:?}, which leads out of the package")]
-    GlobOutside {
-        /// The pattern as written.
-        glob: String,
-    },
     /// A glob without a match.
     #[error("`include` has {glob:?}, which matches no file in {}", folder.display())]
     GlobEmpty {
@@ -95,14 +81,6 @@ pub enum BundleStepError {
         glob: String,
         /// The folder of the package.
         folder: PathBuf,
-    },
-    /// A pattern of `keep-local` that is none.
-    #[error("`keep-local` has {pattern:?}")]
-    KeepLocal {
-        /// The pattern as written.
-        pattern: String,
-        /// What is wrong with it.
-        source: FormatError,
     },
     /// Cargo or rustc could not be started.
     #[error("cannot run {program}")]
@@ -237,9 +215,7 @@ fn which_entry(programs: &[FilePath]) -> String {
 impl Explain for BundleStepError {
     fn code(&self) -> ExitCode {
         match self {
-            Self::Glob { .. } | Self::GlobOutside { .. } | Self::GlobEmpty { .. } | Self::KeepLocal { .. } => {
-                ExitCode::Config
-            }
+            Self::GlobEmpty { .. } => ExitCode::Config,
             Self::NoDefaultProgram { .. } | Self::NotBuilt { .. } | Self::NoRoot { .. } => ExitCode::Config,
             Self::SourceDateEpoch { .. } => ExitCode::Usage,
             _ => ExitCode::Bundle,
@@ -261,12 +237,7 @@ impl Explain for BundleStepError {
                 "make the app's program executable (`chmod +x`)".to_owned()
             }
             Self::WhichEntry { .. } => "name it: `entry` in [package.metadata.updater], or `--entry PATH`".to_owned(),
-            Self::Glob { .. } => "docs/format/table.md has an example of every key".to_owned(),
-            Self::GlobOutside { .. } => {
-                "copy the file into the package, or bundle a folder with `--from-dir`".to_owned()
-            }
             Self::GlobEmpty { .. } => "correct it or remove it; patterns start at the package's folder".to_owned(),
-            Self::KeepLocal { .. } => "patterns start at the install's folder, for example `etc/*.toml`".to_owned(),
             Self::Start { .. } => "install Rust, or add it to PATH".to_owned(),
             Self::Output { .. } => {
                 "run it by hand and look at its output; CARGO and RUSTC may name another program".to_owned()

@@ -1,0 +1,258 @@
+//! What the commands from `diff` to `publish` have in common: the project with its trust, storage and folders.
+
+use super::{KeyArgs, PackageArgs, StorageArgs};
+use crate::config::Project;
+use crate::context::Context;
+use crate::error::{CommandError, CommandResult, ExitCode};
+use crate::keys::Keychain;
+use crate::plan::{Plan, Request};
+use crate::repository::RepositoryState;
+use crate::repository::state::Expiry;
+use crate::shell::Message;
+use crate::steps::bundle::{Bundled, Part, host_triple};
+use crate::steps::diff::{self, DiffLimits, OldBundle, Outcome, Patch};
+use crate::steps::fetch::fetch_bundle;
+use crate::steps::folders::Folders;
+use crate::steps::rehearse::Setup;
+use crate::steps::release::{Notes, Release};
+use crate::steps::sign::{Publisher, Trust};
+use crate::storage::Storage;
+use std::path::{Path, PathBuf};
+use updater_build::table::Table;
+use updater_format::release::{BundleEntry, ChannelContents};
+use updater_format::{Channel, Platform, ReleaseVersion};
+
+/// Which channel a release goes to.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Selection")]
+pub(super) struct ChannelArgs {
+    /// The channel; the table's when not given.
+    #[arg(long, value_name = "NAME")]
+    channel: Option<Channel>,
+}
+
+/// A project at which a release is worked on.
+#[derive(Debug)]
+pub(super) struct Desk<'a> {
+    context: &'a Context,
+    pub(super) project: Project,
+    table: Table,
+    pub(super) trust: Trust,
+    pub(super) storage: Storage,
+    pub(super) state: Option<RepositoryState>,
+    pub(super) channel: Channel,
+    pub(super) folders: Folders,
+}
+
+impl<'a> Desk<'a> {
+    /// Opens the project, its storage, and what is published there.
+    pub(super) fn open(
+        context: &'a Context,
+        package: &PackageArgs,
+        storage: &StorageArgs,
+        channel: &ChannelArgs,
+    ) -> CommandResult<Self> {
+        let project = Project::find(context, package)?;
+        let table = project.table()?.clone();
+        let trust = Trust::of(&project)?;
+        let storage = storage.open(context, &project)?;
+        let state = RepositoryState::read(&storage, &trust.app, &trust.root, Expiry::Ignored)?;
+        let channel = channel.channel.clone().unwrap_or_else(|| table.channel.clone());
+        let folders = Folders::of(&project);
+        Ok(Self { context, project, table, trust, storage, state, channel, folders })
+    }
+
+    /// Returns what the channel lists now.
+    pub(super) fn published(&self) -> Option<&ChannelContents> {
+        Some(self.state.as_ref()?.channels().get(&self.channel)?.contents())
+    }
+
+    /// Plans a release.
+    pub(super) fn plan(&self, version: &ReleaseVersion, platforms: &[Platform]) -> CommandResult<Plan> {
+        Ok(Plan::new(&self.request(version, platforms), self.published())?)
+    }
+
+    /// Finds the bundles of a version that were made before.
+    pub(super) fn bundles(&self, version: &ReleaseVersion) -> CommandResult<Vec<Bundled>> {
+        let mut bundles = Vec::new();
+        for path in files(&self.folders.bundles(), "json")? {
+            let part = Part::read(&path)?;
+            if (&part.app, &part.version) == (&self.trust.app, version) {
+                bundles.push(Bundled::read(&path)?);
+            }
+        }
+        match bundles.is_empty() {
+            false => Ok(bundles),
+            true => Err(CommandError::new(
+                ExitCode::Bundle,
+                format!("there is no bundle of {} {version} in {}", self.trust.app, self.folders.bundles().display()),
+            )
+            .hint("make it with `cargo updater bundle`")),
+        }
+    }
+
+    /// Finds the patches to these bundles that were made before.
+    pub(super) fn patches(&self, bundles: &[Bundled]) -> CommandResult<Vec<Patch>> {
+        let mut patches = Vec::new();
+        for path in files(&self.folders.patches(), "patch")? {
+            let entry = diff::entry_of(&path)?;
+            let ours = |bundled: &Bundled| {
+                let part = &bundled.part;
+                (&part.platform, &part.version, part.manifest) == (&entry.platform, &entry.version, entry.manifest)
+            };
+            // One from a release that the channel does not have would serve nobody.
+            let from = |bundle: &BundleEntry| (&bundle.platform, &bundle.version) == (&entry.platform, &entry.from);
+            let known = self.published().is_some_and(|published| published.bundles.iter().any(from));
+            if known && bundles.iter().any(ours) {
+                patches.push(Patch { entry, path });
+            }
+        }
+        Ok(patches)
+    }
+
+    /// Fetches the bundles of earlier releases of one triple, in the order of the versions.
+    pub(super) fn earlier(&self, platform: &Platform, versions: &[ReleaseVersion]) -> CommandResult<Vec<OldBundle>> {
+        let published = self.published().map_or(&[][..], |published| &published.bundles);
+        let mut earlier = Vec::new();
+        for version in versions {
+            let listed = published.iter().find(|bundle| (&bundle.platform, &bundle.version) == (platform, version));
+            if let Some(entry) = listed {
+                earlier.push(fetch_bundle(entry, &self.storage, &self.folders.cache(), &self.context.shell)?);
+            }
+        }
+        Ok(earlier)
+    }
+
+    /// Makes the patches to one bundle and tells what became of each.
+    pub(super) fn diff(&self, bundled: &Bundled, plan: &Plan) -> CommandResult<Vec<Patch>> {
+        let part = &bundled.part;
+        let planned = plan.platforms.iter().find(|planned| planned.platform == part.platform);
+        let earlier = self.earlier(&part.platform, planned.map_or(&[][..], |planned| &planned.patches_from))?;
+        let shell = &self.context.shell;
+        let outcomes = diff::diff(bundled, &earlier, &self.folders.patches(), DiffLimits::default(), shell)?;
+        let mut patches = Vec::new();
+        for outcome in outcomes {
+            diff::tell(&outcome, bundled, shell);
+            shell.message(&Diffed::of(&outcome, bundled));
+            if let Outcome::Kept(patch) = outcome {
+                patches.push(patch);
+            }
+        }
+        Ok(patches)
+    }
+
+    /// Puts a release together.
+    pub(super) fn release(
+        &self,
+        version: &ReleaseVersion,
+        bundles: Vec<Bundled>,
+        patches: Vec<Patch>,
+        notes: Option<&Path>,
+    ) -> CommandResult<Release> {
+        let platforms: Vec<_> = bundles.iter().map(|bundled| bundled.part.platform.clone()).collect();
+        let notes = notes.map(|path| Notes::read(&self.context.path(path), &self.trust.app, version)).transpose()?;
+        Ok(Release { request: self.request(version, &platforms), bundles, patches, notes })
+    }
+
+    /// Opens the keys.
+    pub(super) fn keychain(&self, keys: &KeyArgs) -> CommandResult<Keychain> {
+        Ok(keys.keychain(self.context, &self.trust.app)?)
+    }
+
+    /// Returns what signing and publishing need.
+    pub(super) fn publisher<'b>(&'b self, keychain: &'b mut Keychain) -> Publisher<'b> {
+        Publisher {
+            trust: &self.trust,
+            storage: &self.storage,
+            state: self.state.as_ref(),
+            keychain,
+            now: self.context.clock.now(),
+            shell: &self.context.shell,
+        }
+    }
+
+    /// Runs `with` with a client that is set up for a rehearsal.
+    pub(super) fn rehearsing<T>(&self, with: impl FnOnce(&Setup<'_>) -> CommandResult<T>) -> CommandResult<T> {
+        let folder = self.folders.root();
+        let failed = |source| crate::steps::rehearse::RehearseError::Io { path: folder.to_owned(), source };
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        let host = host_triple()?;
+        with(&Setup {
+            app: &self.trust.app,
+            channel: &self.channel,
+            root: &self.trust.root,
+            host: &host,
+            probe: self.table.probe,
+            clock: self.context.clock,
+            folder,
+            shell: &self.context.shell,
+        })
+    }
+
+    fn request(&self, version: &ReleaseVersion, platforms: &[Platform]) -> Request {
+        Request {
+            app: self.trust.app.clone(),
+            channel: self.channel.clone(),
+            version: version.clone(),
+            platforms: platforms.to_vec(),
+            patches_from: self.table.patches_from,
+            keep: self.table.keep,
+        }
+    }
+}
+
+/// Lists the files of a folder with an extension, sorted; none when there is no folder.
+fn files(folder: &Path, extension: &str) -> CommandResult<Vec<PathBuf>> {
+    let failed = |source| crate::steps::bundle::BundleStepError::Read { path: folder.to_owned(), source };
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error).into()),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|found| found == extension) {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// What became of a patch.
+#[derive(serde::Serialize)]
+struct Diffed {
+    triple: String,
+    from: String,
+    to: String,
+    outcome: &'static str,
+    path: Option<String>,
+    bytes: Option<u64>,
+    bundle_bytes: u64,
+}
+
+impl Message for Diffed {
+    const REASON: &'static str = "patch";
+}
+
+impl Diffed {
+    fn of(outcome: &Outcome, bundled: &Bundled) -> Self {
+        let (from, outcome, path, bytes) = match outcome {
+            Outcome::Kept(patch) => {
+                (&patch.entry.from, "kept", Some(patch.path.display().to_string()), Some(patch.entry.artifact.length))
+            }
+            Outcome::TooLarge { from, length } => (from, "too-large", None, Some(*length)),
+            Outcome::NoCodec { from } => (from, "no-codec", None, None),
+        };
+        Self {
+            triple: bundled.part.platform.to_string(),
+            from: from.to_string(),
+            to: bundled.part.version.to_string(),
+            outcome,
+            path,
+            bytes,
+            bundle_bytes: bundled.part.length,
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! `cargo updater diff`: patches from the last releases to the bundles made before.
+
+use super::desk::{ChannelArgs, Desk};
+use super::{DryRunArgs, PackageArgs, StorageArgs};
+use crate::context::{Context, Execute};
+use crate::error::CommandResult;
+use updater_format::ReleaseVersion;
+
+/// Make patches from the last releases to the bundled one.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  cargo updater diff\n  cargo updater diff --version 1.4.0 --channel beta")]
+pub(super) struct Args {
+    #[command(flatten)]
+    package: PackageArgs,
+    #[command(flatten)]
+    channel: ChannelArgs,
+    /// The version whose bundles are there; Cargo.toml's when not given.
+    #[arg(long = "version", id = "release", value_name = "VERSION", help_heading = "Selection")]
+    version: Option<ReleaseVersion>,
+    #[command(flatten)]
+    storage: StorageArgs,
+    #[command(flatten)]
+    dry_run: DryRunArgs,
+}
+
+impl Args {
+    pub(super) fn run(&self, context: &Context) -> CommandResult {
+        let desk = Desk::open(context, &self.package, &self.storage, &self.channel)?;
+        let version = self.version.clone().unwrap_or_else(|| desk.project.version.clone());
+        let bundles = desk.bundles(&version)?;
+        let platforms: Vec<_> = bundles.iter().map(|bundled| bundled.part.platform.clone()).collect();
+        let plan = desk.plan(&version, &platforms)?;
+        if plan.platforms.iter().all(|planned| planned.patches_from.is_empty()) {
+            context.shell.note(format_args!("channel `{}` has no earlier release to make a patch from", desk.channel));
+        }
+        for bundled in &bundles {
+            if self.dry_run.execute() == Execute::DryRun {
+                let planned = plan.platforms.iter().filter(|planned| planned.platform == bundled.part.platform);
+                for from in planned.flat_map(|planned| &planned.patches_from) {
+                    context.shell.status("Would diff", format_args!("{from} -> {version} ({})", bundled.part.platform));
+                }
+                continue;
+            }
+            desk.diff(bundled, &plan)?;
+        }
+        Ok(())
+    }
+}

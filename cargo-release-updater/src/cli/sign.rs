@@ -1,0 +1,91 @@
+//! `cargo updater sign`: the bundles and patches made before become a signed repository in a local folder.
+
+use super::desk::{ChannelArgs, Desk};
+use super::{DryRunArgs, KeyArgs, PackageArgs, StorageArgs};
+use crate::context::{Context, Execute};
+use crate::error::CommandResult;
+use crate::preflight::{self, Facts};
+use crate::progress::counted;
+use crate::shell::Message;
+use crate::steps::sign::sign;
+use std::path::PathBuf;
+use updater_format::ReleaseVersion;
+
+/// Sign the bundled release into a local repository, to be looked at or rehearsed.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  cargo updater sign\n  cargo updater sign --notes NOTES.md")]
+pub(super) struct Args {
+    #[command(flatten)]
+    package: PackageArgs,
+    #[command(flatten)]
+    channel: ChannelArgs,
+    /// The version whose bundles are there; Cargo.toml's when not given.
+    #[arg(long = "version", id = "release", value_name = "VERSION", help_heading = "Selection")]
+    version: Option<ReleaseVersion>,
+    /// Release notes, a Markdown file.
+    #[arg(long, value_name = "FILE", help_heading = "Selection")]
+    notes: Option<PathBuf>,
+    #[command(flatten)]
+    storage: StorageArgs,
+    #[command(flatten)]
+    keys: KeyArgs,
+    #[command(flatten)]
+    dry_run: DryRunArgs,
+}
+
+impl Args {
+    pub(super) fn run(&self, context: &Context) -> CommandResult {
+        let desk = Desk::open(context, &self.package, &self.storage, &self.channel)?;
+        let version = self.version.clone().unwrap_or_else(|| desk.project.version.clone());
+        let bundles = desk.bundles(&version)?;
+        let patches = desk.patches(&bundles)?;
+        let release = desk.release(&version, bundles, patches, self.notes.as_deref())?;
+        let plan = desk.plan(&version, &release.request.platforms)?;
+        let mut keychain = desk.keychain(&self.keys)?;
+        let now = context.clock.now();
+        let facts = Facts::new(&desk.trust, desk.state.as_ref(), &desk.channel, &keychain, now)?;
+        preflight::run(&facts, &context.shell)?;
+        release.check_bytes(desk.published())?;
+        let folder = desk.folders.release(&desk.trust.app);
+        if self.dry_run.execute() == Execute::DryRun {
+            let bundles = counted(release.bundles.len(), "bundle");
+            let patches = format!("patches from {}", release.patches.len());
+            let listed = counted(plan.listed.len(), "release");
+            context
+                .shell
+                .status("Would sign", format_args!("{} {version}: {bundles}, {patches}, {listed} listed", plan.app));
+            return Ok(());
+        }
+        let signed = sign(release, &mut desk.publisher(&mut keychain), &folder)?;
+        let committed = signed.committed();
+        context.shell.status(
+            "Signed",
+            format_args!("{} {version}: version {} of the role {}", plan.app, committed.role, desk.channel),
+        );
+        context.shell.detail(format_args!("in {}", folder.display()));
+        context.shell.message(&Signed {
+            folder: folder.display().to_string(),
+            version: version.to_string(),
+            channel: desk.channel.to_string(),
+            role: committed.role,
+            snapshot: committed.snapshot,
+            timestamp: committed.timestamp,
+        });
+        Ok(())
+    }
+}
+
+/// A release was signed.
+#[derive(serde::Serialize)]
+struct Signed {
+    folder: String,
+    version: String,
+    channel: String,
+    role: u64,
+    snapshot: u64,
+    timestamp: u64,
+}
+
+impl Message for Signed {
+    const REASON: &'static str = "signed";
+}

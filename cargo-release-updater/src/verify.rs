@@ -1,0 +1,313 @@
+//! Reads a whole published repository as a client would, and each file that it lists: what is published is what was
+//! signed, or the file that is not is named.
+//!
+//! Everything goes through the client's own code: its transport, its refresh, its download. `.minisig` files are read
+//! with the minisign library, as people and package managers check them.
+
+mod error;
+mod minisig;
+
+pub use error::VerifyError;
+
+use crate::shell::Message;
+use crate::steps::diff::{self, OldBundle, Tree};
+use minisig::check_minisig;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use updater_format::release::{Artifact, BundleEntry, ChannelContents, PatchEntry};
+use updater_format::role::{Payload, TargetFile};
+use updater_format::trust::{Complete, Rules, TrustedChannel, TrustedSet};
+use updater_format::{AppId, Channel, Keyring, ReleaseVersion, SignaturePolicy, TargetName, UtcTime};
+use updater_runtime::TrustStore;
+use updater_runtime::download::download;
+use updater_runtime::refresh::{Refresh, Refreshed};
+use updater_runtime::transport::{
+    Document, DocumentRequest, FetchError, Fetcher, HttpOptions, HttpTransport, Mirror, SchemeTransport, Url,
+};
+
+/// A published repository, and what it is held against.
+#[derive(Debug)]
+pub struct Verification<'a> {
+    /// Where it is.
+    pub url: &'a Url,
+    /// The root that is trusted.
+    pub root: &'a [u8],
+    /// The app that everything must belong to.
+    pub app: Option<AppId>,
+    /// The time at which nothing may be expired.
+    pub now: UtcTime,
+    /// The HTTP statuses that mean absent.
+    pub missing_status: &'a [u16],
+    /// How much is read.
+    pub depth: Depth,
+}
+
+/// How much of a repository is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Every document, every listed file, every signature.
+    Files,
+    /// Also every bundle file by file, and every patch applied to its bundle.
+    Deep,
+}
+
+/// One file that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Checked {
+    /// Its name below `metadata/` or `targets/`.
+    pub file: String,
+    /// What it is: a role, or the kind of a target.
+    pub what: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// From when on it is stale; for documents.
+    pub expires: Option<UtcTime>,
+    /// What is wrong with it; nothing when it verifies.
+    pub problem: Option<String>,
+}
+
+impl Message for Checked {
+    const REASON: &'static str = "verified-file";
+}
+
+impl Verification<'_> {
+    /// Reads the repository and tells `seen` about each file. `wanted` chooses among the targets, by name.
+    ///
+    /// A document that does not hold ends it: nothing below it can be believed. A target that does not is told, and the
+    /// others are looked at all the same.
+    /// # Errors
+    /// [`VerifyError`], naming the first file that does not verify.
+    pub fn run(&self, wanted: impl Fn(&str) -> bool, mut seen: impl FnMut(&Checked)) -> Result<Summary, VerifyError> {
+        let scratch = tempfile::tempdir().map_err(|source| VerifyError::Scratch { source })?;
+        let refresh = Refresh::new(self.fetcher()?, vec![Mirror::new(self.url)], TrustStore::nowhere());
+        let rules = Rules { now: self.now, policy: SignaturePolicy::default(), app: self.app.clone() };
+        let refreshed =
+            refresh.run(rules, self.root).map_err(|source| VerifyError::Metadata { source: Box::new(source) })?;
+        let mut summary = Summary::default();
+        let mut note = |checked: Checked| {
+            summary.files += 1;
+            summary.bytes += checked.bytes;
+            if checked.problem.is_some() {
+                summary.failed.push(checked.file.clone());
+            }
+            seen(&checked);
+        };
+        for document in documents(refreshed.set()) {
+            note(document);
+        }
+        for delegation in refreshed.set().current_targets().delegations.iter().flat_map(|all| &all.roles) {
+            // A channel that has published nothing yet is delegated to and not listed.
+            if !refreshed.set().current_snapshot().roles.contains_key(&delegation.name) {
+                continue;
+            }
+            let channel = Channel::parse(&delegation.name).map_err(|source| VerifyError::Channel { source })?;
+            let role =
+                refreshed.channel(&channel).map_err(|source| VerifyError::Metadata { source: Box::new(source) })?;
+            note(document(&format!("{}.{channel}.json", role.role().version), channel.as_str(), role.role()));
+            let targets = Targets {
+                verification: self,
+                refreshed: &refreshed,
+                keyring: &delegation.keyring,
+                role: &role,
+                scratch: scratch.path(),
+                kept: BTreeMap::new(),
+            };
+            targets.check(&wanted, &mut note)?;
+        }
+        summary.result()
+    }
+
+    fn fetcher(&self) -> Result<Fetcher, VerifyError> {
+        let options = HttpOptions::default().with_missing_status(self.missing_status.to_vec());
+        let http = HttpTransport::new(options).map_err(|source| VerifyError::Transport { source })?;
+        Ok(Fetcher::new(Arc::new(SchemeTransport::new(Some(Box::new(http))))))
+    }
+}
+
+/// What a whole run found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Summary {
+    /// How many files were looked at.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Those that do not verify.
+    pub failed: Vec<String>,
+}
+
+impl Message for Summary {
+    const REASON: &'static str = "verified";
+}
+
+impl Summary {
+    fn result(self) -> Result<Self, VerifyError> {
+        match self.failed.first() {
+            None => Ok(self),
+            Some(first) => {
+                Err(VerifyError::Files { first: first.clone(), failed: self.failed.len(), files: self.files })
+            }
+        }
+    }
+}
+
+/// The targets of one channel.
+struct Targets<'a> {
+    verification: &'a Verification<'a>,
+    refreshed: &'a Refreshed<'a>,
+    keyring: &'a Keyring,
+    role: &'a TrustedChannel,
+    scratch: &'a Path,
+    /// Verified files that a deep look needs again.
+    kept: BTreeMap<TargetName, PathBuf>,
+}
+
+impl Targets<'_> {
+    fn check(mut self, wanted: &dyn Fn(&str) -> bool, note: &mut dyn FnMut(Checked)) -> Result<(), VerifyError> {
+        let contents = self.role.contents().clone();
+        for (name, file) in self.role.role().targets.iter().filter(|(name, _)| wanted(name)) {
+            let what = kind_of(&contents, name);
+            let problem = self.target(name, file)?;
+            note(Checked { file: name.clone(), what: what.to_owned(), bytes: file.length, expires: None, problem });
+        }
+        if self.verification.depth == Depth::Deep {
+            for patch in &contents.patches {
+                if let Some(problem) = self.deep_patch(&contents, patch) {
+                    let file = patch.artifact.name.to_string();
+                    note(Checked { file, what: "patch, applied".to_owned(), bytes: 0, expires: None, problem });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns what is wrong with a target.
+    fn target(&mut self, name: &str, file: &TargetFile) -> Result<Option<String>, VerifyError> {
+        let sha256 = match (file.hashes.sha256(), TargetName::parse(name)) {
+            (Some(sha256), Ok(name)) => Artifact { name, length: file.length, sha256 },
+            (None, _) => return Ok(Some("it is listed without a sha256".to_owned())),
+            (_, Err(error)) => return Ok(Some(error.to_string())),
+        };
+        let artifact = sha256;
+        // The layout of a plain folder does not depend on the version.
+        let version = ReleaseVersion::parse("0.0.0").map_err(|source| VerifyError::Channel { source })?;
+        let mirrors = self.refreshed.mirrors();
+        let urls: Vec<Url> =
+            mirrors.iter().map(|mirror| mirror.target_url(&artifact.name, &artifact.sha256, &version)).collect();
+        let fetcher = self.verification.fetcher()?;
+        let mut verified = match download(&fetcher, self.scratch, &artifact, &urls, &mut |_| {}) {
+            Ok(verified) => verified,
+            Err(error) => return Ok(Some(chain(&error))),
+        };
+        let signature = match self.fetch_minisig(&fetcher, &urls) {
+            Ok(signature) => signature,
+            Err(error) => return Ok(Some(format!("its .minisig: {}", chain(&error)))),
+        };
+        let reader = match verified.reader() {
+            Ok(reader) => reader,
+            Err(error) => return Ok(Some(chain(&error))),
+        };
+        if let Err(problem) = check_minisig(&signature, self.keyring, &artifact, reader) {
+            return Ok(Some(format!("its .minisig: {problem}")));
+        }
+        if self.verification.depth == Depth::Deep {
+            let path = self.scratch.join(format!("deep-{}", artifact.name));
+            let copied = verified.reader().map_err(|error| chain(&error)).and_then(|reader| {
+                let copy = File::create(&path).and_then(|mut copy| std::io::copy(reader, &mut copy));
+                copy.map_err(|error| error.to_string())
+            });
+            if let Err(problem) = copied {
+                return Ok(Some(problem));
+            }
+            self.kept.insert(artifact.name.clone(), path);
+        }
+        verified.discard();
+        Ok(self.deep_bundle(&artifact.name))
+    }
+
+    fn fetch_minisig(&self, fetcher: &Fetcher, urls: &[Url]) -> Result<String, FetchError> {
+        let request = DocumentRequest { max_bytes: MAX_MINISIG, ..DocumentRequest::default() };
+        let mut last = None;
+        for url in urls {
+            let (folder, name) = (url.expose(), ".minisig");
+            match Url::parse(&format!("{folder}{name}")).and_then(|url| fetcher.document(&url, &request)) {
+                Ok(Document::Bytes { bytes, .. }) => return Ok(String::from_utf8_lossy(&bytes).into_owned()),
+                Ok(Document::NotModified) => {}
+                Err(error) => last = last.or(Some(error)),
+            }
+        }
+        Err(last.unwrap_or(FetchError::Cancelled))
+    }
+
+    /// Unpacks a bundle and holds every file against its manifest.
+    fn deep_bundle(&self, name: &TargetName) -> Option<String> {
+        let path = self.kept.get(name)?;
+        let entry = self.role.contents().bundles.iter().find(|bundle| bundle.artifact.name == *name)?;
+        Tree::unpack(path, entry, self.scratch).err().map(|error| chain(&error))
+    }
+
+    /// Applies a patch to its bundle, when both are listed; `None` when they are not, else what is wrong.
+    fn deep_patch(&self, contents: &ChannelContents, patch: &PatchEntry) -> Option<Option<String>> {
+        let find = |version: &ReleaseVersion| -> Option<OldBundle> {
+            let ours = |bundle: &&BundleEntry| (&bundle.version, &bundle.platform) == (version, &patch.platform);
+            let entry = contents.bundles.iter().find(ours)?.clone();
+            let path = self.kept.get(&entry.artifact.name)?.clone();
+            Some(OldBundle { entry, path })
+        };
+        let (from, to, file) = (find(&patch.from)?, find(&patch.version)?, self.kept.get(&patch.artifact.name)?);
+        let apply = || -> Result<(), diff::DiffStepError> {
+            let from = Tree::unpack(&from.path, &from.entry, self.scratch)?;
+            let to = Tree::unpack(&to.path, &to.entry, self.scratch)?;
+            let read = |source| diff::DiffStepError::Read { path: file.clone(), source };
+            diff::apply(std::io::BufReader::new(File::open(file).map_err(read)?), &from, to.manifest(), |_| {
+                Ok(std::io::sink())
+            })
+        };
+        Some(apply().err().map(|error| chain(&error)))
+    }
+}
+
+fn documents(set: &TrustedSet<Complete>) -> Vec<Checked> {
+    let (root, timestamp) = (set.current_root(), set.current_timestamp());
+    let (snapshot, targets) = (set.current_snapshot(), set.current_targets());
+    vec![
+        document(&format!("{}.root.json", root.version), "root", root),
+        document("timestamp.json", "timestamp", timestamp),
+        document(&format!("{}.snapshot.json", snapshot.version), "snapshot", snapshot),
+        document(&format!("{}.targets.json", targets.version), "targets", targets),
+    ]
+}
+
+fn document<T: Payload>(file: &str, what: &str, verified: &updater_format::signed::Verified<T>) -> Checked {
+    Checked {
+        file: file.to_owned(),
+        what: what.to_owned(),
+        bytes: verified.bytes().len() as u64,
+        expires: Some(verified.expires()),
+        problem: None,
+    }
+}
+
+fn kind_of(contents: &ChannelContents, name: &str) -> &'static str {
+    match () {
+        () if contents.bundles.iter().any(|bundle| bundle.artifact.name.as_str() == name) => "bundle",
+        () if contents.patches.iter().any(|patch| patch.artifact.name.as_str() == name) => "patch",
+        () if contents.notes.iter().any(|notes| notes.artifact.name.as_str() == name) => "notes",
+        () => "unknown kind",
+    }
+}
+
+/// Returns an error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}
+
+/// The most bytes of a `.minisig`: 4,096. Ours have about 350.
+const MAX_MINISIG: u64 = 4096;

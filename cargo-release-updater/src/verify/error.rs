@@ -1,0 +1,79 @@
+//! Why a repository does not verify, and which file it is.
+
+use crate::error::{ExitCode, Explain};
+use updater_format::FormatError;
+use updater_runtime::refresh::RefreshError;
+use updater_runtime::transport::FetchError;
+
+/// A published repository that is not what was signed, or could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// A document could not be had or does not hold.
+    #[error("the repository does not verify")]
+    Metadata {
+        /// Which document, and why.
+        source: Box<RefreshError>,
+    },
+    /// Listed files do not verify.
+    #[error("{failed} of {files} files do not verify, {first} first")]
+    Files {
+        /// The first of them.
+        first: String,
+        /// How many.
+        failed: usize,
+        /// How many were looked at.
+        files: u64,
+    },
+    /// A delegated role is no channel.
+    #[error("the repository has a role that is no channel")]
+    Channel {
+        /// Which rule its name breaks.
+        source: FormatError,
+    },
+    /// The network cannot be used at all.
+    #[error("cannot fetch anything")]
+    Transport {
+        /// Why.
+        source: FetchError,
+    },
+    /// There is no room for what is downloaded.
+    #[error("cannot make a temporary folder")]
+    Scratch {
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl Explain for VerifyError {
+    fn code(&self) -> ExitCode {
+        match self {
+            Self::Metadata { source } => match **source {
+                RefreshError::Fetch(ref error) if error.is_offline() => ExitCode::Storage,
+                _ => ExitCode::Verification,
+            },
+            Self::Files { .. } | Self::Channel { .. } => ExitCode::Verification,
+            Self::Transport { .. } => ExitCode::Usage,
+            Self::Scratch { .. } => ExitCode::Unexpected,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        vec![match self {
+            Self::Metadata { source } => match **source {
+                RefreshError::Fetch(ref error) => error.hint().to_owned(),
+                RefreshError::Stale { ref role, .. } => match role.as_str() {
+                    "root" | "targets" => format!("its holders have to sign a new {role} role"),
+                    _ => "publish again: that renews it".to_owned(),
+                },
+                _ => "compare it with another mirror or a backup; `--root FILE` names another root".to_owned(),
+            },
+            Self::Files { .. } => {
+                "copy them back from target/updater, a mirror or a backup; clients refuse them as they are".to_owned()
+            }
+            Self::Channel { .. } => "this tool did not make that repository".to_owned(),
+            Self::Transport { source } => source.hint().to_owned(),
+            Self::Scratch { .. } => "check the space and the permissions of the temporary folder".to_owned(),
+        }]
+    }
+}
