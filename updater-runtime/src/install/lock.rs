@@ -5,6 +5,7 @@ use super::layout::Layout;
 use crate::fs::{self, PathError, PathResult};
 use std::fs::{File, TryLockError};
 use std::io::Write as _;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// The right to change an install. Given back when it is dropped, or when the process ends in any way.
@@ -18,7 +19,6 @@ impl InstallLock {
     /// # Errors
     /// [`InstallError::Busy`] with the number of the process that holds it; [`InstallError::File`].
     pub(crate) fn take_within(layout: &Layout, patience: Duration) -> Result<Self, InstallError> {
-        let path = layout.lock();
         let begin = Instant::now();
         let mut vanished = 0;
         loop {
@@ -31,15 +31,11 @@ impl InstallLock {
                 }
                 Err(error) => return Err(error.into()),
             };
-            match file.try_lock() {
-                // A lock on a file that has lost its name would exclude nobody.
-                Ok(()) if !fs::is_same_file(&file, &path)? => {}
-                Ok(()) => return Self { file }.signed(layout),
-                Err(TryLockError::Error(source)) => return Err(PathError::new("lock", path, source).into()),
-                Err(TryLockError::WouldBlock) if begin.elapsed() < patience => std::thread::sleep(PAUSE),
-                Err(TryLockError::WouldBlock) => {
-                    return Err(InstallError::Busy { path: layout.root().to_owned(), owner: owner(layout) });
-                }
+            match claim(&file, &layout.lock())? {
+                Claim::Taken => return Self { file }.signed(layout),
+                Claim::Nameless => {}
+                Claim::Held if begin.elapsed() < patience => std::thread::sleep(PAUSE),
+                Claim::Held => return Err(InstallError::Busy { path: layout.root().to_owned(), owner: owner(layout) }),
             }
         }
     }
@@ -60,6 +56,26 @@ impl InstallLock {
         if alone && fs::remove_file(&layout.lock()).is_ok() {
             fs::remove_empty_dir(layout.hidden());
         }
+    }
+}
+
+/// What became of an attempt to lock a file.
+#[derive(Debug, PartialEq, Eq)]
+enum Claim {
+    /// The lock is ours.
+    Taken,
+    /// Somebody else has it.
+    Held,
+    /// The file has lost its name to a process that had finished: a lock on it would exclude nobody.
+    Nameless,
+}
+
+fn claim(file: &File, path: &Path) -> PathResult<Claim> {
+    match file.try_lock() {
+        Ok(()) if fs::is_same_file(file, path)? => Ok(Claim::Taken),
+        Ok(()) => Ok(Claim::Nameless),
+        Err(TryLockError::WouldBlock) => Ok(Claim::Held),
+        Err(TryLockError::Error(source)) => Err(PathError::new("lock", path, source)),
     }
 }
 
@@ -126,6 +142,24 @@ mod tests {
         std::fs::write(layout.lock(), "4000000\n").unwrap();
         take(&layout).unwrap();
         assert_eq!(owner(&layout), Some(std::process::id()));
+    }
+
+    #[test]
+    fn a_lock_on_a_file_without_a_name_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let open = || std::fs::File::create(&path).unwrap();
+        let (first, second) = (open(), open());
+        assert_eq!(claim(&first, &path).unwrap(), Claim::Taken);
+        assert_eq!(claim(&second, &path).unwrap(), Claim::Held);
+        std::fs::remove_file(&path).unwrap();
+        drop(first);
+        assert_eq!(claim(&second, &path).unwrap(), Claim::Nameless);
+        drop(second);
+        let old = open();
+        std::fs::remove_file(&path).unwrap();
+        let _its_successor = open();
+        assert_eq!(claim(&old, &path).unwrap(), Claim::Nameless);
     }
 
     #[test]
