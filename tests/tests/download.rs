@@ -128,6 +128,7 @@ fn a_later_run_goes_on_and_a_finished_one_asks_nothing() {
     let once = fetcher().with_retry(Retry { rounds: 1, ..Retry::default() });
     server.once("/x", Answer::Cut(content.clone(), 20_000));
     assert!(download(&once, folder.path(), &artifact, &mirrors, &mut |_| {}).is_err());
+    server.log_of(1);
     server.take_log();
     server.put("/x", content.clone());
     let first = std::cell::Cell::new(None);
@@ -135,6 +136,7 @@ fn a_later_run_goes_on_and_a_finished_one_asks_nothing() {
     let file = download(&fetcher(), folder.path(), &artifact, &mirrors, &mut note).unwrap();
     assert!(first.get().unwrap() > 20_000, "progress begins where it stopped");
     drop(file);
+    server.log_of(1);
     let log = server.take_log();
     assert_eq!((log.len(), log[0].status, log[0].body_bytes), (1, 206, 480_000));
     assert_eq!(bytes(run(folder.path(), &artifact, &mirrors).unwrap()), content);

@@ -46,6 +46,12 @@ impl Client {
         Self { mirrors: urls.collect(), transport: Arc::new(network), ..Self::of(sim) }
     }
 
+    fn over_http(self, server: &TestServer) -> Self {
+        let transport = HttpTransport::new(HttpOptions::default().with_proxy(ProxyChoice::Direct)).unwrap();
+        let mirrors = vec![Mirror::parse(&server.url("/")).unwrap()];
+        Self { transport: Arc::new(transport), mirrors, ..self }
+    }
+
     fn refresh(&self) -> Refresh {
         let pause = Duration::from_millis(1);
         let fetcher =
@@ -76,6 +82,14 @@ impl Client {
     fn requests(&self) -> Vec<String> {
         let requests = self.sim.take_requests();
         requests.into_iter().map(|path| path.trim_start_matches("metadata/").to_owned()).collect()
+    }
+}
+
+/// Puts every file of a repository, as it now is, on a server.
+fn serve(sim: &RepositorySimulator, server: &TestServer) {
+    let files = sim.repo().files();
+    for path in files {
+        server.put(&format!("/{path}"), sim.repo().file(&path).unwrap());
     }
 }
 
@@ -308,19 +322,10 @@ fn a_root_that_a_cache_hides_is_asked_for_once_more() {
     let client = Client::of(&sim);
     sim.repo().rotate(RoleName::Timestamp, 34);
     sim.repo().rotate(RoleName::Snapshot, 35);
-    let files: Vec<_> = sim.repo().files();
-    for path in files {
-        let bytes = sim.repo().file(&path).unwrap();
-        server.put(&format!("/{path}"), bytes);
-    }
+    serve(&sim, &server);
     // The cache answers the first question for the next root from memory.
     server.once("/metadata/2.root.json", Answer::Status(404, Vec::new()));
-    let options = HttpOptions::default().with_proxy(ProxyChoice::Direct);
-    let client = Client {
-        transport: Arc::new(HttpTransport::new(options).unwrap()),
-        mirrors: vec![Mirror::parse(&server.url("/")).unwrap()],
-        ..client
-    };
+    let client = client.over_http(&server);
     client.check().unwrap();
     let log = server.log_of(9);
     let asked: Vec<_> = log
@@ -496,21 +501,29 @@ fn a_repository_that_begins_anew_after_a_fast_forward_is_followed() {
 fn a_timestamp_that_is_being_replaced_is_waited_for() {
     let server = TestServer::start();
     let sim = RepositorySimulator::new();
-    let files = sim.repo().files();
-    for path in files {
-        server.put(&format!("/{path}"), sim.repo().file(&path).unwrap());
-    }
+    serve(&sim, &server);
     server.once("/metadata/timestamp.json", Answer::Status(404, Vec::new()));
-    let options = HttpOptions::default().with_proxy(ProxyChoice::Direct);
-    let client = Client {
-        transport: Arc::new(HttpTransport::new(options).unwrap()),
-        mirrors: vec![Mirror::parse(&server.url("/")).unwrap()],
-        ..Client::of(&sim)
-    };
+    let client = Client::of(&sim).over_http(&server);
     client.check().unwrap();
     server.remove("/metadata/timestamp.json");
     let error = client.check().unwrap_err();
     assert!(matches!(error, RefreshError::Fetch(FetchError::NotFound { .. })), "{error:?}");
+}
+
+#[test]
+fn a_timestamp_from_before_a_rotation_is_asked_for_again_after_it() {
+    let server = TestServer::start();
+    let sim = RepositorySimulator::new();
+    let client = Client::of(&sim);
+    let before = sim.repo().file("metadata/timestamp.json").unwrap();
+    sim.repo().rotate(RoleName::Timestamp, 36);
+    serve(&sim, &server);
+    // The publisher commits while the client looks for the root: its early timestamp is still the old one.
+    server.once("/metadata/timestamp.json", Answer::File(before));
+    let client = Client { order: RequestOrder::Together, ..client.over_http(&server) };
+    client.check().unwrap();
+    let asked = server.log_of(7).iter().filter(|request| request.target.ends_with("timestamp.json")).count();
+    assert_eq!(asked, 2);
 }
 
 #[test]
