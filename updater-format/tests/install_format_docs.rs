@@ -1,5 +1,7 @@
 //! The worked examples of `docs/format/{manifest,bundle,patch,state}.md` are what the code makes today.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
 use updater_format::bundle::{BundleOptions, BundleWriter};
 use updater_format::patch::{Operation, PatchHeader, PatchParts, PatchReader, PatchSource, pack_added, write_patch};
 use updater_format::state::{InstallState, JournaledRelease, Phase, Trial};
