@@ -1,7 +1,7 @@
 //! Applies a delta of any codec: the checks that they share.
 
 use crate::limits::CHUNK;
-use crate::{ApplyError, ApplyLimits, Codec, Header, Side, bsdiff1};
+use crate::{ApplyError, ApplyLimits, Codec, Header, Side, bsdiff1, refs1};
 use sha2::{Digest as _, Sha256};
 use std::io::{Read, Seek, SeekFrom, Write};
 
@@ -47,6 +47,7 @@ pub fn apply(
         length: header.new_length,
     };
     match codec {
+        Codec::Refs1 => refs1::apply(old, &header, patch, &mut output, limits)?,
         Codec::Bsdiff1 => bsdiff1::apply(old, header.old_length, patch, &mut output, limits)?,
     }
     output.finish(&header)

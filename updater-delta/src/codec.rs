@@ -6,18 +6,21 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Codec {
+    /// `refs-1`: predicts where the references of a program point after it was built again.
+    Refs1,
     /// `bsdiff-1`: the single stream of the bsdiff crate 0.2 (control, differences and insertions interleaved) inside xz.
     Bsdiff1,
 }
 
 impl Codec {
     /// The codecs that this build applies, best first. A release lists them so that its updates are made for it.
-    pub const SUPPORTED: &'static [Self] = &[Self::Bsdiff1];
+    pub const SUPPORTED: &'static [Self] = &[Self::Refs1, Self::Bsdiff1];
 
     /// Returns the identifier that stands in signed metadata and in the delta's header.
     #[must_use]
     pub const fn id(self) -> &'static str {
         match self {
+            Self::Refs1 => "refs-1",
             Self::Bsdiff1 => "bsdiff-1",
         }
     }

@@ -1,6 +1,6 @@
 //! Makes deltas.
 
-use crate::{ApplyError, ApplyLimits, Codec, Header, apply, bsdiff1};
+use crate::{ApplyError, ApplyLimits, Codec, Header, apply, bsdiff1, refs1};
 use sha2::{Digest as _, Sha256};
 use std::io::{self, Cursor};
 use std::num::NonZeroUsize;
@@ -10,6 +10,7 @@ use std::num::NonZeroUsize;
 pub struct Delta {
     codec: Codec,
     bytes: Vec<u8>,
+    streams: Vec<(&'static str, u64)>,
 }
 
 impl Delta {
@@ -23,6 +24,12 @@ impl Delta {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Returns what the bytes are for, each with about how many: empty for a codec that does not tell them apart.
+    #[must_use]
+    pub fn streams(&self) -> &[(&'static str, u64)] {
+        &self.streams
     }
 
     /// Gives the delta's bytes away, header included.
@@ -104,6 +111,14 @@ pub enum DiffError {
         /// What was allowed.
         allowed: Vec<Codec>,
     },
+    /// A file is longer than any codec can carry.
+    #[error("a file of {length} bytes is too long for a delta, the limit is {limit}")]
+    TooLong {
+        /// Bytes of the longer file.
+        length: u64,
+        /// Bytes allowed.
+        limit: u64,
+    },
     /// The work needs more memory than it may use.
     #[error("making the delta needs {needed} bytes of memory, the limit is {limit}")]
     Memory {
@@ -136,6 +151,7 @@ impl DiffError {
             Self::NoCodec { .. } => {
                 "publish without a delta: the older release only reads codecs that are no longer made"
             }
+            Self::TooLong { .. } => "publish without a delta",
             Self::Memory { .. } => "raise the memory limit, or publish without a delta",
             Self::Compress { .. } => "free some memory and try again",
             Self::SelfCheck { .. } => "publish without a delta, and report the two files",
@@ -167,7 +183,24 @@ pub fn diff(old: &[u8], new: &[u8], options: &DiffOptions<'_>) -> Result<Delta, 
     };
     tell(Stage::Matching, 0);
     let mut bytes = header.to_bytes();
+    let mut streams = Vec::new();
     match codec {
+        Codec::Refs1 => {
+            let (length, limit) = (header.old_length.max(header.new_length), u64::from(refs1::MAX_LENGTH));
+            if length > limit {
+                return Err(DiffError::TooLong { length, limit });
+            }
+            let needed = refs1::encode_memory(old, new);
+            if needed > options.memory {
+                return Err(DiffError::Memory {
+                    needed,
+                    limit: options.memory,
+                });
+            }
+            let (body, report) = refs1::encode(old, new, options.threads);
+            streams = report.streams().to_vec();
+            bytes.extend(body);
+        }
         Codec::Bsdiff1 => {
             let needed = bsdiff1::encode_memory(old, new);
             if needed > options.memory {
@@ -184,7 +217,7 @@ pub fn diff(old: &[u8], new: &[u8], options: &DiffOptions<'_>) -> Result<Delta, 
     apply(codec, &mut Cursor::new(old), &bytes[..], &mut io::sink(), &limits)
         .map_err(|source| DiffError::SelfCheck { source })?;
     tell(Stage::Checking, total);
-    Ok(Delta { codec, bytes })
+    Ok(Delta { codec, bytes, streams })
 }
 
 /// Memory that making a delta may use unless the caller says otherwise: 4 GiB, a build machine's.

@@ -17,7 +17,10 @@ mod codec;
 mod diff;
 mod error;
 mod header;
+#[cfg(feature = "encode")]
+mod inspect;
 mod limits;
+mod refs1;
 
 pub use apply::{Applied, apply};
 pub use codec::Codec;
@@ -25,4 +28,6 @@ pub use codec::Codec;
 pub use diff::{Delta, DiffError, DiffOptions, Progress, Stage, diff};
 pub use error::{ApplyError, Side};
 pub use header::Header;
+#[cfg(feature = "encode")]
+pub use inspect::{Inspection, RegionSummary, inspect};
 pub use limits::{ApplyLimits, DEFAULT_APPLY_MEMORY, NewLength};

@@ -1,0 +1,349 @@
+//! The map of both files that a delta carries: which bytes are code, tables or plain data, and at which address they are loaded.
+//!
+//! Only the encoder reads file formats. What it found lies in the delta, so the applying side needs no parser of ELF, PE or Mach-O,
+//! and a wrong map costs bytes, never correctness.
+
+use super::coder::BitCoder;
+
+/// What a region holds, and so where its references are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RegionKind {
+    /// Anything; only its address matters.
+    Data,
+    /// x86-64 instructions.
+    X86,
+    /// AArch64 instructions.
+    Arm64,
+    /// Call frame information as ELF stores it.
+    EhFrame,
+    /// The sorted table of an ELF's call frame information, made again from it.
+    EhFrameHdr,
+    /// Relocations of an ELF: the relative ones are made again from the pointers that they set.
+    Rela,
+    /// A symbol table of an ELF.
+    Symbols,
+    /// Data in which jump tables of x86-64 code may lie.
+    Constants,
+    /// Data with pointers that the loader relocates.
+    Pointers,
+    /// Constants of a PE: jump tables, pointers that the loader relocates, and what the table of functions refers to.
+    Image,
+    /// The table of functions of a PE for x86-64.
+    Functions,
+    /// The relocations of a PE, made again from the pointers.
+    BaseRelocations,
+    /// Data in which every aligned word that could be an address is taken for one.
+    Words,
+    /// Words of a Mach-O whose low 36 bits are an address.
+    Chained,
+    /// Call frame information as Mach-O stores it.
+    EhFrame64,
+    /// Compact unwind information of a Mach-O.
+    Unwind,
+    /// The page hashes in a Mach-O's signature, made again from the file.
+    PageHashes,
+}
+
+impl RegionKind {
+    const ALL: [Self; 17] = [
+        Self::Data,
+        Self::X86,
+        Self::Arm64,
+        Self::EhFrame,
+        Self::EhFrameHdr,
+        Self::Rela,
+        Self::Symbols,
+        Self::Constants,
+        Self::Pointers,
+        Self::Image,
+        Self::Functions,
+        Self::BaseRelocations,
+        Self::Words,
+        Self::Chained,
+        Self::EhFrame64,
+        Self::Unwind,
+        Self::PageHashes,
+    ];
+
+    /// Returns whether pointers that the loader relocates may lie in the region.
+    pub(crate) const fn has_pointers(self) -> bool {
+        matches!(self, Self::Pointers | Self::Image)
+    }
+}
+
+/// Where a region lies in one of the files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Span {
+    /// First byte in the file.
+    pub(crate) offset: u32,
+    /// Bytes in the file.
+    pub(crate) length: u32,
+    /// Address of the first byte, relative to the file's base address.
+    pub(crate) address: u32,
+    /// Bytes of addresses, if there are more than in the file.
+    pub(crate) extent: u32,
+}
+
+/// One region in both files; a side without it has no length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Region {
+    pub(crate) kind: RegionKind,
+    pub(crate) old: Span,
+    pub(crate) new: Span,
+    /// The region (by number) into which the 32-bit offsets of this one point: a symbol table's strings.
+    pub(crate) link: u32,
+}
+
+/// What the applying side is told about both files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// Address from which the old file's addresses count.
+    pub(crate) old_base: u64,
+    pub(crate) new_base: u64,
+    pub(crate) regions: Vec<Region>,
+    /// The relocation type whose entries are made again; 0 if none are.
+    pub(crate) relative: u32,
+    /// How many relocations of the new file are made again.
+    pub(crate) new_relative: u32,
+    /// Whether the old and the new file hold zeros where the loader puts pointers.
+    pub(crate) old_blank: bool,
+    pub(crate) new_blank: bool,
+    /// Of a signed Mach-O: how many bytes the page hashes cover, and the size of a page as a power of two.
+    pub(crate) hashed: u32,
+    pub(crate) page_bits: u32,
+    /// Whether the new file's sorted table of call frames is made again.
+    pub(crate) frame_table: bool,
+}
+
+impl Plan {
+    /// Codes the plan; `None` if what was read is impossible for files of these lengths.
+    pub(crate) fn code(&self, coder: &mut impl BitCoder, old_length: u32, new_length: u32) -> Option<Self> {
+        let old_base = wide(coder, self.old_base);
+        let new_base = wide(coder, self.new_base);
+        let count = number(coder, self.regions.len() as u32);
+        if count as usize > MAX_REGIONS {
+            return None;
+        }
+        let mut regions = Vec::new();
+        for index in 0..count {
+            let given = self.regions.get(index as usize);
+            let kind = coder.raw(5, given.map_or(0, |region| region.kind as u32));
+            let kind = *RegionKind::ALL.get(kind as usize)?;
+            let old = given
+                .map_or(Span::default(), |region| region.old)
+                .code(coder, old_length)?;
+            let new = given
+                .map_or(Span::default(), |region| region.new)
+                .code(coder, new_length)?;
+            let link = number(coder, given.map_or(0, |region| region.link));
+            regions.push(Region { kind, old, new, link });
+        }
+        let relative = number(coder, self.relative);
+        let new_relative = number(coder, self.new_relative);
+        let hashed = number(coder, self.hashed);
+        let page_bits = coder.raw(4, self.page_bits);
+        let old_blank = coder.raw(1, u32::from(self.old_blank)) == 1;
+        let new_blank = coder.raw(1, u32::from(self.new_blank)) == 1;
+        let frame_table = coder.raw(1, u32::from(self.frame_table)) == 1;
+        let plan = Self {
+            old_base,
+            new_base,
+            regions,
+            relative,
+            new_relative,
+            hashed,
+            page_bits,
+            old_blank,
+            new_blank,
+            frame_table,
+        };
+        let disjoint = |spans: Vec<Span>| {
+            spans
+                .windows(2)
+                .all(|pair| pair[0].offset + pair[0].length <= pair[1].offset)
+        };
+        (disjoint(plan.spans(Version::Old)) && disjoint(plan.spans(Version::New))).then_some(plan)
+    }
+
+    fn spans(&self, version: Version) -> Vec<Span> {
+        let mut spans: Vec<Span> = self
+            .regions
+            .iter()
+            .map(|region| region.span(version))
+            .filter(|span| span.length > 0)
+            .collect();
+        spans.sort_unstable_by_key(|span| span.offset);
+        spans
+    }
+
+    /// Returns the regions of the new file that are decoded before all others, because something in front of them is made from them.
+    pub(crate) fn early(&self) -> Vec<Span> {
+        let after = |kind| self.find(kind, Version::New).map_or(u32::MAX, |made| made.offset);
+        let relocations = if self.relative == 0 {
+            u32::MAX
+        } else {
+            after(RegionKind::Rela).min(after(RegionKind::BaseRelocations))
+        };
+        let table = if self.frame_table {
+            after(RegionKind::EhFrameHdr)
+        } else {
+            u32::MAX
+        };
+        let first = |region: &&Region| {
+            let offset = region.new.offset;
+            region.new.length > 0
+                && (region.kind.has_pointers() && offset > relocations
+                    || region.kind == RegionKind::EhFrame && offset > table)
+        };
+        let mut early: Vec<Span> = self.regions.iter().filter(first).map(|region| region.new).collect();
+        early.sort_unstable_by_key(|span| span.offset);
+        early
+    }
+
+    /// Returns the first region of a kind that is there in `version`.
+    pub(crate) fn find(&self, kind: RegionKind, version: Version) -> Option<Span> {
+        self.regions
+            .iter()
+            .filter(|region| region.kind == kind)
+            .map(|region| region.span(version))
+            .find(|span| span.length > 0)
+    }
+}
+
+impl Region {
+    pub(crate) const fn span(&self, version: Version) -> Span {
+        match version {
+            Version::Old => self.old,
+            Version::New => self.new,
+        }
+    }
+}
+
+impl Span {
+    fn code(self, coder: &mut impl BitCoder, file_length: u32) -> Option<Self> {
+        let span = Self {
+            offset: number(coder, self.offset),
+            length: number(coder, self.length),
+            address: number(coder, self.address),
+            extent: number(coder, self.extent),
+        };
+        (span.offset <= file_length && span.length <= file_length - span.offset).then_some(span)
+    }
+
+    pub(crate) const fn end(self) -> u32 {
+        self.offset + self.length
+    }
+}
+
+/// One of the two files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Version {
+    Old,
+    New,
+}
+
+/// The regions of one file, by offset: turns offsets into addresses and back.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    pub(crate) base: u64,
+    pub(crate) spans: Vec<Placed>,
+    /// The addresses that something in this file may point to.
+    lowest: u32,
+    highest: u32,
+}
+
+/// A region in a [`Layout`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Placed {
+    pub(crate) kind: RegionKind,
+    pub(crate) span: Span,
+    /// Address of the region that this one's offsets count from.
+    pub(crate) link: u32,
+}
+
+impl Layout {
+    pub(crate) fn new(plan: &Plan, version: Version) -> Self {
+        let place = |region: &Region| Placed {
+            kind: region.kind,
+            span: region.span(version),
+            link: plan
+                .regions
+                .get(region.link as usize)
+                .map_or(0, |linked| linked.span(version).address),
+        };
+        let all: Vec<Placed> = plan
+            .regions
+            .iter()
+            .map(place)
+            .filter(|placed| placed.span.length.max(placed.span.extent) > 0)
+            .collect();
+        let lowest = all.iter().map(|placed| placed.span.address).min().unwrap_or(0);
+        let end = |span: Span| span.address.saturating_add(span.length.max(span.extent));
+        let highest = all.iter().map(|placed| end(placed.span)).max().unwrap_or(0);
+        let mut spans: Vec<Placed> = all.into_iter().filter(|placed| placed.span.length > 0).collect();
+        spans.sort_unstable_by_key(|placed| placed.span.offset);
+        let base = match version {
+            Version::Old => plan.old_base,
+            Version::New => plan.new_base,
+        };
+        Self {
+            base,
+            spans,
+            lowest,
+            highest,
+        }
+    }
+
+    /// Returns the region that holds a byte.
+    #[inline]
+    pub(crate) fn at(&self, offset: u32) -> Option<&Placed> {
+        let index = self.spans.partition_point(|placed| placed.span.offset <= offset);
+        let placed = self.spans.get(index.checked_sub(1)?)?;
+        (offset < placed.span.end()).then_some(placed)
+    }
+
+    /// Returns where the first region behind `offset` starts.
+    pub(crate) fn next(&self, offset: u32) -> Option<u32> {
+        self.spans
+            .get(self.spans.partition_point(|placed| placed.span.offset <= offset))
+            .map(|placed| placed.span.offset)
+    }
+
+    /// Returns whether something may point to this address.
+    #[inline]
+    pub(crate) const fn holds(&self, address: u32) -> bool {
+        address >= self.lowest && address < self.highest
+    }
+
+    /// Returns the place in the file that is loaded at this address.
+    pub(crate) fn offset(&self, address: u32) -> Option<u32> {
+        let inside = |placed: &&Placed| address.wrapping_sub(placed.span.address) < placed.span.length;
+        let placed = self.spans.iter().find(inside)?;
+        Some(placed.span.offset + (address - placed.span.address))
+    }
+}
+
+impl Placed {
+    /// Returns the address of a byte of this region.
+    #[inline]
+    pub(crate) const fn address(&self, offset: u32) -> u32 {
+        self.span.address.wrapping_add(offset.wrapping_sub(self.span.offset))
+    }
+}
+
+/// Codes a number of up to 32 bits about which nothing is known.
+pub(crate) fn number(coder: &mut impl BitCoder, value: u32) -> u32 {
+    let length = coder.raw(6, 32 - value.leading_zeros()).min(32);
+    if length < 2 {
+        return length;
+    }
+    (1 << (length - 1)) | coder.raw(length - 1, value & ((1 << (length - 1)) - 1))
+}
+
+fn wide(coder: &mut impl BitCoder, value: u64) -> u64 {
+    let high = number(coder, (value >> 32) as u32);
+    u64::from(high) << 32 | u64::from(number(coder, value as u32))
+}
+
+/// The most regions of a plan: programs have about thirty sections, fat files a few times that.
+pub(crate) const MAX_REGIONS: usize = 256;

@@ -1,0 +1,399 @@
+//! How long an x86-64 instruction is, and where it holds a 32-bit distance to its target.
+//!
+//! Only prefixes, opcode, ModRM and SIB are looked at, never the distance or what follows it: the same bytes with another distance
+//! are cut in the same way. What is no instruction is one byte long.
+
+/// An instruction's shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// Bytes in all.
+    pub(crate) length: u8,
+    /// Where the 32-bit distance lies; 0 if there is none. Its target counts from the instruction's end.
+    pub(crate) field: u8,
+    /// Whether an address is taken (`lea`): it may be that of a jump table.
+    pub(crate) lea: bool,
+}
+
+/// Returns the shape of the instruction that `bytes` begin with, or `None` if they end before it is known.
+#[inline]
+pub(crate) fn shape(bytes: &[u8]) -> Option<Shape> {
+    let mut at = 0;
+    let (mut narrow, mut short_address, mut wide) = (false, false, false);
+    let opcode = loop {
+        let byte = *bytes.get(at)?;
+        at += 1;
+        match byte {
+            0x66 => narrow = true,
+            0x67 => short_address = true,
+            0x26 | 0x2e | 0x36 | 0x3e | 0x64 | 0x65 | 0xf0 | 0xf2 | 0xf3 => {}
+            0x40..=0x4f => {
+                wide = byte & 8 != 0;
+                let next = *bytes.get(at)?;
+                // A REX prefix counts only right before the opcode.
+                if !is_prefix(next) {
+                    at += 1;
+                    break next;
+                }
+            }
+            _ => break byte,
+        }
+        if at >= MAX_LENGTH {
+            return Some(INVALID);
+        }
+    };
+    let full = if narrow && !wide { 2 } else { 4 };
+    let (traits, table, lea) = match opcode {
+        0x0f => {
+            let second = *bytes.get(at)?;
+            at += 1;
+            match second {
+                0x38 => {
+                    bytes.get(at)?;
+                    at += 1;
+                    (M, 2, false)
+                }
+                0x3a => {
+                    bytes.get(at)?;
+                    at += 1;
+                    (M | B, 3, false)
+                }
+                _ => (TWO_BYTES[second as usize], 1, false),
+            }
+        }
+        0xc5 => {
+            let map = 1;
+            let op = *bytes.get(at + 1)?;
+            at += 2;
+            (vector(map, op), map, false)
+        }
+        0xc4 => {
+            let map = *bytes.get(at)? & 31;
+            let op = *bytes.get(at + 2)?;
+            at += 3;
+            (vector(map, op), map, false)
+        }
+        0x62 => {
+            let map = *bytes.get(at)? & 7;
+            let op = *bytes.get(at + 3)?;
+            at += 4;
+            (if map == 1 && op == 0x77 { M } else { vector(map, op) }, map, false)
+        }
+        _ => (ONE_BYTE[opcode as usize], 0, opcode == 0x8d),
+    };
+    if traits & X != 0 {
+        return Some(INVALID);
+    }
+    let mut field = 0;
+    let mut group_immediate = 0;
+    if traits & M != 0 {
+        let modrm = *bytes.get(at)?;
+        at += 1;
+        let (mode, register, memory) = (modrm >> 6, modrm >> 3 & 7, modrm & 7);
+        if mode != 3 {
+            let mut distance = match mode {
+                1 => 1,
+                2 => 4,
+                _ => 0,
+            };
+            if memory == 4 {
+                let sib = *bytes.get(at)?;
+                at += 1;
+                if mode == 0 && sib & 7 == 5 {
+                    distance = 4;
+                }
+            } else if mode == 0 && memory == 5 {
+                distance = 4;
+                if !short_address {
+                    field = at;
+                }
+            }
+            at += distance;
+        }
+        if table == 0 && register < 2 {
+            group_immediate = match opcode {
+                0xf6 => 1,
+                0xf7 => full,
+                _ => 0,
+            };
+        }
+    }
+    if traits & R != 0 {
+        field = at;
+        at += 4;
+    }
+    at += group_immediate;
+    at += if traits & B != 0 { 1 } else { 0 };
+    at += if traits & W != 0 { 2 } else { 0 };
+    at += if traits & Z != 0 { full } else { 0 };
+    if table == 0 {
+        at += match opcode {
+            0xb8..=0xbf if wide => 4,
+            0xa0..=0xa3 => {
+                if short_address {
+                    4
+                } else {
+                    8
+                }
+            }
+            _ => 0,
+        };
+    }
+    if at > MAX_LENGTH {
+        return Some(INVALID);
+    }
+    Some(Shape {
+        length: at as u8,
+        field: field as u8,
+        lea: lea && field != 0,
+    })
+}
+
+/// The longest instruction in bytes.
+pub(crate) const MAX_LENGTH: usize = 15;
+
+const INVALID: Shape = Shape {
+    length: 1,
+    field: 0,
+    lea: false,
+};
+
+const fn is_prefix(byte: u8) -> bool {
+    matches!(
+        byte,
+        0x66 | 0x67 | 0x26 | 0x2e | 0x36 | 0x3e | 0x64 | 0x65 | 0xf0 | 0xf2 | 0xf3 | 0x40..=0x4f
+    )
+}
+
+/// Traits of an opcode behind a VEX or EVEX prefix.
+const fn vector(map: u8, opcode: u8) -> u8 {
+    match (map, opcode) {
+        (1, 0x77) => 0,
+        (1, 0x70..=0x73 | 0xc2 | 0xc4 | 0xc5 | 0xc6) | (3, _) => M | B,
+        (1 | 2 | 5 | 6, _) => M,
+        _ => X,
+    }
+}
+
+/// Has a ModRM byte.
+const M: u8 = 1;
+/// Has an immediate of one byte.
+const B: u8 = 2;
+/// Has an immediate of two bytes.
+const W: u8 = 4;
+/// Has an immediate of the operand's size, at most four bytes.
+const Z: u8 = 8;
+/// Has a 32-bit distance to a branch target.
+const R: u8 = 16;
+/// Is no opcode in 64-bit mode.
+const X: u8 = 32;
+
+const ONE_BYTE: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut op = 0;
+    while op < 256 {
+        table[op] = match op as u8 {
+            0x00..=0x3f => match op & 7 {
+                0..=3 => M,
+                4 => B,
+                5 => Z,
+                _ => X,
+            },
+            0x60 | 0x61 | 0x82 | 0x9a | 0xce | 0xd4..=0xd6 | 0xea => X,
+            0x63 | 0x84..=0x8f | 0xd0..=0xd3 | 0xd8..=0xdf | 0xf6 | 0xf7 | 0xfe | 0xff => M,
+            0x68 | 0xa9 | 0xb8..=0xbf => Z,
+            0x69 | 0x81 | 0xc7 => M | Z,
+            0x6a | 0x70..=0x7f | 0xa8 | 0xb0..=0xb7 | 0xcd | 0xe0..=0xe7 | 0xeb => B,
+            0x6b | 0x80 | 0x83 | 0xc0 | 0xc1 | 0xc6 => M | B,
+            0xc2 | 0xca => W,
+            0xc8 => W | B,
+            0xe8 | 0xe9 => R,
+            _ => 0,
+        };
+        op += 1;
+    }
+    table
+};
+
+const TWO_BYTES: [u8; 256] = {
+    let mut table = [M; 256];
+    let mut op = 0;
+    while op < 256 {
+        table[op] = match op as u8 {
+            0x05..=0x09 | 0x0b | 0x0e | 0x30..=0x35 | 0x37 | 0x77 | 0xa0..=0xa2 | 0xa8..=0xaa | 0xc8..=0xcf => 0,
+            0x04 | 0x0a | 0x0c | 0x24..=0x27 | 0x36 | 0x38..=0x3f | 0x7a | 0x7b | 0xa6 | 0xa7 => X,
+            0x0f | 0x70..=0x73 | 0xa4 | 0xac | 0xba | 0xc2 | 0xc4..=0xc6 => M | B,
+            0x80..=0x8f => R,
+            _ => M,
+        };
+        op += 1;
+    }
+    table
+};
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_LENGTH, Shape, shape};
+    use iced_x86::{Decoder, DecoderOptions, Instruction, OpKind};
+
+    /// What the oracle says: `None` for what is no instruction.
+    fn oracle(bytes: &[u8]) -> Option<(usize, usize)> {
+        let mut decoder = Decoder::with_ip(64, bytes, 0x1000, DecoderOptions::NONE);
+        let mut instruction = Instruction::default();
+        decoder.decode_out(&mut instruction);
+        if instruction.is_invalid() {
+            return None;
+        }
+        let offsets = decoder.get_constant_offsets(&instruction);
+        let branch = instruction.op_count() > 0 && instruction.op0_kind() == OpKind::NearBranch64;
+        let field = if instruction.is_ip_rel_memory_operand() && instruction.memory_base() == iced_x86::Register::RIP {
+            offsets.displacement_offset()
+        } else if branch && offsets.immediate_size() == 4 {
+            offsets.immediate_offset()
+        } else {
+            0
+        };
+        Some((instruction.len(), field))
+    }
+
+    #[test]
+    fn agrees_with_the_oracle_on_real_code() {
+        let program = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        let word = |at: usize| u64::from_le_bytes(program[at..at + 8].try_into().unwrap());
+        let half = |at: usize| usize::from(u16::from_le_bytes([program[at], program[at + 1]]));
+        let (table, count) = (word(40) as usize, half(60));
+        let (mut seen, mut wrong) = (0, 0);
+        for header in (0..count).map(|index| table + index * 64) {
+            // Executable sections with contents.
+            if word(header + 8) & 4 == 0 || program[header + 4] != 1 {
+                continue;
+            }
+            let code = &program[word(header + 24) as usize..][..word(header + 32) as usize];
+            let mut at = 0;
+            while at + MAX_LENGTH <= code.len() {
+                let ours = shape(&code[at..at + MAX_LENGTH]).unwrap();
+                let theirs = oracle(&code[at..at + MAX_LENGTH]);
+                seen += 1;
+                if let Some((length, field)) = theirs {
+                    wrong += usize::from((length, field) != (usize::from(ours.length), usize::from(ours.field)));
+                    at += length;
+                } else {
+                    at += 1;
+                }
+            }
+        }
+        assert!(seen > 50_000, "{seen}");
+        // What differs is data between functions.
+        assert!(wrong * 10_000 < seen, "{wrong} of {seen}");
+    }
+
+    #[test]
+    fn agrees_with_the_oracle_on_most_noise() {
+        let mut state = 12_345_u64;
+        let (mut valid, mut wrong) = (0, Vec::new());
+        for _ in 0..400_000 {
+            let mut bytes = [0; MAX_LENGTH];
+            for byte in &mut bytes {
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                *byte = (state >> 56) as u8;
+            }
+            let ours = shape(&bytes).unwrap();
+            if let Some((length, field)) = oracle(&bytes) {
+                valid += 1;
+                if (length, field) != (usize::from(ours.length), usize::from(ours.field)) {
+                    wrong.push(bytes);
+                }
+            }
+        }
+        // Opcodes that only some processors have may be cut differently: they cost bytes, not correctness.
+        assert!(
+            wrong.len() * 200 < valid,
+            "{} of {valid}: {:02x?}",
+            wrong.len(),
+            &wrong[..wrong.len().min(5)]
+        );
+    }
+
+    #[test]
+    fn looks_at_nothing_behind_the_start_of_the_field() {
+        let mut state = 1_u64;
+        for _ in 0..200_000 {
+            let mut bytes = [0; 2 * MAX_LENGTH];
+            for byte in &mut bytes {
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                *byte = (state >> 56) as u8;
+            }
+            let whole = shape(&bytes).unwrap();
+            if whole.field != 0 {
+                assert_eq!(shape(&bytes[..usize::from(whole.field)]), Some(whole));
+                assert!(whole.length >= whole.field + 4);
+            }
+        }
+    }
+
+    #[test]
+    fn known_shapes() {
+        let of = |bytes: &[u8]| shape(bytes).unwrap();
+        assert_eq!(
+            of(&[0xe8, 0, 0, 0, 0]),
+            Shape {
+                length: 5,
+                field: 1,
+                lea: false
+            }
+        );
+        assert_eq!(
+            of(&[0x48, 0x8d, 0x05, 0, 0, 0, 0]),
+            Shape {
+                length: 7,
+                field: 3,
+                lea: true
+            }
+        );
+        assert_eq!(
+            of(&[0x0f, 0x84, 0, 0, 0, 0]),
+            Shape {
+                length: 6,
+                field: 2,
+                lea: false
+            }
+        );
+        assert_eq!(
+            of(&[0x80, 0x3d, 0, 0, 0, 0, 1]),
+            Shape {
+                length: 7,
+                field: 2,
+                lea: false
+            }
+        );
+        assert_eq!(
+            of(&[0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0]),
+            Shape {
+                length: 10,
+                field: 0,
+                lea: false
+            }
+        );
+        assert_eq!(
+            of(&[0xc5, 0xf8, 0x77]),
+            Shape {
+                length: 3,
+                field: 0,
+                lea: false
+            }
+        );
+        assert_eq!(
+            of(&[0x06]),
+            Shape {
+                length: 1,
+                field: 0,
+                lea: false
+            }
+        );
+        assert_eq!(shape(&[]), None);
+        assert_eq!(shape(&[0x48]), None);
+    }
+}

@@ -1,0 +1,349 @@
+//! Codec `refs-1` from the outside: round trips over programs and other data, and everything that must be refused.
+#![cfg(feature = "encode")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use proptest::prelude::*;
+use std::io::Cursor;
+use std::sync::OnceLock;
+use updater_delta::{ApplyError, ApplyLimits, Codec, DiffOptions, Header, apply, diff, inspect};
+
+const CODEC: Codec = Codec::Refs1;
+
+fn make(old: &[u8], new: &[u8]) -> Vec<u8> {
+    let delta = diff(
+        old,
+        new,
+        &DiffOptions {
+            codecs: &[CODEC],
+            ..DiffOptions::default()
+        },
+    )
+    .unwrap();
+    assert_eq!(delta.codec(), CODEC);
+    delta.into_bytes()
+}
+
+fn run(old: &[u8], patch: &[u8], limits: &ApplyLimits) -> (Result<(), ApplyError>, Vec<u8>) {
+    let mut new = Vec::new();
+    let result = apply(CODEC, &mut Cursor::new(old), patch, &mut new, limits);
+    (
+        result.map(|applied| assert_eq!(applied.new_length, new.len() as u64)),
+        new,
+    )
+}
+
+fn round_trip(old: &[u8], new: &[u8]) -> usize {
+    let patch = make(old, new);
+    let (result, got) = run(old, &patch, &ApplyLimits::exactly(new.len() as u64));
+    result.unwrap();
+    assert!(got == new, "the result differs");
+    patch.len()
+}
+
+/// A real program: this crate's own.
+fn program() -> &'static [u8] {
+    static PROGRAM: OnceLock<Vec<u8>> = OnceLock::new();
+    PROGRAM.get_or_init(|| std::fs::read(env!("CARGO_BIN_EXE_updater-delta")).unwrap())
+}
+
+/// A program as a linker would make it: 64-bit ELF with code, pointers, relocations, call frames and their table.
+///
+/// Functions call each other and take addresses of constants; `grow` bytes are put in front of function `at`, so that all behind it
+/// moves and every reference across that place changes.
+fn linked(functions: u32, at: u32, grow: u32) -> Vec<u8> {
+    const TEXT: u32 = 0x1000;
+    let mut starts = Vec::new();
+    let mut address = TEXT;
+    for index in 0..functions {
+        address += if index == at { grow } else { 0 };
+        starts.push(address);
+        address += 40 + (index * 7) % 48;
+    }
+    let text_end = address;
+    let pointers = text_end.next_multiple_of(4096);
+    let mut text = vec![0x90_u8; (text_end - TEXT) as usize];
+    for (index, &start) in starts.iter().enumerate() {
+        let index = index as u32;
+        let end = starts.get(index as usize + 1).copied().unwrap_or(text_end);
+        let mut code = vec![0x55, 0x48, 0x89, 0xe5];
+        for call in 0..3 {
+            // call to another function, then a load of a pointer's address
+            let target = starts[((index * 31 + call * 17 + 5) % functions) as usize];
+            code.push(0xe8);
+            code.extend(target.wrapping_sub(start + code.len() as u32 + 4).to_le_bytes());
+        }
+        code.extend([0x48, 0x8d, 0x05]);
+        code.extend(
+            (pointers + index % functions * 8)
+                .wrapping_sub(start + code.len() as u32 + 4)
+                .to_le_bytes(),
+        );
+        code.extend([0xb8, (index * 73) as u8, (index >> 3) as u8, 0, 0, 0x5d, 0xc3]);
+        assert!(code.len() <= (end - start) as usize);
+        let from = (start - TEXT) as usize;
+        text[from..from + code.len()].copy_from_slice(&code);
+    }
+    let data: Vec<u8> = starts
+        .iter()
+        .flat_map(|&start| u64::from(start).to_le_bytes())
+        .collect();
+    let relocations: Vec<u8> = starts
+        .iter()
+        .enumerate()
+        .flat_map(|(index, &start)| [u64::from(pointers) + index as u64 * 8, 8, u64::from(start)])
+        .flat_map(u64::to_le_bytes)
+        .collect();
+    let rela = (pointers + data.len() as u32).next_multiple_of(8);
+    let table = rela + relocations.len() as u32;
+    let frame_start = table + 12 + functions * 8;
+    let mut frames = vec![
+        20, 0, 0, 0, 0, 0, 0, 0, 1, b'z', b'R', 0, 1, 0x78, 16, 1, 0x1b, 12, 7, 8, 0x90, 1, 0, 0,
+    ];
+    let mut entries = Vec::new();
+    for &start in &starts {
+        let here = frames.len() as u32;
+        entries.push((
+            start.wrapping_sub(table) as i32,
+            (frame_start + here).wrapping_sub(table) as i32,
+        ));
+        frames.extend(16_u32.to_le_bytes());
+        frames.extend((here + 4).to_le_bytes());
+        frames.extend(start.wrapping_sub(frame_start + here + 8).to_le_bytes());
+        frames.extend(32_u32.to_le_bytes());
+        frames.extend([0, 0x0c, 7, 8]);
+    }
+    entries.sort_unstable();
+    let mut header = vec![1, 0x1b, 3, 0x3b];
+    header.extend((frame_start.wrapping_sub(table + 4)).to_le_bytes());
+    header.extend(functions.to_le_bytes());
+    header.extend(
+        entries
+            .iter()
+            .flat_map(|&(function, frame)| [function.to_le_bytes(), frame.to_le_bytes()])
+            .flatten(),
+    );
+    let names = b"\0.text\0.data.rel.ro\0.rela.dyn\0.eh_frame_hdr\0.eh_frame\0.shstrtab\0";
+    let sections: [(u32, u32, u64, u32, &[u8]); 6] = [
+        (1, 1, 6, TEXT, &text),
+        (7, 1, 3, pointers, &data),
+        (20, 4, 2, rela, &relocations),
+        (30, 1, 2, table, &header),
+        (44, 1, 2, frame_start, &frames),
+        (54, 3, 0, 0, names),
+    ];
+    let mut file = vec![0_u8; TEXT as usize];
+    let mut placed = Vec::new();
+    for (name, kind, flags, address, bytes) in sections {
+        let offset = if address == 0 { file.len() } else { address as usize };
+        file.resize(offset, 0);
+        file.extend_from_slice(bytes);
+        placed.push((name, kind, flags, u64::from(address), offset as u64, bytes.len() as u64));
+    }
+    file.resize(file.len().next_multiple_of(8), 0);
+    let start = file.len() as u64;
+    file.extend([0; 64]);
+    for (name, kind, flags, address, offset, size) in placed {
+        file.extend(name.to_le_bytes());
+        file.extend(kind.to_le_bytes());
+        for word in [flags, address, offset, size, 0, 8, 0] {
+            file.extend(word.to_le_bytes());
+        }
+    }
+    file[..20].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 62, 0]);
+    file[40..48].copy_from_slice(&start.to_le_bytes());
+    file[58..64].copy_from_slice(&[64, 0, 7, 0, 6, 0]);
+    file
+}
+
+#[test]
+fn moved_code_costs_next_to_nothing() {
+    let (old, new) = (linked(4000, 0, 0), linked(4000, 1200, 64));
+    let size = round_trip(&old, &new);
+    // Some 20,000 references change; bsdiff's codec pays for each.
+    let bsdiff = diff(
+        &old,
+        &new,
+        &DiffOptions {
+            codecs: &[Codec::Bsdiff1],
+            ..DiffOptions::default()
+        },
+    )
+    .unwrap();
+    assert!(size < 2000, "{size} bytes");
+    assert!(
+        size * 4 < bsdiff.bytes().len(),
+        "{size} against {}",
+        bsdiff.bytes().len()
+    );
+    let inspection = inspect(&make(&old, &new)).unwrap();
+    for kind in ["X86", "Pointers", "Rela", "EhFrame", "EhFrameHdr"] {
+        assert!(
+            inspection.regions.iter().any(|region| region.kind == kind),
+            "{kind}: {:?}",
+            inspection.regions
+        );
+    }
+}
+
+#[test]
+fn a_real_program_round_trips_against_its_own_variants() {
+    let old = program();
+    let mut new = old.to_vec();
+    let middle = new.len() / 3;
+    new.splice(middle..middle, (0..5000_u32).map(|i| ((i * i) >> 3) as u8));
+    for at in (0..new.len()).step_by(40_001) {
+        new[at] ^= 0x11;
+    }
+    let size = round_trip(old, &new);
+    assert!(size < new.len() / 20, "{size} of {}", new.len());
+    assert!(round_trip(old, &old[..old.len() / 2]) < 20_000, "truncated");
+    assert!(round_trip(old, old) < 2000, "the same");
+}
+
+#[test]
+fn damaged_section_tables_are_plain_data() {
+    let (old, new) = (linked(300, 0, 0), linked(300, 100, 48));
+    let table = new.len() - 64 * 6;
+    for at in (table..new.len()).step_by(3) {
+        for value in [0, 0x7f, 0xff] {
+            let (mut old, mut new) = (old.clone(), new.clone());
+            let shift = at - table;
+            let old_at = old.len() - 64 * 6 + shift;
+            new[at] = value;
+            round_trip(&old, &new);
+            old[old_at] = value;
+            round_trip(&old, &new);
+        }
+    }
+}
+
+#[test]
+fn empty_and_small_files_round_trip() {
+    for (old, new) in [
+        (&b""[..], &b""[..]),
+        (b"", b"new"),
+        (b"old", b""),
+        (b"x", b"x"),
+        (b"0123456789", b"9876543210"),
+    ] {
+        round_trip(old, new);
+    }
+}
+
+#[test]
+fn another_old_file_is_refused_before_anything_is_written() {
+    let (old, new) = (linked(300, 0, 0), linked(300, 100, 48));
+    let patch = make(&old, &new);
+    let mut other = old.clone();
+    other[4097] ^= 1;
+    let (result, got) = run(&other, &patch, &ApplyLimits::exactly(new.len() as u64));
+    assert!(matches!(result, Err(ApplyError::OldDigest { .. })));
+    assert!(got.is_empty());
+    let (result, _) = run(&old[1..], &patch, &ApplyLimits::exactly(new.len() as u64));
+    assert!(matches!(result, Err(ApplyError::OldLength { .. })));
+}
+
+#[test]
+fn every_truncation_and_an_extra_byte_is_refused() {
+    let (old, new) = (linked(300, 0, 0), linked(300, 100, 48));
+    let patch = make(&old, &new);
+    let limits = ApplyLimits::exactly(new.len() as u64);
+    for length in 0..patch.len() {
+        let (result, _) = run(&old, &patch[..length], &limits);
+        assert!(
+            matches!(result, Err(ApplyError::Truncated { .. } | ApplyError::Corrupt { .. })),
+            "{length}: {result:?}"
+        );
+    }
+    let longer = [&patch[..], b"\0"].concat();
+    assert!(matches!(run(&old, &longer, &limits).0, Err(ApplyError::TrailingData)));
+}
+
+#[test]
+fn memory_is_limited() {
+    let (old, new) = (linked(3000, 0, 0), linked(3000, 100, 48));
+    let patch = make(&old, &new);
+    let limits = ApplyLimits::exactly(new.len() as u64).memory(1 << 20);
+    assert!(matches!(
+        run(&old, &patch, &limits).0,
+        Err(ApplyError::Memory { limit: 0x10_0000, .. })
+    ));
+    let limits = ApplyLimits::exactly(new.len() as u64).memory(16 << 20);
+    assert!(run(&old, &patch, &limits).0.is_ok());
+}
+
+#[test]
+fn deltas_are_reproducible() {
+    let (old, new) = (linked(2000, 0, 0), linked(2000, 700, 160));
+    let one = DiffOptions {
+        threads: std::num::NonZeroUsize::MIN,
+        codecs: &[CODEC],
+        ..DiffOptions::default()
+    };
+    assert_eq!(diff(&old, &new, &one).unwrap(), diff(&old, &new, &one).unwrap());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    /// Any two files, related by edits or not at all.
+    #[test]
+    fn edits_round_trip(
+        old in prop::collection::vec(0_u8..8, 0..3000),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..40, prop::collection::vec(any::<u8>(), 0..40)), 0..8),
+    ) {
+        let mut new = old.clone();
+        for (at, removed, inserted) in edits {
+            let at = at.index(new.len() + 1);
+            let end = (at + removed).min(new.len());
+            new.splice(at..end, inserted);
+        }
+        round_trip(&old, &new);
+    }
+
+    /// Programs that were linked again, then damaged anywhere.
+    #[test]
+    fn programs_round_trip(
+        at in 0_u32..200,
+        grow in 0_u32..500,
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..30),
+    ) {
+        let (mut old, mut new) = (linked(200, 0, 0), linked(200, at, grow));
+        for (index, (at, value)) in damage.into_iter().enumerate() {
+            let file = if index % 3 == 0 { &mut old } else { &mut new };
+            let at = at.index(file.len());
+            file[at] = value;
+        }
+        round_trip(&old, &new);
+    }
+
+    /// A damaged delta is refused; it never panics and never writes beyond the limit.
+    #[test]
+    fn a_damaged_delta_never_passes(flips in prop::collection::vec((any::<prop::sample::Index>(), 1_u8..), 1..4), front in any::<bool>()) {
+        static PAIR: OnceLock<(Vec<u8>, Vec<u8>, Vec<u8>)> = OnceLock::new();
+        let (old, new, patch) = PAIR.get_or_init(|| {
+            let (old, new) = (linked(200, 0, 0), linked(200, 77, 160));
+            let patch = make(&old, &new);
+            (old, new, patch)
+        });
+        let mut patch = patch.clone();
+        let range = if front { Header::LENGTH..(Header::LENGTH + 200).min(patch.len()) } else { 0..patch.len() };
+        for (at, flip) in flips {
+            let at = range.start + at.index(range.len());
+            patch[at] ^= flip;
+        }
+        let (result, got) = run(old, &patch, &ApplyLimits::at_most(new.len() as u64).memory(32 << 20));
+        prop_assert!(got.len() <= new.len());
+        prop_assert!(result.is_err(), "no other bytes mean the same");
+    }
+
+    /// Bytes that are no delta at all, behind a true header.
+    #[test]
+    fn noise_never_passes(noise in prop::collection::vec(any::<u8>(), 0..600)) {
+        let (old, new) = (linked(20, 0, 0), linked(20, 7, 16));
+        let patch = [&make(&old, &new)[..Header::LENGTH], &noise].concat();
+        let (result, got) = run(&old, &patch, &ApplyLimits::at_most(new.len() as u64).memory(32 << 20));
+        prop_assert!(result.is_err());
+        prop_assert!(got.len() <= new.len());
+    }
+}
