@@ -25,7 +25,7 @@ use crate::clock::SimulatedClock;
 use std::io::Cursor;
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::Duration;
-use updater_format::Sha256;
+use updater_format::{Sha256, UtcTime};
 use updater_runtime::transport::{Body, FetchError, FetchRequest, Fetched, Transport};
 
 /// The platform of every simulated release.
@@ -55,7 +55,16 @@ impl RepositorySimulator {
     /// Makes a repository of the app `hello` with the channels `stable` and `beta`, both empty.
     #[must_use]
     pub fn new() -> Self {
-        let clock = SimulatedClock::default();
+        Self::on(SimulatedClock::default())
+    }
+
+    /// Makes the same repository as of another moment: today, for clients that look at the system's clock.
+    #[must_use]
+    pub fn starting_at(now: UtcTime) -> Self {
+        Self::on(SimulatedClock::at(now))
+    }
+
+    fn on(clock: SimulatedClock) -> Self {
         Self { repository: Arc::new(Mutex::new(Repository::new(&clock))), log: Arc::default(), clock }
     }
 

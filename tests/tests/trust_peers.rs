@@ -1,0 +1,210 @@
+//! Two implementations, one format: python-tuf reads what we publish, our client reads what python-tuf publishes.
+//!
+//! python-tuf runs as a process of its own. It is found as `UPDATER_PYTHON` or installed from PyPI into an environment
+//! below the target folder; without either the tests say `skipped`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+use updater_format::{Sha256, UtcTime};
+use updater_runtime::{Clock as _, SystemClock};
+use updater_tests::require;
+use updater_tests::server::{Answer, TestServer};
+use updater_tests::simulator::RepositorySimulator;
+
+/// The version of python-tuf that is compared with.
+const TUF: &str = "tuf==7.0.0";
+
+/// Returns a Python that has python-tuf.
+fn python() -> Option<&'static Path> {
+    static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let has_tuf = |python: &Path| {
+        let script = "import tuf.ngclient, securesystemslib.signer, cryptography";
+        Command::new(python).args(["-c", script]).output().is_ok_and(|output| output.status.success())
+    };
+    let found = FOUND.get_or_init(|| {
+        if let Some(python) = std::env::var_os("UPDATER_PYTHON").map(PathBuf::from) {
+            return has_tuf(&python).then_some(python);
+        }
+        let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-tuf");
+        let python = environment.join("bin/python");
+        if !has_tuf(&python) {
+            let run = |program: &Path, arguments: &[&str]| {
+                Command::new(program).args(arguments).output().is_ok_and(|output| output.status.success())
+            };
+            let made = run(Path::new("python3"), &["-m", "venv", environment.to_str()?]);
+            let packages = ["-m", "pip", "install", "--quiet", TUF, "securesystemslib[crypto]"];
+            if !made || !run(&python, &packages) || !has_tuf(&python) {
+                return None;
+            }
+        }
+        Some(python)
+    });
+    if found.is_none() {
+        let _ =
+            require::absent("python-tuf", "pip install tuf 'securesystemslib[crypto]', UPDATER_PYTHON=<that python>");
+    }
+    found.as_deref()
+}
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(name)
+}
+
+/// A repository of ours as of today, three roots long, with two releases, and a server that has its files.
+fn ours() -> (RepositorySimulator, TestServer) {
+    let sim = RepositorySimulator::starting_at(SystemClock::new(UtcTime::from_unix(0)).now());
+    sim.repo().rotate(updater_format::role::RoleName::Timestamp, 81);
+    sim.repo().rotate(updater_format::role::RoleName::Root, 82);
+    for role in ["root", "timestamp", "snapshot", "targets", "stable"] {
+        // TUF lets everybody add fields; the canonical form must agree about what is in them.
+        sim.repo().edit(role, |signed| {
+            signed["x-odd"] = serde_json::json!({"": "\u{7f}\t\n\"\\ ü \u{1f600}", "n": [0, 9_007_199_254_740_992_u64, true, null]});
+        });
+    }
+    sim.repo().release("stable", "1.0.0", b"the bundle of 1.0.0");
+    sim.repo().release("stable", "1.1.0", &[7; 100_000]);
+    let server = TestServer::start();
+    for path in sim.files() {
+        server.put(&format!("/{path}"), sim.file(&path));
+    }
+    (sim, server)
+}
+
+#[test]
+fn python_tuf_reads_our_repository() {
+    let Some(python) = python() else { return };
+    let (sim, server) = ours();
+    let home = tempfile::tempdir().unwrap();
+    let root = home.path().join("root.json");
+    std::fs::write(&root, sim.file("metadata/1.root.json")).unwrap();
+    let names: Vec<String> = sim.repo().stable().targets.keys().cloned().collect();
+    assert_eq!(names.len(), 2);
+    let read = || {
+        Command::new(python)
+            .arg(script("read.py"))
+            .args([&root, Path::new(&server.url("/metadata/")), Path::new(&server.url("/targets/"))])
+            .args([home.path().join("state"), home.path().join("targets")])
+            .args(&names)
+            .output()
+            .unwrap()
+    };
+    let output = read();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let digests: Vec<String> = String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
+    assert_eq!(digests, [Sha256::of(b"the bundle of 1.0.0"), Sha256::of(&[7; 100_000])].map(|d| d.to_string()));
+    // It is the signatures that convince it: one changed bit in the newest timestamp, and it refuses.
+    sim.repo().timestamp.version += 1;
+    let mut bytes = sim.file("metadata/timestamp.json");
+    let at = bytes.windows(6).position(|w| w == b"\"sig\":").unwrap() + 8;
+    bytes[at] = if bytes[at] == b'0' { b'1' } else { b'0' };
+    server.put("/metadata/timestamp.json", bytes);
+    let output = read();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("UnsignedMetadataError"), "{said}");
+}
+
+#[test]
+fn our_client_reads_the_repository_of_python_tuf() {
+    let Some(python) = python() else { return };
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("repository");
+    let output = Command::new(python).arg(script("write.py")).arg(&folder).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let server = TestServer::start();
+    server.serve_folder(&folder);
+    let client = Client::new(home.path(), &server);
+    client.run(&["init", folder.join("metadata/1.root.json").to_str().unwrap()]).unwrap();
+    let (readme, program) = ("readme.txt", "hello/1.0.0/hello.bin");
+    client.run(&["--target-name", readme, "--target-name", program, "download"]).unwrap();
+    assert_eq!(client.downloaded("readme.txt"), b"by the top-level role");
+    assert_eq!(client.downloaded("hello%2F1.0.0%2Fhello.bin").len(), 256 * 40);
+    // A target that its delegation does not cover, and one that nobody lists.
+    for name in ["hello.bin", "other/1.0.0/hello.bin"] {
+        let said = client.run(&["--target-name", name, "download"]).unwrap_err();
+        assert!(said.contains("no role that may list it"), "{said}");
+    }
+    // One changed byte of the role.
+    let mut role = std::fs::read(folder.join("metadata/1.stable.json")).unwrap();
+    let at = role.windows(6).position(|w| w == b"hello/").unwrap();
+    role[at] = b'j';
+    server.set("/metadata/1.stable.json", Answer::File(role));
+    std::fs::remove_file(home.path().join("state/stable.json")).unwrap();
+    let said = client.run(&["--target-name", "hello/1.0.0/other.bin", "download"]).unwrap_err();
+    assert!(said.contains("stable does not have the signed hash"), "{said}");
+}
+
+/// The conformance client as a process.
+struct Client<'a> {
+    home: &'a Path,
+    server: &'a TestServer,
+}
+
+impl<'a> Client<'a> {
+    fn new(home: &'a Path, server: &'a TestServer) -> Self {
+        std::fs::create_dir_all(home.join("got")).unwrap();
+        Self { home, server }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Result<(), String> {
+        let output = Command::new(env!("CARGO_BIN_EXE_tuf-conformance-client"))
+            .arg("--metadata-dir")
+            .arg(self.home.join("state"))
+            .args(["--metadata-url", &self.server.url("/metadata/")])
+            .args(["--target-base-url", &self.server.url("/targets/")])
+            .arg("--target-dir")
+            .arg(self.home.join("got"))
+            .args(arguments)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.success() { Ok(()) } else { Err(said) }
+    }
+
+    fn downloaded(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.home.join("got").join(name)).unwrap()
+    }
+}
+
+/// Requests, body bytes and time of a first check and of one without news, beside python-tuf's.
+/// `cargo test --release -p updater-tests --test trust_peers -- --nocapture cost`
+#[test]
+fn the_cost_of_a_check_beside_python_tuf() {
+    let (sim, server) = ours();
+    let home = tempfile::tempdir().unwrap();
+    let root = home.path().join("root.json");
+    std::fs::write(&root, sim.repo().root_bytes()).unwrap();
+    let measure = |what: &str, run: &dyn Fn()| {
+        let before = server.log().len();
+        let started = Instant::now();
+        run();
+        let took = started.elapsed();
+        let log = server.log();
+        let bytes: usize = log[before..].iter().map(|request| request.body_bytes).sum();
+        println!("{what:<32} {:>2} requests {bytes:>6} bytes {took:>8.1?}", log.len() - before);
+        (log.len() - before, bytes, took)
+    };
+    let client = Client::new(home.path(), &server);
+    client.run(&["init", root.to_str().unwrap()]).unwrap();
+    let first = measure("first check", &|| client.run(&["refresh"]).unwrap());
+    let again = measure("check without news", &|| client.run(&["refresh"]).unwrap());
+    // Root (404), timestamp, snapshot, targets; then root (404) and timestamp, which is not sent again.
+    assert_eq!((first.0, again.0), (4, 2));
+    assert!(again.1 < 1024, "{} bytes", again.1);
+    assert!(again.2 < Duration::from_secs(20));
+    let Some(python) = python() else { return };
+    let state = home.path().join("python");
+    let refresh = || {
+        let output = Command::new(python)
+            .arg(script("read.py"))
+            .args([&root, Path::new(&server.url("/metadata/")), Path::new(&server.url("/targets/")), &state, &state])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let theirs = measure("python-tuf, first check", &refresh);
+    let theirs_again = measure("python-tuf, check without news", &refresh);
+    assert!(first.0 <= theirs.0 && first.1 <= theirs.1, "{first:?} {theirs:?}");
+    assert!(again.0 <= theirs_again.0 && again.1 <= theirs_again.1, "{again:?} {theirs_again:?}");
+}
