@@ -39,10 +39,7 @@ mod tests {
     fn nothing_reaches_the_terminal_as_a_command() {
         let hostile = "\u{1b}]0;owned\u{7}\r\nerror: \u{202e}txt.exe\u{9b}31m\u{200b}";
         let safe = terminal_safe(hostile, 200);
-        assert_eq!(
-            safe,
-            r"\u{1b}]0;owned\u{7}\u{d}\u{a}error: \u{202e}txt.exe\u{9b}31m\u{200b}"
-        );
+        assert_eq!(safe, r"\u{1b}]0;owned\u{7}\u{d}\u{a}error: \u{202e}txt.exe\u{9b}31m\u{200b}");
         assert_eq!(terminal_safe("später 日本 🦀", 200), "später 日本 🦀");
         assert_eq!(terminal_safe("abcdef", 3), "abc...");
         assert_eq!(terminal_safe("abc", 3), "abc");
