@@ -12,7 +12,7 @@ use crate::libc_version::libc_version;
 use crate::refresh::{Refresh, RefreshError, Refreshed};
 use crate::state_dir::state_dir;
 use crate::status::{NoUpdate, Status};
-use crate::transport::Fetcher;
+use crate::transport::{FetchError, Fetcher};
 use crate::trust_store::TrustStore;
 use crate::update::Update;
 use std::path::PathBuf;
@@ -290,16 +290,18 @@ fn is_looping(config: &Config) -> bool {
     crate::restart::check_loop(&config.version).is_err()
 }
 
-/// Reads the app's channel and those it may fall back to, in this order. A fall-back channel that does not exist is
-/// passed over: the publisher may retire one.
+/// Reads the app's channel and those it may fall back to, in this order. A fall-back channel that is gone, stale or
+/// broken is passed over: it must not keep the app from the releases of its own channel.
 fn read_channels(
     config: &Config,
     refreshed: &Refreshed<'_>,
 ) -> Result<Vec<(Channel, TrustedChannel)>, RefreshError> {
     let mut channels = vec![(config.channel.clone(), refreshed.channel(&config.channel)?)];
     for channel in &config.fallback {
-        if refreshed.set().current_targets().delegation(channel.as_str()).is_some() {
-            channels.push((channel.clone(), refreshed.channel(channel)?));
+        match refreshed.channel(channel) {
+            Ok(trusted) => channels.push((channel.clone(), trusted)),
+            Err(RefreshError::Fetch(error @ FetchError::Cancelled)) => return Err(error.into()),
+            Err(error) => log::warn!("the fall-back channel {channel} is passed over: {error}"),
         }
     }
     Ok(channels)

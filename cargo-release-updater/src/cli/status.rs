@@ -94,9 +94,9 @@ impl Release {
     }
 }
 
-/// Returns how many percent of the bundle a patch saves.
+/// Returns how many percent of the bundle a patch saves, rounded down: no patch saves all of it.
 fn saving(patch: u64, bundle: u64) -> u64 {
-    100 - (patch.saturating_mul(100) / bundle.max(1)).min(100)
+    bundle.saturating_sub(patch).saturating_mul(100) / bundle.max(1)
 }
 
 /// Collects the releases of a channel, the newest first.
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn savings_in_percent() {
-        for (patch, bundle, percent) in [(0, 100, 100), (25, 100, 75), (100, 100, 0), (200, 100, 0), (1, 0, 0)] {
+        for (patch, bundle, percent) in [(0, 100, 100), (25, 100, 75), (100, 100, 0), (200, 100, 0), (1, 0, 0), (4, 1000, 99)] {
             assert_eq!(saving(patch, bundle), percent, "{patch} of {bundle}");
         }
     }
