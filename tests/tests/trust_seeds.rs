@@ -1,0 +1,137 @@
+//! The seeds of the fuzz targets: genuine documents, and the crafted inputs of each attack, one file each in `fuzz/seeds`.
+//!
+//! `cargo test -p updater-tests --test trust_seeds -- --ignored` writes them anew; the other test reads what is there.
+
+use std::path::PathBuf;
+use updater_format::json::{self, Value};
+use updater_format::role::{Payload as _, Targets};
+use updater_format::{AppId, release::ChannelContents};
+use updater_tests::simulator::RepositorySimulator;
+
+fn seeds() -> PathBuf {
+    updater_tests::workspace().join("fuzz/seeds")
+}
+
+/// Every seed: the target, a name, the bytes.
+fn all() -> Vec<(&'static str, String, Vec<u8>)> {
+    let sim = RepositorySimulator::new();
+    sim.repo().release("stable", "1.0.0", b"bundle");
+    let mut all = Vec::new();
+    let mut add = |target, name: &str, bytes: &[u8]| all.push((target, name.to_owned(), bytes.to_vec()));
+    let documents = [
+        ("root", "metadata/1.root.json"),
+        ("timestamp", "metadata/timestamp.json"),
+        ("snapshot", "metadata/2.snapshot.json"),
+        ("targets", "metadata/1.targets.json"),
+        ("stable", "metadata/2.stable.json"),
+    ];
+    for (name, path) in documents {
+        add("role", name, &sim.file(path));
+        add("json", name, &sim.file(path));
+    }
+    let stable = json::parse("stable", &sim.file("metadata/2.stable.json")).unwrap();
+    add("release", "bundle", &json::compact(&stable["signed"]));
+    // Each attack on a document, as the tests of trust make it.
+    let crafted = |path: &str, change: &dyn Fn(&mut Value)| {
+        let mut document = json::parse("seed", &sim.file(path)).unwrap();
+        change(&mut document);
+        json::compact(&document)
+    };
+    let root = "metadata/1.root.json";
+    let threshold = |n: u64| crafted(root, &|d| d["signed"]["roles"]["root"]["threshold"] = n.into());
+    add("role", "threshold-0", &threshold(0));
+    add("role", "threshold-above-the-keys", &threshold(9));
+    add("role", "threshold-above-32-bits", &threshold(1 << 40));
+    let signature = |d: &mut Value| {
+        let again = d["signatures"][0].clone();
+        d["signatures"].as_array_mut().unwrap().push(again);
+    };
+    add("role", "a-key-id-signs-twice", &crafted(root, &signature));
+    let version = |n: u64| crafted("metadata/timestamp.json", &|d| d["signed"]["version"] = n.into());
+    add("role", "version-0", &version(0));
+    add("role", "version-2-to-the-53", &version(1 << 53));
+    add("role", "spec-version-2", &crafted(root, &|d| d["signed"]["spec_version"] = "2.0.0".into()));
+    add(
+        "role",
+        "reserved-role-name",
+        &crafted("metadata/1.targets.json", &|d| {
+            d["signed"]["delegations"]["roles"][0]["name"] = "root".into();
+        }),
+    );
+    add(
+        "role",
+        "role-name-is-a-path",
+        &crafted("metadata/1.targets.json", &|d| {
+            d["signed"]["delegations"]["roles"][0]["name"] = "../../etc/passwd".into();
+        }),
+    );
+    add(
+        "role",
+        "hash-bins",
+        &crafted("metadata/1.targets.json", &|d| {
+            d["signed"]["delegations"]["succinct_roles"] =
+                serde_json::json!({"bit_length": 32, "keyids": [], "name_prefix": "bin", "threshold": 1});
+        }),
+    );
+    add(
+        "role",
+        "p256-key",
+        &crafted(root, &|d| {
+            let pem = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEaxfR8uEsQkf4vOblY6RA8ncDfYEt\n6zOg9KE5RdiYwpZP40Li/hp/m47n60p8D54WK84zV2sxXs7LtkBoN79R9Q==\n-----END PUBLIC KEY-----\n";
+            let keys = d["signed"]["keys"].as_object_mut().unwrap();
+            let key = keys.values_mut().next().unwrap();
+            *key = serde_json::json!({"keytype": "ecdsa", "scheme": "ecdsa-sha2-nistp256", "keyval": {"public": pem}});
+        }),
+    );
+    for (name, text) in [
+        ("duplicate-key", r#"{"a":1,"a":2}"#.to_owned()),
+        ("duplicate-key-escaped", r#"{"a":1,"\u0061":2}"#.to_owned()),
+        ("float", "[1.0,1e1,-0.0,-1]".to_owned()),
+        ("beyond-2-to-the-53", "[9007199254740993,18446744073709551616]".to_owned()),
+        ("deep", format!("{}{}", "[".repeat(70), "]".repeat(70))),
+        ("strings", r#"["\"\\\/\b\f\n\r\t","é","\ud83d\ude00","\ud83d"]"#.to_owned()),
+        ("after-the-end", "{} {}".to_owned()),
+    ] {
+        add("json", name, text.as_bytes());
+    }
+    for (name, text) in [
+        ("path-up", "../up"),
+        ("path-drive", "C:\\x"),
+        ("path-nul", "a\0b"),
+        ("device", "CON.tar.xz"),
+        ("target", "hello-1.0.0-x86_64-unknown-linux-gnu.tar.xz"),
+        ("version", "1.0.0-rc.1"),
+        ("version-build", "1.0.0+build"),
+        ("time", "2026-11-20T08:30:00Z"),
+        ("time-leap", "2026-02-29T00:00:60Z"),
+        ("minisign", "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3"),
+    ] {
+        add("names", name, text.as_bytes());
+    }
+    add("search", "slow-pattern", format!("{}\n{}", "*a".repeat(60), "a".repeat(120)).as_bytes());
+    add("search", "pattern-with-parts", b"releases/*/*.zip\nreleases/1.0/a.zip");
+    all
+}
+
+#[test]
+fn the_seeds_on_disk_are_these() {
+    for (target, name, bytes) in all() {
+        let path = seeds().join(target).join(&name);
+        assert_eq!(std::fs::read(&path).ok(), Some(bytes), "{}: write it with --ignored", path.display());
+    }
+    // And the genuine role among them is read to the end: a seed that stops at the first field covers nothing.
+    let role = json::parse("seed", &std::fs::read(seeds().join("release/bundle")).unwrap()).unwrap();
+    let app: AppId = "hello".parse().unwrap();
+    let contents = ChannelContents::read(&app, &Targets::from_value(role).unwrap()).unwrap();
+    assert_eq!(contents.bundles.len(), 1);
+}
+
+#[test]
+#[ignore = "writes fuzz/seeds"]
+fn write_the_seeds() {
+    for (target, name, bytes) in all() {
+        let folder = seeds().join(target);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(name), bytes).unwrap();
+    }
+}
