@@ -14,6 +14,7 @@
 //! | [`plan`] | what publishing will do, computed before anything is done |
 //! | [`preflight`] | what is looked at before a release is begun |
 //! | [`verify`] | reads a published repository as clients do |
+//! | [`demo`] | the whole loop on this machine, with a program made for it |
 //! | [`elf`] | what a program says about the system it needs |
 //! | [`serve`] | a small static file server for trying out, rehearsals and tests |
 //! | [`context`], [`shell`], [`progress`], [`error`] | what every command is given, and how it talks |
@@ -23,6 +24,7 @@
 pub mod cli;
 pub mod config;
 pub mod context;
+pub mod demo;
 pub mod elf;
 pub mod error;
 pub mod init;

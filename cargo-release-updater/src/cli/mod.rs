@@ -2,6 +2,7 @@
 
 mod args;
 mod bundle;
+mod demo;
 mod desk;
 mod diff;
 mod init;
@@ -93,6 +94,7 @@ enum Command {
     Status(status::Args),
     Verify(verify::Args),
     Serve(serve::Args),
+    Demo(demo::Args),
 }
 
 impl Command {
@@ -108,6 +110,7 @@ impl Command {
             Self::Status(args) => args.run(context),
             Self::Verify(args) => args.run(context),
             Self::Serve(args) => args.run(context),
+            Self::Demo(args) => args.run(context),
         }
     }
 }
