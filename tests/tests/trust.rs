@@ -1,6 +1,8 @@
 //! The trust of a client in its repository, told on the simulator: what it accepts, what it refuses and why, and what it
 //! still holds afterwards.
 
+#![expect(clippy::unwrap_used, reason = "in a test a wrong set-up is a failure like any other")]
+
 use updater_format::role::RoleName;
 use updater_format::trust::TrustError;
 use updater_runtime::Clock as _;

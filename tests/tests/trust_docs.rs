@@ -1,6 +1,8 @@
 //! The worked example of `docs/format/metadata.md` is real: the very documents of a simulated repository, which a client
 //! then verifies from the first to the last.
 
+#![expect(clippy::unwrap_used, reason = "in a test a wrong set-up is a failure like any other")]
+
 use updater_format::json;
 use updater_format::signed::Untrusted;
 use updater_format::trust::{Rules, TrustedSet};

@@ -222,9 +222,7 @@ fn an_app_whose_domain_is_gone_finds_the_mirrors_that_its_root_names() {
     extension(&mut sim.repo(), vec!["file:///etc", "not a url", "https://second.example/"]);
     let client = sim.client();
     let gone = RepositorySimulator::new();
-    for file in ["metadata/timestamp.json"] {
-        gone.fault(file, Fault::Offline);
-    }
+    gone.fault("metadata/timestamp.json", Fault::Offline);
     gone.fault("metadata/3.root.json", Fault::Status(404));
     let network = Network::default().with("https://first.example/", &gone).with("https://second.example/", &sim);
     let client = client.over(std::sync::Arc::new(network), &["https://first.example/"]);

@@ -1,5 +1,7 @@
 //! Keys, thresholds and signatures as an attacker would like them: what the official conformance suite does not try.
 
+#![expect(clippy::unwrap_used, reason = "in a test a wrong set-up is a failure like any other")]
+
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use updater_format::digest::{decode_hex, encode_hex};
 use updater_format::json::Value;

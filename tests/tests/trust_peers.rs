@@ -3,6 +3,8 @@
 //! python-tuf runs as a process of its own. It is found as `UPDATER_PYTHON` or installed from PyPI into an environment
 //! below the target folder; without either the tests say `skipped`.
 
+#![expect(clippy::unwrap_used, reason = "in a test a wrong set-up is a failure like any other")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;

@@ -2,6 +2,8 @@
 //!
 //! `cargo test -p updater-tests --test trust_seeds -- --ignored` writes them anew; the other test reads what is there.
 
+#![expect(clippy::unwrap_used, reason = "in a test a wrong set-up is a failure like any other")]
+
 use std::path::PathBuf;
 use updater_format::json::{self, Value};
 use updater_format::role::{Payload as _, Targets};

@@ -3,6 +3,9 @@
 //! The positions are sampled with a printed seed; `UPDATER_SEED=N` repeats a run, `UPDATER_SWEEP=all` tries every byte
 //! with every bit.
 
+#![expect(clippy::unwrap_used, reason = "in a test a wrong set-up is a failure like any other")]
+#![expect(clippy::print_stdout, reason = "a failure is repeated with the seed that is printed")]
+
 use updater_format::release::Artifact;
 use updater_tests::simulator::{Fault, RepositorySimulator, SimulatedClient};
 

@@ -3,6 +3,8 @@
 //! A thief serves what he likes: every genuine document, and whatever the stolen keys sign. What he changes without the
 //! key for it is signed by a stranger's.
 
+#![expect(clippy::unwrap_used, reason = "in a test a wrong set-up is a failure like any other")]
+
 use updater_format::release::ChannelContents;
 use updater_format::role::RoleName;
 use updater_format::trust::TrustError;
