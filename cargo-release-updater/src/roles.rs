@@ -149,6 +149,7 @@ pub fn first_targets(app: &AppId, custody: &Custody, refresh: Refresh, now: UtcT
         extension: Some(TargetsExtension {
             app: app.clone(),
             channel: None,
+            rules: Default::default(),
             extra: [(TIMESTAMP_DAYS.to_owned(), Value::from(days))].into_iter().collect(),
         }),
         extra: Map::new(),
@@ -167,7 +168,12 @@ pub fn next_channel(app: &AppId, channel: &Channel, previous: Option<&Targets>, 
             expires,
             targets: Default::default(),
             delegations: None,
-            extension: Some(TargetsExtension { app: app.clone(), channel: Some(channel.clone()), extra: Map::new() }),
+            extension: Some(TargetsExtension {
+                app: app.clone(),
+                channel: Some(channel.clone()),
+                rules: Default::default(),
+                extra: Map::new(),
+            }),
             extra: Map::new(),
         },
     }
@@ -197,6 +203,8 @@ pub fn next_timestamp(previous: Option<&Timestamp>, snapshot: MetaFile, targets:
         version: previous.map_or(0, |timestamp| timestamp.version) + 1,
         expires: now.plus_days(days),
         snapshot,
+        // What is withheld stays withheld until somebody says otherwise.
+        extension: previous.and_then(|timestamp| timestamp.extension.clone()),
         extra: previous.map(|timestamp| timestamp.extra.clone()).unwrap_or_default(),
     }
 }

@@ -18,6 +18,9 @@ pub struct JournaledRelease {
     pub manifest: Option<Sha256>,
     /// Its version.
     pub version: ReleaseVersion,
+    /// Its security counter; 0 for a release that was not installed by an update.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub epoch: u64,
 }
 
 /// What completes the trial of a new version.
@@ -94,13 +97,16 @@ pub struct InstallState {
     pub phase: Phase,
     /// Releases that failed here, the latest last; at most 16 are kept.
     pub bad: Vec<BadRelease>,
+    /// The highest security counter of a release that completed its trial here. No lower one is taken any more, but a
+    /// failed trial ends with the release before it, whatever its counter.
+    pub epoch: u64,
 }
 
 impl InstallState {
     /// Returns the state of an install to which nothing has happened.
     #[must_use]
     pub fn idle(install: Sha256) -> Self {
-        Self { install, phase: Phase::Idle, bad: Vec::new() }
+        Self { install, phase: Phase::Idle, bad: Vec::new(), epoch: 0 }
     }
 
     /// Reads a journal.
@@ -119,7 +125,7 @@ impl InstallState {
         if wire.bad.len() > MAX_BAD {
             return Err(FormatError::TooLarge { what: WHAT, limit: MAX_BAD as u64, unit: "bad releases" });
         }
-        Ok(Self { install: wire.install, phase: wire.phase, bad: wire.bad })
+        Ok(Self { install: wire.install, phase: wire.phase, bad: wire.bad, epoch: wire.epoch })
     }
 
     /// Writes the journal as compact JSON.
@@ -127,7 +133,7 @@ impl InstallState {
     pub fn encode(&self) -> Vec<u8> {
         let kept = self.bad.len().saturating_sub(MAX_BAD);
         let (bad, phase) = (self.bad[kept..].to_vec(), self.phase.clone());
-        crate::compact::to_vec(&WireState { bad, format: FORMAT, install: self.install, phase })
+        crate::compact::to_vec(&WireState { bad, epoch: self.epoch, format: FORMAT, install: self.install, phase })
     }
 
     /// Remembers that a release failed here. Entries past their time, and the oldest beyond 16, are dropped.
@@ -149,6 +155,10 @@ fn is_current(bad: &BadRelease, now: UtcTime) -> bool {
     now < bad.since.plus_days(BAD_DAYS) && bad.since < now.plus_days(BAD_DAYS)
 }
 
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 fn from_json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, FormatError> {
     serde_json::from_slice(bytes).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => FormatError::shape(WHAT, error.to_string()),
@@ -166,6 +176,8 @@ struct WireFormat {
 struct WireState {
     #[serde(default)]
     bad: Vec<BadRelease>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    epoch: u64,
     format: u64,
     install: Sha256,
     phase: Phase,

@@ -98,6 +98,7 @@ fn state_page() {
         entry: manifest.entry_digest(),
         manifest: Some(Sha256::of(&manifest.encode())),
         version: manifest.version().clone(),
+        epoch: 0,
     };
     let (from, to) = (release(&manifest("1.0.0")), release(&manifest("1.1.0")));
     let mut state = InstallState::idle(Sha256::of(b"/opt/hello"));

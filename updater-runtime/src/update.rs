@@ -195,7 +195,7 @@ impl Update {
     }
 
     fn probe(&self, session: Session, tree: apply::Tree) -> Result<Staged, Error> {
-        let plan = Plan { installed: self.from().clone(), trial: self.config.trial };
+        let plan = Plan { installed: self.from().clone(), trial: self.config.trial, epoch: self.candidate.bundle.epoch };
         Ok(match self.config.probe {
             Some(limit) => session.probe(tree, &plan, limit)?,
             None => session.without_probe(tree, &plan)?,

@@ -115,6 +115,7 @@ impl Repository {
                 version: 1,
                 expires: clock.in_days(7),
                 snapshot: MetaFile::of(1, b""),
+                extension: None,
                 extra: Map::new(),
             },
             snapshot: Snapshot { version: 1, expires: clock.in_days(180), roles: BTreeMap::new(), extra: Map::new() },
@@ -357,7 +358,7 @@ fn empty_role(app: &AppId, channel: Option<Channel>, expires: UtcTime) -> Target
         expires,
         targets: BTreeMap::new(),
         delegations: None,
-        extension: Some(TargetsExtension { app: app.clone(), channel, extra: Map::new() }),
+        extension: Some(TargetsExtension { app: app.clone(), channel, rules: Default::default(), extra: Map::new() }),
         extra: Map::new(),
     }
 }

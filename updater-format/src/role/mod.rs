@@ -5,15 +5,17 @@
 
 mod meta;
 mod root;
+mod rules;
 mod snapshot;
 mod targets;
 mod timestamp;
 
 pub use meta::{Hashes, MetaFile};
 pub use root::{KeyOwner, RoleName, Root, RootExtension};
+pub use rules::{ChannelRules, Percent, Retreat};
 pub use snapshot::Snapshot;
 pub use targets::{DelegatedRole, Delegations, TargetFile, Targets, TargetsExtension};
-pub use timestamp::Timestamp;
+pub use timestamp::{Steering, Timestamp, TimestampExtension};
 
 use crate::error::FormatError;
 use crate::json::{Fields, Map, Value};

@@ -2,6 +2,7 @@
 
 use super::meta::{length_and_hashes, write_length_and_hashes};
 use super::root::{read_keyring, read_keys, write_keyring};
+use super::rules::ChannelRules;
 use super::{Hashes, Head, Payload, head, open};
 use crate::app::AppId;
 use crate::channel::{Channel, RESERVED};
@@ -49,6 +50,8 @@ pub struct TargetsExtension {
     pub app: AppId,
     /// The channel; `None` in the top-level role.
     pub channel: Option<Channel>,
+    /// What the channel's keys say about its releases; none in the top-level role.
+    pub rules: ChannelRules,
     /// Unknown fields, preserved.
     pub extra: Map<String, Value>,
 }
@@ -82,6 +85,12 @@ impl Targets {
     #[must_use]
     pub fn delegation(&self, name: &str) -> Option<&DelegatedRole> {
         self.delegations.as_ref()?.roles.iter().find(|role| role.name == name)
+    }
+
+    /// Returns the rules of a channel's role.
+    #[must_use]
+    pub fn rules(&self) -> Option<&ChannelRules> {
+        self.extension.as_ref().map(|extension| &extension.rules)
     }
 }
 
@@ -136,11 +145,13 @@ impl TargetsExtension {
         let mut fields = Fields::open("targets x-updater", value)?;
         let app = fields.parsed("app")?;
         let channel = if fields.has("channel") { Some(fields.parsed("channel")?) } else { None };
-        Ok(Self { app, channel, extra: fields.rest() })
+        let rules = ChannelRules::take(&mut fields)?;
+        Ok(Self { app, channel, rules, extra: fields.rest() })
     }
 
     fn to_value(&self) -> Value {
         let mut map = self.extra.clone();
+        self.rules.write(&mut map);
         map.insert("app".to_owned(), self.app.as_str().into());
         if let Some(channel) = &self.channel {
             map.insert("channel".to_owned(), channel.as_str().into());

@@ -52,7 +52,7 @@ fn every_role_survives_the_round_trip() {
     let expires = UtcTime::parse("2027-01-01T00:00:00Z").unwrap();
     round_trip(&root());
     let meta = MetaFile { extra: unknown(), ..MetaFile::of(7, b"bytes") };
-    round_trip(&Timestamp { version: 1, expires, snapshot: meta.clone(), extra: unknown() });
+    round_trip(&Timestamp { version: 1, expires, snapshot: meta.clone(), extension: None, extra: unknown() });
     let roles = [("targets".to_owned(), meta.clone()), ("stable".to_owned(), meta)].into();
     round_trip(&Snapshot { version: 2, expires, roles, extra: unknown() });
     let file = TargetFile {
@@ -76,6 +76,7 @@ fn every_role_survives_the_round_trip() {
         extension: Some(TargetsExtension {
             app: "hello".parse().unwrap(),
             channel: Some("stable".parse().unwrap()),
+            rules: ChannelRules::default(),
             extra: unknown(),
         }),
         extra: unknown(),

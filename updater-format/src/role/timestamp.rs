@@ -1,9 +1,14 @@
-//! The timestamp role: which snapshot is the newest (TUF 4.6).
+//! The timestamp role: which snapshot is the newest (TUF 4.6), and what the online key holds back.
 
-use super::{Head, MetaFile, Payload, head, open};
+use super::rules::{check_count, percents, percents_value, versions, versions_value};
+use super::{Head, MetaFile, Payload, Percent, head, open};
+use crate::channel::Channel;
 use crate::error::FormatError;
-use crate::json::{Map, Value};
+use crate::json::{Fields, Map, Value};
+use crate::length::MAX_DELEGATED_ROLES;
 use crate::time::UtcTime;
+use crate::version::ReleaseVersion;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The payload of a `timestamp.json`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,8 +19,70 @@ pub struct Timestamp {
     pub expires: UtcTime,
     /// The snapshot that it vouches for.
     pub snapshot: MetaFile,
+    /// What we add to TUF.
+    pub extension: Option<TimestampExtension>,
     /// Unknown fields, preserved.
     pub extra: Map<String, Value>,
+}
+
+/// The field `x-updater` of a timestamp: what is offered less than the channels' own rules allow.
+///
+/// It is signed by the online key, which may be stolen more easily than others; therefore it can only withhold.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TimestampExtension {
+    /// What is withheld, by channel.
+    pub channels: BTreeMap<Channel, Steering>,
+    /// Unknown fields, preserved.
+    pub extra: Map<String, Value>,
+}
+
+/// What the online key withholds of one channel.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Steering {
+    /// A share of installs below that of the role's rollout; the lower one counts.
+    pub hold: BTreeMap<ReleaseVersion, Percent>,
+    /// Releases that are not offered.
+    pub yank: BTreeSet<ReleaseVersion>,
+}
+
+impl Timestamp {
+    /// Returns what is withheld of a channel.
+    #[must_use]
+    pub fn steering(&self, channel: &Channel) -> Option<&Steering> {
+        self.extension.as_ref()?.channels.get(channel)
+    }
+}
+
+impl TimestampExtension {
+    fn from_value(value: Value) -> Result<Self, FormatError> {
+        let mut fields = Fields::open(WHAT, value)?;
+        let mut channels: BTreeMap<Channel, Steering> = BTreeMap::new();
+        for (channel, held) in by_channel(&mut fields, "hold")? {
+            let held = percents(Fields::open(WHAT, held)?.rest())?;
+            channels.entry(channel).or_default().hold = held;
+        }
+        for (channel, yanked) in by_channel(&mut fields, "yank")? {
+            let mut wrapped = Fields::open(WHAT, Value::Object([("yank".to_owned(), yanked)].into_iter().collect()))?;
+            channels.entry(channel).or_default().yank = versions(&wrapped.strings("yank")?)?;
+        }
+        // An empty entry says nothing and is not written.
+        channels.retain(|_, steering| *steering != Steering::default());
+        Ok(Self { channels, extra: fields.rest() })
+    }
+
+    fn to_value(&self) -> Value {
+        let mut map = self.extra.clone();
+        let held = self.channels.iter().filter(|(_, steering)| !steering.hold.is_empty());
+        let hold: Map<_, _> = held.map(|(name, s)| (name.to_string(), percents_value(&s.hold))).collect();
+        let yanked = self.channels.iter().filter(|(_, steering)| !steering.yank.is_empty());
+        let yank: Map<_, _> = yanked.map(|(name, s)| (name.to_string(), versions_value(&s.yank))).collect();
+        for (name, field) in [("hold", hold), ("yank", yank)] {
+            if !field.is_empty() {
+                map.insert(name.to_owned(), field.into());
+            }
+        }
+        Value::Object(map)
+    }
 }
 
 impl Payload for Timestamp {
@@ -26,7 +93,9 @@ impl Payload for Timestamp {
         let mut meta = fields.object("meta")?;
         match (meta.remove("snapshot.json"), meta.is_empty()) {
             (Some(snapshot), true) => {
-                Ok(Self { version, expires, snapshot: MetaFile::from_value(snapshot)?, extra: fields.rest() })
+                let extension = fields.optional("x-updater").map(TimestampExtension::from_value).transpose()?;
+                let snapshot = MetaFile::from_value(snapshot)?;
+                Ok(Self { version, expires, snapshot, extension, extra: fields.rest() })
             }
             _ => Err(FormatError::shape("timestamp", "`meta` must list snapshot.json and nothing else")),
         }
@@ -37,6 +106,9 @@ impl Payload for Timestamp {
         let mut meta = Map::new();
         meta.insert("snapshot.json".to_owned(), self.snapshot.to_value());
         map.insert("meta".to_owned(), meta.into());
+        if let Some(extension) = &self.extension {
+            map.insert("x-updater".to_owned(), extension.to_value());
+        }
         Value::Object(map)
     }
 
@@ -48,3 +120,15 @@ impl Payload for Timestamp {
         self.expires
     }
 }
+
+/// Takes a field that is an object from channels to something.
+fn by_channel(fields: &mut Fields, name: &str) -> Result<Vec<(Channel, Value)>, FormatError> {
+    if !fields.has(name) {
+        return Ok(Vec::new());
+    }
+    let map = fields.object(name)?;
+    check_count(WHAT, map.len(), MAX_DELEGATED_ROLES)?;
+    map.into_iter().map(|(channel, value)| Ok((channel.parse()?, value))).collect()
+}
+
+const WHAT: &str = "timestamp x-updater";

@@ -8,7 +8,12 @@ fn now() -> UtcTime {
 
 fn release(version: &str) -> JournaledRelease {
     let digest = Sha256::of(version.as_bytes());
-    JournaledRelease { entry: digest, manifest: Some(digest), version: ReleaseVersion::parse(version).unwrap() }
+    JournaledRelease {
+        entry: digest,
+        manifest: Some(digest),
+        version: ReleaseVersion::parse(version).unwrap(),
+        epoch: 0,
+    }
 }
 
 fn sample() -> InstallState {
@@ -27,6 +32,14 @@ fn the_encoding_is_fixed() {
         r#"{{"bad":[{{"manifest":"{bad}","since":"2026-11-20T08:30:00Z","version":"1.0.5"}}],"format":1,"install":"{install}","phase":{{"name":"idle"}}}}"#
     );
     assert_eq!(String::from_utf8(state.encode()).unwrap(), expected);
+}
+
+#[test]
+fn the_epoch_is_kept_and_absent_while_it_is_zero() {
+    let mut state = sample();
+    assert!(!String::from_utf8(state.encode()).unwrap().contains("epoch"));
+    state.epoch = 4;
+    assert_eq!(InstallState::parse(&state.encode()).unwrap(), state);
 }
 
 #[test]
@@ -73,6 +86,7 @@ fn states() -> impl Strategy<Value = InstallState> {
                 entry: Sha256::from_bytes(entry),
                 manifest: manifest.map(Sha256::from_bytes),
                 version: ReleaseVersion::parse(&format!("1.{minor}.0")).unwrap(),
+                epoch: minor % 3,
             }
         })
     };
@@ -90,10 +104,8 @@ fn states() -> impl Strategy<Value = InstallState> {
         since: UtcTime::from_unix(since),
         version: ReleaseVersion::parse("1.0.0").unwrap(),
     });
-    (any::<[u8; 32]>(), phase, prop::collection::vec(bad, 0..16)).prop_map(|(install, phase, bad)| InstallState {
-        install: Sha256::from_bytes(install),
-        phase,
-        bad,
+    (any::<[u8; 32]>(), phase, prop::collection::vec(bad, 0..16), 0..3u64).prop_map(|(install, phase, bad, epoch)| {
+        InstallState { install: Sha256::from_bytes(install), phase, bad, epoch }
     })
 }
 

@@ -69,7 +69,8 @@ impl Repo {
             unused_keys: [].into(),
             extra: Map::new(),
         };
-        let extension = |channel| Some(TargetsExtension { app: app(), channel, extra: Map::new() });
+        let extension =
+            |channel| Some(TargetsExtension { app: app(), channel, rules: Default::default(), extra: Map::new() });
         let bundle = Entry::Bundle(BundleEntry {
             artifact: Artifact {
                 name: TargetName::parse("hello-1.0.0-x86_64-unknown-linux-gnu.tar.xz").unwrap(),
@@ -118,7 +119,7 @@ impl Repo {
             roles: [("targets".to_owned(), placeholder.clone()), ("stable".to_owned(), placeholder.clone())].into(),
             extra: Map::new(),
         };
-        let timestamp = Timestamp { version: 1, expires, snapshot: placeholder, extra: Map::new() };
+        let timestamp = Timestamp { version: 1, expires, snapshot: placeholder, extension: None, extra: Map::new() };
         Self { root_key, online, targets_key, stable_key, root, timestamp, snapshot, targets, stable }
     }
 

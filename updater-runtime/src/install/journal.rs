@@ -43,7 +43,7 @@ pub(crate) fn read(layout: &Layout) -> Result<Found, InstallError> {
 /// Writes the journal durably; an idle one that remembers nothing is removed instead.
 pub(crate) fn write(layout: &Layout, state: &InstallState) -> PathResult<()> {
     let path = layout.journal();
-    if state.phase == Phase::Idle && state.bad.is_empty() {
+    if state.phase == Phase::Idle && state.bad.is_empty() && state.epoch == 0 {
         fs::remove_file(&path)?;
         fs::sync_parent(&path)
     } else {
@@ -59,6 +59,14 @@ pub(crate) fn bad_releases(layout: &Layout, now: updater_format::UtcTime) -> Vec
             current.map(|bad| bad.manifest).collect()
         }
         _ => Vec::new(),
+    }
+}
+
+/// Returns the highest security counter that completed its trial here.
+pub(crate) fn highest_epoch(layout: &Layout) -> u64 {
+    match read(layout) {
+        Ok(Found::State(state) | Found::Elsewhere(state)) => state.epoch,
+        _ => 0,
     }
 }
 

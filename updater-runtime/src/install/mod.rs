@@ -26,7 +26,7 @@ mod trial;
 
 pub use error::{InstallError, Obstacle};
 pub(crate) use exit::end_attempt;
-pub(crate) use journal::bad_releases;
+pub(crate) use journal::{bad_releases, highest_epoch};
 pub(crate) use layout::{Layout, Subject};
 pub use probe::{DEFAULT_PROBE_TIME, PROBE_VARIABLE, ProbeError};
 pub(crate) use probe::{Identity, answer as answer_probe, refuse as refuse_probe};

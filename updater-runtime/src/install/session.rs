@@ -50,6 +50,7 @@ impl Session {
                 // A swap that has begun is finished all the same: user files may be on their way.
                 session.state.phase = if pending { state.phase } else { Phase::Idle };
                 session.state.bad = state.bad;
+                session.state.epoch = state.epoch;
                 journal::write(&session.layout, &session.state)?;
             }
             Found::Garbage => {

@@ -17,6 +17,8 @@ pub(crate) struct Plan {
     pub(crate) installed: ReleaseVersion,
     /// What completes the trial of the new one.
     pub(crate) trial: Trial,
+    /// The security counter of the new one.
+    pub(crate) epoch: u64,
 }
 
 /// A release that is complete, verified and probed, beside the installed one. Nothing visible has changed yet.
@@ -40,6 +42,7 @@ impl Staged {
             entry: manifest.entry_digest(),
             manifest: Some(tree.digest()),
             version: manifest.version().clone(),
+            epoch: plan.epoch,
         };
         let from = installed(layout, plan.installed.clone())?;
         let program = layout.program_at(manifest.entry());
@@ -167,7 +170,8 @@ fn installed(layout: &Layout, version: ReleaseVersion) -> Result<JournaledReleas
             None => return Err(InstallError::OwnManifest { path: layout.manifest(), source: None }),
         },
     };
-    Ok(JournaledRelease { entry, manifest, version })
+    // Its counter was recorded when its own trial ended.
+    Ok(JournaledRelease { entry, manifest, version, epoch: 0 })
 }
 
 /// Holds the staged files against the manifest once more.

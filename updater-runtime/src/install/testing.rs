@@ -163,7 +163,7 @@ pub(crate) fn stage(session: &mut Session, release: &Release) -> Result<Tree, Ap
 pub(crate) fn staged(layout: &Layout, from: &Release, to: &Release, trial: Trial) -> Result<Staged, InstallError> {
     let mut session = Session::open(layout, now())?;
     let tree = stage(&mut session, to).unwrap();
-    session.without_probe(tree, &Plan { installed: from.version().clone(), trial })
+    session.without_probe(tree, &Plan { installed: from.version().clone(), trial, epoch: 0 })
 }
 
 /// Returns every path below a folder with its content, links as `-> target`, folders as `/`.

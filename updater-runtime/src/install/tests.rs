@@ -192,7 +192,7 @@ fn a_probe_that_fails_stages_nothing() {
     for world in World::both() {
         let mut session = Session::open(&world.layout, now()).unwrap();
         let tree = stage(&mut session, &world.new).unwrap();
-        let plan = Plan { installed: version("1.0.0"), trial: Trial::Start };
+        let plan = Plan { installed: version("1.0.0"), trial: Trial::Start, epoch: 0 };
         let error = session.probe(tree, &plan, Duration::from_secs(20)).unwrap_err();
         assert!(matches!(&error, InstallError::Probe { version, .. } if *version == *world.new.version()), "{error:?}");
         assert!(!world.layout.staged().exists());
@@ -207,7 +207,7 @@ fn a_probe_that_passes_leads_to_an_install() {
     world.new = Release::executable("1.1.0", script);
     let mut session = Session::open(&world.layout, now()).unwrap();
     let tree = stage(&mut session, &world.new).unwrap();
-    let plan = Plan { installed: version("1.0.0"), trial: Trial::Start };
+    let plan = Plan { installed: version("1.0.0"), trial: Trial::Start, epoch: 0 };
     session.probe(tree, &plan, Duration::from_secs(20)).unwrap().install().unwrap();
     world.assert_installed(&world.new);
 }

@@ -111,6 +111,8 @@ pub(crate) fn failed() {
 pub(super) fn complete(mut session: Session, release: &JournaledRelease) -> Result<bool, InstallError> {
     let on_trial = matches!(&session.state().phase, Phase::Trial { to, .. } if to == release);
     if on_trial {
+        let state = session.state_mut();
+        state.epoch = state.epoch.max(release.epoch);
         session.write(Phase::Idle)?;
         session.sweep()?;
         fs::remove_all(&session.layout().downloads())?;

@@ -66,7 +66,7 @@ fn child() {
             let new = Release::executable("1.1.0", &new);
             let mut session = Session::open(&layout, now()).unwrap();
             let tree = stage(&mut session, &new).unwrap();
-            let plan = Plan { installed: version("1.0.0"), trial: Trial::Start };
+            let plan = Plan { installed: version("1.0.0"), trial: Trial::Start, epoch: 0 };
             session.without_probe(tree, &plan).unwrap().install_on_exit().unwrap();
             say("scheduled");
             wait_for_input();

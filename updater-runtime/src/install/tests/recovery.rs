@@ -16,7 +16,7 @@ fn journaled(world: &World, release: &Release) -> JournaledRelease {
         (InstallKind::Executable, true) => None,
         _ => Some(release.digest()),
     };
-    JournaledRelease { entry: release.manifest.entry_digest(), manifest, version: release.version().clone() }
+    JournaledRelease { entry: release.manifest.entry_digest(), manifest, version: release.version().clone(), epoch: 0 }
 }
 
 /// Stages the new release and begins the swap.
@@ -330,6 +330,7 @@ fn a_journal_that_lies_about_a_trial_changes_nothing() {
             entry: updater_format::Sha256::of(b"x"),
             manifest: Some(updater_format::Sha256::of(b"y")),
             version: version("9.0.0"),
+            epoch: 0,
         };
         let release = journaled(&world, &world.old);
         for phase in [
