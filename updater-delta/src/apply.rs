@@ -29,23 +29,13 @@ pub fn apply(
 ) -> Result<Applied, ApplyError> {
     let header = Header::read(&mut patch)?;
     if header.codec != codec {
-        return Err(ApplyError::WrongCodec {
-            expected: codec,
-            got: header.codec,
-        });
+        return Err(ApplyError::WrongCodec { expected: codec, got: header.codec });
     }
     if !limits.new_length.allows(header.new_length) {
-        return Err(ApplyError::NewLength {
-            length: header.new_length,
-        });
+        return Err(ApplyError::NewLength { length: header.new_length });
     }
     check_old(old, &header)?;
-    let mut output = Output {
-        inner: new,
-        hasher: Sha256::new(),
-        written: 0,
-        length: header.new_length,
-    };
+    let mut output = Output::new(new, header.new_length);
     match codec {
         Codec::Refs1 => refs1::apply(old, &header, patch, &mut output, limits)?,
         Codec::Bsdiff1 => bsdiff1::apply(old, header.old_length, patch, &mut output, limits)?,
@@ -55,16 +45,10 @@ pub fn apply(
 
 /// Refuses an old file that is not the one the delta was made from.
 fn check_old(old: &mut (impl Read + Seek), header: &Header) -> Result<(), ApplyError> {
-    let read = |source| ApplyError::Read {
-        side: Side::Old,
-        source,
-    };
+    let read = |source| ApplyError::Read { side: Side::Old, source };
     let got = old.seek(SeekFrom::End(0)).map_err(read)?;
     if got != header.old_length {
-        return Err(ApplyError::OldLength {
-            expected: header.old_length,
-            got,
-        });
+        return Err(ApplyError::OldLength { expected: header.old_length, got });
     }
     old.seek(SeekFrom::Start(0)).map_err(read)?;
     let mut hasher = Sha256::new();
@@ -80,32 +64,31 @@ fn check_old(old: &mut (impl Read + Seek), header: &Header) -> Result<(), ApplyE
         total += length as u64;
         // The length was checked, so more means that the file is growing under us.
         if total > header.old_length {
-            return Err(ApplyError::OldLength {
-                expected: header.old_length,
-                got: total,
-            });
+            return Err(ApplyError::OldLength { expected: header.old_length, got: total });
         }
         hasher.update(&buffer[..length]);
     }
     let got: [u8; 32] = hasher.finalize().into();
     if total != header.old_length || got != header.old_sha256 {
-        return Err(ApplyError::OldDigest {
-            expected: header.old_sha256,
-            got,
-        });
+        return Err(ApplyError::OldDigest { expected: header.old_sha256, got });
     }
     Ok(())
 }
 
-/// The new file while it is written: counted, bounded, hashed.
+/// The new file while it is written: counted, bounded, hashed, and gathered into large writes.
 pub(crate) struct Output<'a, W> {
     inner: &'a mut W,
     hasher: Sha256,
+    buffer: Vec<u8>,
     written: u64,
     length: u64,
 }
 
-impl<W: Write> Output<'_, W> {
+impl<'a, W: Write> Output<'a, W> {
+    fn new(inner: &'a mut W, length: u64) -> Self {
+        Self { inner, hasher: Sha256::new(), buffer: Vec::with_capacity(CHUNK), written: 0, length }
+    }
+
     /// Returns how many bytes are written.
     pub(crate) const fn written(&self) -> u64 {
         self.written
@@ -120,38 +103,41 @@ impl<W: Write> Output<'_, W> {
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), ApplyError> {
         let length = bytes.len() as u64;
         if length > self.missing() {
-            return Err(ApplyError::Corrupt {
-                what: "more bytes than the header announces",
-                at: self.written,
-            });
+            return Err(ApplyError::Corrupt { what: "more bytes than the header announces", at: self.written });
         }
-        self.inner.write_all(bytes).map_err(|source| ApplyError::Write {
-            at: self.written,
-            source,
-        })?;
-        self.hasher.update(bytes);
+        if self.buffer.len() + bytes.len() > CHUNK {
+            self.flush()?;
+        }
+        if bytes.len() > CHUNK {
+            // Nothing is gathered now, so this goes out as it is.
+            let at = self.written;
+            self.inner.write_all(bytes).map_err(|source| ApplyError::Write { at, source })?;
+            self.hasher.update(bytes);
+        } else {
+            self.buffer.extend_from_slice(bytes);
+        }
         self.written += length;
         Ok(())
     }
 
-    fn finish(self, header: &Header) -> Result<Applied, ApplyError> {
+    fn flush(&mut self) -> Result<(), ApplyError> {
+        let at = self.written - self.buffer.len() as u64;
+        self.inner.write_all(&self.buffer).map_err(|source| ApplyError::Write { at, source })?;
+        self.hasher.update(&self.buffer);
+        self.buffer.clear();
+        Ok(())
+    }
+
+    fn finish(mut self, header: &Header) -> Result<Applied, ApplyError> {
         if self.missing() != 0 {
             return Err(ApplyError::Truncated { at: self.written });
         }
-        self.inner.flush().map_err(|source| ApplyError::Write {
-            at: self.written,
-            source,
-        })?;
+        self.flush()?;
+        self.inner.flush().map_err(|source| ApplyError::Write { at: self.written, source })?;
         let got: [u8; 32] = self.hasher.finalize().into();
         if got != header.new_sha256 {
-            return Err(ApplyError::NewDigest {
-                expected: header.new_sha256,
-                got,
-            });
+            return Err(ApplyError::NewDigest { expected: header.new_sha256, got });
         }
-        Ok(Applied {
-            new_length: self.written,
-            new_sha256: got,
-        })
+        Ok(Applied { new_length: self.written, new_sha256: got })
     }
 }

@@ -30,24 +30,16 @@ pub(crate) fn apply(
         let [add, copy, seek] = plain.control(new.written())?;
         let size = |number: i64| u64::try_from(number).ok().filter(|&number| number <= new.missing());
         let (Some(add), Some(copy)) = (size(add), size(copy)) else {
-            return Err(ApplyError::Corrupt {
-                what: "an impossible length",
-                at: new.written(),
-            });
+            return Err(ApplyError::Corrupt { what: "an impossible length", at: new.written() });
         };
-        let start = u64::try_from(position)
-            .ok()
-            .filter(|start| start.checked_add(add).is_some_and(|end| end <= old_length));
+        let start =
+            u64::try_from(position).ok().filter(|start| start.checked_add(add).is_some_and(|end| end <= old_length));
         let start = match start {
             Some(start) => start,
             // Between operations the position may lie anywhere; only reading there is wrong.
             None if add == 0 => 0,
             None => {
-                return Err(ApplyError::OldRange {
-                    offset: position,
-                    length: add,
-                    old_length,
-                });
+                return Err(ApplyError::OldRange { offset: position, length: add, old_length });
             }
         };
         old.seek(SeekFrom::Start(start)).map_err(read_old)?;
@@ -66,10 +58,7 @@ pub(crate) fn apply(
         position = position
             .checked_add_unsigned(add)
             .and_then(|position| position.checked_add(seek))
-            .ok_or(ApplyError::Corrupt {
-                what: "an impossible position",
-                at: new.written(),
-            })?;
+            .ok_or(ApplyError::Corrupt { what: "an impossible position", at: new.written() })?;
     }
     plain.end(new)
 }
@@ -82,9 +71,7 @@ pub(crate) fn encode(old: &[u8], new: &[u8]) -> io::Result<Vec<u8>> {
     bsdiff::diff(old, new, &mut plain)?;
     let mut options = LzmaOptions::new_preset(9 | PRESET_EXTREME)?;
     // A dictionary beyond the input only costs the reader memory.
-    let dictionary = u32::try_from(plain.len())
-        .unwrap_or(u32::MAX)
-        .clamp(MIN_DICTIONARY, MAX_DICTIONARY);
+    let dictionary = u32::try_from(plain.len()).unwrap_or(u32::MAX).clamp(MIN_DICTIONARY, MAX_DICTIONARY);
     options.dict_size(dictionary);
     // The header carries the digest of the result: xz needs no check of its own.
     let stream = Stream::new_stream_encoder(Filters::new().lzma2(&options), Check::None)?;
@@ -115,17 +102,11 @@ impl<R: Read> Plain<R> {
             Stream::new_stream_decoder(memory, 0).map_err(|error| Self::error(error.into(), memory, limit, 0))?;
         let decoder = XzDecoder::new_stream(BufReader::with_capacity(CHUNK, patch), stream);
         let most = max_operations(new_length).saturating_mul(24).saturating_add(new_length);
-        Ok(Self {
-            decoder: decoder.take(most),
-            memory,
-            limit,
-        })
+        Ok(Self { decoder: decoder.take(most), memory, limit })
     }
 
     fn fill(&mut self, buffer: &mut [u8], at: u64) -> Result<(), ApplyError> {
-        self.decoder
-            .read_exact(buffer)
-            .map_err(|error| Self::error(error, self.memory, self.limit, at))
+        self.decoder.read_exact(buffer).map_err(|error| Self::error(error, self.memory, self.limit, at))
     }
 
     fn control(&mut self, at: u64) -> Result<[i64; 3], ApplyError> {
@@ -142,10 +123,7 @@ impl<R: Read> Plain<R> {
     fn end(mut self, new: &Output<'_, impl Write>) -> Result<(), ApplyError> {
         let at = new.written();
         if new.missing() > 0 {
-            return Err(ApplyError::Corrupt {
-                what: "too many operations",
-                at,
-            });
+            return Err(ApplyError::Corrupt { what: "too many operations", at });
         }
         self.decoder.set_limit(1);
         let error = |error| Self::error(error, self.memory, self.limit, at);
@@ -157,38 +135,23 @@ impl<R: Read> Plain<R> {
         match rest.read(&mut [0]) {
             Ok(0) => Ok(()),
             Ok(_) => Err(ApplyError::TrailingData),
-            Err(source) => Err(ApplyError::Read {
-                side: Side::Patch,
-                source,
-            }),
+            Err(source) => Err(ApplyError::Read { side: Side::Patch, source }),
         }
     }
 
     fn error(source: io::Error, memory: u64, limit: u64, at: u64) -> ApplyError {
         let xz = source.get_ref().and_then(|inner| inner.downcast_ref::<XzError>());
         match (xz, source.kind()) {
-            (Some(XzError::MemLimit), _) => ApplyError::Memory {
-                needed: memory.saturating_add(BUFFERS + 1),
-                limit,
-            },
-            (Some(_), _) => ApplyError::Corrupt {
-                what: "its xz stream",
-                at,
-            },
+            (Some(XzError::MemLimit), _) => ApplyError::Memory { needed: memory.saturating_add(BUFFERS + 1), limit },
+            (Some(_), _) => ApplyError::Corrupt { what: "its xz stream", at },
             (None, io::ErrorKind::UnexpectedEof) => ApplyError::Truncated { at },
-            (None, _) => ApplyError::Read {
-                side: Side::Patch,
-                source,
-            },
+            (None, _) => ApplyError::Read { side: Side::Patch, source },
         }
     }
 }
 
 fn read_old(source: io::Error) -> ApplyError {
-    ApplyError::Read {
-        side: Side::Old,
-        source,
-    }
+    ApplyError::Read { side: Side::Old, source }
 }
 
 /// Splits a length into pieces of at most [`CHUNK`] bytes.

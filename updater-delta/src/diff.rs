@@ -170,9 +170,7 @@ pub fn diff(old: &[u8], new: &[u8], options: &DiffOptions<'_>) -> Result<Delta, 
         }
     };
     let Some(&codec) = Codec::SUPPORTED.iter().find(|codec| options.codecs.contains(codec)) else {
-        return Err(DiffError::NoCodec {
-            allowed: options.codecs.to_vec(),
-        });
+        return Err(DiffError::NoCodec { allowed: options.codecs.to_vec() });
     };
     let header = Header {
         codec,
@@ -192,10 +190,7 @@ pub fn diff(old: &[u8], new: &[u8], options: &DiffOptions<'_>) -> Result<Delta, 
             }
             let needed = refs1::encode_memory(old, new);
             if needed > options.memory {
-                return Err(DiffError::Memory {
-                    needed,
-                    limit: options.memory,
-                });
+                return Err(DiffError::Memory { needed, limit: options.memory });
             }
             let (body, report) = refs1::encode(old, new, options.threads);
             streams = report.streams().to_vec();
@@ -204,10 +199,7 @@ pub fn diff(old: &[u8], new: &[u8], options: &DiffOptions<'_>) -> Result<Delta, 
         Codec::Bsdiff1 => {
             let needed = bsdiff1::encode_memory(old, new);
             if needed > options.memory {
-                return Err(DiffError::Memory {
-                    needed,
-                    limit: options.memory,
-                });
+                return Err(DiffError::Memory { needed, limit: options.memory });
             }
             bytes.extend(bsdiff1::encode(old, new).map_err(|source| DiffError::Compress { source })?);
         }

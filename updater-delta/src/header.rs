@@ -29,14 +29,9 @@ impl Header {
         }
         let [length] = field(patch)?;
         let id: [u8; MAX_CODEC_ID] = field(patch)?;
-        let unknown = |bytes: &[u8]| ApplyError::UnknownCodec {
-            id: String::from_utf8_lossy(bytes).into_owned(),
-        };
+        let unknown = |bytes: &[u8]| ApplyError::UnknownCodec { id: String::from_utf8_lossy(bytes).into_owned() };
         let (name, rest) = id.split_at_checked(usize::from(length)).ok_or_else(|| unknown(&id))?;
-        let codec = std::str::from_utf8(name)
-            .ok()
-            .and_then(Codec::parse)
-            .ok_or_else(|| unknown(name))?;
+        let codec = std::str::from_utf8(name).ok().and_then(Codec::parse).ok_or_else(|| unknown(name))?;
         if rest.iter().any(|&byte| byte != 0) {
             return Err(unknown(&id));
         }
@@ -73,10 +68,7 @@ fn field<const N: usize>(patch: &mut impl Read) -> Result<[u8; N], ApplyError> {
     let mut bytes = [0; N];
     patch.read_exact(&mut bytes).map_err(|source| match source.kind() {
         std::io::ErrorKind::UnexpectedEof => ApplyError::Truncated { at: 0 },
-        _ => ApplyError::Read {
-            side: Side::Patch,
-            source,
-        },
+        _ => ApplyError::Read { side: Side::Patch, source },
     })?;
     Ok(bytes)
 }
@@ -92,13 +84,7 @@ mod tests {
     use crate::{ApplyError, Codec};
 
     fn sample() -> Header {
-        Header {
-            codec: Codec::Bsdiff1,
-            old_length: 1,
-            old_sha256: [2; 32],
-            new_length: 3,
-            new_sha256: [4; 32],
-        }
+        Header { codec: Codec::Bsdiff1, old_length: 1, old_sha256: [2; 32], new_length: 3, new_sha256: [4; 32] }
     }
 
     #[test]
@@ -119,15 +105,9 @@ mod tests {
         assert!(matches!(Header::read(&mut &other[..]), Err(ApplyError::UnknownCodec { id }) if id == "xsdiff-1"));
         let mut other = good.clone();
         other[MAGIC.len()] = 200;
-        assert!(matches!(
-            Header::read(&mut &other[..]),
-            Err(ApplyError::UnknownCodec { .. })
-        ));
+        assert!(matches!(Header::read(&mut &other[..]), Err(ApplyError::UnknownCodec { .. })));
         for length in 0..good.len() {
-            assert!(
-                matches!(Header::read(&mut &good[..length]), Err(ApplyError::Truncated { at: 0 })),
-                "{length}"
-            );
+            assert!(matches!(Header::read(&mut &good[..length]), Err(ApplyError::Truncated { at: 0 })), "{length}");
         }
     }
 }

@@ -32,12 +32,7 @@ pub struct RegionSummary {
 pub fn inspect(patch: &[u8]) -> Result<Inspection, ApplyError> {
     let mut rest = patch;
     let header = Header::read(&mut rest)?;
-    let mut inspection = Inspection {
-        header,
-        matches: 0,
-        matched: 0,
-        regions: Vec::new(),
-    };
+    let mut inspection = Inspection { header, matches: 0, matched: 0, regions: Vec::new() };
     if header.codec == Codec::Refs1 {
         refs1::inspect(rest, &mut inspection)?;
     }

@@ -31,3 +31,7 @@ pub use header::Header;
 #[cfg(feature = "encode")]
 pub use inspect::{Inspection, RegionSummary, inspect};
 pub use limits::{ApplyLimits, DEFAULT_APPLY_MEMORY, NewLength};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

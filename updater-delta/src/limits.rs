@@ -33,19 +33,13 @@ impl ApplyLimits {
     /// Accepts a new file of exactly `length` bytes, within [`DEFAULT_APPLY_MEMORY`].
     #[must_use]
     pub const fn exactly(length: u64) -> Self {
-        Self {
-            new_length: NewLength::Exactly(length),
-            memory: DEFAULT_APPLY_MEMORY,
-        }
+        Self { new_length: NewLength::Exactly(length), memory: DEFAULT_APPLY_MEMORY }
     }
 
     /// Accepts a new file of up to `length` bytes, within [`DEFAULT_APPLY_MEMORY`].
     #[must_use]
     pub const fn at_most(length: u64) -> Self {
-        Self {
-            new_length: NewLength::AtMost(length),
-            memory: DEFAULT_APPLY_MEMORY,
-        }
+        Self { new_length: NewLength::AtMost(length), memory: DEFAULT_APPLY_MEMORY }
     }
 
     /// Replaces the memory bound.

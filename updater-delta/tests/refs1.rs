@@ -10,15 +10,7 @@ use updater_delta::{ApplyError, ApplyLimits, Codec, DiffOptions, Header, apply, 
 const CODEC: Codec = Codec::Refs1;
 
 fn make(old: &[u8], new: &[u8]) -> Vec<u8> {
-    let delta = diff(
-        old,
-        new,
-        &DiffOptions {
-            codecs: &[CODEC],
-            ..DiffOptions::default()
-        },
-    )
-    .unwrap();
+    let delta = diff(old, new, &DiffOptions { codecs: &[CODEC], ..DiffOptions::default() }).unwrap();
     assert_eq!(delta.codec(), CODEC);
     delta.into_bytes()
 }
@@ -26,10 +18,7 @@ fn make(old: &[u8], new: &[u8]) -> Vec<u8> {
 fn run(old: &[u8], patch: &[u8], limits: &ApplyLimits) -> (Result<(), ApplyError>, Vec<u8>) {
     let mut new = Vec::new();
     let result = apply(CODEC, &mut Cursor::new(old), patch, &mut new, limits);
-    (
-        result.map(|applied| assert_eq!(applied.new_length, new.len() as u64)),
-        new,
-    )
+    (result.map(|applied| assert_eq!(applied.new_length, new.len() as u64)), new)
 }
 
 fn round_trip(old: &[u8], new: &[u8]) -> usize {
@@ -73,20 +62,13 @@ fn linked(functions: u32, at: u32, grow: u32) -> Vec<u8> {
             code.extend(target.wrapping_sub(start + code.len() as u32 + 4).to_le_bytes());
         }
         code.extend([0x48, 0x8d, 0x05]);
-        code.extend(
-            (pointers + index % functions * 8)
-                .wrapping_sub(start + code.len() as u32 + 4)
-                .to_le_bytes(),
-        );
+        code.extend((pointers + index % functions * 8).wrapping_sub(start + code.len() as u32 + 4).to_le_bytes());
         code.extend([0xb8, (index * 73) as u8, (index >> 3) as u8, 0, 0, 0x5d, 0xc3]);
         assert!(code.len() <= (end - start) as usize);
         let from = (start - TEXT) as usize;
         text[from..from + code.len()].copy_from_slice(&code);
     }
-    let data: Vec<u8> = starts
-        .iter()
-        .flat_map(|&start| u64::from(start).to_le_bytes())
-        .collect();
+    let data: Vec<u8> = starts.iter().flat_map(|&start| u64::from(start).to_le_bytes()).collect();
     let relocations: Vec<u8> = starts
         .iter()
         .enumerate()
@@ -96,16 +78,11 @@ fn linked(functions: u32, at: u32, grow: u32) -> Vec<u8> {
     let rela = (pointers + data.len() as u32).next_multiple_of(8);
     let table = rela + relocations.len() as u32;
     let frame_start = table + 12 + functions * 8;
-    let mut frames = vec![
-        20, 0, 0, 0, 0, 0, 0, 0, 1, b'z', b'R', 0, 1, 0x78, 16, 1, 0x1b, 12, 7, 8, 0x90, 1, 0, 0,
-    ];
+    let mut frames = vec![20, 0, 0, 0, 0, 0, 0, 0, 1, b'z', b'R', 0, 1, 0x78, 16, 1, 0x1b, 12, 7, 8, 0x90, 1, 0, 0];
     let mut entries = Vec::new();
     for &start in &starts {
         let here = frames.len() as u32;
-        entries.push((
-            start.wrapping_sub(table) as i32,
-            (frame_start + here).wrapping_sub(table) as i32,
-        ));
+        entries.push((start.wrapping_sub(table) as i32, (frame_start + here).wrapping_sub(table) as i32));
         frames.extend(16_u32.to_le_bytes());
         frames.extend((here + 4).to_le_bytes());
         frames.extend(start.wrapping_sub(frame_start + here + 8).to_le_bytes());
@@ -116,12 +93,8 @@ fn linked(functions: u32, at: u32, grow: u32) -> Vec<u8> {
     let mut header = vec![1, 0x1b, 3, 0x3b];
     header.extend((frame_start.wrapping_sub(table + 4)).to_le_bytes());
     header.extend(functions.to_le_bytes());
-    header.extend(
-        entries
-            .iter()
-            .flat_map(|&(function, frame)| [function.to_le_bytes(), frame.to_le_bytes()])
-            .flatten(),
-    );
+    header
+        .extend(entries.iter().flat_map(|&(function, frame)| [function.to_le_bytes(), frame.to_le_bytes()]).flatten());
     let names = b"\0.text\0.data.rel.ro\0.rela.dyn\0.eh_frame_hdr\0.eh_frame\0.shstrtab\0";
     let sections: [(u32, u32, u64, u32, &[u8]); 6] = [
         (1, 1, 6, TEXT, &text),
@@ -160,28 +133,12 @@ fn moved_code_costs_next_to_nothing() {
     let (old, new) = (linked(4000, 0, 0), linked(4000, 1200, 64));
     let size = round_trip(&old, &new);
     // Some 20,000 references change; bsdiff's codec pays for each.
-    let bsdiff = diff(
-        &old,
-        &new,
-        &DiffOptions {
-            codecs: &[Codec::Bsdiff1],
-            ..DiffOptions::default()
-        },
-    )
-    .unwrap();
+    let bsdiff = diff(&old, &new, &DiffOptions { codecs: &[Codec::Bsdiff1], ..DiffOptions::default() }).unwrap();
     assert!(size < 2000, "{size} bytes");
-    assert!(
-        size * 4 < bsdiff.bytes().len(),
-        "{size} against {}",
-        bsdiff.bytes().len()
-    );
+    assert!(size * 4 < bsdiff.bytes().len(), "{size} against {}", bsdiff.bytes().len());
     let inspection = inspect(&make(&old, &new)).unwrap();
     for kind in ["X86", "Pointers", "Rela", "EhFrame", "EhFrameHdr"] {
-        assert!(
-            inspection.regions.iter().any(|region| region.kind == kind),
-            "{kind}: {:?}",
-            inspection.regions
-        );
+        assert!(inspection.regions.iter().any(|region| region.kind == kind), "{kind}: {:?}", inspection.regions);
     }
 }
 
@@ -219,13 +176,8 @@ fn damaged_section_tables_are_plain_data() {
 
 #[test]
 fn empty_and_small_files_round_trip() {
-    for (old, new) in [
-        (&b""[..], &b""[..]),
-        (b"", b"new"),
-        (b"old", b""),
-        (b"x", b"x"),
-        (b"0123456789", b"9876543210"),
-    ] {
+    for (old, new) in [(&b""[..], &b""[..]), (b"", b"new"), (b"old", b""), (b"x", b"x"), (b"0123456789", b"9876543210")]
+    {
         round_trip(old, new);
     }
 }
@@ -264,23 +216,38 @@ fn memory_is_limited() {
     let (old, new) = (linked(3000, 0, 0), linked(3000, 100, 48));
     let patch = make(&old, &new);
     let limits = ApplyLimits::exactly(new.len() as u64).memory(1 << 20);
-    assert!(matches!(
-        run(&old, &patch, &limits).0,
-        Err(ApplyError::Memory { limit: 0x10_0000, .. })
-    ));
+    assert!(matches!(run(&old, &patch, &limits).0, Err(ApplyError::Memory { limit: 0x10_0000, .. })));
     let limits = ApplyLimits::exactly(new.len() as u64).memory(16 << 20);
     assert!(run(&old, &patch, &limits).0.is_ok());
 }
 
 #[test]
-fn deltas_are_reproducible() {
+fn deltas_do_not_depend_on_the_number_of_threads() {
     let (old, new) = (linked(2000, 0, 0), linked(2000, 700, 160));
-    let one = DiffOptions {
-        threads: std::num::NonZeroUsize::MIN,
-        codecs: &[CODEC],
-        ..DiffOptions::default()
+    let with = |threads| {
+        let threads = std::num::NonZeroUsize::new(threads).unwrap();
+        diff(&old, &new, &DiffOptions { threads, codecs: &[CODEC], ..DiffOptions::default() }).unwrap()
     };
-    assert_eq!(diff(&old, &new, &one).unwrap(), diff(&old, &new, &one).unwrap());
+    assert_eq!(with(1), with(2));
+    assert_eq!(with(1), with(7));
+}
+
+/// What an earlier build made must be applied for ever. `UPDATE_FIXTURES=1` writes what is not there yet.
+#[test]
+fn committed_deltas_are_applied() {
+    let folder = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/refs-1"));
+    for (name, at, grow) in [("moved", 31, 80), ("same", 0, 0)] {
+        let (old, new) = (linked(60, 0, 0), linked(60, at, grow));
+        let path = folder.join(name).with_extension("delta");
+        if std::env::var_os("UPDATE_FIXTURES").is_some() && !path.exists() {
+            std::fs::create_dir_all(folder).unwrap();
+            std::fs::write(&path, make(&old, &new)).unwrap();
+        }
+        let patch = std::fs::read(&path).unwrap();
+        let (result, got) = run(&old, &patch, &ApplyLimits::exactly(new.len() as u64));
+        result.unwrap();
+        assert!(got == new, "{name}");
+    }
 }
 
 proptest! {

@@ -54,26 +54,13 @@ fn diff(old_path: &Path, new_path: &Path, patch_path: &Path) -> Result<(), Failu
             eprint!("\r{verb:>12} {:>3} %", progress.done * 100 / progress.total.max(1));
         }
     };
-    let delta = updater_delta::diff(
-        &old,
-        &new,
-        &DiffOptions {
-            progress: Some(&tell),
-            ..DiffOptions::default()
-        },
-    );
+    let delta = updater_delta::diff(&old, &new, &DiffOptions { progress: Some(&tell), ..DiffOptions::default() });
     if terminal {
         eprint!("\r                  \r");
     }
     let delta = delta?;
     fs::write(patch_path, delta.bytes()).map_err(|error| Failure::file("write", patch_path, &error))?;
-    println!(
-        "{}: {} bytes for {} new bytes ({})",
-        patch_path.display(),
-        delta.bytes().len(),
-        new.len(),
-        delta.codec()
-    );
+    println!("{}: {} bytes for {} new bytes ({})", patch_path.display(), delta.bytes().len(), new.len(), delta.codec());
     for (name, bytes) in delta.streams() {
         println!("{bytes:>12}  {name}");
     }
@@ -86,11 +73,7 @@ fn apply(old_path: &Path, patch_path: &Path, new_path: &Path) -> Result<(), Fail
     let mut patch = BufReader::new(patch);
     let mut head = Vec::new();
     let limit = Header::LENGTH as u64;
-    patch
-        .by_ref()
-        .take(limit)
-        .read_to_end(&mut head)
-        .map_err(|error| Failure::file("read", patch_path, &error))?;
+    patch.by_ref().take(limit).read_to_end(&mut head).map_err(|error| Failure::file("read", patch_path, &error))?;
     let header = Header::read(&mut &head[..])?;
     // The result takes the new file's place only when it is whole and checked.
     let mut partial = new_path.as_os_str().to_owned();
@@ -115,22 +98,11 @@ fn inspect(path: &Path) -> Result<(), Failure> {
     let hex = |digest: [u8; 32]| digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let header = inspection.header;
     println!("codec    {}", header.codec);
-    println!(
-        "old      {:>12} bytes  sha256 {}",
-        header.old_length,
-        hex(header.old_sha256)
-    );
-    println!(
-        "new      {:>12} bytes  sha256 {}",
-        header.new_length,
-        hex(header.new_sha256)
-    );
+    println!("old      {:>12} bytes  sha256 {}", header.old_length, hex(header.old_sha256));
+    println!("new      {:>12} bytes  sha256 {}", header.new_length, hex(header.new_sha256));
     println!("delta    {:>12} bytes", patch.len());
     if header.codec.id().starts_with("refs") {
-        println!(
-            "matches  {:>12} covering {} bytes",
-            inspection.matches, inspection.matched
-        );
+        println!("matches  {:>12} covering {} bytes", inspection.matches, inspection.matched);
         println!("inserted {:>12} bytes", header.new_length - inspection.matched);
         for region in &inspection.regions {
             println!(
@@ -150,10 +122,7 @@ struct Failure {
 
 impl Failure {
     fn file(verb: &str, path: &Path, error: &io::Error) -> Self {
-        Self {
-            message: format!("cannot {verb} {}: {error}", path.display()),
-            hint: None,
-        }
+        Self { message: format!("cannot {verb} {}: {error}", path.display()), hint: None }
     }
 }
 
@@ -168,19 +137,13 @@ impl From<ApplyError> for Failure {
             ApplyError::Read { side: Side::Patch, .. } => None,
             other => Some(other.hint()),
         };
-        Self {
-            message: format!("{error}{cause}"),
-            hint,
-        }
+        Self { message: format!("{error}{cause}"), hint }
     }
 }
 
 impl From<DiffError> for Failure {
     fn from(error: DiffError) -> Self {
-        Self {
-            message: error.to_string(),
-            hint: Some(error.hint()),
-        }
+        Self { message: error.to_string(), hint: Some(error.hint()) }
     }
 }
 

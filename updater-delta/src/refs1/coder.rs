@@ -17,9 +17,7 @@ pub(crate) trait BitCoder {
 
     /// Codes `count` bits that nothing is known about, highest first.
     fn raw(&mut self, count: u32, value: u32) -> u32 {
-        (0..count).rev().fold(0, |known, shift| {
-            known << 1 | u32::from(self.code(1 << 15, value >> shift & 1 == 1))
-        })
+        (0..count).rev().fold(0, |known, shift| known << 1 | u32::from(self.code(1 << 15, value >> shift & 1 == 1)))
     }
 }
 
@@ -152,15 +150,8 @@ pub(crate) struct Decoder<R> {
 
 impl<R: Read> Decoder<R> {
     pub(crate) fn new(input: R) -> Self {
-        let mut decoder = Self {
-            input,
-            buffer: Vec::new(),
-            next: 0,
-            code: 0,
-            range: TOP - 1,
-            ended: false,
-            failed: None,
-        };
+        let mut decoder =
+            Self { input, buffer: Vec::new(), next: 0, code: 0, range: TOP - 1, ended: false, failed: None };
         for _ in 0..WINDOW {
             decoder.code = decoder.code << 8 | u64::from(decoder.byte());
         }

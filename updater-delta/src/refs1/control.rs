@@ -41,10 +41,7 @@ impl Order {
             }
             offset = start + length;
         }
-        Self {
-            early: early.len(),
-            segments,
-        }
+        Self { early: early.len(), segments }
     }
 
     /// Returns the place in the new file of a place in decoding order, and how many bytes follow without a break.
@@ -63,9 +60,7 @@ impl Order {
         self.segments
             .iter()
             .find(inside)
-            .map_or((0, 0), |&(start, offset, length)| {
-                (start + (new - offset), length - (new - offset))
-            })
+            .map_or((0, 0), |&(start, offset, length)| (start + (new - offset), length - (new - offset)))
     }
 }
 
@@ -93,11 +88,7 @@ pub(crate) fn code(
         let found = given.map(|matches| matches[index]);
         let gap = found.map_or(0, |found| found.at - at);
         let (recent_gap, recent_length) = (bits(last_gap), bits(last_length));
-        let contexts = [
-            hash(1, recent_gap, recent_length),
-            hash(2, last_choice, recent_gap),
-            hash(3, last_choice, 0),
-        ];
+        let contexts = [hash(1, recent_gap, recent_length), hash(2, last_choice, recent_gap), hash(3, last_choice, 0)];
         let gap = model.number(coder, &contexts, 0, gap);
         at = at.checked_add(gap).filter(|&at| at < new_length)?;
         let (new, room) = order.place(at);
@@ -119,11 +110,7 @@ pub(crate) fn code(
             let expected = new.wrapping_add(recent[0]);
             let jump = found.map_or(0, |found| found.old.wrapping_sub(expected));
             let folded = jump << 1 ^ ((jump as i32) >> 31) as u32;
-            let contexts = [
-                hash(7, bits(gap), 0),
-                hash(8, bits(last_jump), 0),
-                hash(9, last_choice, 0),
-            ];
+            let contexts = [hash(7, bits(gap), 0), hash(8, bits(last_jump), 0), hash(9, last_choice, 0)];
             let folded = model.number(coder, &contexts, 2, folded);
             last_jump = folded;
             let jump = folded >> 1 ^ (folded & 1).wrapping_neg();
@@ -132,11 +119,7 @@ pub(crate) fn code(
             recent[0] = old.wrapping_sub(new);
             old
         };
-        let contexts = [
-            hash(10, choice as u32, bits(gap)),
-            hash(11, recent_length, choice as u32),
-            hash(12, 0, 0),
-        ];
+        let contexts = [hash(10, choice as u32, bits(gap)), hash(11, recent_length, choice as u32), hash(12, 0, 0)];
         let length = model.number(coder, &contexts, 3, found.map_or(0, |found| found.length));
         if length == 0 || length > room || old > old_length || length > old_length - old {
             return None;

@@ -29,10 +29,8 @@ impl Report {
 pub(crate) fn encode(old: &[u8], new: &[u8], threads: NonZeroUsize) -> (Vec<u8>, Report) {
     let plan = settle(exe::plan(old, new), old, new);
     let order = Order::new(&plan, new.len() as u32);
-    let ((ours, old_places), (theirs, new_places)) = both(
-        || Side::new(old, &plan, Version::Old),
-        || Side::new(new, &plan, Version::New),
-    );
+    let ((ours, old_places), (theirs, new_places)) =
+        both(|| Side::new(old, &plan, Version::Old), || Side::new(new, &plan, Version::New));
     let found = align(&ours, &theirs, &old_places, &new_places, &order, threads);
     drop((old_places, new_places));
     let ((old_image, _), (new_image, _)) = (ours.normalised(), theirs.normalised());
@@ -55,12 +53,7 @@ pub(crate) fn encode(old: &[u8], new: &[u8], threads: NonZeroUsize) -> (Vec<u8>,
             wholes.push((reference.offset, reference.aux));
         }
     });
-    let truth = Truth {
-        new: &new_image,
-        pointers: &theirs.pointers,
-        wholes: &wholes,
-        gaps: gaps.iter(),
-    };
+    let truth = Truth { new: &new_image, pointers: &theirs.pointers, wholes: &wholes, gaps: gaps.iter() };
     let mut encoder = Encoder::new();
     let (old_length, new_length) = (old.len() as u32, new.len() as u32);
     // Coding answers with what it coded, which is known here.
@@ -69,9 +62,7 @@ pub(crate) fn encode(old: &[u8], new: &[u8], threads: NonZeroUsize) -> (Vec<u8>,
     let mut walk = Walk::new(encoder, known, Some(truth));
     // Reading from memory does not fail, and the encoder keeps nothing of what it goes through.
     let _ = walk.run(&mut &old_image[..], |_, _, _| Ok::<(), Infallible>(()));
-    let report = Report {
-        costs: walk.coder.costs(),
-    };
+    let report = Report { costs: walk.coder.costs() };
     (walk.coder.finish(), report)
 }
 
@@ -94,21 +85,14 @@ impl<'a> Side<'a> {
     /// Reads a file; also returns where matches are looked for.
     fn new(bytes: &'a [u8], plan: &'a Plan, version: Version) -> (Self, Places) {
         let layout = Layout::new(plan, version);
-        let mut side = Self {
-            bytes,
-            plan,
-            version,
-            layout,
-            pointers: Vec::new(),
-            references: References::default(),
-        };
+        let mut side = Self { bytes, plan, version, layout, pointers: Vec::new(), references: References::default() };
         let (image, pointers) = side.normalised();
         side.pointers = pointers;
         let mut places = Places::new(bytes.len());
         let instruction = |at| places.set(at as usize);
         // Reading from memory does not fail.
-        side.references =
-            scan::references(&mut &image[..], &side.layout, &side.pointers, instruction).unwrap_or_default();
+        side.references = scan::references(&mut &image[..], &side.layout, &side.pointers, usize::MAX, instruction)
+            .unwrap_or_default();
         let code = |placed: &&Placed| matches!(placed.kind, RegionKind::X86 | RegionKind::Arm64);
         let step = match version {
             Version::Old if plan.regions.is_empty() => bytes.len() / DENSE + 1,
@@ -142,10 +126,7 @@ impl<'a> Side<'a> {
 fn settle(mut plan: Plan, old: &[u8], new: &[u8]) -> Plan {
     let (old_layout, new_layout) = (Layout::new(&plan, Version::Old), Layout::new(&plan, Version::New));
     let table = plan.find(RegionKind::EhFrameHdr, Version::New);
-    let frames = new_layout
-        .spans
-        .iter()
-        .find(|placed| placed.kind == RegionKind::EhFrame);
+    let frames = new_layout.spans.iter().find(|placed| placed.kind == RegionKind::EhFrame);
     plan.frame_table = table.zip(frames).is_some_and(|(table, frames)| {
         let made = scan::frame_table(&mut &*new, frames, table).ok().flatten();
         made.is_some_and(|made| new.get(table.offset as usize + 12..table.end() as usize) == Some(&made[..]))
@@ -164,25 +145,19 @@ fn settle(mut plan: Plan, old: &[u8], new: &[u8]) -> Plan {
             (span, scan::relatives(&mut &*bytes, span, plan.relative, layout).ok()?)
         };
         let value = |pointer: &Relative| {
-            bytes
-                .get(pointer.offset as usize..)?
-                .first_chunk::<8>()
-                .map(|field| u64::from_le_bytes(*field))
+            bytes.get(pointer.offset as usize..)?.first_chunk::<8>().map(|field| u64::from_le_bytes(*field))
         };
         let blank = pointers.iter().all(|pointer| value(pointer) == Some(0));
-        let filled = pointers
-            .iter()
-            .all(|pointer| value(pointer) == Some(layout.base.wrapping_add(u64::from(pointer.target))));
+        let filled =
+            pointers.iter().all(|pointer| value(pointer) == Some(layout.base.wrapping_add(u64::from(pointer.target))));
         let placed = pointers.iter().all(|pointer| {
             let placed = layout.at(pointer.offset);
             placed.is_some_and(|placed| placed.kind.has_pointers() && placed.address(pointer.offset) % 8 == 0)
         });
         ((blank || filled) && placed).then_some((pointers, blank && !filled, span))
     };
-    let (old_pointers, new_pointers) = (
-        relocated(Version::Old, old, &old_layout),
-        relocated(Version::New, new, &new_layout),
-    );
+    let (old_pointers, new_pointers) =
+        (relocated(Version::Old, old, &old_layout), relocated(Version::New, new, &new_layout));
     let Some(((_, old_blank, _), (pointers, new_blank, span))) = old_pointers.zip(new_pointers) else {
         return Plan { relative: 0, ..plan };
     };
@@ -190,18 +165,11 @@ fn settle(mut plan: Plan, old: &[u8], new: &[u8]) -> Plan {
     let there = new.get(span.offset as usize..span.end() as usize).unwrap_or_default();
     let others = there.get(made.len()..).unwrap_or_default();
     let mixed = plan.find(RegionKind::Rela, Version::New).is_some()
-        && others
-            .chunks_exact(24)
-            .any(|entry| entry[8..16] == u64::from(plan.relative).to_le_bytes());
+        && others.chunks_exact(24).any(|entry| entry[8..16] == u64::from(plan.relative).to_le_bytes());
     if !there.starts_with(&made) || mixed {
         return Plan { relative: 0, ..plan };
     }
-    Plan {
-        old_blank,
-        new_blank,
-        new_relative: pointers.len() as u32,
-        ..plan
-    }
+    Plan { old_blank, new_blank, new_relative: pointers.len() as u32, ..plan }
 }
 
 /// Matches the files twice: with references blank, and with references that point where the first matches say.
@@ -220,10 +188,7 @@ fn align(
     let first = find(both(|| image(ours, |_| 0), || image(theirs, |_| 0)));
     let map = AddressMap::new(&place(&first, order), ours.plan, &ours.layout, &theirs.layout);
     drop(first);
-    find(both(
-        || image(ours, |target| map.find(target).0),
-        || image(theirs, |target| target),
-    ))
+    find(both(|| image(ours, |target| map.find(target).0), || image(theirs, |target| target)))
 }
 
 /// Does two things at once.
@@ -270,12 +235,7 @@ fn place(found: &[Found], order: &Order) -> Vec<Match> {
             let new = (found.new + done) as u32;
             let (at, room) = order.rank(new);
             let length = (found.length - done).min(room.max(1) as usize);
-            matches.push(Match {
-                at,
-                new,
-                old: (found.old + done) as u32,
-                length: length as u32,
-            });
+            matches.push(Match { at, new, old: (found.old + done) as u32, length: length as u32 });
             done += length;
         }
     }
@@ -294,24 +254,16 @@ fn cut(
     for found in place(found, order) {
         let (start, end) = (found.new, found.new + found.length);
         let mut holes: Vec<(u32, u32)> = Vec::new();
-        ours.references
-            .within(found.old, found.old + found.length, |reference| {
-                let at = found.new + (reference.offset - found.old);
-                if !carries(reference, at, (&ours.layout, old), (&theirs.layout, new)) {
-                    holes.push((at, at + reference.kind.width()));
-                }
-            });
+        ours.references.within(found.old, found.old + found.length, |reference| {
+            let at = found.new + (reference.offset - found.old);
+            if !carries(reference, at, (&ours.layout, old), (&theirs.layout, new)) {
+                holes.push((at, at + reference.kind.width()));
+            }
+        });
         let first = theirs.pointers.partition_point(|pointer| pointer.offset + 8 <= start);
-        for pointer in theirs.pointers[first..]
-            .iter()
-            .take_while(|pointer| pointer.offset < end)
-        {
+        for pointer in theirs.pointers[first..].iter().take_while(|pointer| pointer.offset < end) {
             let inside = pointer.offset >= start && pointer.offset + 8 <= end;
-            let known = |old: u32| {
-                ours.pointers
-                    .binary_search_by_key(&old, |pointer| pointer.offset)
-                    .is_ok()
-            };
+            let known = |old: u32| ours.pointers.binary_search_by_key(&old, |pointer| pointer.offset).is_ok();
             if !inside || !known(found.old + (pointer.offset - start)) {
                 holes.push((pointer.offset, pointer.offset + 8));
             }
@@ -353,9 +305,7 @@ fn carries(reference: Reference, at: u32, (ours, old): (&Layout, &[u8]), (theirs
         return false;
     };
     reference.kind.clear(&mut again[..width]);
-    reference
-        .kind
-        .put(&mut again[..width], target, reference.aux, at, placed, theirs.base);
+    reference.kind.put(&mut again[..width], target, reference.aux, at, placed, theirs.base);
     again[..width] == *field
 }
 

@@ -20,30 +20,23 @@ struct Piece {
 
 impl AddressMap {
     pub(crate) fn new(matches: &[Match], plan: &Plan, old: &Layout, new: &Layout) -> Self {
-        let mut pieces: Vec<Piece> = Vec::with_capacity(matches.len() + 8);
+        let mut pieces: Vec<Piece> = Vec::with_capacity(matches.len() + 64);
         for found in matches {
             let (mut at, end) = (found.old, found.old + found.length);
-            while at < end {
+            // Only a forged plan has so many borders that this ends early; both sides end at the same place.
+            while at < end && pieces.len() < 2 * matches.len() + MIN_PIECES {
                 let target = found.new + (at - found.old);
                 match (old.at(at), new.at(target)) {
                     (Some(from), Some(to)) => {
                         let length = (end - at).min(from.span.end() - at).min(to.span.end() - target);
                         let start = from.address(at);
                         if start.checked_add(length).is_some() {
-                            pieces.push(Piece {
-                                start,
-                                length,
-                                shift: to.address(target).wrapping_sub(start),
-                            });
+                            pieces.push(Piece { start, length, shift: to.address(target).wrapping_sub(start) });
                         }
                         at += length;
                     }
                     (None, _) => at = old.next(at).map_or(end, |next| next.min(end)),
-                    (_, None) => {
-                        at = new
-                            .next(target)
-                            .map_or(end, |next| at.saturating_add(next - target).min(end))
-                    }
+                    (_, None) => at = new.next(target).map_or(end, |next| at.saturating_add(next - target).min(end)),
                 }
             }
         }
@@ -57,9 +50,7 @@ impl AddressMap {
                 });
             }
         }
-        Self {
-            pieces: flatten(pieces),
-        }
+        Self { pieces: flatten(pieces) }
     }
 
     /// Returns where an address probably went, and whether a match covers it.
@@ -79,10 +70,7 @@ impl AddressMap {
             }
             return (address.wrapping_add(piece.shift), false);
         }
-        (
-            address.wrapping_add(self.pieces.first().map_or(0, |piece| piece.shift)),
-            false,
-        )
+        (address.wrapping_add(self.pieces.first().map_or(0, |piece| piece.shift)), false)
     }
 
     /// Returns the memory held, in bytes.
@@ -90,6 +78,9 @@ impl AddressMap {
         (matches as u64 + 8) * 2 * size_of::<Piece>() as u64 * 2
     }
 }
+
+/// Pieces that there may be besides two per match.
+const MIN_PIECES: usize = 4096;
 
 /// Cuts overlapping pieces so that the longest remains everywhere.
 fn flatten(mut pieces: Vec<Piece>) -> Vec<Piece> {
@@ -111,16 +102,9 @@ fn flatten(mut pieces: Vec<Piece>) -> Vec<Piece> {
             (Some(&(length, start, shift)), upcoming) => {
                 let end = upcoming.unwrap_or(u32::MAX).min(start + length);
                 if end > at {
-                    match flat
-                        .last_mut()
-                        .filter(|last| last.shift == shift && last.start + last.length == at)
-                    {
+                    match flat.last_mut().filter(|last| last.shift == shift && last.start + last.length == at) {
                         Some(last) => last.length += end - at,
-                        None => flat.push(Piece {
-                            start: at,
-                            length: end - at,
-                            shift,
-                        }),
+                        None => flat.push(Piece { start: at, length: end - at, shift }),
                     }
                     at = end;
                 }
@@ -141,10 +125,7 @@ pub(crate) struct Learned {
 
 impl Learned {
     pub(crate) fn new() -> Self {
-        Self {
-            slots: vec![(0, 0, 0); 1 << 12],
-            count: 0,
-        }
+        Self { slots: vec![(0, 0, 0); 1 << 12], count: 0 }
     }
 
     /// Returns the new target and its standing, from 1; 0 if nothing is known.

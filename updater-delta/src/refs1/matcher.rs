@@ -6,6 +6,7 @@
 
 use std::cmp::Ordering;
 use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
 
 /// One found pair of ranges; many bytes in it agree, not all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,9 +23,7 @@ pub(crate) struct Places {
 
 impl Places {
     pub(crate) fn new(length: usize) -> Self {
-        Self {
-            bits: vec![0; length / 64 + 1],
-        }
+        Self { bits: vec![0; length / 64 + 1] }
     }
 
     pub(crate) fn set(&mut self, at: usize) {
@@ -59,25 +58,24 @@ pub(crate) fn matches(
     threads: NonZeroUsize,
 ) -> Vec<Found> {
     let index = Index::new(old, old_places, threads);
-    let threads = threads.get().min(new.len() / MIN_SHARE).max(1);
-    let share = new.len().div_ceil(threads).max(1);
-    let mut found: Vec<Vec<Found>> = Vec::new();
+    // Shares of a fixed size, so that the result does not depend on the number of threads.
+    let shares = new.len().div_ceil(SHARE);
+    let mut found: Vec<Vec<Found>> = vec![Vec::new(); shares];
+    let next = Mutex::new(found.iter_mut().enumerate());
+    let work = || {
+        let scan = Scan { index: &index, new, places: new_places };
+        loop {
+            // The guard goes at the end of this statement: only the choice is exclusive.
+            let share = next.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((share, found)) = share else { return };
+            *found = scan.run(share * SHARE, ((share + 1) * SHARE).min(new.len()));
+        }
+    };
     std::thread::scope(|scope| {
-        let index = &index;
-        let workers: Vec<_> = (0..threads)
-            .map(|thread| {
-                let (start, end) = ((thread * share).min(new.len()), ((thread + 1) * share).min(new.len()));
-                scope.spawn(move || {
-                    Scan {
-                        index,
-                        new,
-                        places: new_places,
-                    }
-                    .run(start, end)
-                })
-            })
-            .collect();
-        found.extend(workers.into_iter().map(|worker| worker.join().unwrap_or_default()));
+        for _ in 1..threads.get().min(shares) {
+            scope.spawn(work);
+        }
+        work();
     });
     found.concat()
 }
@@ -177,12 +175,8 @@ impl<'a> Index<'a> {
                 theirs.len() >= best.1 && theirs[..best.1] == wanted[..best.1]
             };
             let worth = |there: usize| {
-                let ahead = self.old[there + best.1..]
-                    .iter()
-                    .zip(&new[best.1..])
-                    .take(AROUND)
-                    .filter(|(a, b)| a == b)
-                    .count();
+                let ahead =
+                    self.old[there + best.1..].iter().zip(&new[best.1..]).take(AROUND).filter(|(a, b)| a == b).count();
                 let behind = self.old[..there]
                     .iter()
                     .rev()
@@ -256,11 +250,7 @@ fn common(a: &[u8], b: &[u8]) -> usize {
         }
         at += 8;
     }
-    at + a[at..length]
-        .iter()
-        .zip(&b[at..length])
-        .take_while(|(a, b)| a == b)
-        .count()
+    at + a[at..length].iter().zip(&b[at..length]).take_while(|(a, b)| a == b).count()
 }
 
 /// One thread's pass over its share of the new file.
@@ -347,11 +337,7 @@ impl Scan<'_> {
                 backward -= cut;
             }
             if forward > 0 {
-                found.push(Found {
-                    old: last_old,
-                    new: last_new,
-                    length: forward,
-                });
+                found.push(Found { old: last_old, new: last_new, length: forward });
             }
             last_new = at - backward;
             last_old = position.wrapping_sub(backward);
@@ -390,5 +376,5 @@ const GIVE_UP: isize = 256;
 const NEIGHBOURS: usize = 128;
 /// Bytes on either side of a match that are compared to tell equally long ones apart.
 const AROUND: usize = 32;
-/// Bytes of the new file that are worth a thread.
-const MIN_SHARE: usize = 1 << 20;
+/// Bytes of the new file that one thread goes through at a time: 8 MiB.
+const SHARE: usize = 8 << 20;

@@ -47,35 +47,30 @@ pub(crate) fn apply(
     limits: &ApplyLimits,
 ) -> Result<(), ApplyError> {
     let (old_length, new_length) = lengths(header)?;
-    let mut budget = Budget {
-        used: 0,
-        limit: limits.memory,
-    };
+    let mut budget = Budget { used: 0, limit: limits.memory };
     budget.take(FIXED_MEMORY)?;
     let mut decoder = Decoder::new(patch);
     let most = (limits.memory.saturating_sub(budget.used) / MATCH_MEMORY) as usize;
     let (plan, order, matches) = front(&mut decoder, old_length, new_length, most)?;
     budget.take(matches.len() as u64 * MATCH_MEMORY)?;
-    budget.take(
-        order.segments[..order.early]
-            .iter()
-            .map(|segment| u64::from(segment.2))
-            .sum(),
-    )?;
+    budget.take(order.segments[..order.early].iter().map(|segment| u64::from(segment.2)).sum())?;
     let (old_layout, new_layout) = (Layout::new(&plan, Version::Old), Layout::new(&plan, Version::New));
-    // Relocations and the references of tables are listed whole while the index is made: 12 bytes for each 8 of a table at most.
-    let tables = plan
-        .regions
-        .iter()
-        .filter(|region| !matches!(region.kind, RegionKind::X86 | RegionKind::Arm64 | RegionKind::Data));
-    budget.check(tables.map(|region| u64::from(region.old.length)).sum::<u64>() / 2)?;
-    let read_old = |source| ApplyError::Read {
-        side: Side::Old,
-        source,
+    // The index of code takes two bytes for each four of code, at the very most; relocations are listed while it is made.
+    let old_bytes = |wanted: fn(RegionKind) -> bool| -> u64 {
+        plan.regions.iter().filter(|region| wanted(region.kind)).map(|region| u64::from(region.old.length)).sum()
     };
+    budget.check(old_bytes(|kind| matches!(kind, RegionKind::X86 | RegionKind::Arm64)) / 2)?;
+    budget.check(old_bytes(|kind| kind == RegionKind::Rela) / 2)?;
+    budget.check(old_bytes(|kind| kind == RegionKind::BaseRelocations) * 8)?;
+    let limit = limits.memory;
+    let read_old = |source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::OutOfMemory => ApplyError::Memory { needed: limit.saturating_add(1), limit },
+        _ => ApplyError::Read { side: Side::Old, source },
+    };
+    let most = (limit.saturating_sub(budget.used) / 2) as usize / size_of::<refs::Reference>();
     let mut normal = Normal::new(Cached::new(old, old_length), &plan, &old_layout, Version::Old).map_err(read_old)?;
     let pointers = std::mem::take(&mut normal.pointers);
-    let references = scan::references(&mut normal, &old_layout, &pointers, |_| {}).map_err(read_old)?;
+    let references = scan::references(&mut normal, &old_layout, &pointers, most, |_| {}).map_err(read_old)?;
     budget.take((references.memory() + pointers.len() * size_of::<Relative>()) as u64)?;
     normal.pointers = pointers;
     let map = AddressMap::new(&matches, &plan, &old_layout, &new_layout);
@@ -107,10 +102,7 @@ pub(crate) fn apply(
     match walk.coder.at_end() {
         Ok(true) => Ok(()),
         Ok(false) => Err(ApplyError::TrailingData),
-        Err(source) => Err(ApplyError::Read {
-            side: Side::Patch,
-            source,
-        }),
+        Err(source) => Err(ApplyError::Read { side: Side::Patch, source }),
     }
 }
 
@@ -119,12 +111,7 @@ pub(crate) fn apply(
 pub(crate) fn inspect(body: &[u8], inspection: &mut crate::Inspection) -> Result<(), ApplyError> {
     let (old_length, new_length) = lengths(&inspection.header)?;
     // Every match takes some bits of the delta, so there cannot be more than those.
-    let (plan, _, matches) = front(
-        &mut Decoder::new(body),
-        old_length,
-        new_length,
-        body.len().saturating_mul(8),
-    )?;
+    let (plan, _, matches) = front(&mut Decoder::new(body), old_length, new_length, body.len().saturating_mul(8))?;
     inspection.matches = matches.len() as u64;
     inspection.matched = matches.iter().map(|found| u64::from(found.length)).sum();
     let place = |span: region::Span| (u64::from(span.offset), u64::from(span.length));
@@ -139,10 +126,7 @@ pub(crate) fn inspect(body: &[u8], inspection: &mut crate::Inspection) -> Result
 
 fn lengths(header: &Header) -> Result<(u32, u32), ApplyError> {
     let length = |length: u64| u32::try_from(length).ok().filter(|&length| length <= MAX_LENGTH);
-    let too_long = ApplyError::Corrupt {
-        what: "a file that is too long for this codec",
-        at: 0,
-    };
+    let too_long = ApplyError::Corrupt { what: "a file that is too long for this codec", at: 0 };
     length(header.old_length).zip(length(header.new_length)).ok_or(too_long)
 }
 
@@ -193,14 +177,7 @@ struct Pages {
 impl Pages {
     fn new(covered: u32, bits: u32, place: u32) -> Self {
         let page = 1 << bits;
-        Self {
-            hasher: Sha256::new(),
-            page,
-            page_left: page,
-            left: covered,
-            place,
-            hashes: Vec::new(),
-        }
+        Self { hasher: Sha256::new(), page, page_left: page, left: covered, place, hashes: Vec::new() }
     }
 
     fn add(&mut self, mut bytes: &[u8]) {
@@ -237,28 +214,14 @@ fn page_hashes(bytes: &[u8], bits: u32) -> Vec<u8> {
 
 impl Rebuilt {
     fn new(plan: &Plan, order: &Order) -> Self {
-        let relocations = plan
-            .find(RegionKind::BaseRelocations, Version::New)
-            .or_else(|| plan.find(RegionKind::Rela, Version::New));
-        let relocations = relocations
-            .filter(|_| plan.relative != 0)
-            .map_or(u32::MAX, |span| span.offset);
-        let hashes = plan
-            .find(RegionKind::PageHashes, Version::New)
-            .filter(|span| plan.hashed > 0 && plan.hashed <= span.offset);
+        let relocations =
+            plan.find(RegionKind::BaseRelocations, Version::New).or_else(|| plan.find(RegionKind::Rela, Version::New));
+        let relocations = relocations.filter(|_| plan.relative != 0).map_or(u32::MAX, |span| span.offset);
+        let hashes = plan.find(RegionKind::PageHashes, Version::New).filter(|span| plan.pages_fit(*span));
         let pages = hashes.map(|span| Pages::new(plan.hashed, plan.page_bits, span.offset));
-        let early = order.segments[..order.early]
-            .iter()
-            .map(|&(_, place, length)| (place, length, Vec::new()))
-            .collect();
-        Self {
-            early,
-            written: 0,
-            overlays: None,
-            relocations,
-            relocated: false,
-            pages,
-        }
+        let early =
+            order.segments[..order.early].iter().map(|&(_, place, length)| (place, length, Vec::new())).collect();
+        Self { early, written: 0, overlays: None, relocations, relocated: false, pages }
     }
 
     /// Takes the next piece of the new file.
@@ -272,11 +235,7 @@ impl Rebuilt {
         output: &mut Output<'_, impl Write>,
     ) -> Result<(), ApplyError> {
         if self.overlays.is_none() {
-            if let Some((_, _, buffer)) = self
-                .early
-                .iter_mut()
-                .find(|early| place.wrapping_sub(early.0) < early.1)
-            {
+            if let Some((_, _, buffer)) = self.early.iter_mut().find(|early| place.wrapping_sub(early.0) < early.1) {
                 buffer.extend_from_slice(bytes);
                 return Ok(());
             }
@@ -323,10 +282,8 @@ impl Rebuilt {
 
     /// Writes the early regions whose place has come.
     fn flush(&mut self, output: &mut Output<'_, impl Write>) -> Result<(), ApplyError> {
-        while let Some((place, _, bytes)) = self
-            .early
-            .get_mut(self.written)
-            .filter(|early| u64::from(early.0) == output.written() || early.1 == 0)
+        while let Some((place, _, bytes)) =
+            self.early.get_mut(self.written).filter(|early| u64::from(early.0) == output.written() || early.1 == 0)
         {
             let (place, mut bytes) = (*place, std::mem::take(bytes));
             self.written += 1;
@@ -337,16 +294,12 @@ impl Rebuilt {
 
     /// Makes the relocations, once all pointers are known.
     fn relocate(&mut self, plan: &Plan, layout: &Layout, pointers: &[Relative], at: u64) -> Result<(), ApplyError> {
-        let span = plan
-            .find(RegionKind::BaseRelocations, Version::New)
-            .or_else(|| plan.find(RegionKind::Rela, Version::New));
+        let span =
+            plan.find(RegionKind::BaseRelocations, Version::New).or_else(|| plan.find(RegionKind::Rela, Version::New));
         if let Some(span) = span {
             let entries = relocations(plan, layout, pointers);
             if pointers.len() != plan.new_relative as usize || entries.len() > span.length as usize {
-                return Err(ApplyError::Corrupt {
-                    what: "pointers that do not fill their table",
-                    at,
-                });
+                return Err(ApplyError::Corrupt { what: "pointers that do not fill their table", at });
             }
             self.overlays.get_or_insert_default().push((span.offset, entries));
         }
@@ -362,23 +315,15 @@ impl Rebuilt {
     ) -> Result<Vec<(u32, Vec<u8>)>, ApplyError> {
         let corrupt = |what| ApplyError::Corrupt { what, at };
         let mut made = Vec::new();
-        let table = plan
-            .find(RegionKind::EhFrameHdr, Version::New)
-            .filter(|_| plan.frame_table);
+        let table = plan.find(RegionKind::EhFrameHdr, Version::New).filter(|_| plan.frame_table);
         let frames = layout.spans.iter().find(|placed| placed.kind == RegionKind::EhFrame);
         if let (Some(table), Some(frames)) = (table, frames) {
-            let bytes = self
-                .early
-                .iter()
-                .find(|early| early.0 == frames.span.offset)
-                .map_or(&[][..], |early| &early.2[..]);
+            let bytes =
+                self.early.iter().find(|early| early.0 == frames.span.offset).map_or(&[][..], |early| &early.2[..]);
             let mut moved = *frames;
             moved.span.offset = 0;
             let entries = scan::frame_table(&mut &bytes[..], &moved, table).ok().flatten();
-            made.push((
-                table.offset + 12,
-                entries.ok_or_else(|| corrupt("call frames that do not fill their table"))?,
-            ));
+            made.push((table.offset + 12, entries.ok_or_else(|| corrupt("call frames that do not fill their table"))?));
         }
         if plan.new_blank {
             for (place, _, bytes) in &mut self.early {
@@ -393,11 +338,7 @@ impl Rebuilt {
 
 /// Makes the relative relocations that set these pointers.
 fn relocations(plan: &Plan, layout: &Layout, pointers: &[Relative]) -> Vec<u8> {
-    let address = |pointer: &Relative| {
-        layout
-            .at(pointer.offset)
-            .map_or(0, |placed| placed.address(pointer.offset))
-    };
+    let address = |pointer: &Relative| layout.at(pointer.offset).map_or(0, |placed| placed.address(pointer.offset));
     if plan.find(RegionKind::BaseRelocations, Version::New).is_some() {
         let mut bytes = Vec::with_capacity(pointers.len() * 2 + 8);
         for page in pointers.chunk_by(|a, b| address(a) >> 12 == address(b) >> 12) {
@@ -435,14 +376,7 @@ impl Budget {
 
     fn check(&self, bytes: u64) -> Result<(), ApplyError> {
         let needed = self.used.saturating_add(bytes);
-        if needed > self.limit {
-            Err(ApplyError::Memory {
-                needed,
-                limit: self.limit,
-            })
-        } else {
-            Ok(())
-        }
+        if needed > self.limit { Err(ApplyError::Memory { needed, limit: self.limit }) } else { Ok(()) }
     }
 }
 
@@ -450,10 +384,7 @@ fn check(decoder: &mut Decoder<impl Read>, at: u64) -> Result<(), ApplyError> {
     match decoder.check() {
         Ok(true) => Ok(()),
         Ok(false) => Err(ApplyError::Truncated { at }),
-        Err(source) => Err(ApplyError::Read {
-            side: Side::Patch,
-            source,
-        }),
+        Err(source) => Err(ApplyError::Read { side: Side::Patch, source }),
     }
 }
 

@@ -4,12 +4,17 @@
 
 use super::coder::BitCoder;
 
+/// The counters of one context and symbol, in one cache line.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Line([u32; 16]);
+
 /// A model whose bits are predicted from `N` contexts each.
 ///
 /// A context leads to a line of 16 counters, one for each node of a symbol of four bits: one cache line per context and symbol.
 pub(crate) struct Model<const N: usize> {
     /// A probability in 22 bits, and in 10 how often it was adapted.
-    lines: Vec<[u32; 16]>,
+    lines: Vec<Line>,
     shift: u32,
     /// Weights in 1/16384 per selector.
     weights: Vec<[i32; N]>,
@@ -23,7 +28,7 @@ impl<const N: usize> Model<N> {
     pub(crate) fn new(bits: u32, selectors: usize, rate: i32) -> Self {
         let start = (1 << 14) * 4 / (3 * N as i32).max(4);
         Self {
-            lines: vec![[1 << 31; 16]; 1 << bits],
+            lines: vec![Line([UNKNOWN; 16]); 1 << bits],
             shift: 32 - bits,
             weights: vec![[start; N]; selectors],
             low: vec![[1 << 31; 32]; selectors * 33],
@@ -48,7 +53,7 @@ impl<const N: usize> Model<N> {
     ) -> u32 {
         let index: [usize; N] = contexts.map(|context| (context.wrapping_mul(0x85eb_ca6b) >> self.shift) as usize);
         // Copies, so that nothing is checked or aliased in the loop; of equal lines the last one stays.
-        let mut lines: [[u32; 16]; N] = index.map(|index| self.lines[index]);
+        let mut lines: [[u32; 16]; N] = index.map(|index| self.lines[index].0);
         let mut weights = self.weights[selector];
         let mut node = 1_usize;
         for shift in (0..count).rev() {
@@ -57,11 +62,7 @@ impl<const N: usize> Model<N> {
             for i in 0..N {
                 let counter = lines[i][node & 15];
                 // A context that was never seen has nothing to say.
-                stretched[i] = if counter & COUNT == 0 {
-                    0
-                } else {
-                    i32::from(STRETCH[(counter >> 20) as usize])
-                };
+                stretched[i] = if counter & COUNT == 0 { 0 } else { i32::from(STRETCH[(counter >> 20) as usize]) };
                 dot += weights[i] * stretched[i];
             }
             let one = u32::from(SQUASH[((dot >> 14).clamp(-MAX_ODDS, MAX_ODDS) + MAX_ODDS) as usize]);
@@ -77,7 +78,7 @@ impl<const N: usize> Model<N> {
         }
         self.weights[selector] = weights;
         for (index, line) in index.into_iter().zip(lines) {
-            self.lines[index] = line;
+            self.lines[index].0 = line;
         }
         node as u32 ^ 1 << count
     }
@@ -115,13 +116,7 @@ impl<const N: usize> Model<N> {
         // The first bits below the highest depend on each other; deeper ones only on their place.
         let first = (length - 1).min(3);
         let contexts = contexts.map(|context| context ^ (length + 40).wrapping_mul(0x9e37_79b1));
-        let top = self.short(
-            coder,
-            &contexts,
-            first,
-            selector,
-            value >> (length - 1 - first) & ((1 << first) - 1),
-        );
+        let top = self.short(coder, &contexts, first, selector, value >> (length - 1 - first) & ((1 << first) - 1));
         let mut known = 1 << first | top;
         for shift in (0..length - 1 - first).rev() {
             let counter = &mut self.low[selector * 33 + length as usize][shift as usize];

@@ -233,13 +233,7 @@ pub(crate) struct Part {
 
 impl Part {
     pub(crate) const fn new(start: u32) -> Self {
-        Self {
-            start,
-            end: start,
-            blocks: Vec::new(),
-            bytes: Vec::new(),
-            last: start,
-        }
+        Self { start, end: start, blocks: Vec::new(), bytes: Vec::new(), last: start }
     }
 
     /// Adds a reference behind all others; one that overlaps the last is left out.
@@ -274,12 +268,7 @@ impl Part {
     fn seek(&self, offset: u32) -> Cursor<'_> {
         let block = (offset.saturating_sub(self.start) / BLOCK) as usize;
         let at = self.blocks.get(block).map_or(self.bytes.len(), |&at| at as usize);
-        Cursor {
-            part: self,
-            at,
-            block: block + 1,
-            last: self.start + block as u32 * BLOCK,
-        }
+        Cursor { part: self, at, block: block + 1, last: self.start + block as u32 * BLOCK }
     }
 }
 
@@ -297,12 +286,7 @@ impl Iterator for Cursor<'_> {
     fn next(&mut self) -> Option<Reference> {
         let bytes = &self.part.bytes;
         let mut gap = u32::from(*bytes.get(self.at)?);
-        while self
-            .part
-            .blocks
-            .get(self.block)
-            .is_some_and(|&start| start as usize == self.at)
-        {
+        while self.part.blocks.get(self.block).is_some_and(|&start| start as usize == self.at) {
             self.last = self.part.start + self.block as u32 * BLOCK;
             self.block += 1;
         }
@@ -315,20 +299,11 @@ impl Iterator for Cursor<'_> {
         self.at += 1;
         let mut aux = 0;
         if packed >= AUX {
-            aux = u32::from_le_bytes([
-                bytes[self.at],
-                bytes[self.at + 1],
-                bytes[self.at + 2],
-                bytes[self.at + 3],
-            ]);
+            aux = u32::from_le_bytes([bytes[self.at], bytes[self.at + 1], bytes[self.at + 2], bytes[self.at + 3]]);
             self.at += 4;
         }
         self.last += gap;
-        Some(Reference {
-            offset: self.last,
-            kind: Kind::unpack(packed),
-            aux,
-        })
+        Some(Reference { offset: self.last, kind: Kind::unpack(packed), aux })
     }
 }
 

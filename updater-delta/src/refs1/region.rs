@@ -129,12 +129,8 @@ impl Plan {
             let given = self.regions.get(index as usize);
             let kind = coder.raw(5, given.map_or(0, |region| region.kind as u32));
             let kind = *RegionKind::ALL.get(kind as usize)?;
-            let old = given
-                .map_or(Span::default(), |region| region.old)
-                .code(coder, old_length)?;
-            let new = given
-                .map_or(Span::default(), |region| region.new)
-                .code(coder, new_length)?;
+            let old = given.map_or(Span::default(), |region| region.old).code(coder, old_length)?;
+            let new = given.map_or(Span::default(), |region| region.new).code(coder, new_length)?;
             let link = number(coder, given.map_or(0, |region| region.link));
             regions.push(Region { kind, old, new, link });
         }
@@ -157,21 +153,14 @@ impl Plan {
             new_blank,
             frame_table,
         };
-        let disjoint = |spans: Vec<Span>| {
-            spans
-                .windows(2)
-                .all(|pair| pair[0].offset + pair[0].length <= pair[1].offset)
-        };
+        let disjoint =
+            |spans: Vec<Span>| spans.windows(2).all(|pair| pair[0].offset + pair[0].length <= pair[1].offset);
         (disjoint(plan.spans(Version::Old)) && disjoint(plan.spans(Version::New))).then_some(plan)
     }
 
     fn spans(&self, version: Version) -> Vec<Span> {
-        let mut spans: Vec<Span> = self
-            .regions
-            .iter()
-            .map(|region| region.span(version))
-            .filter(|span| span.length > 0)
-            .collect();
+        let mut spans: Vec<Span> =
+            self.regions.iter().map(|region| region.span(version)).filter(|span| span.length > 0).collect();
         spans.sort_unstable_by_key(|span| span.offset);
         spans
     }
@@ -179,16 +168,9 @@ impl Plan {
     /// Returns the regions of the new file that are decoded before all others, because something in front of them is made from them.
     pub(crate) fn early(&self) -> Vec<Span> {
         let after = |kind| self.find(kind, Version::New).map_or(u32::MAX, |made| made.offset);
-        let relocations = if self.relative == 0 {
-            u32::MAX
-        } else {
-            after(RegionKind::Rela).min(after(RegionKind::BaseRelocations))
-        };
-        let table = if self.frame_table {
-            after(RegionKind::EhFrameHdr)
-        } else {
-            u32::MAX
-        };
+        let relocations =
+            if self.relative == 0 { u32::MAX } else { after(RegionKind::Rela).min(after(RegionKind::BaseRelocations)) };
+        let table = if self.frame_table { after(RegionKind::EhFrameHdr) } else { u32::MAX };
         let first = |region: &&Region| {
             let offset = region.new.offset;
             region.new.length > 0
@@ -198,6 +180,12 @@ impl Plan {
         let mut early: Vec<Span> = self.regions.iter().filter(first).map(|region| region.new).collect();
         early.sort_unstable_by_key(|span| span.offset);
         early
+    }
+
+    /// Returns whether the hashes of the covered pages fill `span`, which lies behind them.
+    pub(crate) fn pages_fit(&self, span: Span) -> bool {
+        let pages = self.hashed.div_ceil(1 << self.page_bits);
+        self.hashed > 0 && self.hashed <= span.offset && pages.checked_mul(32) == Some(span.length)
     }
 
     /// Returns the first region of a kind that is there in `version`.
@@ -266,17 +254,10 @@ impl Layout {
         let place = |region: &Region| Placed {
             kind: region.kind,
             span: region.span(version),
-            link: plan
-                .regions
-                .get(region.link as usize)
-                .map_or(0, |linked| linked.span(version).address),
+            link: plan.regions.get(region.link as usize).map_or(0, |linked| linked.span(version).address),
         };
-        let all: Vec<Placed> = plan
-            .regions
-            .iter()
-            .map(place)
-            .filter(|placed| placed.span.length.max(placed.span.extent) > 0)
-            .collect();
+        let all: Vec<Placed> =
+            plan.regions.iter().map(place).filter(|placed| placed.span.length.max(placed.span.extent) > 0).collect();
         let lowest = all.iter().map(|placed| placed.span.address).min().unwrap_or(0);
         let end = |span: Span| span.address.saturating_add(span.length.max(span.extent));
         let highest = all.iter().map(|placed| end(placed.span)).max().unwrap_or(0);
@@ -286,12 +267,7 @@ impl Layout {
             Version::Old => plan.old_base,
             Version::New => plan.new_base,
         };
-        Self {
-            base,
-            spans,
-            lowest,
-            highest,
-        }
+        Self { base, spans, lowest, highest }
     }
 
     /// Returns the region that holds a byte.

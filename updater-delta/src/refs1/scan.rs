@@ -16,11 +16,30 @@ pub(crate) struct Relative {
     pub(crate) target: u32,
 }
 
-/// Finds all references. `instruction` is told where instructions begin.
+/// References in any order, while they are found: no more than there is memory for.
+struct List {
+    references: Vec<Reference>,
+    most: usize,
+    /// Whether there were more.
+    is_full: bool,
+}
+
+impl List {
+    fn push(&mut self, reference: Reference) {
+        if self.references.len() < self.most {
+            self.references.push(reference);
+        } else {
+            self.is_full = true;
+        }
+    }
+}
+
+/// Finds all references, at most `most` of them outside code. `instruction` is told where instructions begin.
 pub(crate) fn references(
     source: &mut impl Source,
     layout: &Layout,
     pointers: &[Relative],
+    most: usize,
     mut instruction: impl FnMut(u32),
 ) -> io::Result<References> {
     let mut all = References::default();
@@ -32,7 +51,8 @@ pub(crate) fn references(
             _ => {}
         }
     }
-    let mut found = tables(source, layout, taken)?;
+    let mut found = List { references: Vec::new(), most, is_full: false };
+    tables(source, layout, taken, &mut found)?;
     for placed in &layout.spans {
         let span = placed.span;
         match placed.kind {
@@ -42,19 +62,11 @@ pub(crate) fn references(
                     let mut symbol = [0; 24];
                     source.read(at, &mut symbol)?;
                     if symbol[..4] != [0; 4] {
-                        found.push(Reference {
-                            offset: at,
-                            kind: Kind::Offset32,
-                            aux: 0,
-                        });
+                        found.push(Reference { offset: at, kind: Kind::Offset32, aux: 0 });
                     }
                     let target = Kind::Abs64.target(&symbol[8..16], 0, at + 8, placed, layout.base);
                     if target.is_some_and(|target| target != 0 && layout.holds(target)) {
-                        found.push(Reference {
-                            offset: at + 8,
-                            kind: Kind::Abs64,
-                            aux: 0,
-                        });
+                        found.push(Reference { offset: at + 8, kind: Kind::Abs64, aux: 0 });
                     }
                 }
             }
@@ -65,18 +77,16 @@ pub(crate) fn references(
             _ => {}
         }
     }
-    found.extend(pointers.iter().map(|pointer| Reference {
-        offset: pointer.offset,
-        kind: Kind::Pointer,
-        aux: 0,
-    }));
+    for pointer in pointers {
+        found.push(Reference { offset: pointer.offset, kind: Kind::Pointer, aux: 0 });
+    }
+    if found.is_full {
+        return Err(io::ErrorKind::OutOfMemory.into());
+    }
+    let mut found = found.references;
     found.sort_unstable_by_key(|reference| reference.offset);
     let mut rest = found.into_iter().peekable();
-    for placed in layout
-        .spans
-        .iter()
-        .filter(|placed| !matches!(placed.kind, RegionKind::X86 | RegionKind::Arm64))
-    {
+    for placed in layout.spans.iter().filter(|placed| !matches!(placed.kind, RegionKind::X86 | RegionKind::Arm64)) {
         let mut part = Part::new(placed.span.offset);
         while let Some(reference) = rest.next_if(|reference| reference.offset < placed.span.end()) {
             if reference.offset >= placed.span.offset {
@@ -97,11 +107,7 @@ pub(crate) fn relatives(
     layout: &Layout,
 ) -> io::Result<Vec<Relative>> {
     let mut found = Vec::new();
-    let mut hint = Placed {
-        kind: RegionKind::Data,
-        span: Span::default(),
-        link: 0,
-    };
+    let mut hint = Placed { kind: RegionKind::Data, span: Span::default(), link: 0 };
     for index in 0..span.length / RELA {
         let mut entry = [0; RELA as usize];
         source.read(span.offset + index * RELA, &mut entry)?;
@@ -118,10 +124,7 @@ pub(crate) fn relatives(
         }
         let offset = hint.span.offset + (address - hint.span.address);
         if hint.span.end() - offset >= 8 {
-            found.push(Relative {
-                offset,
-                target: word(16),
-            });
+            found.push(Relative { offset, target: word(16) });
         }
     }
     found.sort_by_key(|pointer| pointer.offset);
@@ -145,10 +148,7 @@ pub(crate) fn base_relocations(source: &mut impl Source, span: Span, layout: &La
         source.read(at + 8, &mut entries)?;
         for entry in entries.chunks_exact(2) {
             let entry = u32::from(u16::from_le_bytes([entry[0], entry[1]]));
-            let Some(offset) = layout
-                .offset(page.wrapping_add(entry & 0xfff))
-                .filter(|_| entry >> 12 == 10)
-            else {
+            let Some(offset) = layout.offset(page.wrapping_add(entry & 0xfff)).filter(|_| entry >> 12 == 10) else {
                 continue;
             };
             let inside = layout.at(offset).is_some_and(|placed| placed.span.end() - offset >= 8);
@@ -157,10 +157,7 @@ pub(crate) fn base_relocations(source: &mut impl Source, span: Span, layout: &La
                 source.read(offset, &mut field)?;
                 let target = u64::from_le_bytes(field).wrapping_sub(layout.base);
                 // Out of range is kept as an impossible target, which the encoder sees.
-                found.push(Relative {
-                    offset,
-                    target: u32::try_from(target).unwrap_or(u32::MAX),
-                });
+                found.push(Relative { offset, target: u32::try_from(target).unwrap_or(u32::MAX) });
             }
         }
         at += size;
@@ -171,7 +168,7 @@ pub(crate) fn base_relocations(source: &mut impl Source, span: Span, layout: &La
 }
 
 /// Finds the references of a PE's table of functions, and of the unwind information that it leads to.
-fn functions(source: &mut impl Source, layout: &Layout, span: Span, found: &mut Vec<Reference>) -> io::Result<()> {
+fn functions(source: &mut impl Source, layout: &Layout, span: Span, found: &mut List) -> io::Result<()> {
     let mut seen: Vec<u32> = Vec::new();
     for at in (span.offset..span.end().saturating_sub(11)).step_by(12) {
         let mut entry = [0; 12];
@@ -179,11 +176,9 @@ fn functions(source: &mut impl Source, layout: &Layout, span: Span, found: &mut 
         if entry == [0; 12] {
             break;
         }
-        found.extend([at, at + 4, at + 8].map(|offset| Reference {
-            offset,
-            kind: Kind::Rva32,
-            aux: 0,
-        }));
+        for offset in [at, at + 4, at + 8] {
+            found.push(Reference { offset, kind: Kind::Rva32, aux: 0 });
+        }
         seen.push(u32::from_le_bytes([entry[8], entry[9], entry[10], entry[11]]));
     }
     seen.sort_unstable();
@@ -203,11 +198,7 @@ fn functions(source: &mut impl Source, layout: &Layout, span: Span, found: &mut 
         } else if flags & 3 != 0 {
             finder.address(behind)?;
             let place = behind.wrapping_add(4);
-            let Some(table) = finder
-                .bytes::<4>(place)?
-                .map(u32::from_le_bytes)
-                .filter(|&table| table != 0)
-            else {
+            let Some(table) = finder.bytes::<4>(place)?.map(u32::from_le_bytes).filter(|&table| table != 0) else {
                 continue;
             };
             if let Some(head) = finder.bytes::<4>(table)?
@@ -230,7 +221,7 @@ fn functions(source: &mut impl Source, layout: &Layout, span: Span, found: &mut 
 struct Fields<'a, S> {
     source: &'a mut S,
     layout: &'a Layout,
-    found: &'a mut Vec<Reference>,
+    found: &'a mut List,
 }
 
 impl<S: Source> Fields<'_, S> {
@@ -238,11 +229,7 @@ impl<S: Source> Fields<'_, S> {
         let Some(offset) = self.layout.offset(address) else {
             return Ok(None);
         };
-        if self
-            .layout
-            .at(offset)
-            .is_none_or(|placed| ((placed.span.end() - offset) as usize) < N)
-        {
+        if self.layout.at(offset).is_none_or(|placed| ((placed.span.end() - offset) as usize) < N) {
             return Ok(None);
         }
         let mut bytes = [0; N];
@@ -254,11 +241,7 @@ impl<S: Source> Fields<'_, S> {
     fn address(&mut self, address: u32) -> io::Result<u32> {
         let value = self.bytes::<4>(address)?.map_or(0, u32::from_le_bytes);
         if let Some(offset) = self.layout.offset(address).filter(|_| value != 0) {
-            self.found.push(Reference {
-                offset,
-                kind: Kind::Rva32,
-                aux: 0,
-            });
+            self.found.push(Reference { offset, kind: Kind::Rva32, aux: 0 });
         }
         Ok(value)
     }
@@ -271,13 +254,11 @@ impl<S: Source> Fields<'_, S> {
         for at in [8, 16, 24, 32] {
             self.address(table.wrapping_add(at))?;
         }
-        for (count, start, size, field) in [
-            (word(4), word(8), 8, 4),
-            (word(20), word(24), 8, 0),
-            (word(12), word(16), 20, 16),
-        ] {
+        for (count, start, size, field) in
+            [(word(4), word(8), 8, 4), (word(20), word(24), 8, 0), (word(12), word(16), 20, 16)]
+        {
             for index in 0..count.min(MAX_STATES) {
-                if start == 0 {
+                if start == 0 || self.found.is_full {
                     break;
                 }
                 let entry = start.wrapping_add(index * size);
@@ -296,13 +277,9 @@ impl<S: Source> Fields<'_, S> {
 }
 
 /// Takes every aligned word for an address that could be one.
-fn words(source: &mut impl Source, layout: &Layout, placed: &Placed, found: &mut Vec<Reference>) -> io::Result<()> {
+fn words(source: &mut impl Source, layout: &Layout, placed: &Placed, found: &mut List) -> io::Result<()> {
     let span = placed.span;
-    let kind = if placed.kind == RegionKind::Chained {
-        Kind::Chain64
-    } else {
-        Kind::Abs64
-    };
+    let kind = if placed.kind == RegionKind::Chained { Kind::Chain64 } else { Kind::Abs64 };
     let mut window = vec![0; WINDOW];
     let first = span.offset + placed.address(span.offset).wrapping_neg() % 8;
     let (mut at, end) = (first.min(span.end()), span.end());
@@ -313,11 +290,7 @@ fn words(source: &mut impl Source, layout: &Layout, placed: &Placed, found: &mut
             let target = kind.target(field, 0, at, placed, layout.base);
             // What is bound by name, and small numbers, are no addresses.
             if target.is_some_and(|target| target > MIN_ADDRESS && layout.holds(target)) && field[7] < 0x80 {
-                found.push(Reference {
-                    offset: at,
-                    kind,
-                    aux: 0,
-                });
+                found.push(Reference { offset: at, kind, aux: 0 });
             }
             at += 8;
         }
@@ -326,7 +299,7 @@ fn words(source: &mut impl Source, layout: &Layout, placed: &Placed, found: &mut
 }
 
 /// Finds the references of call frame information with 64-bit fields.
-fn frames64(source: &mut impl Source, placed: &Placed, found: &mut Vec<Reference>) -> io::Result<()> {
+fn frames64(source: &mut impl Source, placed: &Placed, found: &mut List) -> io::Result<()> {
     let (mut at, end) = (placed.span.offset, placed.span.end());
     while end - at >= 33 {
         let mut head = [0; 33];
@@ -336,22 +309,10 @@ fn frames64(source: &mut impl Source, placed: &Placed, found: &mut Vec<Reference
             break;
         }
         if head[4..8] != [0; 4] && length >= 20 {
-            found.push(Reference {
-                offset: at + 4,
-                kind: Kind::Back32,
-                aux: 0,
-            });
-            found.push(Reference {
-                offset: at + 8,
-                kind: Kind::Self64,
-                aux: 0,
-            });
+            found.push(Reference { offset: at + 4, kind: Kind::Back32, aux: 0 });
+            found.push(Reference { offset: at + 8, kind: Kind::Self64, aux: 0 });
             if length >= 29 && head[24] == 8 && head[25..33] != [0; 8] {
-                found.push(Reference {
-                    offset: at + 25,
-                    kind: Kind::Self64,
-                    aux: 0,
-                });
+                found.push(Reference { offset: at + 25, kind: Kind::Self64, aux: 0 });
             }
         }
         at += 4 + length;
@@ -360,7 +321,7 @@ fn frames64(source: &mut impl Source, placed: &Placed, found: &mut Vec<Reference
 }
 
 /// Finds the references of compact unwind information.
-fn unwind(source: &mut impl Source, span: Span, found: &mut Vec<Reference>) -> io::Result<()> {
+fn unwind(source: &mut impl Source, span: Span, found: &mut List) -> io::Result<()> {
     let mut word = |at: u32| -> io::Result<u32> {
         let mut field = [0; 4];
         if at.checked_add(4).is_some_and(|end| end <= span.length) {
@@ -370,11 +331,7 @@ fn unwind(source: &mut impl Source, span: Span, found: &mut Vec<Reference>) -> i
     };
     let mut note = |at: u32, kind, aux| {
         if at.checked_add(4).is_some_and(|end| end <= span.length) {
-            found.push(Reference {
-                offset: span.offset + at,
-                kind,
-                aux,
-            });
+            found.push(Reference { offset: span.offset + at, kind, aux });
         }
     };
     let (index, count) = (word(20)?, word(24)?);
@@ -392,6 +349,9 @@ fn unwind(source: &mut impl Source, span: Span, found: &mut Vec<Reference>) -> i
         let counts = word(page.saturating_add(4))?;
         let (start, entries) = (page.saturating_add(counts & 0xffff), counts >> 16);
         for entry in 0..entries {
+            if start.saturating_add(entry * 4) >= span.length {
+                break;
+            }
             match kind {
                 3 => note(start.saturating_add(entry * 4), Kind::Low24, first),
                 2 => note(start.saturating_add(entry * 8), Kind::Rva32, 0),
@@ -441,16 +401,10 @@ fn x86_code(
                 let place = here + field as u32;
                 let target = kind.target(&bytes[at + field..], 0, place, placed, 0).unwrap_or(0);
                 if layout.holds(target) {
-                    part.push(Reference {
-                        offset: place,
-                        kind,
-                        aux: 0,
-                    });
+                    part.push(Reference { offset: place, kind, aux: 0 });
                     if shape.lea
                         && target.is_multiple_of(4)
-                        && constants
-                            .iter()
-                            .any(|span| target.wrapping_sub(span.address) < span.length)
+                        && constants.iter().any(|span| target.wrapping_sub(span.address) < span.length)
                     {
                         taken.push(target);
                     }
@@ -492,11 +446,7 @@ fn arm64_code(
             if word & 0x7c00_0000 == 0x1400_0000 {
                 let target = Kind::Branch26.target(field, 0, at, placed, 0).unwrap_or(0);
                 if layout.holds(target) {
-                    pending.push_back(Reference {
-                        offset: at,
-                        kind: Kind::Branch26,
-                        aux: 0,
-                    });
+                    pending.push_back(Reference { offset: at, kind: Kind::Branch26, aux: 0 });
                 }
             } else if word & 0x9f00_0000 == 0x9000_0000 {
                 let page = Kind::Page21.target(field, 0, at, placed, 0).unwrap_or(0);
@@ -504,11 +454,7 @@ fn arm64_code(
                 pages[register] = (0, 0, 0);
                 if layout.holds(page) || layout.holds(page | 0xfff) {
                     pages[register] = (at, page, first + pending.len());
-                    pending.push_back(Reference {
-                        offset: at,
-                        kind: Kind::Page21,
-                        aux: page,
-                    });
+                    pending.push_back(Reference { offset: at, kind: Kind::Page21, aux: page });
                 }
             } else if let Some(shift) = low12(word) {
                 let register = (word >> 5 & 31) as usize;
@@ -516,11 +462,7 @@ fn arm64_code(
                 if from != 0 && at - from <= PAIR {
                     let kind = Kind::Low12(shift);
                     let target = page | kind.target(field, 0, at, placed, 0).unwrap_or(0);
-                    pending.push_back(Reference {
-                        offset: at,
-                        kind,
-                        aux: target,
-                    });
+                    pending.push_back(Reference { offset: at, kind, aux: target });
                     if let Some(reference) = number.checked_sub(first).and_then(|index| pending.get_mut(index))
                         && reference.aux & 0xfff == 0
                     {
@@ -546,26 +488,17 @@ pub(crate) const fn low12(word: u32) -> Option<u8> {
     if word & 0x3b00_0000 == 0x3900_0000 {
         let size = (word >> 30) as u8;
         let vector = word >> 26 & 1 == 1;
-        return Some(if vector && size == 0 && word >> 22 & 3 >= 2 {
-            4
-        } else {
-            size
-        });
+        return Some(if vector && size == 0 && word >> 22 & 3 >= 2 { 4 } else { size });
     }
     None
 }
 
 /// Finds the jump tables that begin at addresses which the code takes.
-fn tables(source: &mut impl Source, layout: &Layout, mut taken: Vec<u32>) -> io::Result<Vec<Reference>> {
+fn tables(source: &mut impl Source, layout: &Layout, mut taken: Vec<u32>, found: &mut List) -> io::Result<()> {
     taken.sort_unstable();
     taken.dedup();
-    let code: Vec<Span> = layout
-        .spans
-        .iter()
-        .filter(|placed| placed.kind == RegionKind::X86)
-        .map(|placed| placed.span)
-        .collect();
-    let mut found: Vec<Reference> = Vec::new();
+    let code: Vec<Span> =
+        layout.spans.iter().filter(|placed| placed.kind == RegionKind::X86).map(|placed| placed.span).collect();
     for (index, &base) in taken.iter().enumerate() {
         let Some(placed) = layout.offset(base).and_then(|offset| layout.at(offset)) else {
             continue;
@@ -575,7 +508,7 @@ fn tables(source: &mut impl Source, layout: &Layout, mut taken: Vec<u32>) -> io:
         let inside = base.wrapping_sub(span.address);
         let room = (next - base).min(span.length - inside) / 4;
         let start = span.offset + inside;
-        let before = found.len();
+        let before = found.references.len();
         for entry in 0..room.min(MAX_TABLE) {
             let mut field = [0; 4];
             source.read(start + entry * 4, &mut field)?;
@@ -584,17 +517,13 @@ fn tables(source: &mut impl Source, layout: &Layout, mut taken: Vec<u32>) -> io:
             if distance == 0 || !code.iter().any(|span| target.wrapping_sub(span.address) < span.length) {
                 break;
             }
-            found.push(Reference {
-                offset: start + entry * 4,
-                kind: Kind::Table32,
-                aux: entry * 4,
-            });
+            found.push(Reference { offset: start + entry * 4, kind: Kind::Table32, aux: entry * 4 });
         }
-        if found.len() == before + 1 {
-            found.pop();
+        if found.references.len() == before + 1 {
+            found.references.pop();
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 /// One function's entry in `.eh_frame`.
@@ -609,23 +538,11 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    fn references(self, found: &mut Vec<Reference>) {
-        found.push(Reference {
-            offset: self.offset + 4,
-            kind: Kind::Back32,
-            aux: 0,
-        });
-        found.push(Reference {
-            offset: self.offset + 8,
-            kind: Kind::Self32,
-            aux: 0,
-        });
+    fn references(self, found: &mut List) {
+        found.push(Reference { offset: self.offset + 4, kind: Kind::Back32, aux: 0 });
+        found.push(Reference { offset: self.offset + 8, kind: Kind::Self32, aux: 0 });
         if self.pads {
-            found.push(Reference {
-                offset: self.offset + 17,
-                kind: Kind::Self32,
-                aux: 0,
-            });
+            found.push(Reference { offset: self.offset + 17, kind: Kind::Self32, aux: 0 });
         }
     }
 }
@@ -654,11 +571,7 @@ pub(crate) fn frames(source: &mut impl Source, placed: &Placed, mut visit: impl 
             }
             let pads = parent == common.0 && common.1 && length >= 17 && head[16] == 4 && word(17) != 0;
             let function = placed.address(at + 8).wrapping_add(word(8));
-            visit(Frame {
-                offset: at,
-                function,
-                pads,
-            });
+            visit(Frame { offset: at, function, pads });
         }
         at += 4 + length;
     }
@@ -680,11 +593,7 @@ pub(crate) fn frame_table(source: &mut impl Source, placed: &Placed, table: Span
         return Ok(None);
     }
     Ok(Some(
-        entries
-            .iter()
-            .flat_map(|&(function, frame)| [function.to_le_bytes(), frame.to_le_bytes()])
-            .flatten()
-            .collect(),
+        entries.iter().flat_map(|&(function, frame)| [function.to_le_bytes(), frame.to_le_bytes()]).flatten().collect(),
     ))
 }
 

@@ -29,12 +29,7 @@ pub(crate) struct Cached<'a, R> {
 
 impl<'a, R: Read + Seek> Cached<'a, R> {
     pub(crate) fn new(inner: &'a mut R, length: u32) -> Self {
-        Self {
-            inner,
-            length,
-            pages: vec![u32::MAX; SLOTS],
-            bytes: vec![0; SLOTS * PAGE],
-        }
+        Self { inner, length, pages: vec![u32::MAX; SLOTS], bytes: vec![0; SLOTS * PAGE] }
     }
 }
 
@@ -81,34 +76,20 @@ pub(crate) struct Normal<S> {
 impl<S: Source> Normal<S> {
     pub(crate) fn new(mut inner: S, plan: &Plan, layout: &Layout, version: Version) -> io::Result<Self> {
         let relocations = plan.find(RegionKind::Rela, version).filter(|_| plan.relative != 0);
-        let base = plan
-            .find(RegionKind::BaseRelocations, version)
-            .filter(|_| plan.relative != 0);
+        let base = plan.find(RegionKind::BaseRelocations, version).filter(|_| plan.relative != 0);
         let pointers = match (relocations, base) {
             (Some(span), _) => scan::relatives(&mut inner, span, plan.relative, layout)?,
             (None, Some(span)) => scan::base_relocations(&mut inner, span, layout)?,
             (None, None) => Vec::new(),
         };
         let mut blank: Vec<Span> = base.into_iter().collect();
-        if let Some(table) = plan
-            .find(RegionKind::EhFrameHdr, version)
-            .filter(|span| plan.frame_table && span.length > 12)
+        if let Some(table) =
+            plan.find(RegionKind::EhFrameHdr, version).filter(|span| plan.frame_table && span.length > 12)
         {
-            blank.push(Span {
-                offset: table.offset + 12,
-                length: table.length - 12,
-                ..table
-            });
+            blank.push(Span { offset: table.offset + 12, length: table.length - 12, ..table });
         }
         blank.extend(plan.find(RegionKind::PageHashes, version).filter(|_| plan.hashed > 0));
-        Ok(Self {
-            inner,
-            pointers,
-            base: layout.base,
-            relative: plan.relative,
-            relocations,
-            blank,
-        })
+        Ok(Self { inner, pointers, base: layout.base, relative: plan.relative, relocations, blank })
     }
 }
 
@@ -131,22 +112,13 @@ impl<S: Source> Source for Normal<S> {
                 }
             }
         }
-        for span in self
-            .blank
-            .iter()
-            .filter(|span| offset < span.end() && span.offset < end)
-        {
+        for span in self.blank.iter().filter(|span| offset < span.end() && span.offset < end) {
             let (from, to) = (span.offset.max(offset) - offset, span.end().min(end) - offset);
             buffer[from as usize..to as usize].fill(0);
         }
         let first = self.pointers.partition_point(|pointer| pointer.offset + 8 <= offset);
         for pointer in self.pointers[first..].iter().take_while(|pointer| pointer.offset < end) {
-            overlay(
-                buffer,
-                offset,
-                pointer.offset,
-                &self.base.wrapping_add(u64::from(pointer.target)).to_le_bytes(),
-            );
+            overlay(buffer, offset, pointer.offset, &self.base.wrapping_add(u64::from(pointer.target)).to_le_bytes());
         }
         Ok(())
     }

@@ -42,6 +42,18 @@ pub(crate) enum Stop<E> {
     Sink(E),
 }
 
+/// Buffers of one piece of a match, kept from one to the next.
+#[derive(Default)]
+struct Room {
+    theirs: Vec<u8>,
+    ours: Vec<u8>,
+    /// The encoder's bytes, references blank.
+    wanted: Vec<u8>,
+    inside: Vec<Reference>,
+    /// References with their targets.
+    fields: Vec<(Reference, u32)>,
+}
+
 /// The state of a walk.
 pub(crate) struct Walk<'a, C> {
     pub(crate) coder: C,
@@ -67,6 +79,7 @@ pub(crate) struct Walk<'a, C> {
     last_gap: u32,
     /// Bytes of matches until the next one that differs.
     until: u32,
+    room: Room,
     /// The relocated pointers of the new file, as they come.
     pub(crate) pointers: Vec<Relative>,
 }
@@ -92,6 +105,7 @@ impl<'a, C: BitCoder> Walk<'a, C> {
             last_difference: [0; 2],
             last_gap: 0,
             until: 0,
+            room: Room::default(),
             pointers: Vec::new(),
         }
     }
@@ -120,12 +134,7 @@ impl<'a, C: BitCoder> Walk<'a, C> {
         let mut at = 0;
         self.next_gap();
         let matches = self.known.matches;
-        let end = Match {
-            at: self.known.new_length,
-            new: 0,
-            old: 0,
-            length: 0,
-        };
+        let end = Match { at: self.known.new_length, new: 0, old: 0, length: 0 };
         for found in matches.iter().chain([&end]) {
             while at < found.at {
                 let (new, room) = self.known.order.place(at);
@@ -133,12 +142,7 @@ impl<'a, C: BitCoder> Walk<'a, C> {
                 if length > PIECE {
                     // Pieces end where no pointer is cut.
                     let end = new + PIECE;
-                    length = PIECE
-                        - self
-                            .known
-                            .new_layout
-                            .at(end)
-                            .map_or(0, |placed| placed.address(end) % 8);
+                    length = PIECE - self.known.new_layout.at(end).map_or(0, |placed| placed.address(end) % 8);
                 }
                 self.insert(new, length, &mut sink)?;
                 at += length;
@@ -155,12 +159,9 @@ impl<'a, C: BitCoder> Walk<'a, C> {
         old: &mut impl Source,
         sink: &mut impl FnMut(&mut Self, u32, &mut [u8]) -> Result<(), E>,
     ) -> Result<(), Stop<E>> {
-        let mut theirs = vec![0; found.length.min(PIECE) as usize];
-        let mut ours = theirs.clone();
-        let mut fields: Vec<(Reference, u32)> = Vec::new();
-        let mut inside: Vec<Reference> = Vec::new();
-        // The encoder's bytes, references blank.
-        let mut wanted: Vec<u8> = Vec::new();
+        let Room { mut theirs, mut ours, mut wanted, mut inside, mut fields } = std::mem::take(&mut self.room);
+        theirs.resize(PIECE as usize, 0);
+        ours.resize(PIECE as usize, 0);
         let mut done = 0;
         while done < found.length {
             let (from, to) = (found.old + done, found.new + done);
@@ -204,19 +205,13 @@ impl<'a, C: BitCoder> Walk<'a, C> {
                 let place = reference.offset - from;
                 if let Some(placed) = self.known.new_layout.at(to + place) {
                     let base = self.known.new_layout.base;
-                    reference.kind.put(
-                        &mut ours[place as usize..],
-                        target,
-                        reference.aux,
-                        to + place,
-                        placed,
-                        base,
-                    );
+                    reference.kind.put(&mut ours[place as usize..], target, reference.aux, to + place, placed, base);
                 }
             }
             sink(self, to, ours).map_err(Stop::Sink)?;
             done += length;
         }
+        self.room = Room { theirs, ours, wanted, inside, fields };
         Ok(())
     }
 
@@ -236,23 +231,13 @@ impl<'a, C: BitCoder> Walk<'a, C> {
             let base = self.known.new_layout.base;
             let field = &truth.new[place as usize..];
             let plain = reference.kind.target(field, aux, place, &placed, base).unwrap_or(0);
-            let pointer = truth
-                .pointers
-                .binary_search_by_key(&place, |pointer| pointer.offset)
-                .is_ok();
-            let whole = truth
-                .wholes
-                .binary_search_by_key(&place, |whole| whole.0)
-                .ok()
-                .map(|index| truth.wholes[index].1);
+            let pointer = truth.pointers.binary_search_by_key(&place, |pointer| pointer.offset).is_ok();
+            let whole =
+                truth.wholes.binary_search_by_key(&place, |whole| whole.0).ok().map(|index| truth.wholes[index].1);
             (plain, pointer, whole.filter(|&whole| reference.kind.same(whole, plain)))
         });
         if reference.kind == Kind::Pointer {
-            let still = simple(
-                &mut self.coder,
-                &mut self.pointer[0],
-                actual.is_some_and(|actual| actual.1),
-            );
+            let still = simple(&mut self.coder, &mut self.pointer[0], actual.is_some_and(|actual| actual.1));
             if !still {
                 return None;
             }
@@ -303,19 +288,12 @@ impl<'a, C: BitCoder> Walk<'a, C> {
         }
         if let Kind::Low12(shift) = kind {
             let low = actual.map_or(0, |(plain, _)| (plain & 0xfff) >> shift);
-            let low = self
-                .misses
-                .number(&mut self.coder, &[hash(35, u32::from(shift), 0); 3], 1, low)
-                << shift;
+            let low = self.misses.number(&mut self.coder, &[hash(35, u32::from(shift), 0); 3], 1, low) << shift;
             return predicted & !0xfff | low & 0xfff;
         }
         let target = target.unwrap_or_else(|| {
             let wanted = actual.map_or(0, |(plain, whole)| {
-                whole.unwrap_or(if kind == Kind::Page21 {
-                    plain & !0xfff | predicted & 0xfff
-                } else {
-                    plain
-                })
+                whole.unwrap_or(if kind == Kind::Page21 { plain & !0xfff | predicted & 0xfff } else { plain })
             });
             for (index, &shift) in self.last_shift.iter().enumerate() {
                 let guess = mapped.wrapping_add(shift);
@@ -328,25 +306,15 @@ impl<'a, C: BitCoder> Walk<'a, C> {
             }
             let delta = wanted.wrapping_sub(predicted);
             let folded = delta << 1 ^ ((delta as i32) >> 31) as u32;
-            let contexts = [
-                hash(33, class, 0),
-                hash(34, class, standing.min(2)),
-                hash(36, class, self.history & 7),
-            ];
-            let folded = self
-                .misses
-                .number(&mut self.coder, &contexts, 4 + class.min(11) as usize, folded);
+            let contexts = [hash(33, class, 0), hash(34, class, standing.min(2)), hash(36, class, self.history & 7)];
+            let folded = self.misses.number(&mut self.coder, &contexts, 4 + class.min(11) as usize, folded);
             predicted.wrapping_add(folded >> 1 ^ (folded & 1).wrapping_neg())
         });
         let shift = target.wrapping_sub(mapped);
         if shift != self.last_shift[0] {
             self.last_shift = [shift, self.last_shift[0]];
         }
-        self.learned.put(
-            old,
-            target,
-            u32::from(target == mapped) << 4 | u32::from(covered) << 3 | 1,
-        );
+        self.learned.put(old, target, u32::from(target == mapped) << 4 | u32::from(covered) << 3 | 1);
         target
     }
 
@@ -374,10 +342,7 @@ impl<'a, C: BitCoder> Walk<'a, C> {
     }
 
     fn next_gap(&mut self) {
-        let gap = self
-            .truth
-            .as_mut()
-            .map_or(0, |truth| truth.gaps.next().copied().unwrap_or(u32::MAX));
+        let gap = self.truth.as_mut().map_or(0, |truth| truth.gaps.next().copied().unwrap_or(u32::MAX));
         let length = 32 - self.last_gap.leading_zeros();
         let contexts = [
             hash(50, length, 0),
@@ -411,8 +376,11 @@ impl<'a, C: BitCoder> Walk<'a, C> {
                 Some(placed) if placed.kind.has_pointers() => self.insert_pointers(&placed, place, &mut bytes, at, end),
                 _ => {
                     let class = placed.map_or(0, |placed| placed.kind as u32 + 1);
+                    let code = placed.is_some_and(|placed| placed.kind == RegionKind::Arm64);
                     for at in at..end {
-                        self.literal(&mut bytes, at, place, class, (place + at as u32) & 3);
+                        // Instructions of AArch64 are words: each of their bytes is a kind of its own.
+                        let word = (place + at as u32) & 3;
+                        self.literal(&mut bytes, at, place, if code { 24 + word } else { class }, word);
                     }
                 }
             }
@@ -450,9 +418,8 @@ impl<'a, C: BitCoder> Walk<'a, C> {
                 _ => {
                     // Where in the instruction the byte is, and what the instruction is so far.
                     let inside = (at - start) as u32;
-                    let known = bytes[start..at]
-                        .iter()
-                        .fold(inside, |known, &byte| known << 8 ^ known >> 24 ^ u32::from(byte));
+                    let known =
+                        bytes[start..at].iter().fold(inside, |known, &byte| known << 8 ^ known >> 24 ^ u32::from(byte));
                     self.literal(bytes, at, place, 32 + inside.min(7), hash(60, known, inside));
                     at += 1;
                 }
@@ -501,10 +468,7 @@ impl<'a, C: BitCoder> Walk<'a, C> {
                 hash(80 + index, known, self.last_fresh),
                 hash(90 + index, known, before << 1 | class),
             ];
-            known = known << 8
-                | self
-                    .fresh
-                    .byte(&mut self.coder, &contexts, index as usize, u32::from(byte));
+            known = known << 8 | self.fresh.byte(&mut self.coder, &contexts, index as usize, u32::from(byte));
         }
         self.last_fresh = known;
         known
@@ -523,9 +487,7 @@ impl<'a, C: BitCoder> Walk<'a, C> {
         ];
         self.coder.stream(if class < 32 { Stream::Data } else { Stream::Code });
         let value = self.truth.as_ref().map_or(0, |truth| truth.new[place as usize + at]);
-        bytes[at] = self
-            .literals
-            .byte(&mut self.coder, &contexts, class as usize, u32::from(value)) as u8;
+        bytes[at] = self.literals.byte(&mut self.coder, &contexts, class as usize, u32::from(value)) as u8;
     }
 }
 
@@ -539,25 +501,18 @@ pub(crate) fn gaps(known: &Known<'_>, old: &[u8], new: &[u8], pointers: &[Relati
         let (from, to) = (found.old as usize, found.new as usize);
         let length = found.length as usize;
         masked.clear();
-        masked.extend(
-            old[from..from + length]
-                .iter()
-                .zip(&new[to..to + length])
-                .map(|(old, new)| new ^ old),
-        );
-        known
-            .references
-            .within(found.old, found.old + found.length, |reference| {
-                let place = reference.offset - found.old;
-                let at = found.new + place;
-                let plain = known.new_layout.at(at).is_none()
-                    || super::refs::target_of(known.old_layout, reference, &old[reference.offset as usize..]).is_none()
-                    || reference.kind == Kind::Pointer
-                        && pointers.binary_search_by_key(&at, |pointer| pointer.offset).is_err();
-                if !plain {
-                    reference.kind.clear(&mut masked[place as usize..]);
-                }
-            });
+        masked.extend(old[from..from + length].iter().zip(&new[to..to + length]).map(|(old, new)| new ^ old));
+        known.references.within(found.old, found.old + found.length, |reference| {
+            let place = reference.offset - found.old;
+            let at = found.new + place;
+            let plain = known.new_layout.at(at).is_none()
+                || super::refs::target_of(known.old_layout, reference, &old[reference.offset as usize..]).is_none()
+                || reference.kind == Kind::Pointer
+                    && pointers.binary_search_by_key(&at, |pointer| pointer.offset).is_err();
+            if !plain {
+                reference.kind.clear(&mut masked[place as usize..]);
+            }
+        });
         for &byte in &masked {
             if byte != 0 {
                 gaps.push(since);

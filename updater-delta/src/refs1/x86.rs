@@ -141,27 +141,16 @@ pub(crate) fn shape(bytes: &[u8]) -> Option<Shape> {
     if at > MAX_LENGTH {
         return Some(INVALID);
     }
-    Some(Shape {
-        length: at as u8,
-        field: field as u8,
-        lea: lea && field != 0,
-    })
+    Some(Shape { length: at as u8, field: field as u8, lea: lea && field != 0 })
 }
 
 /// The longest instruction in bytes.
 pub(crate) const MAX_LENGTH: usize = 15;
 
-const INVALID: Shape = Shape {
-    length: 1,
-    field: 0,
-    lea: false,
-};
+const INVALID: Shape = Shape { length: 1, field: 0, lea: false };
 
 const fn is_prefix(byte: u8) -> bool {
-    matches!(
-        byte,
-        0x66 | 0x67 | 0x26 | 0x2e | 0x36 | 0x3e | 0x64 | 0x65 | 0xf0 | 0xf2 | 0xf3 | 0x40..=0x4f
-    )
+    matches!(byte, 0x66 | 0x67 | 0x26 | 0x2e | 0x36 | 0x3e | 0x64 | 0x65 | 0xf0 | 0xf2 | 0xf3 | 0x40..=0x4f)
 }
 
 /// Traits of an opcode behind a VEX or EVEX prefix.
@@ -293,9 +282,7 @@ mod tests {
         for _ in 0..400_000 {
             let mut bytes = [0; MAX_LENGTH];
             for byte in &mut bytes {
-                state = state
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1_442_695_040_888_963_407);
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 *byte = (state >> 56) as u8;
             }
             let ours = shape(&bytes).unwrap();
@@ -307,12 +294,7 @@ mod tests {
             }
         }
         // Opcodes that only some processors have may be cut differently: they cost bytes, not correctness.
-        assert!(
-            wrong.len() * 200 < valid,
-            "{} of {valid}: {:02x?}",
-            wrong.len(),
-            &wrong[..wrong.len().min(5)]
-        );
+        assert!(wrong.len() * 200 < valid, "{} of {valid}: {:02x?}", wrong.len(), &wrong[..wrong.len().min(5)]);
     }
 
     #[test]
@@ -321,9 +303,7 @@ mod tests {
         for _ in 0..200_000 {
             let mut bytes = [0; 2 * MAX_LENGTH];
             for byte in &mut bytes {
-                state = state
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1_442_695_040_888_963_407);
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 *byte = (state >> 56) as u8;
             }
             let whole = shape(&bytes).unwrap();
@@ -337,62 +317,13 @@ mod tests {
     #[test]
     fn known_shapes() {
         let of = |bytes: &[u8]| shape(bytes).unwrap();
-        assert_eq!(
-            of(&[0xe8, 0, 0, 0, 0]),
-            Shape {
-                length: 5,
-                field: 1,
-                lea: false
-            }
-        );
-        assert_eq!(
-            of(&[0x48, 0x8d, 0x05, 0, 0, 0, 0]),
-            Shape {
-                length: 7,
-                field: 3,
-                lea: true
-            }
-        );
-        assert_eq!(
-            of(&[0x0f, 0x84, 0, 0, 0, 0]),
-            Shape {
-                length: 6,
-                field: 2,
-                lea: false
-            }
-        );
-        assert_eq!(
-            of(&[0x80, 0x3d, 0, 0, 0, 0, 1]),
-            Shape {
-                length: 7,
-                field: 2,
-                lea: false
-            }
-        );
-        assert_eq!(
-            of(&[0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0]),
-            Shape {
-                length: 10,
-                field: 0,
-                lea: false
-            }
-        );
-        assert_eq!(
-            of(&[0xc5, 0xf8, 0x77]),
-            Shape {
-                length: 3,
-                field: 0,
-                lea: false
-            }
-        );
-        assert_eq!(
-            of(&[0x06]),
-            Shape {
-                length: 1,
-                field: 0,
-                lea: false
-            }
-        );
+        assert_eq!(of(&[0xe8, 0, 0, 0, 0]), Shape { length: 5, field: 1, lea: false });
+        assert_eq!(of(&[0x48, 0x8d, 0x05, 0, 0, 0, 0]), Shape { length: 7, field: 3, lea: true });
+        assert_eq!(of(&[0x0f, 0x84, 0, 0, 0, 0]), Shape { length: 6, field: 2, lea: false });
+        assert_eq!(of(&[0x80, 0x3d, 0, 0, 0, 0, 1]), Shape { length: 7, field: 2, lea: false });
+        assert_eq!(of(&[0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0]), Shape { length: 10, field: 0, lea: false });
+        assert_eq!(of(&[0xc5, 0xf8, 0x77]), Shape { length: 3, field: 0, lea: false });
+        assert_eq!(of(&[0x06]), Shape { length: 1, field: 0, lea: false });
         assert_eq!(shape(&[]), None);
         assert_eq!(shape(&[0x48]), None);
     }

@@ -47,11 +47,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Program> {
         if entry.size == 0 || entry.kind == 0 || blank && (!is_loaded || entry.flags & TLS != 0) {
             continue;
         }
-        let address = if is_loaded {
-            entry.address
-        } else {
-            unloaded.checked_add(entry.offset)?
-        };
+        let address = if is_loaded { entry.address } else { unloaded.checked_add(entry.offset)? };
         let span = Span {
             offset: u32::try_from(entry.offset).ok()?,
             length: if blank { 0 } else { u32::try_from(entry.size).ok()? },
@@ -68,33 +64,16 @@ pub(super) fn read(bytes: &[u8]) -> Option<Program> {
             (_, ".rodata") if machine == 62 => RegionKind::Constants,
             _ => RegionKind::Data,
         };
-        let link = usize::try_from(entry.link)
-            .ok()
-            .and_then(|link| raw.get(link))
-            .map(|linked| linked.name.clone());
-        sections.push(Section {
-            name: entry.name.clone(),
-            kind,
-            span,
-            link,
-        });
+        let link = usize::try_from(entry.link).ok().and_then(|link| raw.get(link)).map(|linked| linked.name.clone());
+        sections.push(Section { name: entry.name.clone(), kind, span, link });
     }
     pointers(bytes, &mut sections, relative);
-    Some(Program {
-        family: (1, machine as u32),
-        base: 0,
-        sections,
-        relative,
-        pages: (0, 0),
-    })
+    Some(Program { family: (1, machine as u32), base: 0, sections, relative, pages: (0, 0) })
 }
 
 /// Marks the sections with pointers that the loader relocates.
 fn pointers(bytes: &[u8], sections: &mut [Section], relative: u32) {
-    let Some(table) = sections
-        .iter()
-        .find(|section| section.kind == RegionKind::Rela)
-        .map(|section| section.span)
+    let Some(table) = sections.iter().find(|section| section.kind == RegionKind::Rela).map(|section| section.span)
     else {
         return;
     };
@@ -108,9 +87,7 @@ fn pointers(bytes: &[u8], sections: &mut [Section], relative: u32) {
             continue;
         }
         let inside = |section: &Section| {
-            address
-                .checked_sub(u64::from(section.span.address))
-                .is_some_and(|at| at < u64::from(section.span.length))
+            address.checked_sub(u64::from(section.span.address)).is_some_and(|at| at < u64::from(section.span.length))
         };
         if !sections.get(hint).is_some_and(inside) {
             let Some(found) = sections.iter().position(inside) else {
@@ -136,12 +113,7 @@ struct Entry {
 
 fn name(bytes: &[u8], at: u64) -> Option<String> {
     let rest = bytes.get(usize::try_from(at).ok()?..)?;
-    let name = rest
-        .iter()
-        .take(MAX_NAME)
-        .take_while(|&&byte| byte != 0)
-        .copied()
-        .collect();
+    let name = rest.iter().take(MAX_NAME).take_while(|&&byte| byte != 0).copied().collect();
     String::from_utf8(name).ok()
 }
 

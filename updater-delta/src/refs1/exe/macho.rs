@@ -40,12 +40,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Program> {
                         address: u32::try_from(address.checked_sub(base)?).ok()?,
                         extent: u32::try_from(size).ok()?,
                     };
-                    sections.push(Section {
-                        name: "__LINKEDIT".to_owned(),
-                        kind: RegionKind::Data,
-                        span,
-                        link: None,
-                    });
+                    sections.push(Section { name: "__LINKEDIT".to_owned(), kind: RegionKind::Data, span, link: None });
                 }
             }
             SIGNATURE => {
@@ -70,13 +65,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Program> {
             _ => {}
         }
     }
-    Some(Program {
-        family: (3, ARM64 as u32),
-        base: base?,
-        sections,
-        relative: 0,
-        pages,
-    })
+    Some(Program { family: (3, ARM64 as u32), base: base?, sections, relative: 0, pages })
 }
 
 fn section(bytes: &[u8], at: u64, base: u64, chained: bool) -> Option<Option<Section>> {
@@ -99,27 +88,12 @@ fn section(bytes: &[u8], at: u64, base: u64, chained: bool) -> Option<Option<Sec
     let (offset, size) = (u32::try_from(offset).ok()?, u32::try_from(size).ok()?);
     let address = u32::try_from(address.checked_sub(base)?).ok()?;
     let span = if blank {
-        Span {
-            offset: 0,
-            length: 0,
-            address,
-            extent: size,
-        }
+        Span { offset: 0, length: 0, address, extent: size }
     } else {
         offset.checked_add(size)?;
-        Span {
-            offset,
-            length: size,
-            address,
-            extent: 0,
-        }
+        Span { offset, length: size, address, extent: 0 }
     };
-    Some(Some(Section {
-        name: format!("{segment},{section}"),
-        kind,
-        span,
-        link: None,
-    }))
+    Some(Some(Section { name: format!("{segment},{section}"), kind, span, link: None }))
 }
 
 /// Finds the SHA-256 page hashes of a signature: bytes covered, page size as a power of two, and where they are.
@@ -148,16 +122,7 @@ fn page_hashes(bytes: &[u8], blob: u64) -> Option<(u32, u32, Span)> {
         if offset < covered || offset.checked_add(length)? as usize > bytes.len() {
             return None;
         }
-        return Some((
-            covered,
-            u32::from(bits),
-            Span {
-                offset,
-                length,
-                address: 0,
-                extent: 0,
-            },
-        ));
+        return Some((covered, u32::from(bits), Span { offset, length, address: 0, extent: 0 }));
     }
     None
 }

@@ -57,9 +57,7 @@ pub(crate) fn plan(old: &[u8], new: &[u8]) -> Plan {
                 (false, false) => RegionKind::Data,
             };
             let link = new.or(old).and_then(|section| section.link.as_deref());
-            let link = link
-                .and_then(|link| names.iter().position(|&(name, _)| name == link))
-                .unwrap_or(usize::MAX);
+            let link = link.and_then(|link| names.iter().position(|&(name, _)| name == link)).unwrap_or(usize::MAX);
             Region {
                 kind,
                 old: old.map_or(Span::default(), |section| section.span),
@@ -87,9 +85,7 @@ impl Program {
 }
 
 fn read(bytes: &[u8]) -> Option<Program> {
-    let mut program = elf::read(bytes)
-        .or_else(|| pe::read(bytes))
-        .or_else(|| macho::read(bytes))?;
+    let mut program = elf::read(bytes).or_else(|| pe::read(bytes)).or_else(|| macho::read(bytes))?;
     // Sections that overlap in the file cannot both be right: the first one counts.
     program.sections.sort_by_key(|section| section.span.offset);
     let mut end = 0;

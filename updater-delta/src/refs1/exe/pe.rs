@@ -35,25 +35,9 @@ pub(super) fn read(bytes: &[u8]) -> Option<Program> {
             ".reloc" => RegionKind::BaseRelocations,
             _ => RegionKind::Pointers,
         };
-        sections.push(Section {
-            name,
-            kind,
-            span: Span {
-                offset,
-                length,
-                address,
-                extent,
-            },
-            link: None,
-        });
+        sections.push(Section { name, kind, span: Span { offset, length, address, extent }, link: None });
     }
-    Some(Program {
-        family: (2, X86_64 as u32),
-        base,
-        sections,
-        relative: DIR64,
-        pages: (0, 0),
-    })
+    Some(Program { family: (2, X86_64 as u32), base, sections, relative: DIR64, pages: (0, 0) })
 }
 
 const X86_64: u64 = 0x8664;
