@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a wrong set-up is a failure like any other")]
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -13,7 +14,7 @@ use updater_format::{Sha256, UtcTime};
 use updater_runtime::{Clock as _, SystemClock};
 use updater_tests::require;
 use updater_tests::server::{Answer, TestServer};
-use updater_tests::simulator::RepositorySimulator;
+use updater_tests::simulator::{RepositorySimulator, TRIPLE};
 
 /// The version of python-tuf that is compared with.
 const TUF: &str = "tuf==7.0.0";
@@ -105,6 +106,76 @@ fn python_tuf_reads_our_repository() {
     let output = read();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("UnsignedMetadataError"), "{said}");
+}
+
+#[test]
+fn python_tuf_reads_what_the_publisher_publishes() {
+    let Some(python) = python() else { return };
+    let home = tempfile::tempdir().unwrap();
+    let package = home.path().join("package");
+    std::fs::create_dir_all(package.join("src")).unwrap();
+    let manifest = "[package]\nname = \"hello\"\nversion = \"1.0.0\"\nedition = \"2024\"\n";
+    std::fs::write(package.join("Cargo.toml"), manifest).unwrap();
+    std::fs::write(package.join("src/main.rs"), "fn main() {}\n").unwrap();
+    let storage = format!("fs:{}", home.path().join("repository").display());
+    publisher(&package, &["init", "--dev", "--url", "http://127.0.0.1:9/", "--storage", &storage]);
+    for version in ["1.0.0", "1.1.0"] {
+        let tree = home.path().join("tree");
+        std::fs::create_dir_all(&tree).unwrap();
+        // A program that answers the probe, so that the rehearsal is a real one.
+        let answer = format!("updater-probe 1 $UPDATER_PROBE hello {version} {TRIPLE}");
+        std::fs::write(tree.join("hello"), format!("#!/bin/sh\necho \"{answer}\"\n")).unwrap();
+        std::fs::set_permissions(tree.join("hello"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        publisher(
+            &package,
+            &[
+                "publish",
+                "--target",
+                TRIPLE,
+                "--level",
+                "1",
+                "--version",
+                version,
+                "--from-dir",
+                tree.to_str().unwrap(),
+            ],
+        );
+    }
+    let repository = home.path().join("repository");
+    let role = std::fs::read(repository.join("metadata/2.stable.json")).unwrap();
+    let role = updater_format::json::parse("role", &role).unwrap();
+    let names: Vec<&String> = role["signed"]["targets"].as_object().unwrap().keys().collect();
+    assert!(names.len() >= 2, "{names:?}");
+    let server = TestServer::start();
+    server.serve_folder(&repository);
+    let output = Command::new(python)
+        .arg(script("read.py"))
+        .args([repository.join("metadata/1.root.json").as_path(), Path::new(&server.url("/metadata/"))])
+        .args([Path::new(&server.url("/targets/")), &home.path().join("state"), &home.path().join("got")])
+        .args(&names)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), names.len());
+}
+
+/// Runs `cargo updater` in a child process: this very program, at the test below.
+fn publisher(folder: &Path, arguments: &[&str]) {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child_that_is_the_publisher", "--nocapture"])
+        .current_dir(folder)
+        .env("UPDATER_TEST_ARGUMENTS", arguments.join("\n"))
+        .env("UPDATER_KEY_DIR", folder.with_file_name("keys"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn child_that_is_the_publisher() {
+    let Ok(arguments) = std::env::var("UPDATER_TEST_ARGUMENTS") else { return };
+    let words = std::iter::once("cargo-updater").chain(arguments.lines()).map(std::ffi::OsString::from);
+    assert_eq!(cargo_release_updater::cli::main(words), std::process::ExitCode::SUCCESS);
 }
 
 #[test]
