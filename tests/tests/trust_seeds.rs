@@ -4,10 +4,14 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a wrong set-up is a failure like any other")]
 
+use std::io::Read as _;
 use std::path::PathBuf;
+use updater_format::bundle::{BundleOptions, BundleWriter};
 use updater_format::json::{self, Value};
 use updater_format::role::{Payload as _, Targets};
+use updater_format::state::InstallState;
 use updater_format::{AppId, release::ChannelContents};
+use updater_format::{EntryContent, FileMode, InstallKind, Manifest, ManifestEntry, ManifestParts, Sha256};
 use updater_tests::simulator::RepositorySimulator;
 
 fn seeds() -> PathBuf {
@@ -110,10 +114,90 @@ fn all() -> Vec<(&'static str, String, Vec<u8>)> {
     ] {
         add("names", name, text.as_bytes());
     }
+    for (name, tar) in archives() {
+        add("bundle", name, &tar);
+    }
+    add("manifest", "executable-and-link", &manifest().encode());
+    add("patch", "add-copy-delta", &patch_header());
+    add("state", "on-trial", STATE.as_bytes());
     add("search", "slow-pattern", format!("{}\n{}", "*a".repeat(60), "a".repeat(120)).as_bytes());
     add("search", "pattern-with-parts", b"releases/*/*.zip\nreleases/1.0/a.zip");
     all
 }
+
+fn manifest() -> Manifest {
+    let file = |path: &str, content: &[u8]| ManifestEntry {
+        path: path.parse().unwrap(),
+        content: EntryContent::File {
+            length: content.len() as u64,
+            sha256: Sha256::of(content),
+            mode: FileMode::Program,
+        },
+    };
+    let link =
+        ManifestEntry { path: "bin/link".parse().unwrap(), content: EntryContent::Link { target: "hello".to_owned() } };
+    Manifest::new(ManifestParts {
+        app: "hello".parse().unwrap(),
+        version: "1.0.0".parse().unwrap(),
+        platform: "x86_64-unknown-linux-gnu".parse().unwrap(),
+        install: InstallKind::Directory,
+        entry: "bin/hello".parse().unwrap(),
+        keep_local: vec!["etc/*.toml".parse().unwrap()],
+        entries: vec![file("bin/hello", PROGRAM), link, file("etc/hello.toml", b"x = 1\n")],
+    })
+    .unwrap()
+}
+
+/// A good bundle and hostile ones, without their compression: the fuzz target compresses what it is given.
+fn archives() -> Vec<(&'static str, Vec<u8>)> {
+    let writer = BundleWriter::new(Vec::new(), &manifest(), &BundleOptions::default()).unwrap();
+    let content = |path: &updater_format::FilePath| Ok(if path.as_str() == "bin/hello" { PROGRAM } else { b"x = 1\n" });
+    let packed = writer.write_all(content).unwrap();
+    let mut good = Vec::new();
+    xz2::read::XzDecoder::new(&packed[..]).read_to_end(&mut good).unwrap();
+    // The header of the first program: the block that begins with its name.
+    let at = (0..good.len()).step_by(512).find(|at| good[*at..].starts_with(b"bin/hello\0")).unwrap();
+    let with = |change: fn(&mut [u8])| {
+        let mut bad = good.clone();
+        let header = &mut bad[at..at + 512];
+        change(header);
+        header[148..156].fill(b' ');
+        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        bad
+    };
+    vec![
+        ("path-up", with(|header| header[..9].copy_from_slice(b"../../etc"))),
+        ("path-absolute", with(|header| header[..9].copy_from_slice(b"/etc/evil"))),
+        ("hard-link", with(|header| header[156] = b'1')),
+        ("device", with(|header| header[156] = b'3')),
+        ("sparse", with(|header| header[156] = b'S')),
+        ("setuid", with(|header| header[100..108].copy_from_slice(b"0004755\0"))),
+        ("endless-size", with(|header| header[124..136].copy_from_slice(b"77777777777\0"))),
+        ("binary-size", with(|header| header[124..136].fill(0xff))),
+        ("pax", with(|header| header[156] = b'x')),
+        ("good", good.clone()),
+    ]
+}
+
+/// The header of a patch, without its compression.
+fn patch_header() -> Vec<u8> {
+    let text = String::from_utf8(manifest().encode()).unwrap();
+    let source = serde_json::json!({"path": "bin/old", "length": 3, "sha256": Sha256::of(b"old").to_string()});
+    let header = serde_json::json!({
+        "app": "hello",
+        "from": "0.9.0",
+        "to": "1.0.0",
+        "triple": "x86_64-unknown-linux-gnu",
+        "manifest": text,
+        "sources": [source],
+        "operations": [{"delta": {"codec": "bsdiff-1", "packed": 9, "source": 0}}, {"add": {"packed": 60}}],
+    });
+    json::compact(&header)
+}
+
+const PROGRAM: &[u8] = b"#!/bin/sh\necho hello\n";
+const STATE: &str = r#"{"bad":[{"manifest":"2f05d4b689d270cafb02285f35f44866f7dc8a2d368a3f9d1124373eeab31fb1","since":"2026-11-20T08:30:00Z","version":"1.0.9"}],"format":1,"install":"2623172e56e876b94d3c16ed5cccd8e382d3878e4bf6fced096139ab9c33390f","phase":{"name":"trial","from":{"entry":"6b1cdefbe68cf3b10a0f0e599a5ece5216d9c400bbdc6e4b58c5769c6933c5a0","manifest":"f589b8d3120193b2dbb5933de069561bf388cb3aa61d1e477f8e3c54eef762db","version":"1.0.0"},"to":{"entry":"0ef0a0714281933b81ab0098fe58a407e43890a305177e7e3376adb0e4245df8","manifest":"141bd8baa069b64fc417104f8da50bc13e374e9507f269f4fdb4139c6c59539f","version":"1.1.0"},"trial":"confirm"}}"#;
 
 #[test]
 fn the_seeds_on_disk_are_these() {
@@ -126,6 +210,7 @@ fn the_seeds_on_disk_are_these() {
     let app: AppId = "hello".parse().unwrap();
     let contents = ChannelContents::read(&app, &Targets::from_value(role).unwrap()).unwrap();
     assert_eq!(contents.bundles.len(), 1);
+    InstallState::parse(STATE.as_bytes()).unwrap();
 }
 
 #[test]
