@@ -6,10 +6,10 @@
 #![expect(clippy::unwrap_used, reason = "in a test a wrong set-up is a failure like any other")]
 
 use updater_format::release::ChannelContents;
-use updater_format::role::RoleName;
+use updater_format::role::{ChannelRules, RoleName};
 use updater_format::trust::TrustError;
 use updater_format::{Channel, InstallKind};
-use updater_runtime::check::{Decision, Installed, Offer, choose};
+use updater_runtime::check::{Decision, Installed, Offer, Rollout, choose};
 use updater_runtime::refresh::RefreshError;
 use updater_runtime::transport::FetchError;
 use updater_tests::simulator::{Fault, Repository, RepositorySimulator, SigningKey, SimulatedClient, TRIPLE, keyring};
@@ -229,9 +229,19 @@ fn goal_go_back() {
     let contents = newcomer.channel("stable").unwrap().contents().clone();
     assert!(went_back(&contents));
     let (version, platform, channel) = ("1.1.0".parse().unwrap(), TRIPLE.parse().unwrap(), Channel::stable());
-    let installed =
-        Installed { version: &version, platform: &platform, kind: InstallKind::Executable, libc: None, bad: &[] };
-    let offers = [Offer { channel: &channel, contents: &contents }];
+    let installed = Installed {
+        app: &newcomer.app,
+        version: &version,
+        platform: &platform,
+        kind: InstallKind::Executable,
+        libc: None,
+        bad: &[],
+        epoch: 0,
+        rollout: Rollout::Last,
+        now: updater_runtime::Clock::now(&now.clock),
+    };
+    let rules = ChannelRules::default();
+    let offers = [Offer { channel: &channel, contents: &contents, rules: &rules, steering: None }];
     assert_eq!(choose(&installed, &offers), Decision::Current);
 }
 

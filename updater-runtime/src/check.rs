@@ -1,11 +1,23 @@
 //! Which release an install should take, out of what its channels offer. Pure: no files, no network, no clock.
+//!
+//! Newer releases come first, the highest that this install may have; a way back is taken only where there is none
+//! (docs/format/release.md has the rules in order).
+
+mod rules;
+mod withheld;
+
+pub use rules::Standing;
+pub use withheld::Withheld;
 
 use updater_format::release::{BundleEntry, ChannelContents, NotesEntry, PatchEntry};
-use updater_format::{Channel, InstallKind, Platform, ReleaseVersion, Sha256};
+use updater_format::role::{ChannelRules, Percent, Steering};
+use updater_format::{AppId, Channel, InstallId, InstallKind, Platform, ReleaseVersion, Sha256, UtcTime};
 
 /// What is installed, as far as the choice needs it.
 #[derive(Debug, Clone, Copy)]
 pub struct Installed<'a> {
+    /// The app.
+    pub app: &'a AppId,
     /// The version.
     pub version: &'a ReleaseVersion,
     /// The target triple.
@@ -16,6 +28,23 @@ pub struct Installed<'a> {
     pub libc: Option<&'a str>,
     /// The manifests of releases that failed their trial here lately.
     pub bad: &'a [Sha256],
+    /// The highest security counter that completed a trial here.
+    pub epoch: u64,
+    /// Which part it takes in rollouts.
+    pub rollout: Rollout,
+    /// When this is decided: a retreat has an end.
+    pub now: UtcTime,
+}
+
+/// Which part an install takes in rollouts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rollout {
+    /// The one of its id.
+    Id(InstallId),
+    /// That of the last one: no id can be kept here, or [none is needed](needs_install_id).
+    Last,
+    /// Every one: a publisher rehearses what others will get later.
+    Every,
 }
 
 /// One channel's offers. The first one is the app's own channel, the others those it may fall back to.
@@ -25,6 +54,10 @@ pub struct Offer<'a> {
     pub channel: &'a Channel,
     /// What its verified role lists.
     pub contents: &'a ChannelContents,
+    /// What the channel's keys say about it.
+    pub rules: &'a ChannelRules,
+    /// What the online key withholds of it.
+    pub steering: Option<&'a Steering>,
 }
 
 /// A release to update to. Everything in it comes from one channel role.
@@ -45,58 +78,14 @@ pub struct Candidate {
 pub enum Decision {
     /// Nothing newer is offered.
     Current,
-    /// There is a newer release for this install.
+    /// There is a release for this install: a newer one, or the older one of a retreat.
     Available(Box<Candidate>),
     /// There is a newer release, but not for this install.
     Withheld(Withheld),
 }
 
-/// Why a newer release is not for this install.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Withheld {
-    /// No channel has anything for this target triple.
-    NoSuchPlatform {
-        /// The triple.
-        platform: Platform,
-    },
-    /// It runs as another kind of install.
-    OtherKind {
-        /// The version.
-        version: ReleaseVersion,
-        /// The kind it is made for.
-        kind: InstallKind,
-    },
-    /// The system's C library is too old for it.
-    LibcTooOld {
-        /// The version.
-        version: ReleaseVersion,
-        /// The C library it needs.
-        needs: String,
-        /// The C library that is there.
-        has: String,
-    },
-    /// It failed its trial here during the last 30 days.
-    FailedHere {
-        /// The version.
-        version: ReleaseVersion,
-    },
-}
-
-impl std::fmt::Display for Withheld {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::NoSuchPlatform { platform } => write!(f, "nothing is published for {platform}"),
-            Self::OtherKind { version, kind } => write!(f, "{version} is made for installs of kind {kind}"),
-            Self::LibcTooOld { version, needs, has } => {
-                write!(f, "{version} needs C library {needs}, this system has {has}")
-            }
-            Self::FailedHere { version } => write!(f, "{version} failed its trial here within the last 30 days"),
-        }
-    }
-}
-
-/// Chooses the highest version above the installed one that this install may have.
+/// Chooses the highest version above the installed one that this install may have; where there is none, the older one to
+/// which a retreat leads.
 ///
 /// When every newer release is withheld, the reason is that of the highest one.
 #[must_use]
@@ -114,28 +103,37 @@ pub fn choose(installed: &Installed<'_>, offers: &[Offer<'_>]) -> Decision {
     newer.sort_by(|a, b| b.1.version.cmp(&a.1.version));
     let mut reason = None;
     for (offer, bundle) in newer {
-        match withheld(installed, bundle) {
-            None => return Decision::Available(Box::new(candidate(installed, offer, bundle))),
-            Some(why) => reason = reason.or(Some(why)),
+        match rules::forward(installed, offers, offer, bundle) {
+            Ok(()) => return Decision::Available(Box::new(candidate(installed, offer, bundle))),
+            // What comes after a stepping stone waits for it, for the reason of the stone.
+            Err(why) if matches!(reason, None | Some(Withheld::StepFirst { .. })) => reason = Some(why),
+            Err(_) => {}
         }
     }
-    reason.map_or(Decision::Current, Decision::Withheld)
+    match rules::back(installed, offers) {
+        Some((offer, bundle)) => Decision::Available(Box::new(candidate(installed, offer, bundle))),
+        None => reason.map_or(Decision::Current, Decision::Withheld),
+    }
 }
 
-fn withheld(installed: &Installed<'_>, bundle: &BundleEntry) -> Option<Withheld> {
-    let version = bundle.version.clone();
-    if bundle.install != installed.kind {
-        return Some(Withheld::OtherKind { version, kind: bundle.install });
+/// Tells how the channels judge the installed version, whether or not there is another one to take.
+#[must_use]
+pub fn standing(installed: &Installed<'_>, offers: &[Offer<'_>]) -> Standing {
+    let floor = offers.first().and_then(|own| own.rules.floor.as_ref());
+    Standing {
+        below_floor: floor.filter(|floor| *installed.version < **floor).cloned(),
+        yanked: rules::is_withdrawn(offers, installed.version, installed.now),
     }
-    if installed.bad.contains(&bundle.manifest) {
-        return Some(Withheld::FailedHere { version });
-    }
-    match (&bundle.libc, installed.libc) {
-        (Some(needs), Some(has)) if is_below(has, needs) => {
-            Some(Withheld::LibcTooOld { version, needs: needs.clone(), has: has.to_owned() })
-        }
-        _ => None,
-    }
+}
+
+/// Tells whether the choice depends on an install id: something newer is for a share of the installs.
+#[must_use]
+pub fn needs_install_id(version: &ReleaseVersion, offers: &[Offer<'_>]) -> bool {
+    let is_partial = |share: Percent| share != Percent::ALL && share != Percent::NONE;
+    offers.iter().any(|offer| {
+        let newer = offer.contents.bundles.iter().filter(|bundle| bundle.version > *version);
+        newer.into_iter().any(|bundle| is_partial(rules::share(offer, &bundle.version)))
+    })
 }
 
 fn candidate(installed: &Installed<'_>, offer: &Offer<'_>, bundle: &BundleEntry) -> Candidate {
@@ -155,156 +153,5 @@ fn candidate(installed: &Installed<'_>, offer: &Offer<'_>, bundle: &BundleEntry)
     }
 }
 
-/// Compares dotted numbers: `2.9` is below `2.31`. What is not a number counts as 0.
-fn is_below(has: &str, needs: &str) -> bool {
-    let numbers = |text: &str| text.split('.').map(|part| part.parse::<u64>().unwrap_or(0)).collect::<Vec<_>>();
-    numbers(has) < numbers(needs)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use updater_format::json::Map;
-    use updater_format::release::Artifact;
-
-    const LINUX: &str = "x86_64-unknown-linux-gnu";
-
-    fn bundle(version: &str, platform: &str) -> BundleEntry {
-        BundleEntry {
-            artifact: artifact(&format!("hello-{version}-{platform}.tar.xz"), 1000),
-            version: version.parse().unwrap(),
-            platform: platform.parse().unwrap(),
-            install: InstallKind::Executable,
-            unpacked: 3000,
-            files: 1,
-            manifest: Sha256::of(version.as_bytes()),
-            codecs: vec!["bsdiff-1".into()],
-            epoch: 0,
-            libc: None,
-            notes: None,
-            metadata: Map::new(),
-        }
-    }
-
-    fn artifact(name: &str, length: u64) -> Artifact {
-        Artifact { name: name.parse().unwrap(), length, sha256: Sha256::of(name.as_bytes()) }
-    }
-
-    fn patch(from: &str, to: &str) -> PatchEntry {
-        PatchEntry {
-            artifact: artifact(&format!("hello-{from}-to-{to}.patch"), 100),
-            platform: LINUX.parse().unwrap(),
-            from: from.parse().unwrap(),
-            version: to.parse().unwrap(),
-            manifest: Sha256::of(to.as_bytes()),
-            codecs: vec!["bsdiff-1".into()],
-        }
-    }
-
-    fn contents(bundles: Vec<BundleEntry>, patches: Vec<PatchEntry>) -> ChannelContents {
-        ChannelContents { bundles, patches, ..ChannelContents::default() }
-    }
-
-    fn decide(version: &str, change: impl Fn(&mut Installed<'_>), channels: &[(&str, ChannelContents)]) -> Decision {
-        let (version, platform) = (version.parse().unwrap(), LINUX.parse().unwrap());
-        let mut installed = Installed {
-            version: &version,
-            platform: &platform,
-            kind: InstallKind::Executable,
-            libc: Some("2.36"),
-            bad: &[],
-        };
-        change(&mut installed);
-        let names: Vec<Channel> = channels.iter().map(|(name, _)| name.parse().unwrap()).collect();
-        let offers: Vec<_> =
-            names.iter().zip(channels).map(|(channel, (_, contents))| Offer { channel, contents }).collect();
-        choose(&installed, &offers)
-    }
-
-    fn version_of(decision: Decision) -> (String, String, usize) {
-        match decision {
-            Decision::Available(c) => (c.channel.to_string(), c.bundle.version.to_string(), c.patches.len()),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn the_highest_version_of_this_platform_with_its_patches() {
-        let offer = contents(
-            vec![bundle("1.10.0", LINUX), bundle("1.9.0", LINUX), bundle("2.0.0", "aarch64-unknown-linux-gnu")],
-            vec![patch("1.0.0", "1.10.0"), patch("1.0.0", "1.9.0"), patch("1.1.0", "1.10.0")],
-        );
-        assert_eq!(
-            version_of(decide("1.0.0", |_| {}, &[("stable", offer.clone())])),
-            ("stable".into(), "1.10.0".into(), 1)
-        );
-        for current in ["1.10.0", "3.0.0"] {
-            assert_eq!(decide(current, |_| {}, &[("stable", offer.clone())]), Decision::Current);
-        }
-    }
-
-    #[test]
-    fn a_patch_to_another_manifest_is_not_taken() {
-        let mut odd = patch("1.0.0", "1.1.0");
-        odd.manifest = Sha256::of(b"older, signed");
-        let offer = contents(vec![bundle("1.1.0", LINUX)], vec![odd]);
-        assert_eq!(version_of(decide("1.0.0", |_| {}, &[("stable", offer)])).2, 0);
-    }
-
-    #[test]
-    fn everything_comes_from_one_role() {
-        let stable = contents(vec![bundle("1.1.0", LINUX)], vec![]);
-        let beta = contents(vec![bundle("1.1.0", LINUX)], vec![patch("1.0.0", "1.1.0")]);
-        let both = [("stable", stable.clone()), ("beta", beta)];
-        assert_eq!(version_of(decide("1.0.0", |_| {}, &both)), ("stable".into(), "1.1.0".into(), 0));
-        let newer = contents(vec![bundle("1.2.0", LINUX)], vec![]);
-        assert_eq!(version_of(decide("1.0.0", |_| {}, &[("beta", stable), ("stable", newer)])).0, "stable");
-    }
-
-    #[test]
-    fn the_reason_is_that_of_the_highest_release_and_a_lower_one_may_still_do() {
-        let mut needs_libc = bundle("1.3.0", LINUX);
-        needs_libc.libc = Some("2.39".into());
-        let mut folder = bundle("1.4.0", LINUX);
-        folder.install = InstallKind::Directory;
-        let only = |bundles| [("stable", contents(bundles, vec![]))];
-        assert_eq!(
-            decide("1.0.0", |_| {}, &only(vec![needs_libc.clone()])),
-            Decision::Withheld(Withheld::LibcTooOld {
-                version: "1.3.0".parse().unwrap(),
-                needs: "2.39".into(),
-                has: "2.36".into()
-            })
-        );
-        assert!(matches!(
-            decide("1.0.0", |_| {}, &only(vec![needs_libc.clone(), folder])),
-            Decision::Withheld(Withheld::OtherKind { .. })
-        ));
-        assert_eq!(version_of(decide("1.0.0", |_| {}, &only(vec![needs_libc, bundle("1.2.0", LINUX)]))).1, "1.2.0");
-        assert!(matches!(
-            decide("1.0.0", |_| {}, &only(vec![bundle("1.1.0", "aarch64-unknown-linux-gnu")])),
-            Decision::Withheld(Withheld::NoSuchPlatform { .. })
-        ));
-        let bad = [Sha256::of(b"1.1.0")];
-        let (platform, version) = (LINUX.parse().unwrap(), "1.0.0".parse().unwrap());
-        let installed = Installed {
-            version: &version,
-            platform: &platform,
-            kind: InstallKind::Executable,
-            libc: None,
-            bad: &bad,
-        };
-        let stable = Channel::stable();
-        let offer = |contents: &ChannelContents| choose(&installed, &[Offer { channel: &stable, contents }]);
-        assert!(matches!(
-            offer(&contents(vec![bundle("1.1.0", LINUX)], vec![])),
-            Decision::Withheld(Withheld::FailedHere { .. })
-        ));
-    }
-
-    #[test]
-    fn library_versions_are_numbers() {
-        assert!(is_below("2.9", "2.31") && !is_below("2.31", "2.31") && !is_below("2.31", "2.9"));
-        assert!(is_below("2", "2.1"));
-    }
-}
+mod tests;

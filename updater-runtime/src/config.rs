@@ -1,12 +1,13 @@
 //! The settings of an updater: what was compiled in, or what the app says itself.
 
+use crate::check::Rollout;
 use crate::clock::Clock;
 use crate::embedded::{Embedded, SCHEMA};
+use crate::install::Trial;
 use crate::transport::{FetchError, Mirror, RateLimit, Retry, Timeouts, Transport};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use crate::install::Trial;
 use updater_format::{AppId, Channel, FilePath, FormatError, Platform, ReleaseVersion, UtcTime};
 
 /// The settings of an [`Updater`](crate::Updater).
@@ -26,6 +27,7 @@ pub struct Config {
     pub(crate) install: Install,
     pub(crate) trial: Trial,
     pub(crate) probe: Option<Duration>,
+    pub(crate) rollout: Option<Rollout>,
     pub(crate) build_time: UtcTime,
     pub(crate) clock: Option<Arc<dyn Clock>>,
     pub(crate) state_dir: Option<PathBuf>,
@@ -190,6 +192,7 @@ impl Config {
             root,
             trial: Trial::Start,
             probe: Some(crate::install::DEFAULT_PROBE_TIME),
+            rollout: None,
             build_time: UtcTime::from_unix(0),
             clock: None,
             state_dir: None,
@@ -233,6 +236,13 @@ impl Config {
     #[must_use]
     pub fn with_trial(self, trial: Trial) -> Self {
         Self { trial, ..self }
+    }
+
+    /// Sets which part this copy takes in rollouts, instead of that of the id in its state folder. A publisher who
+    /// rehearses takes part in every one.
+    #[must_use]
+    pub fn with_rollout(self, rollout: Rollout) -> Self {
+        Self { rollout: Some(rollout), ..self }
     }
 
     /// Sets how long a new version may take to answer the probe; `None` installs without one, for programs that do not

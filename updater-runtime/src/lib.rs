@@ -11,6 +11,7 @@ mod error;
 mod event;
 mod fs;
 mod install;
+mod install_id;
 mod interval;
 mod libc_version;
 pub mod refresh;

@@ -1,6 +1,6 @@
 //! The answer to "is there an update?", with its reason when there is none.
 
-use crate::check::Withheld;
+use crate::check::{Standing, Withheld};
 use crate::install::Obstacle;
 use crate::transport::FetchError;
 use crate::update::Update;
@@ -28,6 +28,15 @@ pub enum NoUpdate {
     },
     /// There is a newer release, but not for this install.
     Withheld(Withheld),
+    /// The publisher wants nobody to stay with the installed version, but there is none to go to for this install.
+    Unsupported {
+        /// The installed version.
+        version: ReleaseVersion,
+        /// What is held against it.
+        standing: Standing,
+        /// Why a newer release is not for this install; `None` when there is none.
+        withheld: Option<Withheld>,
+    },
     /// There is a newer release, but this copy cannot be changed by this user or on this file system.
     Blocked {
         /// The newer version.
@@ -72,6 +81,16 @@ impl std::fmt::Display for NoUpdate {
         match self {
             Self::Current { version } => write!(f, "{version} is the newest version"),
             Self::Withheld(why) => write!(f, "no update for this computer: {why}"),
+            Self::Unsupported { version, standing, withheld } => {
+                match &standing.below_floor {
+                    Some(floor) => write!(f, "{version} is older than {floor}, the lowest version that is still good")?,
+                    None => write!(f, "{version} was withdrawn by its publisher")?,
+                }
+                match withheld {
+                    Some(why) => write!(f, "; no update for this computer: {why}"),
+                    None => f.write_str("; there is no other version to go to yet"),
+                }
+            }
             Self::Blocked { version, obstacle } => {
                 write!(f, "{version} is out, but {obstacle}: {}", obstacle.hint())
             }

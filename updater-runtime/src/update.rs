@@ -1,7 +1,7 @@
 //! An update that was found: what it is, and the download by the cheapest way that works.
 
 use crate::apply::{self, Target, Watch};
-use crate::check::Candidate;
+use crate::check::{Candidate, Standing};
 use crate::config::Config;
 use crate::download::{DownloadError, VerifiedFile, download};
 use crate::error::Error;
@@ -16,7 +16,7 @@ use updater_format::json::{Map, Value};
 use updater_format::release::Artifact;
 use updater_format::{Channel, ReleaseVersion, Sha256, UtcTime};
 
-/// A newer release for this install. Nothing has been downloaded or changed yet.
+/// A release for this install: a newer one, or an older one to which the publisher takes installs back. Nothing has been downloaded or changed yet.
 #[derive(Debug)]
 #[must_use = "an update does nothing until it is downloaded and installed"]
 pub struct Update {
@@ -26,6 +26,7 @@ pub struct Update {
     pub(crate) mirrors: Vec<Mirror>,
     pub(crate) candidate: Candidate,
     pub(crate) routes: Vec<Route>,
+    pub(crate) standing: Standing,
     pub(crate) now: UtcTime,
 }
 
@@ -46,6 +47,18 @@ impl Update {
     #[must_use]
     pub fn version(&self) -> &ReleaseVersion {
         &self.candidate.bundle.version
+    }
+
+    /// Tells whether the publisher wants nobody to stay with the installed version: it was withdrawn, or is below the floor.
+    #[must_use]
+    pub fn is_urgent(&self) -> bool {
+        !self.standing.is_good()
+    }
+
+    /// Returns what is held against the installed version.
+    #[must_use]
+    pub fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     /// Returns the channel that offers it.
@@ -195,7 +208,8 @@ impl Update {
     }
 
     fn probe(&self, session: Session, tree: apply::Tree) -> Result<Staged, Error> {
-        let plan = Plan { installed: self.from().clone(), trial: self.config.trial, epoch: self.candidate.bundle.epoch };
+        let plan =
+            Plan { installed: self.from().clone(), trial: self.config.trial, epoch: self.candidate.bundle.epoch };
         Ok(match self.config.probe {
             Some(limit) => session.probe(tree, &plan, limit)?,
             None => session.without_probe(tree, &plan)?,

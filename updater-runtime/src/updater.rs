@@ -1,12 +1,13 @@
 //! The facade: from the first line of `main` to the answer of a check, one line per step.
 
 use crate::cancel::CancelToken;
-use crate::check::{Decision, Installed, Offer, choose};
+use crate::check::{self, Decision, Installed, Offer, Rollout, Standing};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, Install};
 use crate::embedded::Embedded;
 use crate::error::Error;
 use crate::install::{self, Identity, InstallError, InstallKind, Layout, Settled, Subject};
+use crate::install_id::install_id;
 use crate::interval::Schedule;
 use crate::libc_version::libc_version;
 use crate::refresh::{Refresh, RefreshError, Refreshed};
@@ -17,6 +18,7 @@ use crate::trust_store::TrustStore;
 use crate::update::Update;
 use std::path::PathBuf;
 use std::sync::Arc;
+use updater_format::role::ChannelRules;
 use updater_format::trust::{Rules, TrustedChannel};
 use updater_format::{Channel, ReleaseVersion, SignaturePolicy, UtcTime};
 
@@ -158,9 +160,17 @@ impl Updater {
             Ok(channels) => channels,
             Err(error) => return no_answer(error),
         };
-        Ok(match decide(config, layout, &channels, now) {
-            Decision::Current => Status::NoUpdate(NoUpdate::Current { version: config.version.clone() }),
-            Decision::Withheld(why) => Status::NoUpdate(NoUpdate::Withheld(why)),
+        let (decision, standing) = decide(config, layout, &refreshed, &channels, now);
+        let version = || config.version.clone();
+        Ok(match decision {
+            Decision::Current if standing.is_good() => Status::NoUpdate(NoUpdate::Current { version: version() }),
+            Decision::Withheld(why) if standing.is_good() => Status::NoUpdate(NoUpdate::Withheld(why)),
+            Decision::Current => {
+                Status::NoUpdate(NoUpdate::Unsupported { version: version(), standing, withheld: None })
+            }
+            Decision::Withheld(why) => {
+                Status::NoUpdate(NoUpdate::Unsupported { version: version(), standing, withheld: Some(why) })
+            }
             Decision::Available(_) if layout.subject() == Subject::Own && is_looping(config) => {
                 return Err(InstallError::RestartLoop { version: config.version.clone() }.into());
             }
@@ -175,6 +185,7 @@ impl Updater {
                     mirrors: refreshed.mirrors().to_vec(),
                     routes: Update::routes_to(&candidate),
                     candidate: *candidate,
+                    standing,
                     now,
                 })),
             },
@@ -292,10 +303,7 @@ fn is_looping(config: &Config) -> bool {
 
 /// Reads the app's channel and those it may fall back to, in this order. A fall-back channel that is gone, stale or
 /// broken is passed over: it must not keep the app from the releases of its own channel.
-fn read_channels(
-    config: &Config,
-    refreshed: &Refreshed<'_>,
-) -> Result<Vec<(Channel, TrustedChannel)>, RefreshError> {
+fn read_channels(config: &Config, refreshed: &Refreshed<'_>) -> Result<Vec<(Channel, TrustedChannel)>, RefreshError> {
     let mut channels = vec![(config.channel.clone(), refreshed.channel(&config.channel)?)];
     for channel in &config.fallback {
         match refreshed.channel(channel) {
@@ -307,18 +315,43 @@ fn read_channels(
     Ok(channels)
 }
 
-fn decide(config: &Config, layout: &Layout, channels: &[(Channel, TrustedChannel)], now: UtcTime) -> Decision {
+fn decide(
+    config: &Config,
+    layout: &Layout,
+    refreshed: &Refreshed<'_>,
+    channels: &[(Channel, TrustedChannel)],
+    now: UtcTime,
+) -> (Decision, Standing) {
     let libc = libc_version();
+    let no_rules = ChannelRules::default();
+    let offers: Vec<_> = channels
+        .iter()
+        .map(|(channel, trusted)| Offer {
+            channel,
+            contents: trusted.contents(),
+            rules: trusted.role().rules().unwrap_or(&no_rules),
+            steering: refreshed.set().current_timestamp().steering(channel),
+        })
+        .collect();
+    let rollout = match config.rollout {
+        None if check::needs_install_id(&config.version, &offers) => {
+            install_id(&state_folder(config, layout)).map_or(Rollout::Last, Rollout::Id)
+        }
+        None => Rollout::Last,
+        Some(rollout) => rollout,
+    };
     let installed = Installed {
+        app: &config.app,
         version: &config.version,
         platform: &config.platform,
         kind: layout.kind(),
         libc: libc.as_deref(),
         bad: &install::bad_releases(layout, now),
+        epoch: install::highest_epoch(layout),
+        rollout,
+        now,
     };
-    let offers: Vec<_> =
-        channels.iter().map(|(channel, trusted)| Offer { channel, contents: trusted.contents() }).collect();
-    choose(&installed, &offers)
+    (check::choose(&installed, &offers), check::standing(&installed, &offers))
 }
 
 /// Tells the failures that are answers from those that are errors.

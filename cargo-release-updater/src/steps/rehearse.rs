@@ -22,7 +22,7 @@ use std::sync::Arc;
 use updater_format::bundle::read_manifest;
 use updater_format::release::BundleEntry;
 use updater_format::{AppId, Channel, InstallKind, Manifest, Platform, ReleaseVersion};
-use updater_runtime::check::Withheld;
+use updater_runtime::check::{Rollout, Withheld};
 use updater_runtime::route::RouteKind;
 use updater_runtime::transport::{
     FetchError, FetchRequest, Fetched, HttpOptions, HttpTransport, ProxyChoice, Transport,
@@ -204,6 +204,8 @@ fn update(
     let config = config
         .with_channel(setup.channel.clone(), Vec::new())
         .with_state_dir(temp.path().join("state"))
+        // What is rehearsed may be for few installs, or for none yet.
+        .with_rollout(Rollout::Every)
         .with_probe((runs_here && setup.probe).then_some(DEFAULT_PROBE_TIME))
         .with_transport(Loopback::new(offer).map_err(|error| failed(error.into()))?);
     let config = match setup.clock {
