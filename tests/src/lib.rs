@@ -8,6 +8,7 @@
 
 pub mod clock;
 pub mod corpus;
+pub mod crash;
 pub mod proxy;
 pub mod require;
 pub mod server;

@@ -1,0 +1,124 @@
+//! The program that is updated. It is this very binary with a line behind its last byte that says which version it is:
+//! the system runs it as before, and two versions differ by that line.
+
+use super::release::host_triple;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+use updater_format::InstallKind;
+use updater_runtime::{Embedded, Event, SCHEMA, Start, Status, Updater};
+
+/// Who a copy of the program is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    /// Its version.
+    pub version: String,
+    /// How it is installed.
+    pub kind: InstallKind,
+    /// Whether it survives its own start.
+    pub healthy: bool,
+}
+
+impl Label {
+    /// Returns the line that makes a copy of this binary that version.
+    #[must_use]
+    pub fn trailer(&self) -> Vec<u8> {
+        let health = if self.healthy { "healthy" } else { "broken" };
+        let line = format!("{MARK} {} {} {health}", self.version, self.kind);
+        format!("\n{line:<width$}\n", width = TRAILER - 2).into_bytes()
+    }
+
+    /// Reads the line of a program; `None` when it has none: then it is the harness itself.
+    #[must_use]
+    pub fn read(program: &Path) -> Option<Self> {
+        let mut file = std::fs::File::open(program).ok()?;
+        file.seek(SeekFrom::End(-i64::try_from(TRAILER).ok()?)).ok()?;
+        let mut text = String::new();
+        file.read_to_string(&mut text).ok()?;
+        let mut words = text.trim().strip_prefix(MARK)?.split_whitespace();
+        let version = words.next()?.to_owned();
+        let kind = match words.next()? {
+            "directory" => InstallKind::Directory,
+            _ => InstallKind::Executable,
+        };
+        Some(Self { version, kind, healthy: words.next()? == "healthy" })
+    }
+}
+
+/// Runs the program: `report` does nothing but start, `update` takes an update, `confirm` ends a trial. Always says which
+/// version speaks; an error of the updater never ends it.
+/// # Errors
+/// When stdout is closed.
+pub fn main(label: &Label) -> std::io::Result<()> {
+    let updater = Updater::start(embedded(label));
+    if !label.healthy {
+        std::process::abort();
+    }
+    let mut out = std::io::stdout();
+    if let Some(reason) = updater.disabled_reason() {
+        writeln!(out, "failed disabled {reason}")?;
+    }
+    if let Start::Unsettled { problem } = updater.start_report() {
+        writeln!(out, "unsettled {problem}")?;
+    }
+    let result = match std::env::args().nth(1).as_deref() {
+        Some("update") => update(&updater),
+        Some("confirm") => updater.confirm().map(|_| ()),
+        _ => Ok(()),
+    };
+    if let Err(error) = result {
+        writeln!(out, "failed {} {}", error.code(), error.full_message())?;
+    }
+    writeln!(out, "version {}", label.version)
+}
+
+fn update(updater: &Updater) -> Result<(), updater_runtime::Error> {
+    match updater.check()? {
+        Status::Available(update) => {
+            let tell = |event: &Event| {
+                let _ = writeln!(std::io::stdout(), "event {event}");
+            };
+            update.download_with_events(|_| {}, tell)?.install()?.restart()?;
+        }
+        Status::NoUpdate(why) => {
+            let _ = writeln!(std::io::stdout(), "none {why}");
+        }
+    }
+    Ok(())
+}
+
+/// What `build.rs` would have compiled in; where the repository lies comes from the environment.
+fn embedded(label: &Label) -> &'static Embedded {
+    let variable = |name: &str| std::env::var(name).unwrap_or_default();
+    let leak = |text: String| -> &'static str { text.leak() };
+    let url = leak(variable(REPOSITORY));
+    let urls: &'static [&'static str] = if url.is_empty() { &[] } else { vec![url].leak() };
+    Box::leak(Box::new(Embedded {
+        schema: SCHEMA,
+        app: "hello",
+        version: leak(label.version.clone()),
+        triple: leak(host_triple()),
+        channel: "stable",
+        fallback: &[],
+        urls,
+        root: std::fs::read(variable(ROOT)).unwrap_or_default().leak(),
+        install: leak(label.kind.to_string()),
+        entry: ENTRY,
+        trial: if variable(TRIAL) == "confirm" { "confirm" } else { "start" },
+        missing_status: &[404],
+        build_time: 0,
+        disabled: None,
+    }))
+}
+
+/// Where a folder has the program.
+pub const ENTRY: &str = "bin/hello";
+/// Names the repository's URL.
+pub const REPOSITORY: &str = "CRASH_POINTS_REPOSITORY";
+/// Names the file with the trusted root.
+pub const ROOT: &str = "CRASH_POINTS_ROOT";
+/// `start` or `confirm`.
+pub const TRIAL: &str = "CRASH_POINTS_TRIAL";
+
+const MARK: &str = "crash-points-app";
+/// The length of the line with its two line ends, in bytes.
+const TRAILER: usize = 96;

@@ -1,0 +1,208 @@
+//! Versions of the program, their bundles and patches, and the repository that offers them.
+
+use super::app::{ENTRY, Label};
+use crate::simulator::RepositorySimulator;
+use std::collections::BTreeMap;
+use std::path::Path;
+use updater_delta::DiffOptions;
+use updater_format::bundle::{BundleExpectation, BundleOptions, BundleWriter};
+use updater_format::json::Map;
+use updater_format::patch::{Operation, PatchHeader, PatchParts, PatchSource, pack_added, write_patch};
+use updater_format::release::{Artifact, BundleEntry, Entry, PatchEntry};
+use updater_format::{
+    EntryContent, FileMode, FilePath, InstallKind, Manifest, ManifestEntry, ManifestParts, PathPattern, Sha256,
+};
+
+/// One version with its content.
+#[derive(Debug, Clone)]
+pub struct Release {
+    /// The version.
+    pub version: String,
+    /// What is signed of it.
+    pub manifest: Manifest,
+    /// The files by path.
+    pub files: BTreeMap<String, Content>,
+}
+
+/// What lies at a path of a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// A file and whether it is a program.
+    File(Vec<u8>, FileMode),
+    /// A link.
+    Link(String),
+}
+
+/// Returns the triple of this computer.
+#[must_use]
+pub fn host_triple() -> String {
+    format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
+}
+
+impl Release {
+    /// Makes a version out of the bytes of this binary.
+    ///
+    /// A folder has 27 files and links; of two versions some files are the same, some differ, some come, go or move.
+    #[must_use]
+    pub fn new(program: &[u8], kind: InstallKind, version: &str, healthy: bool) -> Self {
+        let label = Label { version: version.to_owned(), kind, healthy };
+        let hello = Content::File([program, &label.trailer()].concat(), FileMode::Program);
+        let mut files = BTreeMap::new();
+        if kind == InstallKind::Executable {
+            files.insert("hello".to_owned(), hello);
+        } else {
+            files.insert(ENTRY.to_owned(), hello);
+            fill(&mut files, version);
+        }
+        let manifest = manifest(kind, version, &files);
+        Self { version: version.to_owned(), manifest, files }
+    }
+
+    fn bundle(&self) -> Vec<u8> {
+        let options = BundleOptions { level: 0, ..BundleOptions::default() };
+        let writer = BundleWriter::new(Vec::new(), &self.manifest, &options).unwrap();
+        writer.write_all(|path| Ok(self.bytes(path.as_str()))).unwrap()
+    }
+
+    fn bytes(&self, path: &str) -> &[u8] {
+        match &self.files[path] {
+            Content::File(bytes, _) => bytes,
+            Content::Link(_) => b"",
+        }
+    }
+
+    /// Publishes the bundle.
+    pub fn publish(&self, repository: &RepositorySimulator) {
+        let bytes = self.bundle();
+        let expected = BundleExpectation::of(&self.manifest);
+        let entry = Entry::Bundle(BundleEntry {
+            artifact: artifact(&format!("hello-{}-{}.tar.xz", self.version, host_triple()), &bytes),
+            version: self.manifest.version().clone(),
+            platform: self.manifest.platform().clone(),
+            install: self.manifest.install(),
+            unpacked: expected.unpacked,
+            files: expected.entries,
+            manifest: expected.manifest,
+            codecs: vec![codec().to_owned()],
+            epoch: 0,
+            libc: None,
+            notes: None,
+            metadata: Map::new(),
+        });
+        repository.repo().add("stable", &entry, &bytes);
+    }
+
+    /// Publishes a patch from an older version.
+    pub fn publish_patch(&self, from: &Self, repository: &RepositorySimulator) {
+        let bytes = patch(from, self);
+        let entry = Entry::Patch(PatchEntry {
+            artifact: artifact(&format!("hello-{}-to-{}-{}.patch", from.version, self.version, host_triple()), &bytes),
+            platform: self.manifest.platform().clone(),
+            from: from.manifest.version().clone(),
+            version: self.manifest.version().clone(),
+            manifest: Sha256::of(&self.manifest.encode()),
+            codecs: vec![codec().to_owned()],
+        });
+        repository.repo().add("stable", &entry, &bytes);
+    }
+}
+
+/// Writes what a repository serves into a folder.
+/// # Errors
+/// When the disk refuses.
+pub fn write_repository(repository: &RepositorySimulator, folder: &Path) -> std::io::Result<()> {
+    for file in repository.files() {
+        let path = folder.join(&file);
+        path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+        std::fs::write(path, repository.file(&file))?;
+    }
+    Ok(())
+}
+
+fn fill(files: &mut BTreeMap<String, Content>, version: &str) {
+    let mut data = |path: &str, text: String| {
+        files.insert(path.to_owned(), Content::File(text.into_bytes(), FileMode::Data));
+    };
+    for number in 0..16 {
+        // A third is the same in all versions.
+        let text = if number % 3 == 0 { "constant".to_owned() } else { format!("{number} of {version}\n").repeat(40) };
+        data(&format!("share/data/{number:02}.txt"), text);
+    }
+    data("etc/app.conf", format!("# the settings of {version}\n"));
+    data(&format!("share/only-in-{version}"), version.to_owned());
+    data(&format!("lib/{version}/moved.dat"), "the same content under another name".repeat(20));
+    data("share/empty", String::new());
+    files.insert("bin/helper".to_owned(), Content::File(b"#!/bin/sh\n".to_vec(), FileMode::Program));
+    for number in 0..4 {
+        files.insert(format!("lib/link-{number}"), Content::Link(format!("../share/data/{number:02}.txt")));
+    }
+    files.insert("lib/current".to_owned(), Content::Link(version.to_owned()));
+}
+
+fn manifest(kind: InstallKind, version: &str, files: &BTreeMap<String, Content>) -> Manifest {
+    let entry = |(path, content): (&String, &Content)| ManifestEntry {
+        path: FilePath::parse(path).unwrap(),
+        content: match content {
+            Content::Link(target) => EntryContent::Link { target: target.clone() },
+            Content::File(bytes, mode) => {
+                EntryContent::File { length: bytes.len() as u64, sha256: Sha256::of(bytes), mode: *mode }
+            }
+        },
+    };
+    let is_folder = kind == InstallKind::Directory;
+    let keep_local = if is_folder { vec![PathPattern::parse("etc/*.conf").unwrap()] } else { Vec::new() };
+    Manifest::new(ManifestParts {
+        app: "hello".parse().unwrap(),
+        version: version.parse().unwrap(),
+        platform: host_triple().parse().unwrap(),
+        install: kind,
+        entry: FilePath::parse(if is_folder { ENTRY } else { "hello" }).unwrap(),
+        keep_local,
+        entries: files.iter().map(entry).collect(),
+    })
+    .unwrap()
+}
+
+/// Makes a patch: what is there is copied, the program is a delta, the rest is added.
+fn patch(old: &Release, new: &Release) -> Vec<u8> {
+    let source = |entry: &ManifestEntry| match entry.content {
+        // What a user may have edited is no source.
+        _ if old.manifest.keeps_local(&entry.path) => None,
+        EntryContent::File { length, sha256, .. } => Some(PatchSource { length, path: entry.path.clone(), sha256 }),
+        EntryContent::Link { .. } => None,
+    };
+    let sources: Vec<PatchSource> = old.manifest.entries().iter().filter_map(source).collect();
+    let (mut operations, mut payloads) = (Vec::new(), Vec::new());
+    for ManifestEntry { path, content } in new.manifest.entries() {
+        let EntryContent::File { sha256, .. } = content else { continue };
+        let bytes = new.bytes(path.as_str());
+        let same = sources.iter().position(|source| source.sha256 == *sha256);
+        let old_program = sources.iter().position(|source| source.path == *path && *path == *old.manifest.entry());
+        let (operation, payload) = match (same, old_program) {
+            (Some(source), _) => (Operation::Copy { source }, Vec::new()),
+            (None, Some(source)) => {
+                let options = DiffOptions { codecs: &updater_delta::Codec::SUPPORTED[..1], ..DiffOptions::default() };
+                let delta = updater_delta::diff(old.bytes(path.as_str()), bytes, &options).unwrap();
+                let packed = delta.into_bytes();
+                (Operation::Delta { codec: codec().to_owned(), packed: packed.len() as u64, source }, packed)
+            }
+            (None, None) => {
+                let packed = pack_added(bytes, Vec::new(), 1).unwrap();
+                (Operation::Add { packed: packed.len() as u64 }, packed)
+            }
+        };
+        operations.push(operation);
+        payloads.push(payload);
+    }
+    let (from, manifest) = (old.manifest.version().clone(), new.manifest.encode());
+    let header = PatchHeader::new(PatchParts { from, manifest, sources, operations }).unwrap();
+    write_patch(Vec::new(), &header, |at| Ok(payloads[at].as_slice())).unwrap()
+}
+
+fn artifact(name: &str, bytes: &[u8]) -> Artifact {
+    Artifact { name: name.parse().unwrap(), length: bytes.len() as u64, sha256: Sha256::of(bytes) }
+}
+
+fn codec() -> &'static str {
+    updater_delta::Codec::SUPPORTED[0].id()
+}

@@ -1,0 +1,223 @@
+//! strace: which calls a run makes, and how one of them is stopped or made to fail.
+//!
+//! What was learned of it: a signal is delivered before the call takes effect; calls are counted by name and by thread; a
+//! filter of no calls turns injection off in silence. `-y` shows the path behind each descriptor, so that a call can be
+//! told to concern the install.
+
+use std::io::Read as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// One call of the main thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// Its name, for example `renameat2`.
+    pub name: String,
+    /// Which one of that name it is, from 1.
+    pub number: usize,
+    /// Its arguments as strace shows them.
+    pub arguments: String,
+    /// Whether it succeeded.
+    pub succeeded: bool,
+}
+
+impl Call {
+    /// Tells whether the call can change what is on disk, or ends the program. Between two of these the disk is the same,
+    /// so a kill at any other call leaves what a kill at the next one of these leaves.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        match self.name.as_str() {
+            "open" | "openat" => self.arguments.contains("O_CREAT") || self.arguments.contains("O_TRUNC"),
+            name => CHANGING.contains(&name),
+        }
+    }
+
+    /// Returns what calls that do the same to the same file have in common.
+    #[must_use]
+    pub fn group(&self) -> String {
+        let path = self.arguments.split(['<', '>', '"']).find(|part| part.starts_with('/')).unwrap_or_default();
+        // Numbers of processes stand in names.
+        let path: String = path.chars().filter(|c| !c.is_ascii_digit()).collect();
+        format!("{} {path}", self.name)
+    }
+}
+
+/// What is to happen at a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// The process is killed before the call takes effect.
+    Kill,
+    /// The call fails with this error and has no effect.
+    Error(&'static str),
+    /// A write says that it wrote this many bytes, and has written none.
+    Lie(u32),
+}
+
+impl Fault {
+    /// Reads what [`Fault`] shows.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "KILL" => Some(Self::Kill),
+            _ => match text.strip_prefix("LIE") {
+                Some(bytes) => bytes.parse().ok().map(Self::Lie),
+                None => ERRORS.iter().copied().find(|error| *error == text).map(Self::Error),
+            },
+        }
+    }
+
+    fn expression(self, call: &str, number: usize) -> String {
+        match self {
+            Self::Kill => format!("inject={call}:signal=KILL:when={number}"),
+            Self::Error(error) => format!("inject={call}:error={error}:when={number}"),
+            Self::Lie(bytes) => format!("inject={call}:retval={bytes}:when={number}"),
+        }
+    }
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Kill => f.write_str("KILL"),
+            Self::Error(error) => f.write_str(error),
+            Self::Lie(bytes) => write!(f, "LIE{bytes}"),
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// Everything it wrote to stdout.
+    pub output: String,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// Its exit code.
+    pub code: Option<i32>,
+}
+
+impl Outcome {
+    /// Tells whether it was killed by SIGKILL.
+    #[must_use]
+    pub fn was_killed(&self) -> bool {
+        self.signal == Some(9)
+    }
+}
+
+/// Runs a command to its end.
+/// # Errors
+/// When it cannot be started, or does not end within a minute.
+pub fn run(command: &mut Command) -> std::io::Result<Outcome> {
+    let mut child = command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    let pipe = child.stdout.take();
+    let reader = std::thread::spawn(move || {
+        let mut text = Vec::new();
+        pipe.map(|mut pipe| pipe.read_to_end(&mut text));
+        String::from_utf8_lossy(&text).into_owned()
+    });
+    let begin = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if begin.elapsed() > LIMIT {
+            if let Some(group) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
+                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+            }
+            let _ = child.wait();
+            return Err(std::io::Error::other(format!("it did not end within {} s", LIMIT.as_secs())));
+        }
+        std::thread::sleep(PAUSE);
+    };
+    let output = reader.join().unwrap_or_default();
+    Ok(Outcome { output, signal: status.signal(), code: status.code() })
+}
+
+/// Makes a command that runs a program under strace, with a fault at one call.
+#[must_use]
+pub fn faulty(program: &Path, call: &str, number: usize, fault: Fault) -> Command {
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o", "/dev/null", "-e"]).arg(format!("trace={call}"));
+    command.arg("-e").arg(fault.expression(call, number)).arg(program);
+    command
+}
+
+/// Makes a command that runs a program and writes down its calls.
+#[must_use]
+pub fn traced(program: &Path, log: &Path) -> Command {
+    let mut command = Command::new("strace");
+    command.args(["-f", "-y", "-qq", "-s", "0", "-e", "signal=none", "-e", "trace=%file,%desc", "-o"]);
+    command.arg(log).arg(program);
+    command
+}
+
+/// Reads the calls of the main thread that concern a folder, in order.
+/// # Errors
+/// When the log cannot be read.
+pub fn calls(log: &Path, folder: &Path) -> std::io::Result<Vec<Call>> {
+    let text = String::from_utf8_lossy(&std::fs::read(log)?).into_owned();
+    let main = text.split_whitespace().next().unwrap_or_default().to_owned();
+    let folder = folder.to_string_lossy();
+    let mut counters = std::collections::BTreeMap::<String, usize>::new();
+    let mut calls = Vec::new();
+    for line in text.lines() {
+        let Some((thread, rest)) = line.split_once(' ') else { continue };
+        let Some((name, rest)) = rest.trim_start().split_once('(') else { continue };
+        let is_call = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if thread != main || !is_call {
+            continue;
+        }
+        let counter = counters.entry(name.to_owned()).or_default();
+        *counter += 1;
+        let (arguments, result) = rest.rsplit_once(" = ").unwrap_or((rest, ""));
+        if arguments.contains(&*folder) {
+            calls.push(Call {
+                name: name.to_owned(),
+                number: *counter,
+                arguments: arguments.trim_end().trim_end_matches(')').to_owned(),
+                succeeded: !result.starts_with('-'),
+            });
+        }
+    }
+    Ok(calls)
+}
+
+/// The errors that calls are made to fail with.
+pub const ERRORS: [&str; 4] = ["EIO", "ENOSPC", "EACCES", "EINTR"];
+/// The calls that can change what is on disk; opening for creation is told by its flags.
+const CHANGING: [&str; 29] = [
+    "chmod",
+    "copy_file_range",
+    "creat",
+    "execve",
+    "fchmod",
+    "fchmodat",
+    "fchmodat2",
+    "fdatasync",
+    "flock",
+    "fsync",
+    "ftruncate",
+    "link",
+    "linkat",
+    "mkdir",
+    "mkdirat",
+    "pwrite64",
+    "pwritev",
+    "rename",
+    "renameat",
+    "renameat2",
+    "rmdir",
+    "sendfile",
+    "symlink",
+    "symlinkat",
+    "sync_file_range",
+    "truncate",
+    "unlink",
+    "unlinkat",
+    "write",
+];
+/// How long one run may take.
+const LIMIT: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(2);
