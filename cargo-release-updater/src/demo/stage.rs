@@ -78,12 +78,15 @@ impl Stage {
                 path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&path, text));
             written.map_err(|source| DemoError::Io { path, source })
         };
-        write(package.join("Cargo.toml"), MANIFEST)?;
-        write(package.join("src/main.rs"), PROGRAM)?;
+        let mut manifest = MANIFEST.to_owned();
         if let Some(checkout) = &self.checkout {
-            let lock = checkout.join("Cargo.lock");
-            std::fs::copy(&lock, package.join("Cargo.lock")).map_err(|source| DemoError::Io { path: lock, source })?;
+            let path = checkout.join("Cargo.lock");
+            let lock = std::fs::read_to_string(&path).map_err(|source| DemoError::Io { path, source })?;
+            manifest.push_str(&shared_dependencies(&lock));
+            write(package.join("Cargo.lock"), &lock)?;
         }
+        write(package.join("Cargo.toml"), &manifest)?;
+        write(package.join("src/main.rs"), PROGRAM)?;
         self.write_version(version)
     }
 
@@ -212,6 +215,16 @@ impl Stage {
     }
 }
 
+/// Returns dependencies that have the features of the checkout's own build, as far as its lock file knows them.
+fn shared_dependencies(lock: &str) -> String {
+    let known = |line: &&str| {
+        let name = line.split(" = ").next().unwrap_or_default();
+        line.starts_with('#') || lock.contains(&format!("name = {name:?}\n"))
+    };
+    let lines: Vec<&str> = SHARED.lines().filter(known).collect();
+    format!("\n[dependencies]\n{}\n", lines.join("\n"))
+}
+
 fn ended(status: ExitStatus, what: &str) -> Result<(), DemoError> {
     match status.success() {
         true => Ok(()),
@@ -235,6 +248,8 @@ fn cargo() -> String {
 
 /// The package of the program, embedded so that the demonstration needs no checkout.
 const MANIFEST: &str = include_str!("../../template/manifest.toml");
+/// Dependencies that change nothing but which features are shared.
+const SHARED: &str = include_str!("../../template/shared.toml");
 /// The program.
 const PROGRAM: &str = include_str!("../../template/app.rs");
 /// Settings of the developer that would change what the demonstration does.
@@ -257,3 +272,21 @@ const BUILD_LIMIT: Duration = Duration::from_secs(1800);
 const RUN_LIMIT: Duration = Duration::from_secs(120);
 /// How often a child is looked at.
 const LOOK: Duration = Duration::from_millis(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_locked_crates_are_shared() {
+        let text = shared_dependencies("[[package]]\nname = \"http\"\nversion = \"1.0.0\"\n");
+        assert!(text.contains("\nhttp = \"*\"\n") && !text.contains("memchr"), "{text}");
+        let manifest = format!("{MANIFEST}{}", shared_dependencies(include_str!("../../../Cargo.lock")));
+        let manifest: toml_edit::DocumentMut = manifest.parse().unwrap();
+        // Each crate of the template is locked here, so that the demonstration of this checkout is quick.
+        assert_eq!(
+            manifest["dependencies"].as_table().unwrap().len(),
+            SHARED.lines().filter(|l| l.contains('=')).count()
+        );
+    }
+}

@@ -6,5 +6,6 @@ mod cli;
 mod init;
 mod keys;
 mod package;
+mod publish;
 mod serve;
 mod status;
