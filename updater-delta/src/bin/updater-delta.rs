@@ -1,12 +1,19 @@
 //! `updater-delta`: makes, applies and inspects deltas from the command line.
 #![forbid(unsafe_code)]
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
+#![expect(clippy::print_stderr, reason = "a program for people")]
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, IsTerminal as _, Read, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 use updater_delta::{ApplyError, ApplyLimits, DiffError, DiffOptions, Header, Progress, Side, Stage};
+
+/// Prints a line; a reader that went away is no failure.
+macro_rules! say {
+    ($($argument:tt)*) => {{
+        let _ = writeln!(io::stdout(), $($argument)*);
+    }};
+}
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -16,11 +23,11 @@ fn main() -> ExitCode {
         ["apply", old, patch, new] => apply(Path::new(old), Path::new(patch), Path::new(new)),
         ["inspect", patch] => inspect(Path::new(patch)),
         ["--help" | "-h" | "help"] => {
-            print!("{USAGE}");
+            say!("{}", USAGE.trim_end());
             return ExitCode::SUCCESS;
         }
         ["--version" | "-V"] => {
-            println!("updater-delta {}", env!("CARGO_PKG_VERSION"));
+            say!("updater-delta {}", env!("CARGO_PKG_VERSION"));
             return ExitCode::SUCCESS;
         }
         _ => {
@@ -60,9 +67,9 @@ fn diff(old_path: &Path, new_path: &Path, patch_path: &Path) -> Result<(), Failu
     }
     let delta = delta?;
     fs::write(patch_path, delta.bytes()).map_err(|error| Failure::file("write", patch_path, &error))?;
-    println!("{}: {} bytes for {} new bytes ({})", patch_path.display(), delta.bytes().len(), new.len(), delta.codec());
+    say!("{}: {} bytes for {} new bytes ({})", patch_path.display(), delta.bytes().len(), new.len(), delta.codec());
     for (name, bytes) in delta.streams() {
-        println!("{bytes:>12}  {name}");
+        say!("{bytes:>12}  {name}");
     }
     Ok(())
 }
@@ -97,17 +104,21 @@ fn inspect(path: &Path) -> Result<(), Failure> {
     let inspection = updater_delta::inspect(&patch)?;
     let hex = |digest: [u8; 32]| digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let header = inspection.header;
-    println!("codec    {}", header.codec);
-    println!("old      {:>12} bytes  sha256 {}", header.old_length, hex(header.old_sha256));
-    println!("new      {:>12} bytes  sha256 {}", header.new_length, hex(header.new_sha256));
-    println!("delta    {:>12} bytes", patch.len());
+    say!("codec    {}", header.codec);
+    say!("old      {:>12} bytes  sha256 {}", header.old_length, hex(header.old_sha256));
+    say!("new      {:>12} bytes  sha256 {}", header.new_length, hex(header.new_sha256));
+    say!("delta    {:>12} bytes", patch.len());
     if header.codec.id().starts_with("refs") {
-        println!("matches  {:>12} covering {} bytes", inspection.matches, inspection.matched);
-        println!("inserted {:>12} bytes", header.new_length - inspection.matched);
+        say!("matches  {:>12} covering {} bytes", inspection.matches, inspection.matched);
+        say!("inserted {:>12} bytes", header.new_length - inspection.matched);
         for region in &inspection.regions {
-            println!(
+            say!(
                 "{:>16}  old {:>10}+{:<10} new {:>10}+{}",
-                region.kind, region.old.0, region.old.1, region.new.0, region.new.1
+                region.kind,
+                region.old.0,
+                region.old.1,
+                region.new.0,
+                region.new.1
             );
         }
     }

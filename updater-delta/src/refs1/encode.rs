@@ -4,6 +4,7 @@ use super::coder::{Encoder, Stream};
 use super::control::{self, Match, Order};
 use super::map::AddressMap;
 use super::matcher::{self, Found, Places};
+use super::recall::{self, Recall};
 use super::refs::{Kind, Reference, References};
 use super::region::{Layout, Placed, Plan, RegionKind, Version};
 use super::scan::{self, Relative};
@@ -27,7 +28,8 @@ impl Report {
 
 /// Makes the codec's own bytes.
 pub(crate) fn encode(old: &[u8], new: &[u8], threads: NonZeroUsize) -> (Vec<u8>, Report) {
-    let plan = settle(exe::plan(old, new), old, new);
+    let mut plan = settle(exe::plan(old, new), old, new);
+    plan.recall = plan.regions.is_empty();
     let order = Order::new(&plan, new.len() as u32);
     let ((ours, old_places), (theirs, new_places)) =
         both(|| Side::new(old, &plan, Version::Old), || Side::new(new, &plan, Version::New));
@@ -59,7 +61,9 @@ pub(crate) fn encode(old: &[u8], new: &[u8], threads: NonZeroUsize) -> (Vec<u8>,
     // Coding answers with what it coded, which is known here.
     let _ = plan.code(&mut encoder, old_length, new_length);
     let _ = control::code(&mut encoder, Some(&matches), &order, old_length, new_length, usize::MAX);
-    let mut walk = Walk::new(encoder, known, Some(truth));
+    let dictionary = old.len().min(recall::DICTIONARY as usize);
+    let recall = plan.recall.then(|| Recall::new(old[..dictionary].to_vec()));
+    let mut walk = Walk::new(encoder, known, Some(truth), recall);
     // Reading from memory does not fail, and the encoder keeps nothing of what it goes through.
     let _ = walk.run(&mut &old_image[..], |_, _, _| Ok::<(), Infallible>(()));
     let report = Report { costs: walk.coder.costs() };
@@ -181,7 +185,9 @@ fn align(
     order: &Order,
     threads: NonZeroUsize,
 ) -> Vec<Found> {
-    let find = |(old, new): (Vec<u8>, Vec<u8>)| matcher::matches(&old, &new, old_places, new_places, threads);
+    let advantage = if ours.plan.recall { RECALLED_ADVANTAGE } else { ADVANTAGE };
+    let find =
+        |(old, new): (Vec<u8>, Vec<u8>)| matcher::matches(&old, &new, old_places, new_places, advantage, threads);
     if ours.references.is_empty() {
         return find((ours.normalised().0, theirs.normalised().0));
     }
@@ -313,3 +319,7 @@ fn carries(reference: Reference, at: u32, (ours, old): (&Layout, &[u8]), (theirs
 const DENSE: usize = 48 << 20;
 /// Of a program's data every second byte of the old file is looked for: longer matches are found all the same.
 const SPARSE: usize = 2;
+/// Bytes by which a match under another shift must be better: about what naming it costs, twice over.
+const ADVANTAGE: usize = 9;
+/// The same where short repetitions are recalled at no cost.
+const RECALLED_ADVANTAGE: usize = 32;

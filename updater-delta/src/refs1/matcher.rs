@@ -55,6 +55,7 @@ pub(crate) fn matches(
     new: &[u8],
     old_places: &Places,
     new_places: &Places,
+    advantage: usize,
     threads: NonZeroUsize,
 ) -> Vec<Found> {
     let index = Index::new(old, old_places, threads);
@@ -63,7 +64,7 @@ pub(crate) fn matches(
     let mut found: Vec<Vec<Found>> = vec![Vec::new(); shares];
     let next = Mutex::new(found.iter_mut().enumerate());
     let work = || {
-        let scan = Scan { index: &index, new, places: new_places };
+        let scan = Scan { advantage, index: &index, new, places: new_places };
         loop {
             // The guard goes at the end of this statement: only the choice is exclusive.
             let share = next.lock().unwrap_or_else(PoisonError::into_inner).next();
@@ -255,6 +256,8 @@ fn common(a: &[u8], b: &[u8]) -> usize {
 
 /// One thread's pass over its share of the new file.
 struct Scan<'a> {
+    /// Bytes by which another match must beat the present shift.
+    advantage: usize,
     index: &'a Index<'a>,
     new: &'a [u8],
     places: &'a Places,
@@ -298,7 +301,7 @@ impl Scan<'_> {
                 if length == score && length != 0 {
                     break;
                 }
-                if length > score + ADVANTAGE {
+                if length > score + self.advantage {
                     (position, length) = self.index.search(new, at, at.wrapping_add_signed(shift), true);
                     break;
                 }
@@ -362,8 +365,6 @@ fn grow(limit: usize, agrees: impl Fn(usize) -> bool) -> usize {
     length
 }
 
-/// Bytes by which another match must beat the present shift: about what a change of shift costs in the delta, twice over.
-const ADVANTAGE: usize = 9;
 /// Bytes that must agree under the present shift for no other match to be looked for.
 const LONG_STAY: usize = 32;
 /// The shortest match that is looked up.

@@ -15,6 +15,7 @@ mod map;
 #[cfg(feature = "encode")]
 mod matcher;
 mod model;
+mod recall;
 mod refs;
 mod region;
 mod scan;
@@ -28,10 +29,11 @@ use crate::{ApplyError, ApplyLimits, Header, Side};
 use coder::{BitCoder as _, Decoder, Stream};
 use control::Order;
 use map::AddressMap;
+use recall::Recall;
 use region::{Layout, Plan, RegionKind, Version};
 use scan::Relative;
 use sha2::{Digest as _, Sha256};
-use source::{CACHE_MEMORY, Cached, Normal, RELA, overlay};
+use source::{CACHE_MEMORY, Cached, Normal, RELA, Source as _, overlay};
 use std::io::{Read, Seek, Write};
 use walk::{Known, Stop, Walk};
 
@@ -83,7 +85,16 @@ pub(crate) fn apply(
         matches: &matches,
         new_length,
     };
-    let mut walk = Walk::new(decoder, known, None);
+    let recall = if plan.recall {
+        let length = old_length.min(recall::DICTIONARY);
+        budget.take(u64::from(length) + recall::MEMORY)?;
+        let mut dictionary = vec![0; length as usize];
+        normal.read(0, &mut dictionary).map_err(read_old)?;
+        Some(Recall::new(dictionary))
+    } else {
+        None
+    };
+    let mut walk = Walk::new(decoder, known, None, recall);
     let mut rebuilt = Rebuilt::new(&plan, &order);
     walk.run(&mut normal, |walk, place, bytes| {
         check(&mut walk.coder, output.written())?;

@@ -111,6 +111,8 @@ pub(crate) struct Plan {
     /// Of a signed Mach-O: how many bytes the page hashes cover, and the size of a page as a power of two.
     pub(crate) hashed: u32,
     pub(crate) page_bits: u32,
+    /// Whether inserted bytes are coded as plain data that was seen before.
+    pub(crate) recall: bool,
     /// Whether the new file's sorted table of call frames is made again.
     pub(crate) frame_table: bool,
 }
@@ -140,6 +142,7 @@ impl Plan {
         let page_bits = coder.raw(4, self.page_bits);
         let old_blank = coder.raw(1, u32::from(self.old_blank)) == 1;
         let new_blank = coder.raw(1, u32::from(self.new_blank)) == 1;
+        let recall = coder.raw(1, u32::from(self.recall)) == 1;
         let frame_table = coder.raw(1, u32::from(self.frame_table)) == 1;
         let plan = Self {
             old_base,
@@ -151,6 +154,7 @@ impl Plan {
             page_bits,
             old_blank,
             new_blank,
+            recall,
             frame_table,
         };
         let disjoint =

@@ -6,6 +6,7 @@ use super::coder::{BitCoder, Stream};
 use super::control::{Match, Order};
 use super::map::{AddressMap, Learned};
 use super::model::{Model, UNKNOWN, hash, simple};
+use super::recall::Recall;
 use super::refs::{Kind, Reference, References};
 use super::region::{Layout, Placed, RegionKind};
 use super::scan::Relative;
@@ -70,6 +71,8 @@ pub(crate) struct Walk<'a, C> {
     fresh: Model<3>,
     differences: Model<3>,
     gaps: Model<3>,
+    /// The model of inserted bytes, where the file is plain data.
+    recall: Option<Recall>,
     literals: Model<4>,
     /// Whether the last references were predicted, newest in the lowest bit.
     history: u32,
@@ -85,7 +88,7 @@ pub(crate) struct Walk<'a, C> {
 }
 
 impl<'a, C: BitCoder> Walk<'a, C> {
-    pub(crate) fn new(coder: C, known: Known<'a>, truth: Option<Truth<'a>>) -> Self {
+    pub(crate) fn new(coder: C, known: Known<'a>, truth: Option<Truth<'a>>, recall: Option<Recall>) -> Self {
         Self {
             coder,
             known,
@@ -98,6 +101,7 @@ impl<'a, C: BitCoder> Walk<'a, C> {
             fresh: Model::new(FRESH_BITS, 4, 6),
             differences: Model::new(DIFFERENCE_BITS, 12, 6),
             gaps: Model::new(GAP_BITS, 2, 6),
+            recall,
             literals: Model::new(LITERAL_BITS, 64, 8),
             history: 0,
             last_shift: [0; 2],
@@ -121,8 +125,10 @@ impl<'a, C: BitCoder> Walk<'a, C> {
     }
 
     /// Returns the memory that grew with the input, in bytes.
-    pub(crate) const fn grown_memory(&self) -> u64 {
-        self.learned.memory() + self.pointers.capacity() as u64 * 8
+    pub(crate) fn grown_memory(&self) -> u64 {
+        self.recall.as_ref().map_or(0, Recall::grown_memory)
+            + self.learned.memory()
+            + self.pointers.capacity() as u64 * 8
     }
 
     /// Goes through the whole file. `sink` gets each piece with its place; the encoder's ignores it.
@@ -476,6 +482,12 @@ impl<'a, C: BitCoder> Walk<'a, C> {
 
     #[inline]
     fn literal(&mut self, bytes: &mut [u8], at: usize, place: u32, class: u32, structure: u32) {
+        if let Some(recall) = &mut self.recall {
+            self.coder.stream(Stream::Data);
+            let value = self.truth.as_ref().map_or(0, |truth| truth.new[place as usize + at]);
+            bytes[at] = recall.byte(&mut self.coder, value);
+            return;
+        }
         let back = |distance: usize| at.checked_sub(distance).map_or(0, |at| u32::from(bytes[at]));
         let (one, two, three) = (back(1), back(2), back(3));
         let pair = one | two << 8;
