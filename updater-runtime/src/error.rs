@@ -45,7 +45,7 @@ pub enum Error {
         tried: usize,
         /// What went wrong on the last one.
         #[source]
-        source: Option<Box<Error>>,
+        source: Option<Box<Self>>,
     },
 }
 

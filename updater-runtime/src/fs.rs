@@ -2,6 +2,8 @@
 //!
 //! No other module of staging and installing calls the file system by itself.
 
+#![expect(clippy::disallowed_methods, reason = "the one place that changes files")]
+
 mod dir;
 mod space;
 
@@ -79,6 +81,16 @@ pub(crate) fn create_new(path: &Path, mode: u32) -> PathResult<File> {
         .map(File::from)
         .map_err(|error| PathError::new("create", path, error))?;
     Ok(file)
+}
+
+/// Writes a file that must not exist, with exactly these permission bits, durably but for its entry in the folder.
+pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> PathResult<()> {
+    let mut file = create_new(path, 0o600)?;
+    // The mode before the sync: a power cut must not leave a file that only its owner can read.
+    file.write_all(bytes)
+        .and_then(|()| file.set_permissions(std::fs::Permissions::from_mode(mode)))
+        .and_then(|()| file.sync_all())
+        .map_err(|source| PathError::new("write", path, source))
 }
 
 /// Reads a small regular file; `None` when there is none.

@@ -1,4 +1,35 @@
-//! Self-update for Rust programs.
+//! Self-update for Rust programs: verified, by small patches, swapped in one step, taken back by itself.
+//!
+//! ```no_run
+//! use updater_runtime::{Error, Status, Updater};
+//!
+//! fn update(updater: &Updater) -> Result<(), Error> {
+//!     if let Status::Available(update) = updater.check()? {
+//!         println!("{} -> {} ({} bytes)", update.from(), update.version(), update.route().bytes());
+//!         update.download(|progress| println!("{}/{}", progress.bytes, progress.total))?.install()?.restart()?;
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! The first line of `main` is `let updater = updater_runtime::updater!();` ([`updater!`]); `build.rs` calls
+//! `updater_build::embed()`, which compiles the trusted root in. The library blocks, starts no executor, prints nothing,
+//! and never changes the working directory or the environment. An error of the updater never ends the app.
+//!
+//! * [`Updater`]: check, confirm, settings. [`Status`] and [`NoUpdate`]: the answer, with its reason.
+//! * [`Update`]: what was found; [`Update::download`] gives a [`Staged`] release, [`Staged::install`] an [`Installed`]
+//!   one, [`Installed::restart`] runs it.
+//! * [`Config`]: every option. [`transport`]: bring a network stack of your own.
+//! * [`Error`]: one enum over the phases, each with a stable `code()` and a `hint()` for the user.
+//!
+//! From async code call it in a blocking task (`tokio::task::spawn_blocking(move || updater.check())`).
+//!
+//! # Features
+//!
+//! `http` (default): HTTP and HTTPS by ureq and rustls with the system's certificates. Without it: `file:` repositories and
+//! transports of your own.
+
+#![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests make files of their own"))]
 
 mod apply;
 mod background;
@@ -6,6 +37,7 @@ mod cancel;
 pub mod check;
 mod clock;
 mod config;
+pub mod download;
 mod embedded;
 mod error;
 mod event;
@@ -19,7 +51,6 @@ mod restart;
 pub mod route;
 mod state_dir;
 mod status;
-pub mod download;
 mod text;
 pub mod transport;
 mod trust_store;

@@ -1,6 +1,7 @@
 //! The file that a download grows in. All raw file calls of downloading are here.
 
 use super::{DownloadError, VerifiedFile};
+use crate::fs;
 use crate::transport::{Resume, Url};
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -28,7 +29,7 @@ impl Partial {
             // A link, a folder, a file of somebody else: not what an attempt of ours leaves.
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 log::debug!("dropping {}: {error}", path.display());
-                std::fs::remove_file(&path).map_err(failed)?;
+                fs::remove_file(&path).map_err(|error| failed(error.source))?;
                 create(&path).map_err(failed)?
             }
             Err(_) => create(&path).map_err(failed)?,
@@ -112,10 +113,8 @@ impl Partial {
 
 /// Removes a file; that it cannot be removed is logged and nothing more.
 pub(super) fn remove(path: &Path) {
-    if let Err(error) = std::fs::remove_file(path)
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        log::debug!("cannot remove {}: {error}", path.display());
+    if let Err(error) = fs::remove_file(path) {
+        log::debug!("{error}");
     }
 }
 
