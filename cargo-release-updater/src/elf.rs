@@ -129,8 +129,8 @@ impl<'a, R: Read + Seek> File<'a, R> {
     fn read(mut self) -> Result<Elf, ElfError> {
         let (segments, dynamic) = self.program_headers()?;
         let glibc = match dynamic {
-            Some((offset, length)) => {
-                let dynamic = self.dynamic(offset, length)?;
+            Some(section) => {
+                let dynamic = self.dynamic(section.offset, section.length)?;
                 self.glibc(&segments, &dynamic)?
             }
             // A static program has no dynamic section and needs no C library of the system.
@@ -139,8 +139,8 @@ impl<'a, R: Read + Seek> File<'a, R> {
         Ok(Elf { machine: self.machine, glibc })
     }
 
-    /// Returns the loaded segments, and offset and length of the dynamic section.
-    fn program_headers(&mut self) -> Result<(Vec<Segment>, Option<(u64, u64)>), ElfError> {
+    /// Returns the loaded segments, and the dynamic section when there is one.
+    fn program_headers(&mut self) -> Result<(Vec<Segment>, Option<Segment>), ElfError> {
         let (table, sizes) = if self.wide { (32, 54) } else { (28, 42) };
         let table = self.word(table)?;
         let size = u64::from(self.u16(sizes)?);
@@ -156,7 +156,7 @@ impl<'a, R: Read + Seek> File<'a, R> {
             let (offset, address, length) = (self.word(offset)?, self.word(address)?, self.word(length)?);
             match kind {
                 PT_LOAD => segments.push(Segment { address, offset, length }),
-                PT_DYNAMIC => dynamic = Some((offset, length)),
+                PT_DYNAMIC => dynamic = Some(Segment { address, offset, length }),
                 _ => {}
             }
         }

@@ -116,13 +116,13 @@ impl Source {
         let packing = Packing::new(self.args.level, std::env::var("SOURCE_DATE_EPOCH").ok().as_deref())?;
         context.shell.status("Bundling", format_args!("{} {} ({platform})", self.app, self.version));
         let contents = match &self.folder {
-            Some(folder) => self.from_folder(folder, platform)?,
-            None => self.from_package(context, platform)?,
+            Some(folder) => self.contents_of_folder(folder, platform)?,
+            None => self.contents_of_package(context, platform)?,
         };
         Ok(bundle::bundle(&contents, packing, out, &context.shell)?)
     }
 
-    fn from_folder(&self, folder: &Path, platform: &Platform) -> CommandResult<Contents> {
+    fn contents_of_folder(&self, folder: &Path, platform: &Platform) -> CommandResult<Contents> {
         let table = self.project.as_ref().and_then(|project| project.table.as_ref());
         Ok(Contents {
             install: self.args.kind.or_else(|| table.and_then(|table| table.kind)),
@@ -132,7 +132,7 @@ impl Source {
         })
     }
 
-    fn from_package(&self, context: &Context, platform: &Platform) -> CommandResult<Contents> {
+    fn contents_of_package(&self, context: &Context, platform: &Platform) -> CommandResult<Contents> {
         let project = self.package()?;
         let table = project.table()?;
         let build = self.build(platform)?;

@@ -22,9 +22,7 @@ pub fn check_embedded(program: &Path, root: &Path, contents: &Contents) -> Resul
         Some(missing) => Err(BundleStepError::OtherRelease {
             path: program.to_owned(),
             missing: missing.clone(),
-            app: contents.app.clone(),
-            version: contents.version.clone(),
-            platform: contents.platform.clone(),
+            release: format!("{} {} for {}", contents.app, contents.version, contents.platform),
         }),
     }
 }

@@ -4,7 +4,7 @@ use crate::elf::ElfError;
 use crate::error::{ExitCode, Explain};
 use std::path::PathBuf;
 use updater_format::bundle::BundleError;
-use updater_format::{AppId, FilePath, FormatError, Platform, ReleaseVersion};
+use updater_format::{FilePath, FormatError, Platform};
 
 /// What went wrong while a bundle was made.
 #[derive(Debug, thiserror::Error)]
@@ -153,18 +153,14 @@ pub enum BundleStepError {
         root: PathBuf,
     },
     /// The program was built for another release.
-    #[error("{} is not {app} {version} for {platform}: nothing in it says {missing:?}", path.display())]
+    #[error("{} is not {release}: nothing in it says {missing:?}", path.display())]
     OtherRelease {
         /// The program.
         path: PathBuf,
         /// The name that stands nowhere in it.
         missing: String,
-        /// The app of the bundle.
-        app: AppId,
-        /// The version of the bundle.
-        version: ReleaseVersion,
-        /// The triple of the bundle.
-        platform: Platform,
+        /// App, version and triple of the bundle.
+        release: String,
     },
     /// `SOURCE_DATE_EPOCH` is no time.
     #[error("SOURCE_DATE_EPOCH is {value:?}, not a number of seconds since 1970")]
