@@ -5,10 +5,12 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a wrong set-up is a failure like any other")]
 
+use std::collections::BTreeMap;
 use updater_format::release::ChannelContents;
-use updater_format::role::{ChannelRules, RoleName};
+use updater_format::role::{ChannelRules, Percent, RoleName, Steering, TimestampExtension};
 use updater_format::trust::TrustError;
-use updater_format::{Channel, InstallKind};
+use updater_format::{Channel, InstallId, InstallKind};
+use updater_runtime::Clock as _;
 use updater_runtime::check::{Decision, Installed, Offer, Rollout, choose};
 use updater_runtime::refresh::RefreshError;
 use updater_runtime::transport::FetchError;
@@ -361,4 +363,98 @@ fn goal_fast_forward() {
         assert!(!is_taken(stolen), "{stolen:?}");
     }
     assert!(is_taken(ONLINE), "recovered from by a new root: `after_fast_forward_a_new_key_lets_versions_start_again`");
+}
+
+/// A publisher who lets a quarter of the installs have 1.1.0 and, by the online key, holds it at a tenth; 1.2.0 is yanked
+/// by the online key and 1.3.0 by the channel's.
+fn careful_publisher() -> RepositorySimulator {
+    let sim = publisher();
+    let mut repo = sim.repo();
+    for version in ["1.1.0", "1.2.0", "1.3.0"] {
+        repo.release("stable", version, version.as_bytes());
+    }
+    let rules = &mut repo.stable().extension.as_mut().unwrap().rules;
+    rules.rollout.insert("1.1.0".parse().unwrap(), Percent::new(25).unwrap());
+    rules.yank.insert("1.3.0".parse().unwrap());
+    let steering = Steering {
+        hold: [("1.1.0".parse().unwrap(), Percent::new(10).unwrap())].into(),
+        yank: ["1.2.0".parse().unwrap()].into(),
+    };
+    repo.timestamp.extension =
+        Some(TimestampExtension { channels: [(Channel::stable(), steering)].into(), ..TimestampExtension::default() });
+    drop(repo);
+    sim
+}
+
+/// Returns how many of 1,000 installs of 1.0.0 take which version, after a check of this storage.
+fn offered(client: &SimulatedClient, now: updater_format::UtcTime) -> BTreeMap<String, usize> {
+    let stable = Channel::stable();
+    let look = client.with(|refreshed| {
+        let steering = refreshed.set().current_timestamp().steering(&stable).cloned();
+        Ok((refreshed.channel(&stable)?, steering))
+    });
+    let (channel, steering) = look.unwrap();
+    let (version, platform) = ("1.0.0".parse().unwrap(), TRIPLE.parse().unwrap());
+    let mut taken = BTreeMap::new();
+    for install in 0..1000u128 {
+        let id = InstallId::from_bytes(install.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes());
+        let installed = Installed {
+            app: &client.app,
+            version: &version,
+            platform: &platform,
+            kind: InstallKind::Executable,
+            libc: None,
+            bad: &[],
+            epoch: 0,
+            rollout: Rollout::Id(id),
+            now,
+        };
+        let rules = channel.role().rules().unwrap();
+        let offers = [Offer { channel: &stable, contents: channel.contents(), rules, steering: steering.as_ref() }];
+        if let Decision::Available(candidate) = choose(&installed, &offers) {
+            *taken.entry(candidate.bundle.version.to_string()).or_default() += 1;
+        }
+    }
+    taken
+}
+
+#[test]
+fn goals_lift_a_hold_and_offer_a_yanked_release() {
+    let genuine = careful_publisher();
+    let now = genuine.clock.now();
+    let reference = offered(&genuine.client(), now);
+    assert_eq!(reference.keys().collect::<Vec<_>>(), ["1.1.0"], "nothing that is yanked");
+    assert!((70..=130).contains(&reference["1.1.0"]), "{reference:?}");
+    let lift = |repo: &mut Repository| {
+        repo.timestamp.extension = None;
+        repo.timestamp.version += 1;
+        let rules = &mut repo.stable().extension.as_mut().unwrap().rules;
+        *rules = ChannelRules::default();
+    };
+    // Without the online key the genuine timestamp stays, and with it every other document.
+    for stolen in [NOTHING, CHANNEL, TARGETS, ONE_ROOT] {
+        let evil = forge(stolen, &genuine, lift);
+        assert!(matches!(attempt(genuine.client(), &evil, |_| true), Outcome::Refused("pinned", _)), "{stolen:?}");
+        let returning = victim(&genuine).over(evil.transport(), &["https://a.example/"]);
+        assert_eq!(offered(&returning, now), reference, "{stolen:?}");
+    }
+    // With it, what the online key itself had said is gone. What the channel's keys said still holds: a quarter at most,
+    // and never 1.3.0.
+    let evil = forge(ONLINE, &genuine, |repo| {
+        repo.timestamp.extension = None;
+        repo.timestamp.version += 1;
+    });
+    let client = victim(&genuine).over(evil.transport(), &["https://a.example/"]);
+    let taken = offered(&client, now);
+    assert_eq!(taken.get("1.3.0"), None, "{taken:?}");
+    assert_eq!(taken["1.2.0"], 1000, "a yank by the online key alone is lifted with it: sign it into the role");
+    let evil = forge(ONLINE, &genuine, |repo| {
+        repo.timestamp.version += 1;
+        let extension = repo.timestamp.extension.as_mut().unwrap();
+        extension.channels.get_mut(&Channel::stable()).unwrap().hold.clear();
+    });
+    let client = victim(&genuine).over(evil.transport(), &["https://a.example/"]);
+    let taken = offered(&client, now);
+    assert_eq!(taken.keys().collect::<Vec<_>>(), ["1.1.0"]);
+    assert!((200..=300).contains(&taken["1.1.0"]), "up to the ceiling of the role: {taken:?}");
 }
