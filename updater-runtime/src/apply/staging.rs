@@ -28,9 +28,7 @@ impl Staging {
         let tree = Dir::open(&layout.staged_tree())?;
         if layout.kind() != InstallKind::Executable {
             // A folder keeps its manifest: it says which files the app owns.
-            let path = layout.staged_tree().join(MANIFEST_PATH);
-            fs::atomic_write(&path, bytes)?;
-            fs::set_mode(&path, 0o644)?;
+            fs::write_new(&layout.staged_tree().join(MANIFEST_PATH), bytes, 0o644)?;
         }
         Ok(Self { tree, manifest, digest: Sha256::of(bytes), done: 0 })
     }

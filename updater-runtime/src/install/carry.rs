@@ -12,14 +12,24 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use updater_format::length::MAX_MANIFEST;
-use updater_format::{FilePath, InstallKind, MANIFEST_PATH, Manifest, NEW_SUFFIX, Sha256};
+use updater_format::{EntryContent, FilePath, InstallKind, MANIFEST_PATH, Manifest, NEW_SUFFIX, Sha256};
 
 /// Moves what the release in `from` does not own into `to`.
 ///
 /// A file that a user may edit (`keep_local`) stays the user's: the new one is put beside it as `.new`. Where a user's
 /// file has the name of a new one, it is kept as `.saved`, and gets its name back when the name is free again.
 pub(super) fn carry_over(from: &Path, old: &Manifest, to: &Path, new: &Manifest) -> PathResult<()> {
-    let mut carrier = Carrier { old, new, touched: BTreeSet::new() };
+    carry(from, to, Carrier { old, new, direction: Direction::Forward, touched: BTreeSet::new() })
+}
+
+/// Moves back what [`carry_over`] has moved, or a part of it, and what the user has made since: from the release in
+/// `from`, which failed or was never completed, to the one before it. A file that a user may edit and that never left
+/// `to` is the user's copy; what lies in `from` then is only what came with the release.
+pub(super) fn carry_back(from: &Path, failed: &Manifest, to: &Path, old: &Manifest) -> PathResult<()> {
+    carry(from, to, Carrier { old: failed, new: old, direction: Direction::Back, touched: BTreeSet::new() })
+}
+
+fn carry(from: &Path, to: &Path, mut carrier: Carrier<'_>) -> PathResult<()> {
     carrier.folder(Path::new(""), from, to)?;
     for folder in &carrier.touched {
         // A folder may have moved on as part of a larger one.
@@ -68,9 +78,19 @@ enum Owner {
     User,
 }
 
+/// Whether an update goes on or is taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Forward,
+    Back,
+}
+
 struct Carrier<'a> {
+    /// Of the release that files are moved away from.
     old: &'a Manifest,
+    /// Of the release that files are moved to.
     new: &'a Manifest,
+    direction: Direction,
     /// Folders whose entries changed.
     touched: BTreeSet<PathBuf>,
 }
@@ -128,11 +148,24 @@ impl Carrier<'_> {
     fn shared(&mut self, path: &Path, source: &Path, to: &Path, name: &OsStr) -> PathResult<()> {
         let target = to.join(name);
         let is_new = parse(path).is_some_and(|path| self.new.find(&path).is_some());
+        if self.direction == Direction::Back {
+            let never_left = fs::metadata(&target)?.is_some();
+            if never_left || (!is_new && self.is_as_shipped(path, source)?) {
+                return Ok(());
+            }
+        }
         if is_new && fs::metadata(&target)?.is_some() && content(&target)? != content(source)? {
             // From here to the next rename only the old folder has this file; a run after a crash finds it there.
             self.rename(&target, &with_suffix(&target, NEW_SUFFIX))?;
         }
         self.rename(source, &target)
+    }
+
+    /// Tells whether a file is what the release that owns it brought.
+    fn is_as_shipped(&self, path: &Path, source: &Path) -> PathResult<bool> {
+        let entry = parse(path).and_then(|path| self.old.find(&path));
+        let Some(EntryContent::File { sha256, .. }) = entry.map(|entry| &entry.content) else { return Ok(false) };
+        Ok(content(source)?.is_some_and(|(_, digest)| digest == *sha256))
     }
 
     fn rename(&mut self, source: &Path, target: &Path) -> PathResult<()> {

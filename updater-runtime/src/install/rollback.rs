@@ -1,6 +1,6 @@
 //! The return of the old release after a failed trial: `Kept`, `Returning`, `PutBack`, `Idle`.
 
-use super::carry::{carry_over, manifest_in};
+use super::carry::{carry_back, manifest_in};
 use super::session::Session;
 use super::swap::require_manifest;
 use super::{InstallError, Layout};
@@ -75,7 +75,7 @@ impl PutBack {
         if layout.kind() != InstallKind::Executable && fs::metadata(&layout.previous_tree())?.is_some() {
             let (failed, _) = require_manifest(&layout.previous_tree(), &bad)?;
             let (old, _) = require_manifest(layout.root(), &to)?;
-            carry_over(&layout.previous_tree(), &failed, layout.root(), &old)?;
+            carry_back(&layout.previous_tree(), &failed, layout.root(), &old)?;
         }
         if let Some(manifest) = bad.manifest {
             session.state_mut().put_away(manifest, bad.version, now);
@@ -119,10 +119,26 @@ pub(super) fn put_back_unfinished(
         let (new, _) = require_manifest(layout.root(), to)?;
         // Programs first: the old release is whole again before the user's files follow.
         fs::exchange(layout.root(), &tree)?;
-        carry_over(&tree, &new, layout.root(), &old)?;
+        carry_back(&tree, &new, layout.root(), &old)?;
         return Ok(fs::sync_parent(layout.root())?);
     }
     Err(InstallError::Damaged { path: layout.previous_tree(), problem: "the old release is not there" })
+}
+
+/// Finishes an undo that was interrupted after the folders were exchanged back: the old release is in place, files of the
+/// user may still lie with the new one.
+pub(super) fn finish_undo(layout: &Layout, from: &JournaledRelease, to: &JournaledRelease) -> Result<(), InstallError> {
+    let Some((old, digest)) = manifest_in(layout.root())? else { return Ok(()) };
+    if Some(digest) != from.manifest {
+        return Ok(());
+    }
+    for tree in [layout.staged_tree(), layout.previous_tree()] {
+        match manifest_in(&tree)? {
+            Some((new, digest)) if Some(digest) == to.manifest => carry_back(&tree, &new, layout.root(), &old)?,
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn check_kept(layout: &Layout, from: &JournaledRelease) -> Result<(), InstallError> {

@@ -171,6 +171,7 @@ pub(super) fn resume(session: Session) -> Result<Session, InstallError> {
     if is_old(&layout.staged_tree())? {
         return Exchanged(swap).carry_over()?.begin_trial();
     }
+    rollback::finish_undo(&layout, &swap.from, &swap.to)?;
     swap.back_to_idle()
 }
 

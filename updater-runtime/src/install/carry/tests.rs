@@ -1,4 +1,4 @@
-use super::{carry_over, check_movable};
+use super::{carry_back, carry_over, check_movable};
 use crate::install::testing::{Release, tree_of};
 use crate::install::{InstallError, Obstacle};
 use std::os::unix::ffi::OsStrExt as _;
@@ -40,7 +40,7 @@ impl Trees {
 
     /// Carries back, as a return does.
     fn carry_back(&self) {
-        carry_over(&self.new_at(""), &self.new.manifest, &self.old(""), &self.old.manifest).unwrap();
+        carry_back(&self.new_at(""), &self.new.manifest, &self.old(""), &self.old.manifest).unwrap();
     }
 
     #[track_caller]
@@ -192,4 +192,13 @@ fn a_mount_inside_is_found_before_the_exchange() {
     let result = check_movable(&trees.old(""), &trees.old.manifest);
     assert!(mount(&["umount"]));
     assert!(matches!(result, Err(InstallError::Obstacle(Obstacle::MountInside { path })) if path == point));
+}
+
+#[test]
+fn settings_that_only_the_failed_release_had_come_back_if_they_were_edited() {
+    let trees = Trees::new(&[], &[("etc/a.conf", "new"), ("etc/b.conf", "new")], &["etc/*.conf"]);
+    std::fs::write(trees.new_at("etc/a.conf"), "edited during the trial").unwrap();
+    trees.carry_back();
+    assert_eq!(std::fs::read_to_string(trees.old("etc/a.conf")).unwrap(), "edited during the trial");
+    assert!(!trees.old("etc/b.conf").exists(), "nobody has touched it");
 }

@@ -4,7 +4,7 @@ use super::{
     InstallError, Layout, Release, Session, Settled, Swapping, Trial, World, confirm, is_hidden, now, settle, staged,
     tree_of, verify_again, version,
 };
-use crate::install::rollback::Kept;
+use crate::install::rollback::{Kept, put_back_unfinished};
 use crate::install::swap::{Carried, Exchanged};
 use crate::install::{InstallKind, journal};
 use std::path::Path;
@@ -226,6 +226,35 @@ fn a_user_file_that_cannot_be_moved_undoes_the_exchange() {
     assert!(chattr("-i", &stuck));
     assert!(matches!(&result, Err(InstallError::File(error)) if error.operation == "rename"), "{result:?}");
     std::fs::remove_file(&stuck).unwrap();
+    world.assert_installed(&world.old);
+    assert_eq!(world.phase(), Phase::Idle);
+    world.assert_tidy();
+}
+
+#[test]
+fn an_undo_keeps_what_the_user_edited() {
+    // Before the user's files were carried over, and after it.
+    for carried_over in [false, true] {
+        let world = World::directory();
+        if carried_over {
+            drop(carried(&world))
+        } else {
+            drop(exchanged(&world))
+        }
+        let (from, to) = (journaled(&world, &world.old), journaled(&world, &world.new));
+        put_back_unfinished(&world.layout, &from, &to).unwrap();
+        world.assert_installed(&world.old);
+    }
+}
+
+#[test]
+fn a_crash_in_the_undo_is_finished() {
+    let world = World::directory();
+    drop(exchanged(&world));
+    // One file had been carried over when the swap failed; the folders were exchanged back, and then it crashed.
+    std::fs::rename(world.layout.staged_tree().join("notes.txt"), world.layout.root().join("notes.txt")).unwrap();
+    crate::fs::exchange(world.layout.root(), &world.layout.staged_tree()).unwrap();
+    recover(&world);
     world.assert_installed(&world.old);
     assert_eq!(world.phase(), Phase::Idle);
     world.assert_tidy();
