@@ -116,7 +116,9 @@ impl TrustStore {
 /// Makes the folders above that are missing, for this user alone, as the XDG base directory specification wants it.
 /// Those that are there are left as they are.
 pub(crate) fn make_parents(folder: &Path) -> Result<(), PathError> {
-    let missing: Vec<&Path> = folder.ancestors().skip(1).take_while(|path| !path.is_dir()).collect();
+    // The last ancestor of a relative path is the empty one, which is the current folder.
+    let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !path.is_dir();
+    let missing: Vec<&Path> = folder.ancestors().skip(1).take_while(is_missing).collect();
     missing.into_iter().rev().try_for_each(fs::private_dir)
 }
 
@@ -160,6 +162,12 @@ mod tests {
         assert!(store.read_root(2).is_none());
         TrustStore::nowhere().write("timestamp", b"x").unwrap();
         assert!(TrustStore::nowhere().read("timestamp").is_none());
+    }
+
+    #[test]
+    fn a_relative_folder_lies_in_the_current_one() {
+        make_parents(Path::new("metadata")).unwrap();
+        assert!(!Path::new("metadata").exists(), "only what is above it is made");
     }
 
     #[test]
