@@ -36,7 +36,7 @@ impl Disk<'_> {
     fn is_commit(&self, call: &Call) -> bool {
         let of_journal = ["rename", "unlink"].iter().any(|name| call.name.starts_with(name))
             && paths(&call.arguments).last() == Some(&self.journal);
-        let restarts = call.name == "execve" && call.number > 1;
+        let restarts = call.name == "execve" && call.number > 0;
         of_journal || restarts || replaces(call, &self.world.root().to_string_lossy())
     }
 

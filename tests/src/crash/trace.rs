@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 pub struct Call {
     /// Its name, for example `renameat2`.
     pub name: String,
-    /// Which one of that name it is, from 1.
+    /// Which one of that name it is, from 1; 0 for the `execve` that starts the program.
     pub number: usize,
     /// Its arguments as strace shows them.
     pub arguments: String,
@@ -169,13 +169,14 @@ pub fn calls(log: &Path, folder: &Path) -> std::io::Result<Vec<Call>> {
         if thread != main || !is_call {
             continue;
         }
-        let counter = counters.entry(name.to_owned()).or_default();
-        *counter += 1;
+        // strace does not count the call by which it starts the program itself.
+        let first = usize::from(name != "execve");
+        let counter = *counters.entry(name.to_owned()).and_modify(|number| *number += 1).or_insert(first);
         let (arguments, result) = rest.rsplit_once(" = ").unwrap_or((rest, ""));
         if arguments.contains(&*folder) {
             calls.push(Call {
                 name: name.to_owned(),
-                number: *counter,
+                number: counter,
                 arguments: arguments.trim_end().trim_end_matches(')').to_owned(),
                 succeeded: !result.starts_with('-'),
             });

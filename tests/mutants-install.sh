@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Does the harness of crash points notice a weaker install? Applies each patch of tests/mutants/install/ to a copy of the
+# sources, one at a time, runs a sample of crash points, and prints how many failures it reported. A mutant without a
+# failure, one that no longer applies or one that does not compile is a failure of this script.
+#
+#   bash tests/mutants-install.sh [name...]      needs strace
+set -uo pipefail
+cd "$(dirname "$0")/.."
+command -v strace >/dev/null || { echo "strace is needed (apt install strace)" >&2; exit 1; }
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}/mutants CARGO_TERM_COLOR=never
+
+copy=$(mktemp -d)
+log=$(mktemp)
+trap 'rm -rf "$copy" "$log"' EXIT
+tar -c --exclude=./target --exclude=./.git . | tar -x -C "$copy"
+
+# Runs a sample on folders; 0 without failures, 1 with failures, 2 when it could not be built or run.
+sample() {
+    (cd "$copy" && cargo build -q -p updater-tests --bin crash-points) >"$log" 2>&1 || return 2
+    "$CARGO_TARGET_DIR/debug/crash-points" --only directory/ --runs 400 --seconds 60 --seed 1 >"$log" 2>&1
+    local code=$?
+    tail -1 "$log" | grep -q '^crash points: ' || return 2
+    return $code
+}
+
+if ! sample; then
+    cat "$log"
+    echo "there are failures without any mutant" >&2
+    exit 1
+fi
+echo "without a mutant: $(tail -1 "$log")"
+
+survived=0
+for patch in tests/mutants/install/*.patch; do
+    name=$(basename "$patch" .patch)
+    if [ $# -gt 0 ] && [[ " $* " != *" $name "* ]]; then continue; fi
+    if ! patch -s -p1 -d "$copy" <"$patch"; then
+        echo "STALE     $name: the patch no longer applies"
+        exit 1
+    fi
+    sample
+    case $? in
+    0) verdict=SURVIVED ;;
+    1) verdict="noticed: $(tail -1 "$log" | grep -o '[0-9]* failures'), first $(grep -m1 -o '^FAILED [^:=]*' "$log")" ;;
+    *) verdict="DOES NOT RUN"; cat "$log" ;;
+    esac
+    printf '%-20s %s\n' "$name" "$verdict"
+    [[ $verdict == noticed* ]] || survived=$((survived + 1))
+    patch -s -R -p1 -d "$copy" <"$patch"
+done
+[ "$survived" = 0 ] || { echo "$survived mutants were not noticed" >&2; exit 1; }
