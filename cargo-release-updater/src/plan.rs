@@ -5,6 +5,7 @@ use crate::error::{ExitCode, Explain};
 use crate::shell::Message;
 use std::collections::BTreeSet;
 use updater_format::release::ChannelContents;
+use updater_format::role::ChannelRules;
 use updater_format::{AppId, Channel, FormatError, Platform, ReleaseVersion, TargetName};
 
 /// What is asked for.
@@ -22,6 +23,34 @@ pub struct Request {
     pub patches_from: u32,
     /// How many releases stay listed.
     pub keep: u32,
+    /// What becomes of the security counter.
+    pub epoch: Epoch,
+}
+
+/// What a release does to the security counter of its channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Epoch {
+    /// It has that of the newest release.
+    #[default]
+    Keep,
+    /// It has a higher one: whoever has installed it never goes back below it.
+    Raise,
+}
+
+impl Epoch {
+    /// Returns the counter of a version over what is published. A version that is published already keeps its own, so
+    /// that publishing it again raises nothing twice.
+    #[must_use]
+    pub fn of(self, published: &ChannelContents, version: &ReleaseVersion) -> u64 {
+        let bundles = &published.bundles;
+        let own = bundles.iter().filter(|bundle| bundle.version == *version).map(|bundle| bundle.epoch).max();
+        let before = bundles.iter().map(|bundle| bundle.epoch).max();
+        match (own, self) {
+            (Some(own), _) => own,
+            (None, Self::Keep) => before.unwrap_or(0),
+            (None, Self::Raise) => before.unwrap_or(0) + 1,
+        }
+    }
 }
 
 /// Everything that publishing will do.
@@ -92,7 +121,7 @@ impl Plan {
         }
         listed.reverse();
         let retired = listed.split_off(listed.len().min(request.keep as usize));
-        let epoch = published.bundles.iter().map(|bundle| bundle.epoch).max().unwrap_or(0);
+        let epoch = request.epoch.of(published, &request.version);
         Ok(Self {
             app: request.app.clone(),
             channel: request.channel.clone(),
@@ -102,6 +131,15 @@ impl Plan {
             retired,
             epoch,
         })
+    }
+
+    /// Leaves out what the rules of the channel leave no client to do: an install before a stepping stone goes there first
+    /// and not to this release.
+    pub fn rehearse_by(&mut self, rules: &ChannelRules) {
+        let has_step = |from: &ReleaseVersion| rules.required.iter().any(|step| step > from && *step < self.version);
+        for planned in &mut self.platforms {
+            planned.rehearsed_from.retain(|from| !has_step(from));
+        }
     }
 
     /// Returns the plan as lines for a person, each a verb of at most 12 characters and what it is done to.
@@ -240,6 +278,7 @@ mod tests {
             platforms: platforms.iter().map(|platform| platform.parse().unwrap()).collect(),
             patches_from: 2,
             keep: 3,
+            epoch: Epoch::Keep,
         }
     }
 
@@ -284,8 +323,17 @@ mod tests {
                 "Retire 1.2.0: no longer listed, files stay"
             ]
         );
+        let mut stepping = plan.clone();
+        stepping.rehearse_by(&ChannelRules { required: ["1.9.0".parse().unwrap()].into(), ..ChannelRules::default() });
+        let from: Vec<_> = stepping.platforms[0].rehearsed_from.iter().map(ToString::to_string).collect();
+        assert_eq!(from, ["1.10.0", "1.9.0"], "1.2.0 goes to 1.9.0 first");
         // The counter of the newest epoch never falls.
         assert_eq!(plan.epoch, 4);
+        let raised = Request { epoch: Epoch::Raise, ..request("1.11.0", &[LINUX]) };
+        assert_eq!(Plan::new(&raised, Some(&published)).unwrap().epoch, 5);
+        assert_eq!(Plan::new(&raised, None).unwrap().epoch, 1);
+        // Publishing goes on where it stopped: once is enough.
+        assert_eq!(Epoch::Raise.of(&published, &"1.2.0".parse().unwrap()), 4);
         assert_eq!(Plan::new(&request("1.11.0", &[LINUX, ARM]), Some(&published)).unwrap(), plan);
     }
 

@@ -5,7 +5,7 @@ use crate::config::Project;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::keys::Keychain;
-use crate::plan::{Plan, Request};
+use crate::plan::{Epoch, Plan, Request};
 use crate::repository::RepositoryState;
 use crate::repository::state::Expiry;
 use crate::shell::Message;
@@ -20,6 +20,7 @@ use crate::storage::Storage;
 use std::path::{Path, PathBuf};
 use updater_build::table::Table;
 use updater_format::release::{BundleEntry, ChannelContents};
+use updater_format::role::ChannelRules;
 use updater_format::{Channel, Platform, ReleaseVersion};
 
 /// Which channel a release goes to.
@@ -42,6 +43,8 @@ pub(super) struct Desk<'a> {
     pub(super) state: Option<RepositoryState>,
     pub(super) channel: Channel,
     pub(super) folders: Folders,
+    /// What the release does to the security counter.
+    pub(super) epoch: Epoch,
 }
 
 impl<'a> Desk<'a> {
@@ -59,12 +62,17 @@ impl<'a> Desk<'a> {
         let state = RepositoryState::read(&storage, &trust.app, &trust.root, Expiry::Ignored)?;
         let channel = channel.channel.clone().unwrap_or_else(|| table.channel.clone());
         let folders = Folders::of(&project);
-        Ok(Self { context, project, table, trust, storage, state, channel, folders })
+        Ok(Self { context, project, table, trust, storage, state, channel, folders, epoch: Epoch::Keep })
     }
 
     /// Returns what the channel lists now.
     pub(super) fn published(&self) -> Option<&ChannelContents> {
         Some(self.state.as_ref()?.channels().get(&self.channel)?.contents())
+    }
+
+    /// Returns the rules of the channel.
+    pub(super) fn rules(&self) -> Option<&ChannelRules> {
+        self.state.as_ref()?.channels().get(&self.channel)?.role().rules()
     }
 
     /// Plans a release.
@@ -154,6 +162,11 @@ impl<'a> Desk<'a> {
         Ok(Release { request: self.request(version, &platforms), bundles, patches, notes })
     }
 
+    /// Returns how many releases stay listed.
+    pub(super) fn keep(&self) -> u32 {
+        self.table.keep
+    }
+
     /// Opens the keys.
     pub(super) fn keychain(&self, keys: &KeyArgs) -> CommandResult<Keychain> {
         Ok(keys.keychain(self.context, &self.trust.app)?)
@@ -197,6 +210,7 @@ impl<'a> Desk<'a> {
             platforms: platforms.to_vec(),
             patches_from: self.table.patches_from,
             keep: self.table.keep,
+            epoch: self.epoch,
         }
     }
 }

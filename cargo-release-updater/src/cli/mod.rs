@@ -9,6 +9,7 @@ mod init;
 mod keys;
 mod publish;
 mod rehearse;
+mod release;
 mod serve;
 mod sign;
 mod source;
@@ -91,6 +92,7 @@ enum Command {
     Diff(diff::Args),
     Sign(sign::Args),
     Rehearse(rehearse::Args),
+    Release(release::Args),
     Status(status::Args),
     Verify(verify::Args),
     Serve(serve::Args),
@@ -107,6 +109,7 @@ impl Command {
             Self::Diff(args) => args.run(context),
             Self::Sign(args) => args.run(context),
             Self::Rehearse(args) => args.run(context),
+            Self::Release(args) => args.run(context),
             Self::Status(args) => args.run(context),
             Self::Verify(args) => args.run(context),
             Self::Serve(args) => args.run(context),

@@ -5,7 +5,7 @@ use super::source::SourceArgs;
 use super::{ExecuteArgs, KeyArgs, PackageArgs, StorageArgs, bundle};
 use crate::context::{Context, Execute};
 use crate::error::{CommandError, CommandResult, ExitCode};
-use crate::plan::Plan;
+use crate::plan::{Epoch, Plan};
 use crate::preflight::{self, Facts};
 use crate::progress::{counted, human_bytes};
 use crate::shell::Message;
@@ -35,6 +35,9 @@ pub(super) struct Args {
     /// Make no patches: every client downloads the bundle.
     #[arg(long, help_heading = "Selection")]
     no_patches: bool,
+    /// Raise the epoch: whoever has completed this release never goes back to an earlier one, not even by a retreat.
+    #[arg(long, help_heading = "Selection")]
+    raise_epoch: bool,
     #[command(flatten)]
     storage: StorageArgs,
     #[command(flatten)]
@@ -45,7 +48,10 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(&self, context: &Context) -> CommandResult {
-        let desk = Desk::open(context, &self.package, &self.storage, &self.channel)?;
+        let mut desk = Desk::open(context, &self.package, &self.storage, &self.channel)?;
+        if self.raise_epoch {
+            desk.epoch = Epoch::Raise;
+        }
         let source = self.source.resolve(context, Ok(desk.project.clone()))?;
         if source.app != desk.trust.app {
             return Err(CommandError::new(
@@ -57,6 +63,9 @@ impl Args {
         let mut plan = desk.plan(&source.version, &source.platforms)?;
         if self.no_patches {
             plan.platforms.iter_mut().for_each(|planned| planned.patches_from.clear());
+        }
+        if let Some(rules) = desk.rules() {
+            plan.rehearse_by(rules);
         }
         let mut keychain = desk.keychain(&self.keys)?;
         let facts = Facts::new(&desk.trust, desk.state.as_ref(), &desk.channel, &keychain, context.clock.now())?;
@@ -112,6 +121,11 @@ impl Args {
 }
 
 fn tell(plan: &Plan, desk: &Desk<'_>, context: &Context) {
+    if desk.epoch == Epoch::Raise {
+        context
+            .shell
+            .status("Raise", format_args!("the epoch to {}: nobody goes back from {}", plan.epoch, plan.version));
+    }
     for (verb, what) in plan.lines() {
         context.shell.status(verb, what);
     }

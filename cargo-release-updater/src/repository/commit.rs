@@ -8,15 +8,17 @@
 use super::error::RepositoryError;
 use super::seen::{self, Entry, Seen};
 use super::state::{Expiry, RepositoryState};
+use super::version_file;
 use super::{METADATA, TARGETS};
 use crate::error::CommandError;
-use crate::keys::Keychain;
+use crate::keys::{Keychain, Signer};
 use crate::roles::{Document, next_channel, next_snapshot, next_timestamp};
 use crate::shell::Shell;
 use crate::storage::{Created, Storage, StorageError};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
-use updater_format::role::{MetaFile, RoleName, Root, Targets, Timestamp};
+use updater_format::role::{MetaFile, RoleName, Root, Targets, Timestamp, TimestampExtension};
 use updater_format::signed::{Signed, Untrusted};
 use updater_format::trust::{Rules, TrustError, TrustedChannel, TrustedSet};
 use updater_format::{AppId, Channel, Sha256, SignaturePolicy, UtcTime};
@@ -85,12 +87,39 @@ pub struct Committed {
     pub timestamp: u64,
     /// The version of the snapshot.
     pub snapshot: u64,
-    /// The version of the channel's role.
+    /// The version of the channel's role; 0 when only the online roles were signed.
     pub role: u64,
+}
+
+/// A channel's role as it is to be, with the keys for it.
+struct EditedRole {
+    channel: Channel,
+    role: Targets,
+    signers: Vec<Rc<Signer>>,
+}
+
+/// A channel's role that was signed and created, and is not committed yet.
+struct SignedRole {
+    channel: Channel,
+    version: u64,
+    meta: MetaFile,
+    /// The text of the channel's `VERSION`.
+    version_file: String,
 }
 
 /// Turns a channel's role as it is now into the one to publish.
 type Edit<'a> = dyn FnMut(&mut Targets, Option<&TrustedChannel>) -> Result<(), CommandError> + 'a;
+
+/// Turns what the online key withholds now into what it is to withhold.
+type Withhold<'a> = dyn FnMut(&mut TimestampExtension, &RepositoryState) -> Result<(), CommandError> + 'a;
+
+/// What a commit changes.
+enum Change<'a, 'b> {
+    /// The role of a channel, by its keys and the online key.
+    Role(&'a Channel, &'a mut Edit<'b>),
+    /// What the timestamp withholds, by the online key alone.
+    Withheld(&'a mut Withhold<'b>),
+}
 
 impl Commit<'_> {
     /// Uploads the files of a release. May be done any time before [`Commit::publish`]; what is there already is
@@ -120,11 +149,26 @@ impl Commit<'_> {
         channel: &Channel,
         mut edit: impl FnMut(&mut Targets, Option<&TrustedChannel>) -> Result<(), CommandError>,
     ) -> Result<Committed, CommandError> {
+        self.run(&mut Change::Role(channel, &mut edit))
+    }
+
+    /// Publishes a timestamp that withholds something else, under a new snapshot of the same roles: the claim of its
+    /// number keeps this apart from publishers of releases. Needs the online key only.
+    /// # Errors
+    /// As [`Commit::publish`]; [`RepositoryError::NothingPublished`] for an empty repository.
+    pub fn withhold(
+        &mut self,
+        mut edit: impl FnMut(&mut TimestampExtension, &RepositoryState) -> Result<(), CommandError>,
+    ) -> Result<Committed, CommandError> {
+        self.run(&mut Change::Withheld(&mut edit))
+    }
+
+    fn run(&mut self, change: &mut Change<'_, '_>) -> Result<Committed, CommandError> {
         let shell = self.shell;
         let _lock = self.storage.lock(|| shell.status("Waiting", "for another publisher of this folder"))?;
         let exclusive = _lock.is_some();
         for _ in 0..ATTEMPTS {
-            if let Some(committed) = self.attempt(channel, exclusive, &mut edit)? {
+            if let Some(committed) = self.attempt(exclusive, change)? {
                 return Ok(committed);
             }
             shell.status("Merging", "with what another publisher has published meanwhile");
@@ -133,12 +177,7 @@ impl Commit<'_> {
     }
 
     /// Tries once; `None` when another publisher was faster.
-    fn attempt(
-        &mut self,
-        channel: &Channel,
-        exclusive: bool,
-        edit: &mut Edit<'_>,
-    ) -> Result<Option<Committed>, CommandError> {
+    fn attempt(&mut self, exclusive: bool, change: &mut Change<'_, '_>) -> Result<Option<Committed>, CommandError> {
         let state = RepositoryState::read(self.storage, self.app, self.root, Expiry::Ignored)?;
         let (root, targets) = self.human_roles(state.as_ref())?;
         if self.went_back(state.as_ref(), &root, &targets)? == WentBack::Repaired {
@@ -147,32 +186,28 @@ impl Commit<'_> {
         let known = state.as_ref().map_or(0, |state| state.snapshot().version);
         let Some(free) = self.free_snapshot_number(known, exclusive)? else { return Ok(None) };
 
-        // The role, at its next free number.
-        let delegation = targets.delegation(channel.as_str()).ok_or_else(|| RepositoryError::NoChannel {
-            channel: channel.clone(),
-            known: targets
-                .delegations
-                .iter()
-                .flat_map(|d| &d.roles)
-                .map(|r| r.name.clone())
-                .collect::<Vec<_>>()
-                .join(", "),
-        })?;
-        let before = state.as_ref().and_then(|state| state.channels().get(channel));
-        let mut role = next_channel(self.app, channel, before.map(|channel| &**channel.role()), self.now);
-        edit(&mut role, before)?;
-        let role_signers = self.keychain.signers(channel.as_str(), &delegation.keyring)?;
+        let timestamp_before = state.as_ref().map(|state| &**state.timestamp());
+        let mut extension = timestamp_before.and_then(|timestamp| timestamp.extension.clone());
+        let edited = match change {
+            Change::Role(channel, edit) => Some(self.edit_role(channel, *edit, state.as_ref(), &targets)?),
+            Change::Withheld(edit) => {
+                let missing = || RepositoryError::NothingPublished { storage: self.storage.name().to_owned() };
+                edit(extension.get_or_insert_default(), state.as_ref().ok_or_else(missing)?)?;
+                None
+            }
+        };
         // Asked for now: a missing online key must be told before anything is written.
         let snapshot_signers = self.keychain.signers("snapshot", root.keyring(RoleName::Snapshot))?;
         let timestamp_signers = self.keychain.signers("timestamp", root.keyring(RoleName::Timestamp))?;
-        let role_document = self.create_numbered(channel.as_str(), &mut role, &role_signers)?;
+        let signed = edited.map(|edited| self.create_role(edited)).transpose()?;
 
         // The top-level roles, which people signed elsewhere.
         let targets_meta = match &state {
             Some(state) => state.snapshot().roles.get("targets").cloned(),
             None => Some(self.publish_first_roles(root.version, targets.version)?),
         };
-        let mut changed = vec![(channel.to_string(), role_document.meta.clone())];
+        let mut changed: Vec<(String, MetaFile)> =
+            signed.iter().map(|signed| (signed.channel.to_string(), signed.meta.clone())).collect();
         changed.extend(targets_meta.map(|meta| ("targets".to_owned(), meta)));
 
         // The claim.
@@ -184,15 +219,60 @@ impl Commit<'_> {
         let claimed = Instant::now();
 
         // The commit, unless somebody took this claim for abandoned.
-        let timestamp_before = state.as_ref().map(|state| &**state.timestamp());
         let timestamp = next_timestamp(timestamp_before, snapshot.meta.clone(), &targets, self.now);
+        let timestamp = Timestamp { extension, ..timestamp };
         let version = timestamp.version;
         let timestamp = Document::sign("timestamp", &timestamp, &timestamp_signers).map_err(RepositoryError::from)?;
         if self.overtaken(state.as_ref(), free)? || claimed.elapsed() >= self.lease.duration {
             return Ok(None);
         }
         self.storage.put_mutable(&metadata(&timestamp.file), timestamp.bytes)?;
-        self.confirm(channel, Committed { timestamp: version, snapshot: free, role: role.version })
+        let role = signed.as_ref().map_or(0, |signed| signed.version);
+        let channel = signed.as_ref().map(|signed| &signed.channel);
+        let committed = self.confirm(channel, Committed { timestamp: version, snapshot: free, role })?;
+        if let Some(signed) = signed.filter(|_| committed.is_some()) {
+            // Nothing of the update depends on it, and the release is out: no reason to call that a failure.
+            let path = version_file::path(&signed.channel);
+            if let Err(error) = self.storage.put_mutable(&path, signed.version_file.into_bytes()) {
+                self.shell.warn(format_args!("{path} is that of an earlier release until the next one: {error}"));
+            }
+        }
+        Ok(committed)
+    }
+
+    /// Makes the next version of a channel's role, and unlocks the keys for it. Nothing is written.
+    fn edit_role(
+        &mut self,
+        channel: &Channel,
+        edit: &mut Edit<'_>,
+        state: Option<&RepositoryState>,
+        targets: &Targets,
+    ) -> Result<EditedRole, CommandError> {
+        let delegation = targets.delegation(channel.as_str()).ok_or_else(|| RepositoryError::NoChannel {
+            channel: channel.clone(),
+            known: targets
+                .delegations
+                .iter()
+                .flat_map(|d| &d.roles)
+                .map(|r| r.name.clone())
+                .collect::<Vec<_>>()
+                .join(", "),
+        })?;
+        let before = state.and_then(|state| state.channels().get(channel));
+        let mut role = next_channel(self.app, channel, before.map(|channel| &**channel.role()), self.now);
+        edit(&mut role, before)?;
+        let signers = self.keychain.signers(channel.as_str(), &delegation.keyring)?;
+        Ok(EditedRole { channel: channel.clone(), role, signers })
+    }
+
+    /// Signs and creates a channel's role, at its next free number.
+    fn create_role(&self, edited: EditedRole) -> Result<SignedRole, RepositoryError> {
+        let EditedRole { channel, mut role, signers } = edited;
+        let document = self.create_numbered(channel.as_str(), &mut role, &signers)?;
+        // A threshold is at least one, so there is a first signer.
+        let version_file = signers.first().map(|signer| version_file::signed(self.app, &channel, &role, signer));
+        let version_file = version_file.transpose()?.unwrap_or_default();
+        Ok(SignedRole { version: role.version, channel, meta: document.meta, version_file })
     }
 
     /// Compares the storage with what this machine saw there. A timestamp that a late publisher put back, while the
@@ -305,7 +385,7 @@ impl Commit<'_> {
         &self,
         name: &str,
         role: &mut Targets,
-        signers: &[std::rc::Rc<crate::keys::Signer>],
+        signers: &[Rc<Signer>],
     ) -> Result<Document, RepositoryError> {
         let first = role.version;
         while role.version < first + MAX_SKIPPED {
@@ -352,15 +432,20 @@ impl Commit<'_> {
     }
 
     /// Reads the repository as a client would and looks whether the release is in it.
-    fn confirm(&self, channel: &Channel, committed: Committed) -> Result<Option<Committed>, CommandError> {
+    fn confirm(&self, channel: Option<&Channel>, committed: Committed) -> Result<Option<Committed>, CommandError> {
         // Another channel may be expired: that is no reason to call this release a failure.
         let state = RepositoryState::read(self.storage, self.app, self.root, Expiry::Ignored)?;
-        if let Some((role, since)) = state.as_ref().and_then(|state| state.expired(channel, self.now)) {
+        let expired = |state: &RepositoryState| state.expired(channel?, self.now);
+        if let Some((role, since)) = state.as_ref().and_then(expired) {
             return Err(RepositoryError::Expired { role, since }.into());
         }
-        let role = state.as_ref().and_then(|state| state.channels().get(channel)).map_or(0, |c| c.role().version);
+        let role_of = |state: &RepositoryState| Some(state.channels().get(channel?)?.role().version);
+        let role = state.as_ref().and_then(role_of).unwrap_or(0);
+        let is_there = |state: &RepositoryState| {
+            role >= committed.role && (channel.is_some() || state.timestamp().version >= committed.timestamp)
+        };
         // Lower: somebody whose lease had run out has put an older timestamp back. Then once more, on top of that.
-        let Some(state) = state.filter(|_| role >= committed.role) else { return Ok(None) };
+        let Some(state) = state.filter(is_there) else { return Ok(None) };
         if let Some(identity) = self.storage.identity() {
             Seen::save(self.keychain.folder(), &identity, Entry::of(&state))?;
         }

@@ -53,6 +53,12 @@ pub enum RepositoryError {
         /// The channels it has.
         known: String,
     },
+    /// There is nothing yet that could be held back.
+    #[error("nothing is published in {storage}")]
+    NothingPublished {
+        /// The storage.
+        storage: String,
+    },
     /// The storage shows an older state than this machine has seen there.
     #[error("{storage} went back: timestamp {found} instead of {seen} or newer")]
     WentBack {
@@ -99,6 +105,7 @@ impl Explain for RepositoryError {
             }
             Self::Record { .. } => ExitCode::Key,
             Self::NoChannel { .. } => ExitCode::Config,
+            Self::NothingPublished { .. } => ExitCode::Usage,
             Self::Overtaken { .. } | Self::NumbersTaken { .. } => ExitCode::Storage,
         }
     }
@@ -117,6 +124,7 @@ impl Explain for RepositoryError {
                 _ => "publish again: that renews it".to_owned(),
             },
             Self::NoChannel { known, .. } => format!("use one of: {known}"),
+            Self::NothingPublished { .. } => "publish the first release with `cargo updater publish`".to_owned(),
             Self::WentBack { record, .. } => format!(
                 "somebody put old files back or emptied it: restore the newest state; if you did it on purpose and no app \
                  is out there, remove {}",

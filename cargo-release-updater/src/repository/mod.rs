@@ -6,6 +6,7 @@ pub mod commit;
 mod error;
 mod seen;
 pub mod state;
+pub mod version_file;
 
 pub use commit::{Commit, Committed, Lease, Upload};
 pub use error::RepositoryError;

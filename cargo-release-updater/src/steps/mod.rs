@@ -12,10 +12,12 @@ pub mod bundle;
 pub mod diff;
 pub mod fetch;
 pub mod folders;
+pub mod promote;
 pub mod publish;
 pub mod rehearse;
 pub mod release;
 pub mod sign;
+pub mod steer;
 #[cfg(test)]
 pub(crate) mod testing;
 

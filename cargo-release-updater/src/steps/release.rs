@@ -11,8 +11,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use updater_format::digest::HashingReader;
 use updater_format::release::{Artifact, ChannelContents, Entry, NotesEntry};
-use updater_format::role::Targets;
-use updater_format::{AppId, Channel, FormatError, ReleaseVersion, Sha256, TargetName};
+use updater_format::role::{ChannelRules, Targets};
+use updater_format::{AppId, Channel, FormatError, Platform, ReleaseVersion, Sha256, TargetName};
 
 /// Everything that one release publishes.
 #[derive(Debug, Clone)]
@@ -81,7 +81,8 @@ impl Release {
     pub fn edit(&self, role: &mut Targets, published: Option<&ChannelContents>) -> Result<Plan, ReleaseError> {
         let plan = Plan::new(&self.request, published)?;
         self.check_bytes(published)?;
-        let listed: BTreeSet<&ReleaseVersion> = plan.listed.iter().collect();
+        let mut listed: BTreeSet<ReleaseVersion> = plan.listed.iter().cloned().collect();
+        listed.extend(role.rules().map(needed).unwrap_or_default());
         role.targets.retain(|name, file| match Entry::from_target(name, file) {
             Ok(Some((_, entry))) => listed.contains(version_of(&entry)),
             // Of a kind that this program does not know: somebody else's to remove.
@@ -94,7 +95,7 @@ impl Release {
     /// Tells whether a channel lists this very release already, so that there is nothing to publish.
     #[must_use]
     pub fn is_published(&self, published: &ChannelContents) -> bool {
-        let epoch = published.bundles.iter().map(|bundle| bundle.epoch).max().unwrap_or(0);
+        let epoch = self.request.epoch.of(published, &self.request.version);
         self.entries(epoch).iter().all(|entry| match entry {
             Entry::Bundle(bundle) => published.bundles.contains(bundle),
             Entry::Patch(patch) => published.patches.contains(patch),
@@ -110,30 +111,22 @@ impl Release {
         for (artifact, path, triple) in self.files() {
             let unreadable = |source| ReleaseError::Read { path: path.to_owned(), source };
             // What people see when they check it by hand; programs read the signed metadata instead.
-            let comment = format!(
-                "app={} version={} {}channel={} sha256={} file={}",
-                self.app(),
-                self.version(),
-                triple.map(|triple| format!("target={triple} ")).unwrap_or_default(),
-                self.channel(),
-                artifact.sha256,
-                artifact.name
-            );
+            let comment = signature_comment(self.app(), self.version(), triple.as_ref(), self.channel(), &artifact);
             let minisig = signer.sign_file(File::open(path).map_err(unreadable)?, &comment)?;
             uploads.push(Upload { name: artifact.file(), content: path.to_owned(), minisig: Some(minisig) });
         }
         Ok(uploads)
     }
 
-    fn files(&self) -> Vec<(Artifact, &Path, Option<String>)> {
+    fn files(&self) -> Vec<(Artifact, &Path, Option<Platform>)> {
         let bundles = self.bundles.iter().map(|bundled| {
             let part = &bundled.part;
-            (part.entry(0, None).artifact, bundled.path.as_path(), Some(part.platform.to_string()))
+            (part.entry(0, None).artifact, bundled.path.as_path(), Some(part.platform.clone()))
         });
         let patches = self
             .patches
             .iter()
-            .map(|patch| (patch.entry.artifact.clone(), patch.path.as_path(), Some(patch.entry.platform.to_string())));
+            .map(|patch| (patch.entry.artifact.clone(), patch.path.as_path(), Some(patch.entry.platform.clone())));
         let notes = self.notes.iter().map(|notes| (notes.entry.artifact.clone(), notes.path.as_path(), None));
         bundles.chain(patches).chain(notes).collect()
     }
@@ -162,13 +155,32 @@ impl Release {
                     version: part.version.clone(),
                     channel: self.channel().clone(),
                     name: part.file.clone(),
-                    published: other.artifact.sha256,
-                    ours: part.sha256,
+                    published: Box::new(other.artifact.sha256),
+                    ours: Box::new(part.sha256),
                 });
             }
         }
         Ok(())
     }
+}
+
+/// Returns the releases that stay listed for the sake of a channel's rules, however old: stepping stones, and those to
+/// which installs go back.
+pub(super) fn needed(rules: &ChannelRules) -> BTreeSet<ReleaseVersion> {
+    rules.required.iter().chain(rules.retreat.iter().map(|retreat| &retreat.to)).cloned().collect()
+}
+
+/// Returns the trusted comment of a file's `.minisig`: what it is and for whom.
+pub(super) fn signature_comment(
+    app: &AppId,
+    version: &ReleaseVersion,
+    triple: Option<&Platform>,
+    channel: &Channel,
+    artifact: &Artifact,
+) -> String {
+    let triple = triple.map(|triple| format!("target={triple} ")).unwrap_or_default();
+    let (sha256, name) = (artifact.sha256, &artifact.name);
+    format!("app={app} version={version} {triple}channel={channel} sha256={sha256} file={name}")
 }
 
 fn version_of(entry: &Entry) -> &ReleaseVersion {
@@ -198,9 +210,9 @@ pub enum ReleaseError {
         /// The bundle.
         name: TargetName,
         /// The digest that is published.
-        published: Sha256,
+        published: Box<Sha256>,
         /// The digest that was to be published.
-        ours: Sha256,
+        ours: Box<Sha256>,
     },
     /// The notes cannot be taken.
     #[error("cannot use {} as release notes", path.display())]

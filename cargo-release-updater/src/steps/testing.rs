@@ -5,7 +5,8 @@ use crate::context::Prompts;
 use crate::keys::{KeyFolder, Keychain, Passwords, Signer};
 use crate::roles::{Custody, Document, Holders, Purpose, Refresh, first_root, first_targets};
 use std::rc::Rc;
-use updater_format::{AppId, Channel, UtcTime};
+use updater_format::release::{Artifact, BundleEntry, ChannelContents};
+use updater_format::{AppId, Channel, InstallKind, Sha256, UtcTime};
 
 /// An app with one key for each of root, targets, online and stable.
 pub(crate) struct App {
@@ -48,4 +49,27 @@ impl App {
         }
         keychain
     }
+}
+
+/// A channel that lists these versions with their epochs, for one platform.
+pub(crate) fn listing(releases: &[(&str, u64)]) -> ChannelContents {
+    let bundle = |(version, epoch): &(&str, u64)| BundleEntry {
+        artifact: Artifact {
+            name: format!("hello-{version}.tar.xz").parse().unwrap(),
+            length: version.len() as u64,
+            sha256: Sha256::of(version.as_bytes()),
+        },
+        version: version.parse().unwrap(),
+        platform: "x86_64-unknown-linux-gnu".parse().unwrap(),
+        install: InstallKind::Executable,
+        unpacked: 1,
+        files: 1,
+        manifest: Sha256::of(version.as_bytes()),
+        codecs: Vec::new(),
+        epoch: *epoch,
+        libc: None,
+        notes: None,
+        metadata: Default::default(),
+    };
+    ChannelContents { bundles: releases.iter().map(bundle).collect(), ..ChannelContents::default() }
 }

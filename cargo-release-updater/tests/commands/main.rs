@@ -6,6 +6,7 @@ mod cli;
 mod init;
 mod keys;
 mod package;
+mod release;
 mod publish;
 mod serve;
 mod status;

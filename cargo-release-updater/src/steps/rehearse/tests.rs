@@ -100,6 +100,7 @@ impl Project {
             platforms: bundles.iter().map(|bundled| bundled.part.platform.clone()).collect(),
             patches_from: 3,
             keep: 3,
+            epoch: Default::default(),
         };
         let release = Release { request, bundles, patches, notes: None };
         let mut keychain = self.app.keychain();

@@ -47,6 +47,7 @@ fn release(version: &str, content: &str, patches: &[&str]) -> Release {
         platforms: vec![LINUX.parse().unwrap()],
         patches_from: 3,
         keep: 2,
+        epoch: Default::default(),
     };
     let patches = patches.iter().map(|from| patch(from, version)).collect();
     Release { request, bundles: vec![bundled(version, content)], patches, notes: None }

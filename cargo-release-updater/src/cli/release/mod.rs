@@ -1,0 +1,199 @@
+//! `cargo updater release`: what becomes of releases after they were published. One file per group of subcommands.
+
+mod list;
+mod promote;
+mod required;
+mod rollout;
+mod yank;
+
+use super::desk::{ChannelArgs, Desk};
+use super::{ExecuteArgs, KeyArgs, PackageArgs, StorageArgs};
+use crate::context::{Context, Execute};
+use crate::error::CommandResult;
+use crate::keys::Keychain;
+use crate::repository::{Commit, Committed, Lease, RepositoryError, RepositoryState};
+use crate::shell::Message;
+use crate::steps::steer::{RuleChange, SteeringChange};
+use updater_format::release::ChannelContents;
+
+/// List, promote, roll out, hold, yank and take back published releases.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  cargo updater release list\n  cargo updater release rollout 2.4.1 25\n  \
+                        cargo updater release promote 2.4.1 --from beta --channel stable\n  \
+                        cargo updater release retreat 2.4.1 2.4.0")]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    List(list::Args),
+    Promote(promote::Args),
+    Rollout(rollout::RolloutArgs),
+    Hold(rollout::HoldArgs),
+    Yank(yank::YankArgs),
+    Retreat(yank::RetreatArgs),
+    Require(required::RequireArgs),
+    Floor(required::FloorArgs),
+}
+
+impl Args {
+    pub(super) fn run(&self, context: &Context) -> CommandResult {
+        match &self.command {
+            Command::List(args) => args.run(context),
+            Command::Promote(args) => args.run(context),
+            Command::Rollout(args) => args.run(context),
+            Command::Hold(args) => args.run(context),
+            Command::Yank(args) => args.run(context),
+            Command::Retreat(args) => args.run(context),
+            Command::Require(args) => args.run(context),
+            Command::Floor(args) => args.run(context),
+        }
+    }
+}
+
+/// What every subcommand that changes something takes.
+#[derive(Debug, Clone, Default, clap::Args)]
+struct SteerArgs {
+    #[command(flatten)]
+    package: PackageArgs,
+    #[command(flatten)]
+    channel: ChannelArgs,
+    #[command(flatten)]
+    storage: StorageArgs,
+    #[command(flatten)]
+    keys: KeyArgs,
+    #[command(flatten)]
+    execute: ExecuteArgs,
+}
+
+impl SteerArgs {
+    fn open<'a>(&self, context: &'a Context) -> CommandResult<Desk<'a>> {
+        Desk::open(context, &self.package, &self.storage, &self.channel)
+    }
+
+    /// Changes the rules of the channel's role.
+    fn change_rules(&self, context: &Context, change: &RuleChange, ask: Ask) -> CommandResult {
+        let desk = self.open(context)?;
+        let state = published(&desk)?;
+        let before = state.channels().get(&desk.channel);
+        // Tried on what is published now, so that a plan is only shown of what would work.
+        let mut rules = before.and_then(|channel| channel.role().rules().cloned()).unwrap_or_default();
+        change.apply(&mut rules, before.map_or(&ChannelContents::default(), |channel| channel.contents()))?;
+        if !self.go_on(context, &desk, &change.describe(), ask)? {
+            return Ok(());
+        }
+        let mut keychain = desk.keychain(&self.keys)?;
+        let committed = commit(&desk, context, &mut keychain).publish(&desk.channel, |role, before| {
+            let nothing = ChannelContents::default();
+            if let Some(extension) = &mut role.extension {
+                change.apply(&mut extension.rules, before.map_or(&nothing, |channel| channel.contents()))?;
+            }
+            Ok(())
+        })?;
+        tell(context, &desk, &change.describe(), committed);
+        Ok(())
+    }
+
+    /// Changes what the online key withholds of the channel.
+    fn change_steering(&self, context: &Context, change: &SteeringChange) -> CommandResult {
+        let desk = self.open(context)?;
+        let apply = |state: &RepositoryState, extension: &mut updater_format::role::TimestampExtension| {
+            let nothing = ChannelContents::default();
+            let contents = state.channels().get(&desk.channel).map_or(&nothing, |channel| channel.contents());
+            let steering = extension.channels.entry(desk.channel.clone()).or_default();
+            change.apply(steering, contents)?;
+            extension.channels.retain(|_, steering| *steering != updater_format::role::Steering::default());
+            Ok(())
+        };
+        let state = published(&desk)?;
+        apply(state, &mut state.timestamp().extension.clone().unwrap_or_default())?;
+        if !self.go_on(context, &desk, &change.describe(), Ask::Never)? {
+            return Ok(());
+        }
+        let mut keychain = desk.keychain(&self.keys)?;
+        let committed = commit(&desk, context, &mut keychain).withhold(|extension, state| apply(state, extension))?;
+        tell(context, &desk, &change.describe(), committed);
+        Ok(())
+    }
+
+    /// Prints the plan, and asks if that is wanted. Returns whether to act.
+    fn go_on(&self, context: &Context, desk: &Desk<'_>, what: &str, ask: Ask) -> CommandResult<bool> {
+        if self.execute.execute() == Execute::DryRun {
+            context.shell.status("Would", format_args!("{what}, in {} of {}", desk.channel, desk.trust.app));
+            context.shell.message(&Steered::of(desk, what, None));
+            context.shell.note(format_args!("dry run: nothing was changed in {}", desk.storage.name()));
+            return Ok(false);
+        }
+        if ask == Ask::Once {
+            let question = format!("In {} of {} at {}: {what}?", desk.channel, desk.trust.app, desk.storage.name());
+            self.execute.confirm(context, &question)?;
+        }
+        Ok(true)
+    }
+}
+
+/// Whether a person is asked before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ask {
+    /// It can be taken back, or only withholds.
+    Never,
+    /// Clients act on it at once.
+    Once,
+}
+
+fn published<'a>(desk: &'a Desk<'_>) -> Result<&'a RepositoryState, RepositoryError> {
+    let missing = || RepositoryError::NothingPublished { storage: desk.storage.name().to_owned() };
+    desk.state.as_ref().ok_or_else(missing)
+}
+
+fn commit<'a>(desk: &'a Desk<'_>, context: &'a Context, keychain: &'a mut Keychain) -> Commit<'a> {
+    Commit {
+        storage: &desk.storage,
+        app: &desk.trust.app,
+        root: &desk.trust.root,
+        targets: &desk.trust.targets,
+        keychain,
+        now: context.clock.now(),
+        lease: Lease::default(),
+        shell: &context.shell,
+    }
+}
+
+fn tell(context: &Context, desk: &Desk<'_>, what: &str, committed: Committed) {
+    context.shell.status("Published", format_args!("{} {}: {what}", desk.trust.app, desk.channel));
+    let Committed { timestamp, snapshot, role } = committed;
+    context.shell.detail(format_args!("timestamp {timestamp}, snapshot {snapshot}, role {role}"));
+    context.shell.message(&Steered::of(desk, what, Some(committed)));
+}
+
+/// The rules of a channel were changed, or would be.
+#[derive(serde::Serialize)]
+struct Steered {
+    app: String,
+    channel: String,
+    change: String,
+    /// Versions of the new documents; none in a dry run.
+    timestamp: Option<u64>,
+    snapshot: Option<u64>,
+    /// None, too, when the channel's role was not signed.
+    role: Option<u64>,
+}
+
+impl Message for Steered {
+    const REASON: &'static str = "steered";
+}
+
+impl Steered {
+    fn of(desk: &Desk<'_>, what: &str, committed: Option<Committed>) -> Self {
+        Self {
+            app: desk.trust.app.to_string(),
+            channel: desk.channel.to_string(),
+            change: what.to_owned(),
+            timestamp: committed.map(|committed| committed.timestamp),
+            snapshot: committed.map(|committed| committed.snapshot),
+            role: committed.map(|committed| committed.role).filter(|role| *role > 0),
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! `release promote`: a release of one channel becomes one of another.
+
+use super::{Ask, SteerArgs, commit, published, tell};
+use crate::context::Context;
+use crate::error::CommandResult;
+use crate::keys::KeyError;
+use crate::repository::RepositoryError;
+use crate::steps::promote::Promotion;
+use crate::steps::sign::keyrings;
+use updater_format::release::ChannelContents;
+use updater_format::{Channel, ReleaseVersion};
+
+/// Publish a release of one channel in another, byte for byte; signed by the other channel's key.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  cargo updater release promote 2.4.1 --from beta\n  \
+                        cargo updater release promote 2.4.1 --from nightly --channel beta")]
+pub(super) struct Args {
+    /// The release.
+    version: ReleaseVersion,
+    /// The channel that has it.
+    #[arg(long, value_name = "NAME", help_heading = "Selection")]
+    from: Channel,
+    #[command(flatten)]
+    common: SteerArgs,
+}
+
+impl Args {
+    pub(super) fn run(&self, context: &Context) -> CommandResult {
+        let desk = self.common.open(context)?;
+        let state = published(&desk)?;
+        let nothing = ChannelContents::default();
+        let contents = |channel: &Channel| state.channels().get(channel).map(|role| role.contents());
+        let promotion = Promotion::new(
+            &self.version,
+            (&self.from, contents(&self.from).unwrap_or(&nothing)),
+            (&desk.channel, contents(&desk.channel)),
+        )?;
+        let what = format!("promote {} from {} to {}", self.version, self.from, desk.channel);
+        if !self.common.go_on(context, &desk, &what, Ask::Once)? {
+            return Ok(());
+        }
+        let mut keychain = desk.keychain(&self.common.keys)?;
+        let [(role, keyring), ..] = keyrings(&desk.channel, &desk.trust, desk.state.as_ref())?;
+        let signers = keychain.signers(&role, &keyring)?;
+        let signer = signers.first().ok_or_else(|| KeyError::NotEnough {
+            role,
+            have: 0,
+            threshold: keyring.threshold(),
+            wanted: String::new(),
+            folder: keychain.folder().path().to_owned(),
+        })?;
+        promotion.sign_files(&desk.trust.app, &desk.storage, signer)?;
+        let keep = desk.keep();
+        let committed = commit(&desk, context, &mut keychain).publish(&desk.channel, |role, before| {
+            // Looked at again: another publisher may have been faster.
+            let state = crate::repository::RepositoryState::read(
+                &desk.storage,
+                &desk.trust.app,
+                &desk.trust.root,
+                crate::repository::state::Expiry::Ignored,
+            )?;
+            let missing = || RepositoryError::NothingPublished { storage: desk.storage.name().to_owned() };
+            let state = state.ok_or_else(missing)?;
+            let source = state.channels().get(&self.from).map_or(&nothing, |role| role.contents());
+            let target = before.map(|channel| channel.contents());
+            let promotion = Promotion::new(&self.version, (&self.from, source), (&desk.channel, target))?;
+            promotion.edit(&desk.trust.app, role, keep);
+            Ok(())
+        })?;
+        tell(context, &desk, &what, committed);
+        Ok(())
+    }
+}

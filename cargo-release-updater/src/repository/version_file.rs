@@ -1,0 +1,57 @@
+//! `VERSION`: the newest releases of a channel in one signed text, for people and shell scripts that have minisign.
+//!
+//! Programs read the metadata instead. The text ends with the line `SIGNATURE <base64>`: the `.minisig` of all lines
+//! before it, so that text and signature are replaced together.
+
+use crate::keys::{KeyError, Signer};
+use base64::Engine as _;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use updater_format::release::{BundleEntry, Entry};
+use updater_format::role::{Percent, Targets};
+use updater_format::{AppId, Channel, Platform};
+
+/// Returns where the file of a channel lies in a storage: `VERSION` for `stable`, `VERSION.<channel>` for others.
+#[must_use]
+pub fn path(channel: &Channel) -> String {
+    if *channel == Channel::stable() { "VERSION".to_owned() } else { format!("VERSION.{channel}") }
+}
+
+/// Writes the text of a channel's role, signed.
+/// # Errors
+/// [`KeyError`] when the key cannot sign.
+pub fn signed(app: &AppId, channel: &Channel, role: &Targets, signer: &Signer) -> Result<String, KeyError> {
+    let text = text(app, channel, role);
+    let comment = format!("app={app} channel={channel} role={} file={}", role.version, path(channel));
+    let signature = signer.sign_file(text.as_bytes(), &comment)?;
+    Ok(format!("{text}SIGNATURE {}\n", base64::engine::general_purpose::STANDARD.encode(signature)))
+}
+
+/// Writes the lines that are signed. A release counts when it is for everybody: not yanked, not left by a retreat, not in
+/// the middle of a rollout. What the online key holds back is not looked at, because this is the channel's word.
+fn text(app: &AppId, channel: &Channel, role: &Targets) -> String {
+    let mut text = format!("APP {app}\nCHANNEL {channel}\nROLE {}\nEXPIRES {}\n", role.version, role.expires);
+    let is_for_all = |bundle: &BundleEntry| {
+        let version = &bundle.version;
+        role.rules().is_none_or(|rules| {
+            !rules.yank.contains(version)
+                && rules.rollout.get(version).is_none_or(|share| *share == Percent::ALL)
+                && !rules.retreat.iter().any(|retreat| retreat.from == *version)
+        })
+    };
+    let mut newest: BTreeMap<Platform, BundleEntry> = BTreeMap::new();
+    for (name, file) in &role.targets {
+        if let Ok(Some((_, Entry::Bundle(bundle)))) = Entry::from_target(name, file)
+            && is_for_all(&bundle)
+            && newest.get(&bundle.platform).is_none_or(|known| known.version < bundle.version)
+        {
+            newest.insert(bundle.platform.clone(), bundle);
+        }
+    }
+    for (platform, bundle) in &newest {
+        let artifact = &bundle.artifact;
+        // A string takes everything that is written to it.
+        let _ = writeln!(text, "CURRENT {} {} {} {platform}", bundle.version, artifact.file(), artifact.sha256);
+    }
+    text
+}

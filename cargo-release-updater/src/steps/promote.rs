@@ -1,0 +1,212 @@
+//! Promotion: a release of one channel becomes one of another, byte for byte. Nothing is built or uploaded anew but the
+//! detached signatures, which are the other channel's from then on.
+
+use super::release::signature_comment;
+use crate::error::{CommandResult, ExitCode, Explain};
+use crate::keys::{KeyError, Signer};
+use crate::repository::state::artifact_path;
+use crate::storage::{Storage, StorageError};
+use std::collections::BTreeSet;
+use updater_format::release::{Artifact, ChannelContents, Entry};
+use updater_format::role::{TargetFile, Targets};
+use updater_format::{AppId, Channel, Platform, ReleaseVersion, Sha256};
+
+/// What is promoted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Promotion {
+    /// The version.
+    pub version: ReleaseVersion,
+    /// The channel that has it.
+    pub from: Channel,
+    /// The channel that gets it.
+    pub to: Channel,
+    entries: Vec<Entry>,
+}
+
+impl Promotion {
+    /// Takes everything that belongs to a version: bundles, notes, and the patches from releases that the other channel
+    /// lists, too. Patches from others would serve nobody there.
+    /// # Errors
+    /// [`PromoteError::NotListed`] when the channel has no such version, [`PromoteError::SameChannel`], and
+    /// [`PromoteError::NotNewer`] when the other one has a newer version already.
+    pub fn new(
+        version: &ReleaseVersion,
+        (from, source): (&Channel, &ChannelContents),
+        (to, target): (&Channel, Option<&ChannelContents>),
+    ) -> Result<Self, PromoteError> {
+        if from == to {
+            return Err(PromoteError::SameChannel { channel: from.clone() });
+        }
+        let listed = target.map_or(&[][..], |contents| &contents.bundles);
+        if let Some(newest) = listed.iter().map(|bundle| &bundle.version).max().filter(|newest| *newest > version) {
+            return Err(PromoteError::NotNewer {
+                version: version.clone(),
+                newest: newest.clone(),
+                channel: to.clone(),
+            });
+        }
+        let bundles = source.bundles.iter().filter(|bundle| bundle.version == *version).cloned();
+        let mut entries: Vec<Entry> = bundles.map(Entry::Bundle).collect();
+        if entries.is_empty() {
+            return Err(PromoteError::NotListed { version: version.clone(), channel: from.clone() });
+        }
+        let leads_here = |version: &ReleaseVersion, platform: &Platform| {
+            listed.iter().any(|bundle| (&bundle.version, &bundle.platform) == (version, platform))
+        };
+        let patches = source.patches.iter().filter(|patch| patch.version == *version);
+        entries.extend(patches.filter(|p| leads_here(&p.from, &p.platform)).cloned().map(Entry::Patch));
+        entries.extend(source.notes.iter().filter(|notes| notes.version == *version).cloned().map(Entry::Notes));
+        Ok(Self { version: version.clone(), from: from.clone(), to: to.clone(), entries })
+    }
+
+    /// Returns the files, in the order of their names.
+    #[must_use]
+    pub fn artifacts(&self) -> Vec<&Artifact> {
+        self.entries.iter().map(|entry| part(entry).0).collect()
+    }
+
+    /// Adds the release to the role of the other channel, and drops what is no longer listed there: all but the last
+    /// `keep` releases, those that its rules [need](super::release::needed), and kinds that this program does not know.
+    pub fn edit(&self, app: &AppId, role: &mut Targets, keep: u32) {
+        role.targets.extend(self.entries.iter().map(|entry| entry.to_target(app)));
+        let mut versions: Vec<_> = role.targets.iter().filter_map(|(name, file)| version_of(name, file)).collect();
+        versions.sort();
+        versions.dedup();
+        let mut listed: BTreeSet<_> = versions.into_iter().rev().take(keep as usize).collect();
+        listed.extend(role.rules().map(super::release::needed).unwrap_or_default());
+        role.targets.retain(|name, file| version_of(name, file).is_none_or(|version| listed.contains(&version)));
+    }
+
+    /// Replaces the detached signature of each file by one of the other channel's key. Each file is read and compared
+    /// with what was signed first.
+    /// # Errors
+    /// [`StorageError::Missing`] and [`StorageError::Differs`] when the storage does not have a file as it was signed.
+    pub fn sign_files(&self, app: &AppId, storage: &Storage, signer: &Signer) -> CommandResult {
+        for entry in &self.entries {
+            let (artifact, triple) = part(entry);
+            let path = artifact_path(artifact);
+            let missing = || StorageError::Missing { path: path.clone(), storage: storage.name().to_owned() };
+            let bytes = storage.read(&path, artifact.length)?.ok_or_else(missing)?;
+            if bytes.len() as u64 != artifact.length || Sha256::of(&bytes) != artifact.sha256 {
+                return Err(StorageError::Differs { path, storage: storage.name().to_owned() }.into());
+            }
+            let comment = signature_comment(app, &self.version, triple, &self.to, artifact);
+            let signature = signer.sign_file(bytes.as_slice(), &comment).map_err(PromoteError::Key)?;
+            storage.put_mutable(&format!("{path}.minisig"), signature.into_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns the release to which a target belongs; `None` for a kind that this program does not know.
+fn version_of(name: &str, file: &TargetFile) -> Option<ReleaseVersion> {
+    match Entry::from_target(name, file) {
+        Ok(Some((_, Entry::Bundle(bundle)))) => Some(bundle.version),
+        Ok(Some((_, Entry::Patch(patch)))) => Some(patch.version),
+        Ok(Some((_, Entry::Notes(notes)))) => Some(notes.version),
+        Ok(None) | Err(_) => None,
+    }
+}
+
+fn part(entry: &Entry) -> (&Artifact, Option<&Platform>) {
+    match entry {
+        Entry::Bundle(bundle) => (&bundle.artifact, Some(&bundle.platform)),
+        Entry::Patch(patch) => (&patch.artifact, Some(&patch.platform)),
+        Entry::Notes(notes) => (&notes.artifact, None),
+    }
+}
+
+/// Why a release cannot be promoted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PromoteError {
+    /// A channel already has what it has.
+    #[error("{channel} cannot be promoted to itself")]
+    SameChannel {
+        /// The channel.
+        channel: Channel,
+    },
+    /// The channel does not list the version.
+    #[error("channel `{channel}` does not list {version}")]
+    NotListed {
+        /// The version.
+        version: ReleaseVersion,
+        /// The channel.
+        channel: Channel,
+    },
+    /// The other channel has a newer release.
+    #[error("version {version} is not greater than {newest}, which channel `{channel}` has already")]
+    NotNewer {
+        /// The version.
+        version: ReleaseVersion,
+        /// The newest one there.
+        newest: ReleaseVersion,
+        /// The other channel.
+        channel: Channel,
+    },
+    /// A file cannot be signed.
+    #[error(transparent)]
+    Key(KeyError),
+}
+
+impl Explain for PromoteError {
+    fn code(&self) -> ExitCode {
+        match self {
+            Self::Key(error) => error.code(),
+            _ => ExitCode::Usage,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        vec![match self {
+            Self::SameChannel { .. } => "name two channels: `--from beta --channel stable`".to_owned(),
+            Self::NotListed { .. } => "see `cargo updater release list`".to_owned(),
+            Self::NotNewer { .. } => "clients go forward only: promote a newer release".to_owned(),
+            Self::Key(error) => return error.hints(),
+        }]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::roles::next_channel;
+    use crate::steps::testing::listing;
+    use updater_format::UtcTime;
+
+    fn v(text: &str) -> ReleaseVersion {
+        text.parse().unwrap()
+    }
+
+    fn channel(name: &str) -> Channel {
+        name.parse().unwrap()
+    }
+
+    #[test]
+    fn entries_are_copied_as_they_are_and_old_ones_leave() {
+        let app: AppId = "hello".parse().unwrap();
+        let (beta, stable) = (channel("beta"), channel("stable"));
+        let source = listing(&[("1.0.0", 0), ("1.3.0", 2)]);
+        let target = listing(&[("1.0.0", 0), ("1.1.0", 0), ("1.2.0", 0)]);
+        let promotion = Promotion::new(&v("1.3.0"), (&beta, &source), (&stable, Some(&target))).unwrap();
+        let mut role = next_channel(&app, &stable, None, UtcTime::from_unix(1_800_000_000));
+        role.targets.extend(target.bundles.iter().map(|bundle| Entry::Bundle(bundle.clone()).to_target(&app)));
+        role.extension.as_mut().unwrap().rules.required.insert(v("1.0.0"));
+        promotion.edit(&app, &mut role, 2);
+        let listed = ChannelContents::read(&app, &role).unwrap().bundles;
+        let versions: Vec<_> = listed.iter().map(|bundle| bundle.version.to_string()).collect();
+        assert_eq!(versions, ["1.0.0", "1.2.0", "1.3.0"], "the last two and the stepping stone");
+        assert!(listed.contains(&source.bundles[1]));
+    }
+
+    #[test]
+    fn odd_promotions_are_refused() {
+        let (beta, stable) = (channel("beta"), channel("stable"));
+        let listed = listing(&[("1.0.0", 0)]);
+        let newer = listing(&[("1.1.0", 0)]);
+        let new = |version, to| Promotion::new(&v(version), (&beta, &listed), to).unwrap_err();
+        assert!(matches!(new("1.0.0", (&beta, None)), PromoteError::SameChannel { .. }));
+        assert!(matches!(new("2.0.0", (&stable, None)), PromoteError::NotListed { .. }));
+        assert!(matches!(new("1.0.0", (&stable, Some(&newer))), PromoteError::NotNewer { .. }));
+    }
+}
