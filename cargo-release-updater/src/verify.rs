@@ -97,6 +97,7 @@ impl Verification<'_> {
         for document in documents(refreshed.set()) {
             note(document);
         }
+        let mut channels = Vec::new();
         for delegation in refreshed.set().current_targets().delegations.iter().flat_map(|all| &all.roles) {
             // A channel that has published nothing yet is delegated to and not listed.
             if !refreshed.set().current_snapshot().roles.contains_key(&delegation.name) {
@@ -105,12 +106,15 @@ impl Verification<'_> {
             let channel = Channel::parse(&delegation.name).map_err(|source| VerifyError::Channel { source })?;
             let role =
                 refreshed.channel(&channel).map_err(|source| VerifyError::Metadata { source: Box::new(source) })?;
+            channels.push((channel, &delegation.keyring, role));
+        }
+        for (channel, _, role) in &channels {
             note(document(&format!("{}.{channel}.json", role.role().version), channel.as_str(), role.role()));
             let targets = Targets {
                 verification: self,
                 refreshed: &refreshed,
-                keyring: &delegation.keyring,
-                role: &role,
+                channels: &channels,
+                role,
                 scratch: scratch.path(),
                 kept: BTreeMap::new(),
             };
@@ -156,7 +160,8 @@ impl Summary {
 struct Targets<'a> {
     verification: &'a Verification<'a>,
     refreshed: &'a Refreshed<'a>,
-    keyring: &'a Keyring,
+    /// Every channel with its keys: a promoted file carries the signature of the channel that got it last.
+    channels: &'a [(Channel, &'a Keyring, TrustedChannel)],
     role: &'a TrustedChannel,
     scratch: &'a Path,
     /// Verified files that a deep look needs again.
@@ -204,11 +209,17 @@ impl Targets<'_> {
             Ok(signature) => signature,
             Err(error) => return Ok(Some(format!("its .minisig: {}", chain(&error)))),
         };
-        let reader = match verified.reader() {
-            Ok(reader) => reader,
-            Err(error) => return Ok(Some(chain(&error))),
-        };
-        if let Err(problem) = check_minisig(&signature, self.keyring, &artifact, reader) {
+        let mut outcome = Err("no key of the channel".to_owned());
+        let same =
+            |role: &TrustedChannel| role.role().targets.get(name).is_some_and(|other| other.hashes == file.hashes);
+        for (_, keyring, _) in self.channels.iter().filter(|(_, _, role)| same(role)) {
+            let reader = match verified.reader() {
+                Ok(reader) => reader,
+                Err(error) => return Ok(Some(chain(&error))),
+            };
+            outcome = outcome.or_else(|_| check_minisig(&signature, keyring, &artifact, reader));
+        }
+        if let Err(problem) = outcome {
             return Ok(Some(format!("its .minisig: {problem}")));
         }
         if self.verification.depth == Depth::Deep {
