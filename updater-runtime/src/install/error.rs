@@ -3,12 +3,20 @@
 use super::probe::ProbeError;
 use crate::fs::PathError;
 use std::path::PathBuf;
-use updater_format::{FormatError, InstallKind, ReleaseVersion};
+use updater_format::{FormatError, InstallKind, Platform, ReleaseVersion};
 
 /// Why this copy of the app cannot be updated where it lies. Found before anything is downloaded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Obstacle {
+    /// A package manager installed this copy, by its own records.
+    #[error("this copy was installed by {manager} and is updated by `{command}`")]
+    PackageManager {
+        /// Its name, for example `dpkg`.
+        manager: &'static str,
+        /// The command that updates it.
+        command: String,
+    },
     /// The file system is mounted read-only.
     #[error("{} is on a read-only file system", path.display())]
     ReadOnly {
@@ -48,6 +56,7 @@ impl Obstacle {
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {
+            Self::PackageManager { .. } => "run that command to update it",
             Self::ReadOnly { .. } => "update the image or package that this copy comes from",
             Self::NotWritable { .. } => "run the update as the user who installed the app",
             Self::NotTrusted { .. } => {
@@ -62,6 +71,7 @@ impl Obstacle {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
+            Self::PackageManager { .. } => "install-package-manager",
             Self::ReadOnly { .. } => "install-read-only",
             Self::NotWritable { .. } => "install-not-writable",
             Self::NotTrusted { .. } => "install-not-trusted",
@@ -129,6 +139,16 @@ pub enum InstallError {
         /// What differs.
         problem: &'static str,
     },
+    /// The staged program was built for another processor than its release says.
+    #[error("{} is not a program for {platform} (ELF machine {found})", path.display())]
+    OtherMachine {
+        /// The staged program.
+        path: PathBuf,
+        /// The platform of the release.
+        platform: Platform,
+        /// The number of the processor in its header.
+        found: u16,
+    },
     /// The staged program did not answer the probe, so it was not installed.
     #[error("release {version} does not start here")]
     Probe {
@@ -174,6 +194,7 @@ impl InstallError {
             Self::OtherKind { .. } => "install the new release by hand once",
             Self::OwnManifest { .. } => "unpack the bundle of the installed version over it, or install afresh",
             Self::Damaged { .. } => "check again: it is downloaded anew",
+            Self::OtherMachine { .. } => "publish a bundle that was built for this platform",
             Self::Probe { source, .. } => source.hint(),
             Self::Journal { .. } => "update by the newer version, or remove this file while the app is not running",
             Self::RestartLoop { .. } => "publish a release whose program has the version that it is published as",
@@ -194,6 +215,7 @@ impl InstallError {
             Self::OtherKind { .. } => "install-other-kind",
             Self::OwnManifest { .. } => "install-manifest",
             Self::Damaged { .. } => "install-damaged",
+            Self::OtherMachine { .. } => "install-other-machine",
             Self::Probe { .. } => "install-probe",
             Self::Journal { .. } => "install-journal",
             Self::RestartLoop { .. } => "restart-loop",

@@ -167,6 +167,10 @@ impl Layout {
 
     /// Returns why this copy cannot be updated here; `None` when nothing is in the way. Changes nothing.
     pub(crate) fn obstacle(&self) -> Option<Obstacle> {
+        // First: what a package manager owns is often not writable either, and its command helps more.
+        if let Some(owned) = super::owner::of(&self.program(), &super::owner::system()) {
+            return Some(owned);
+        }
         // A folder is moved as a whole, which changes its own `..` too.
         let changed = match self.kind {
             InstallKind::Executable => vec![self.parent()],

@@ -16,6 +16,8 @@ mod exit;
 mod journal;
 mod layout;
 mod lock;
+mod machine;
+mod owner;
 mod probe;
 mod rollback;
 mod session;

@@ -88,10 +88,12 @@ impl Session {
 
     /// Starts a staged release once and hears who it is.
     /// # Errors
-    /// [`InstallError::Probe`] when it does not answer as this release; the staged tree is dropped.
+    /// [`InstallError::Probe`] when it does not answer as this release, [`InstallError::OtherMachine`] when it was built for
+    /// another processor; the staged tree is dropped.
     pub(crate) fn probe(mut self, tree: Tree, plan: &Plan, limit: Duration) -> Result<super::Staged, InstallError> {
         let manifest = tree.manifest();
         let program = self.layout.staged_tree().join(manifest.entry().as_str());
+        self.check_machine(&tree)?;
         let identity =
             super::Identity { app: manifest.app(), version: manifest.version(), platform: manifest.platform() };
         if let Err(source) = super::probe::probe(&program, &identity, limit) {
@@ -104,9 +106,22 @@ impl Session {
 
     /// Takes a staged release without starting it, for programs that do not have the runtime.
     /// # Errors
-    /// [`InstallError::OwnManifest`] when the installed folder does not say which files it owns; [`InstallError::File`].
-    pub(crate) fn without_probe(self, tree: Tree, plan: &Plan) -> Result<super::Staged, InstallError> {
+    /// [`InstallError::OwnManifest`] when the installed folder does not say which files it owns;
+    /// [`InstallError::OtherMachine`]; [`InstallError::File`].
+    pub(crate) fn without_probe(mut self, tree: Tree, plan: &Plan) -> Result<super::Staged, InstallError> {
+        self.check_machine(&tree)?;
         super::Staged::new(self, tree, plan)
+    }
+
+    /// Refuses a staged program that was built for another processor; the staged tree is dropped.
+    fn check_machine(&mut self, tree: &Tree) -> Result<(), InstallError> {
+        let manifest = tree.manifest();
+        let program = self.layout.staged_tree().join(manifest.entry().as_str());
+        let checked = super::machine::check(&program, manifest.platform());
+        if checked.is_err() {
+            self.clear_staged()?;
+        }
+        checked
     }
 
     /// Drops what is staged, and the plan to install it.
