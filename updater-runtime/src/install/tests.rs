@@ -1,6 +1,7 @@
 //! Whole installs in temporary folders: every transition, and the next start from every state between two of them.
 
 mod children;
+mod epoch;
 mod recovery;
 
 use super::staged::verify_again;
