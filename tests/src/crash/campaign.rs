@@ -82,7 +82,8 @@ pub fn run(options: &Options, program: &[u8], out: &mut impl Write) -> io::Resul
     }
     let mut summary = Summary { kinds: folders.len(), ..Summary::default() };
     for case in &cases {
-        for violation in durable::violations(&case.calls, &case.world) {
+        let undisturbed = case.flaw.iter().map(|flaw| format!("undisturbed: {flaw}"));
+        for violation in undisturbed.chain(durable::violations(&case.calls, &case.world)) {
             summary.failures += 1;
             writeln!(out, "FAILED {}: {violation}", case.name())?;
         }
