@@ -37,6 +37,9 @@ impl Project {
         let mut command = MetadataCommand::new();
         // Dependencies do not matter here, and resolving them may need a network.
         command.no_deps().current_dir(&context.working_dir);
+        for name in crate::keys::SECRET_VARIABLES {
+            command.env_remove(name);
+        }
         if let Some(manifest) = &args.manifest_path {
             command.manifest_path(context.path(manifest));
         }

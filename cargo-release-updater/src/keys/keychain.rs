@@ -111,9 +111,9 @@ impl Keychain {
 }
 
 /// The variable with the online key, for scheduled jobs.
-const ONLINE_KEY: &str = "UPDATER_ONLINE_KEY";
+pub(super) const ONLINE_KEY: &str = "UPDATER_ONLINE_KEY";
 /// The variable with its password.
-const ONLINE_PASSWORD: &str = "UPDATER_ONLINE_PASSWORD";
+pub(super) const ONLINE_PASSWORD: &str = "UPDATER_ONLINE_PASSWORD";
 
 #[cfg(test)]
 mod tests {

@@ -15,3 +15,7 @@ pub use keychain::Keychain;
 pub use prompt::Passwords;
 pub use signer::Signer;
 pub(crate) use signer::public_line;
+
+/// The variables that may hold a key or its password. No other program that we start is given them: a build script of
+/// any dependency could read them there.
+pub(crate) const SECRET_VARIABLES: [&str; 3] = [prompt::KEY_PASSWORD, keychain::ONLINE_KEY, keychain::ONLINE_PASSWORD];

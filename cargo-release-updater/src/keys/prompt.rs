@@ -101,6 +101,6 @@ fn prompt_failed(error: dialoguer::Error) -> KeyError {
 }
 
 /// The variable with the password of key files.
-const KEY_PASSWORD: &str = "UPDATER_KEY_PASSWORD";
+pub(super) const KEY_PASSWORD: &str = "UPDATER_KEY_PASSWORD";
 /// How often a person may mistype.
 const ATTEMPTS: u32 = 3;

@@ -2,6 +2,7 @@
 
 use super::BundleStepError;
 use crate::config::Project;
+use crate::keys::SECRET_VARIABLES;
 use crate::shell::Shell;
 use cargo_metadata::Message;
 use std::io::BufReader;
@@ -91,7 +92,7 @@ impl Build {
     pub fn run(&self, shell: &Shell) -> Result<Vec<Built>, BundleStepError> {
         let cargo = cargo();
         let start = |source| BundleStepError::Start { program: cargo.clone(), source };
-        let mut command = Command::new(&cargo);
+        let mut command = without_secrets(&cargo);
         command.args(self.arguments()).args(["--message-format", "json-render-diagnostics"]);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         shell.detail(format_args!("cargo {}", self.arguments().join(" ")));
@@ -137,7 +138,7 @@ pub fn host_triple() -> Result<Platform, BundleStepError> {
         return Ok(platform);
     }
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
-    let output = Command::new(&rustc)
+    let output = without_secrets(&rustc)
         .arg("-vV")
         .output()
         .map_err(|source| BundleStepError::Start { program: rustc.clone(), source })?;
@@ -146,7 +147,29 @@ pub fn host_triple() -> Result<Platform, BundleStepError> {
     host.and_then(|host| Platform::parse(host).ok()).ok_or(BundleStepError::Output { program: rustc })
 }
 
+/// Prepares a program that is not told our keys and passwords: cargo runs the build scripts of every dependency.
+fn without_secrets(program: &str) -> Command {
+    let mut command = Command::new(program);
+    for name in SECRET_VARIABLES {
+        command.env_remove(name);
+    }
+    command
+}
+
 /// Returns the Cargo that started us, else the one in PATH.
 fn cargo() -> String {
     std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_that_we_start_are_not_told_our_secrets() {
+        let command = without_secrets("cargo");
+        for name in ["UPDATER_KEY_PASSWORD", "UPDATER_ONLINE_KEY", "UPDATER_ONLINE_PASSWORD"] {
+            assert!(command.get_envs().any(|(key, value)| key == name && value.is_none()), "{name} would be passed on");
+        }
+    }
 }
