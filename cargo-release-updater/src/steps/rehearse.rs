@@ -230,7 +230,7 @@ fn update(
         }
     };
     if update.version() != to {
-        let found = update.version().clone();
+        let found = Box::new(update.version().clone());
         return Err(RehearseError::OtherVersion { from: from.clone(), to: to.clone(), found });
     }
     let mut taken = None;
@@ -248,7 +248,7 @@ fn update(
     );
     // A fall back to the bundle would hide that the patch is of no use to anybody.
     if let Some((name, why)) = trouble {
-        return Err(RehearseError::Route { from: from.clone(), to: to.clone(), name, why });
+        return Err(RehearseError::Route { from: from.clone(), to: to.clone(), name: Box::new(name), why });
     }
     let staged = staged.map_err(failed)?;
     let (by, bytes) = routes

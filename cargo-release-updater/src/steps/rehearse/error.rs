@@ -47,7 +47,7 @@ pub enum RehearseError {
         /// The new one.
         to: ReleaseVersion,
         /// What the client takes.
-        found: ReleaseVersion,
+        found: Box<ReleaseVersion>,
     },
     /// The client went back to another route.
     #[error("the client at {from} cannot use {name} to reach {to}: {why}")]
@@ -57,7 +57,7 @@ pub enum RehearseError {
         /// The new one.
         to: ReleaseVersion,
         /// The patch or bundle.
-        name: TargetName,
+        name: Box<TargetName>,
         /// What the client says.
         why: String,
     },
