@@ -7,10 +7,7 @@ use std::io::{self, Cursor, Write};
 use updater_delta::{ApplyError, ApplyLimits, Codec, DiffError, DiffOptions, Header, NewLength, apply, diff};
 
 const CODEC: Codec = Codec::Bsdiff1;
-const OPTIONS: fn() -> DiffOptions<'static> = || DiffOptions {
-    codecs: &[CODEC],
-    ..DiffOptions::default()
-};
+const OPTIONS: fn() -> DiffOptions<'static> = || DiffOptions { codecs: &[CODEC], ..DiffOptions::default() };
 
 fn make(old: &[u8], new: &[u8]) -> Vec<u8> {
     let delta = diff(old, new, &OPTIONS()).unwrap();
@@ -21,17 +18,12 @@ fn make(old: &[u8], new: &[u8]) -> Vec<u8> {
 fn run(old: &[u8], patch: &[u8], limits: &ApplyLimits) -> (Result<(), ApplyError>, Vec<u8>) {
     let mut new = Vec::new();
     let result = apply(CODEC, &mut Cursor::new(old), patch, &mut new, limits);
-    (
-        result.map(|applied| assert_eq!(applied.new_length, new.len() as u64)),
-        new,
-    )
+    (result.map(|applied| assert_eq!(applied.new_length, new.len() as u64)), new)
 }
 
 /// A pair of files with much in common, as releases have.
 fn pair() -> (Vec<u8>, Vec<u8>) {
-    let old: Vec<u8> = (0..20_000_u32)
-        .flat_map(|i| (i.wrapping_mul(2_654_435_761) >> 12).to_le_bytes())
-        .collect();
+    let old: Vec<u8> = (0..20_000_u32).flat_map(|i| (i.wrapping_mul(2_654_435_761) >> 12).to_le_bytes()).collect();
     let mut new = old[30_000..].to_vec();
     new.extend(&old[..20_000]);
     new.splice(500..600, *b"inserted");
@@ -48,9 +40,7 @@ fn forged(old: &[u8], new: &[u8], operations: &[([i64; 3], &[u8])]) -> Vec<u8> {
     for (control, data) in operations {
         for number in control {
             let sign = if *number < 0 { 1 << 63 } else { 0 };
-            encoder
-                .write_all(&(number.unsigned_abs() | sign).to_le_bytes())
-                .unwrap();
+            encoder.write_all(&(number.unsigned_abs() | sign).to_le_bytes()).unwrap();
         }
         encoder.write_all(data).unwrap();
     }
@@ -88,13 +78,7 @@ fn another_old_file_is_refused_before_anything_is_written() {
     assert!(matches!(result, Err(ApplyError::OldDigest { .. })));
     assert!(got.is_empty());
     let (result, _) = run(&old[1..], &patch, &limits);
-    assert!(matches!(
-        result,
-        Err(ApplyError::OldLength {
-            expected: 80_000,
-            got: 79_999
-        })
-    ));
+    assert!(matches!(result, Err(ApplyError::OldLength { expected: 80_000, got: 79_999 })));
 }
 
 #[test]
@@ -105,41 +89,14 @@ fn the_caller_limits_length_memory_and_codec() {
     assert!(
         matches!(run(&old, &patch, &ApplyLimits::exactly(length + 1)).0, Err(ApplyError::NewLength { length: l }) if l == length)
     );
-    assert!(matches!(
-        run(&old, &patch, &ApplyLimits::at_most(length - 1)).0,
-        Err(ApplyError::NewLength { .. })
-    ));
+    assert!(matches!(run(&old, &patch, &ApplyLimits::at_most(length - 1)).0, Err(ApplyError::NewLength { .. })));
     assert!(run(&old, &patch, &ApplyLimits::at_most(length)).0.is_ok());
-    let (result, got) = run(
-        &old,
-        &patch,
-        &ApplyLimits {
-            new_length: NewLength::AtMost(length),
-            memory: 200 << 10,
-        },
-    );
-    assert!(
-        matches!(result, Err(ApplyError::Memory { limit: 204_800, .. })),
-        "{result:?}"
-    );
+    let (result, got) = run(&old, &patch, &ApplyLimits { new_length: NewLength::AtMost(length), memory: 200 << 10 });
+    assert!(matches!(result, Err(ApplyError::Memory { limit: 204_800, .. })), "{result:?}");
     assert!(got.is_empty());
-    let refused = diff(
-        &old,
-        &new,
-        &DiffOptions {
-            codecs: &[],
-            ..DiffOptions::default()
-        },
-    );
+    let refused = diff(&old, &new, &DiffOptions { codecs: &[], ..DiffOptions::default() });
     assert!(matches!(refused, Err(DiffError::NoCodec { .. })));
-    let refused = diff(
-        &old,
-        &new,
-        &DiffOptions {
-            memory: 1000,
-            ..OPTIONS()
-        },
-    );
+    let refused = diff(&old, &new, &DiffOptions { memory: 1000, ..OPTIONS() });
     assert!(matches!(refused, Err(DiffError::Memory { limit: 1000, .. })));
 }
 
@@ -153,10 +110,7 @@ fn every_truncation_and_every_extra_byte_is_refused() {
     let limits = ApplyLimits::exactly(new.len() as u64);
     for length in 0..patch.len() {
         let (result, _) = run(&old, &patch[..length], &limits);
-        assert!(
-            matches!(result, Err(ApplyError::Truncated { .. })),
-            "{length}: {result:?}"
-        );
+        assert!(matches!(result, Err(ApplyError::Truncated { .. })), "{length}: {result:?}");
     }
     let longer = [&patch[..], b"\0"].concat();
     assert!(matches!(run(&old, &longer, &limits).0, Err(ApplyError::TrailingData)));
@@ -168,42 +122,16 @@ fn forged_operations_are_refused() {
     let limits = ApplyLimits::exactly(3);
     let refusal = |operations: &[([i64; 3], &[u8])]| run(old, &forged(old, new, operations), &limits).0.unwrap_err();
     assert!(run(old, &forged(old, new, &[([0, 3, 0], b"NEW")]), &limits).0.is_ok());
-    assert!(matches!(
-        refusal(&[([-1, 3, 0], b"NEW")]),
-        ApplyError::Corrupt {
-            what: "an impossible length",
-            at: 0
-        }
-    ));
-    assert!(matches!(
-        refusal(&[([0, 4, 0], b"NEWS")]),
-        ApplyError::Corrupt {
-            what: "an impossible length",
-            at: 0
-        }
-    ));
-    assert!(matches!(
-        refusal(&[([0, i64::MAX, 0], b"")]),
-        ApplyError::Corrupt {
-            what: "an impossible length",
-            at: 0
-        }
-    ));
+    assert!(matches!(refusal(&[([-1, 3, 0], b"NEW")]), ApplyError::Corrupt { what: "an impossible length", at: 0 }));
+    assert!(matches!(refusal(&[([0, 4, 0], b"NEWS")]), ApplyError::Corrupt { what: "an impossible length", at: 0 }));
+    assert!(matches!(refusal(&[([0, i64::MAX, 0], b"")]), ApplyError::Corrupt { what: "an impossible length", at: 0 }));
     assert!(matches!(
         refusal(&[([0, 1, -9], b"N"), ([2, 0, 0], b"EW")]),
-        ApplyError::OldRange {
-            offset: -9,
-            length: 2,
-            old_length: 8
-        }
+        ApplyError::OldRange { offset: -9, length: 2, old_length: 8 }
     ));
     assert!(matches!(
         refusal(&[([0, 1, 7], b"N"), ([2, 0, 0], b"EW")]),
-        ApplyError::OldRange {
-            offset: 7,
-            length: 2,
-            old_length: 8
-        }
+        ApplyError::OldRange { offset: 7, length: 2, old_length: 8 }
     ));
     assert!(matches!(
         refusal(&[([0, 0, i64::MAX], b""), ([1, 0, 0], b"N")]),
@@ -211,16 +139,10 @@ fn forged_operations_are_refused() {
     ));
     assert!(matches!(
         refusal(&[([0, 1, i64::MAX], b"N"), ([0, 1, i64::MAX], b"E")]),
-        ApplyError::Corrupt {
-            what: "an impossible position",
-            at: 2
-        }
+        ApplyError::Corrupt { what: "an impossible position", at: 2 }
     ));
     assert!(matches!(refusal(&[([0, 3, 0], b"new")]), ApplyError::NewDigest { .. }));
-    assert!(matches!(
-        refusal(&[([0, 3, 0], b"NEW"), ([0, 0, 0], b"")]),
-        ApplyError::TrailingData
-    ));
+    assert!(matches!(refusal(&[([0, 3, 0], b"NEW"), ([0, 0, 0], b"")]), ApplyError::TrailingData));
 }
 
 #[test]
@@ -228,16 +150,7 @@ fn a_bomb_of_empty_operations_ends() {
     let (old, new) = (&b"old file"[..], &b"NEW"[..]);
     let patch = forged(old, new, &vec![([0, 0, 0], &b""[..]); 1_000_000]);
     let (result, _) = run(old, &patch, &ApplyLimits::exactly(3));
-    assert!(
-        matches!(
-            result,
-            Err(ApplyError::Corrupt {
-                what: "too many operations",
-                at: 0
-            })
-        ),
-        "{result:?}"
-    );
+    assert!(matches!(result, Err(ApplyError::Corrupt { what: "too many operations", at: 0 })), "{result:?}");
 }
 
 #[test]
@@ -252,13 +165,8 @@ fn a_full_disk_is_told_with_its_place() {
         }
     }
     let (old, new) = pair();
-    let result = apply(
-        CODEC,
-        &mut Cursor::new(&old),
-        &make(&old, &new)[..],
-        &mut Full,
-        &ApplyLimits::exactly(new.len() as u64),
-    );
+    let result =
+        apply(CODEC, &mut Cursor::new(&old), &make(&old, &new)[..], &mut Full, &ApplyLimits::exactly(new.len() as u64));
     assert!(matches!(result, Err(ApplyError::Write { at: 0, source }) if source.kind() == io::ErrorKind::StorageFull));
 }
 

@@ -67,7 +67,8 @@ pub use error::Error;
 pub use event::{Event, Phase, Progress};
 pub use fs::PathError;
 pub use install::{
-    DEFAULT_PROBE_TIME, InstallError, InstallKind, Installed, Obstacle, PROBE_VARIABLE, ProbeError, Scheduled, Staged, Trial,
+    DEFAULT_PROBE_TIME, InstallError, InstallKind, Installed, Obstacle, PROBE_VARIABLE, ProbeError, Scheduled, Staged,
+    Trial,
 };
 pub use restart::RESTARTED_FROM_VARIABLE;
 pub use status::{NoUpdate, Status};

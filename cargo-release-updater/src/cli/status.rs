@@ -193,7 +193,9 @@ mod tests {
 
     #[test]
     fn savings_in_percent() {
-        for (patch, bundle, percent) in [(0, 100, 100), (25, 100, 75), (100, 100, 0), (200, 100, 0), (1, 0, 0), (4, 1000, 99)] {
+        for (patch, bundle, percent) in
+            [(0, 100, 100), (25, 100, 75), (100, 100, 0), (200, 100, 0), (1, 0, 0), (4, 1000, 99)]
+        {
             assert_eq!(saving(patch, bundle), percent, "{patch} of {bundle}");
         }
     }

@@ -4,6 +4,7 @@ use super::{DemoError, own_checkout};
 use crate::error::CommandResult;
 use crate::shell::{MessageFormat, Shell};
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -158,6 +159,8 @@ impl Stage {
             .env("CARGO_TARGET_DIR", self.path("target"))
             .env("XDG_STATE_HOME", self.path("state"))
             .env("XDG_CONFIG_HOME", self.path("config"));
+        // A group of its own, so that a compiler below it ends with it.
+        command.process_group(0);
         for name in FOREIGN {
             command.env_remove(name);
         }
@@ -203,8 +206,7 @@ impl Stage {
             }
             let timed_out = started.elapsed() > limit;
             if timed_out || self.stopped.load(Ordering::SeqCst) {
-                drop(child.kill());
-                drop(child.wait());
+                end(child);
                 return Err(match timed_out {
                     true => DemoError::TimedOut { what: what.to_owned(), seconds: limit.as_secs() },
                     false => DemoError::Stopped,
@@ -230,6 +232,14 @@ fn ended(status: ExitStatus, what: &str) -> Result<(), DemoError> {
         true => Ok(()),
         false => Err(DemoError::Ended { what: what.to_owned(), status }),
     }
+}
+
+/// Ends a child and everything that it has started.
+fn end(child: &mut Child) {
+    use rustix::process::{Pid, Signal, kill_process_group};
+    // Already gone is what is wanted.
+    drop(kill_process_group(Pid::from_child(child), Signal::KILL));
+    drop(child.wait());
 }
 
 /// Turns Ctrl-C and SIGTERM into a flag, so that the folder is removed before the process ends.

@@ -6,7 +6,7 @@ mod cli;
 mod init;
 mod keys;
 mod package;
-mod release;
 mod publish;
+mod release;
 mod serve;
 mod status;

@@ -107,6 +107,8 @@ impl Case {
     fn judge(&self, outcome: &Outcome, fault: Fault) -> Result<(), String> {
         let known = [&self.releases[0], &self.releases[1]];
         match fault {
+            // Calls are counted by thread: where the probed program comes to that number first, it is the one that dies.
+            Fault::Kill if outcome.output.contains("failed install-probe") => {}
             Fault::Kill if !outcome.was_killed() => return Err("the call was not reached".to_owned()),
             Fault::Kill => {}
             // What could not return goes on with the broken version, which breaks; the next start returns.

@@ -29,7 +29,11 @@ fn patch(old: &Release, new: &Release) -> Vec<u8> {
         } else if path.as_str() == "share/data" || path.as_str() == "hello" {
             let source = sources.iter().position(|source| source.path == *path).unwrap();
             let delta = delta(&old.files[path.as_str()], new_bytes);
-            operations.push(Operation::Delta { codec: updater_delta::Codec::SUPPORTED[0].id().to_owned(), packed: delta.len() as u64, source });
+            operations.push(Operation::Delta {
+                codec: updater_delta::Codec::SUPPORTED[0].id().to_owned(),
+                packed: delta.len() as u64,
+                source,
+            });
             payloads.push(delta);
         } else {
             let packed = pack_added(new_bytes.as_slice(), Vec::new(), 1).unwrap();
