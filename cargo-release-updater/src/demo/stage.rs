@@ -238,7 +238,7 @@ fn ended(status: ExitStatus, what: &str) -> Result<(), DemoError> {
 fn end(child: &mut Child) {
     use rustix::process::{Pid, Signal, kill_process_group};
     // Already gone is what is wanted.
-    drop(kill_process_group(Pid::from_child(child), Signal::KILL));
+    let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
     drop(child.wait());
 }
 
