@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use updater_format::length::MAX_ROOT;
 use updater_format::release::{Artifact, BundleEntry, ChannelContents, PatchEntry};
 use updater_format::role::{Payload, TargetFile};
 use updater_format::trust::{Complete, Rules, TrustedChannel, TrustedSet};
@@ -94,7 +95,7 @@ impl Verification<'_> {
             }
             seen(&checked);
         };
-        for document in documents(refreshed.set()) {
+        for document in documents(refreshed.set(), self.root_problem(&refreshed)?) {
             note(document);
         }
         let mut channels = Vec::new();
@@ -121,6 +122,19 @@ impl Verification<'_> {
             targets.check(&wanted, &mut note)?;
         }
         summary.result()
+    }
+
+    /// Returns what is wrong with the published copy of the root in force: this client trusts it already and did not
+    /// read it, one that was built with an older root will.
+    fn root_problem(&self, refreshed: &Refreshed<'_>) -> Result<Option<String>, VerifyError> {
+        let root = refreshed.set().current_root();
+        let url = Mirror::new(self.url).metadata_url(&format!("{}.root.json", root.version));
+        let request = DocumentRequest { max_bytes: MAX_ROOT, ..DocumentRequest::default() };
+        Ok(match self.fetcher()?.document(&url, &request) {
+            Ok(Document::Bytes { bytes, .. }) if bytes == root.bytes() => None,
+            Ok(_) => Some("it is not the root that is trusted".to_owned()),
+            Err(error) => Some(chain(&error)),
+        })
     }
 
     fn fetcher(&self) -> Result<Fetcher, VerifyError> {
@@ -279,11 +293,11 @@ impl Targets<'_> {
     }
 }
 
-fn documents(set: &TrustedSet<Complete>) -> Vec<Checked> {
+fn documents(set: &TrustedSet<Complete>, root_problem: Option<String>) -> Vec<Checked> {
     let (root, timestamp) = (set.current_root(), set.current_timestamp());
     let (snapshot, targets) = (set.current_snapshot(), set.current_targets());
     vec![
-        document(&format!("{}.root.json", root.version), "root", root),
+        Checked { problem: root_problem, ..document(&format!("{}.root.json", root.version), "root", root) },
         document("timestamp.json", "timestamp", timestamp),
         document(&format!("{}.snapshot.json", snapshot.version), "snapshot", snapshot),
         document(&format!("{}.targets.json", targets.version), "targets", targets),
