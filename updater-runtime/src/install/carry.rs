@@ -54,14 +54,28 @@ pub(super) fn manifest_in(tree: &Path) -> PathResult<Option<(Manifest, Sha256)>>
 
 /// Brings back user files when the journal is lost: whatever in the hidden folder no release owns goes to the install.
 pub(super) fn salvage(layout: &Layout) -> Result<(), InstallError> {
+    salvage_from(layout, &layout.staged_tree())?;
+    salvage_previous(layout)
+}
+
+/// Brings back what a process of the old release has written into the old folder after that was exchanged: its working
+/// directory and open folders moved away with it. To be called before the old folder is dropped.
+pub(super) fn salvage_previous(layout: &Layout) -> Result<(), InstallError> {
+    salvage_from(layout, &layout.previous_tree())
+}
+
+fn salvage_from(layout: &Layout, tree: &Path) -> Result<(), InstallError> {
     if layout.kind() == InstallKind::Executable {
         return Ok(());
     }
+    // Garbage in the place of the folder, a link above all, is not a tree that we have put there.
+    let is_folder = |path: &Path| matches!(fs::metadata(path), Ok(Some(metadata)) if metadata.is_dir());
+    if !tree.parent().is_some_and(is_folder) || !is_folder(tree) {
+        return Ok(());
+    }
     let Some((installed, _)) = manifest_in(layout.root())? else { return Ok(()) };
-    for tree in [layout.staged_tree(), layout.previous_tree()] {
-        if let Some((manifest, _)) = manifest_in(&tree)? {
-            carry_over(&tree, &manifest, layout.root(), &installed)?;
-        }
+    if let Some((manifest, _)) = manifest_in(tree)? {
+        carry_over(tree, &manifest, layout.root(), &installed)?;
     }
     Ok(())
 }

@@ -31,7 +31,7 @@ impl Session {
         if let Some(obstacle) = layout.obstacle() {
             return Err(obstacle.into());
         }
-        let session = Self::recover(layout, Duration::ZERO, now)?;
+        let session = Self::recover(layout, OPEN_PATIENCE, now)?;
         session.check_exchange()?;
         Ok(session)
     }
@@ -152,6 +152,7 @@ impl Session {
 
     /// Removes everything that belongs to no phase, whatever it is. What was downloaded stays: it can be resumed.
     pub(super) fn sweep(&self) -> Result<(), InstallError> {
+        carry::salvage_previous(&self.layout)?;
         for name in fs::names(self.layout.hidden())? {
             if !KEPT_NAMES.iter().any(|kept| name == *kept) {
                 fs::remove_all(&self.layout.hidden().join(name))?;
@@ -190,3 +191,7 @@ impl Drop for Session {
 
 /// What a sweep leaves in the hidden folder; `state` is the trusted metadata of a user without a home.
 const KEPT_NAMES: [&str; 4] = ["lock", "state.json", "download", "state"];
+
+/// How long a new session waits for the lock: a child that another thread is starting has it for the moment between its
+/// fork and its exec.
+const OPEN_PATIENCE: Duration = Duration::from_millis(500);

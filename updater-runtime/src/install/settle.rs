@@ -43,8 +43,8 @@ pub(crate) enum Settled {
 /// they come. The app goes on whatever this returns.
 pub(crate) fn settle(layout: &Layout, now: UtcTime) -> Result<Settled, InstallError> {
     match fs::metadata(&layout.journal()) {
-        Ok(Some(_)) => {}
-        Ok(None) => return Ok(Settled::Nothing),
+        Ok(Some(_)) if !journal::is_foreign(layout)? => {}
+        Ok(_) => return Ok(Settled::Nothing),
         // The hidden folder of an app that another user updates is closed to us, and none of our business.
         Err(error) if error.source.kind() == std::io::ErrorKind::PermissionDenied => return Ok(Settled::Nothing),
         Err(error) => return Err(error.into()),

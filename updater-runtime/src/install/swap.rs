@@ -69,6 +69,7 @@ impl Swapping {
 
     fn prepare(&self) -> Result<(), InstallError> {
         let layout = self.0.session.layout();
+        super::carry::salvage_previous(layout)?;
         fs::remove_all(&layout.previous())?;
         fs::remove_all(&layout.attempts())?;
         fs::private_dir(&layout.previous())?;

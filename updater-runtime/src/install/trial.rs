@@ -91,6 +91,9 @@ impl Attempts {
 /// [`InstallError::Busy`] when another process changes this copy for longer than five seconds;
 /// [`InstallError::Journal`]; [`InstallError::File`].
 pub(crate) fn confirm(layout: &Layout, now: UtcTime) -> Result<bool, InstallError> {
+    if journal::is_foreign(layout)? {
+        return Ok(false);
+    }
     let journal::Found::State(state) = journal::read(layout)? else { return Ok(false) };
     let Phase::Trial { to, .. } = &state.phase else { return Ok(false) };
     if subject_digest(layout)? != Some(to.entry) {

@@ -11,6 +11,9 @@ use std::path::Path;
 use std::time::Duration;
 use updater_format::state::{InstallState, JournaledRelease, Phase};
 
+/// A child that another test is starting has the lock for a moment.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 fn journaled(world: &World, release: &Release) -> JournaledRelease {
     let manifest = match (world.layout.kind(), release.version() == world.old.version()) {
         (InstallKind::Executable, true) => None,
@@ -40,12 +43,12 @@ fn carried(world: &World) -> Carried {
 
 /// The start after a crash.
 fn recover(world: &World) {
-    Session::recover(&world.layout, Duration::ZERO, now()).unwrap().close();
+    Session::recover(&world.layout, PATIENCE, now()).unwrap().close();
 }
 
 /// Puts the old release back as a failed trial does.
 pub(super) fn put_back(world: &World) {
-    let session = Session::recover(&world.layout, Duration::ZERO, now()).unwrap();
+    let session = Session::recover(&world.layout, PATIENCE, now()).unwrap();
     Kept::verify(session).unwrap().unwrap().begin().unwrap().put_back().unwrap().finish(now()).unwrap().close();
 }
 
@@ -114,7 +117,7 @@ fn a_recovery_that_is_interrupted_is_recovered_too() {
     for world in World::both() {
         drop(exchanged(&world));
         for _ in 0..3 {
-            drop(Session::recover(&world.layout, Duration::ZERO, now()).unwrap());
+            drop(Session::recover(&world.layout, PATIENCE, now()).unwrap());
         }
         assert_on_trial(&world);
     }
@@ -159,7 +162,7 @@ fn a_crash_in_the_return_is_finished() {
     for steps in 0..2 {
         for world in World::both() {
             world.swap(Trial::Confirm);
-            let session = Session::recover(&world.layout, Duration::ZERO, now()).unwrap();
+            let session = Session::recover(&world.layout, PATIENCE, now()).unwrap();
             let returning = Kept::verify(session).unwrap().unwrap().begin().unwrap();
             if steps == 0 {
                 drop(returning);
@@ -185,7 +188,7 @@ fn a_kept_release_that_is_damaged_is_not_put_back() {
             _ => world.layout.previous_tree().join("share/a"),
         };
         std::fs::write(&kept, "rotten").unwrap();
-        let session = Session::recover(&world.layout, Duration::ZERO, now()).unwrap();
+        let session = Session::recover(&world.layout, PATIENCE, now()).unwrap();
         let result = Kept::verify(session);
         assert!(matches!(result, Err(InstallError::Damaged { path, .. }) if path == kept));
         world.assert_installed(&world.new);
@@ -383,4 +386,43 @@ fn a_journal_that_lies_about_a_trial_changes_nothing() {
             );
         }
     }
+}
+
+#[test]
+fn what_the_old_release_wrote_after_the_exchange_is_kept() {
+    let world = World::directory();
+    world.swap(Trial::Confirm);
+    // A process of the old release whose working directory moved away with its folder.
+    std::fs::write(world.layout.previous_tree().join("session.log"), "late").unwrap();
+    std::fs::create_dir_all(world.layout.previous_tree().join("out")).unwrap();
+    std::fs::write(world.layout.previous_tree().join("out/table.csv"), "1,2").unwrap();
+    assert!(confirm(&world.layout, now()).unwrap());
+    assert_eq!(std::fs::read(world.layout.root().join("session.log")).unwrap(), b"late");
+    assert_eq!(std::fs::read(world.layout.root().join("out/table.csv")).unwrap(), b"1,2");
+    world.new.assert_installed(&world.layout);
+    world.assert_tidy();
+}
+
+#[test]
+fn a_lost_journal_loses_no_user_file() {
+    let world = World::directory();
+    world.swap(Trial::Confirm);
+    std::fs::write(world.layout.previous_tree().join("mine.txt"), "mine").unwrap();
+    std::fs::remove_file(world.layout.journal()).unwrap();
+    drop(Session::open(&world.layout, now()).unwrap());
+    assert_eq!(std::fs::read(world.layout.root().join("mine.txt")).unwrap(), b"mine");
+    world.new.assert_installed(&world.layout);
+}
+
+#[test]
+fn the_journal_of_another_user_is_left_alone() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let world = World::directory();
+    world.swap(Trial::Start);
+    std::os::unix::fs::chown(world.layout.journal(), Some(12345), None).unwrap();
+    assert!(matches!(settle(&world.layout, now()), Ok(Settled::Nothing)));
+    assert!(!confirm(&world.layout, now()).unwrap());
+    assert!(matches!(world.phase(), Phase::Trial { .. }), "another user's trial was ended");
 }
