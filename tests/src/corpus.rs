@@ -103,12 +103,12 @@ pub fn fetch(name: &str) -> Option<Files> {
     let folder = crate::workspace().join("target/corpus").join(name);
     let files = Files { pair, old: folder.join("old"), new: folder.join("new") };
     for (version, path) in [(pair.old, &files.old), (pair.new, &files.new)] {
-        if !path.exists() {
-            if let Err(why) = fetch_one(&pair, version, path) {
-                let what = format!("{} {version}: {why}", pair.package);
-                let _ = require::absent(&what, "network access for pip and npm");
-                return None;
-            }
+        if !path.exists()
+            && let Err(why) = fetch_one(&pair, version, path)
+        {
+            let what = format!("{} {version}: {why}", pair.package);
+            let _ = require::absent(&what, "network access for pip and npm");
+            return None;
         }
     }
     Some(files)

@@ -1,5 +1,7 @@
 //! What a test does when a tool it needs is absent: says so, or fails where everything is required.
 
+#![expect(clippy::print_stderr, reason = "a test that skips says so")]
+
 use std::process::{Command, Stdio};
 
 /// Tells whether a command can be started. When it cannot, prints `skipped: NAME (install with HOW)`, or panics under

@@ -1,6 +1,10 @@
 //! The whole loop, shown on real things: the real command, real builds, real servers, programs that nobody here wrote.
 //! One test program for all of them, because linking takes longer than running.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests outside a test function; figures are told")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "helpers of tests outside a test function; figures are told"
+)]
 
 mod app;
 mod bad_input;
