@@ -1,4 +1,5 @@
 //! Updates in places where updates go wrong: odd paths, links, a narrow umask, file systems that are full or read-only.
+#![expect(clippy::unwrap_used, reason = "helpers of tests outside a test function")]
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
