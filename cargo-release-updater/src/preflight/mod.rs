@@ -1,7 +1,7 @@
 //! What is looked at before anything is built: a release that cannot be finished should not be begun.
 //!
 //! One check per file. Each sees the same [`Facts`] and gives a [`Verdict`]; adding a check is adding a file and a line
-//! in [`CHECKS`]. Versions and names are the plan's business, see [`crate::plan`].
+//! in `CHECKS`. Versions and names are the plan's business, see [`crate::plan`].
 
 mod expired;
 mod expiring;

@@ -66,7 +66,7 @@ impl Promotion {
     }
 
     /// Adds the release to the role of the other channel, and drops what is no longer listed there: all but the last
-    /// `keep` releases, those that its rules [need](super::release::needed), and kinds that this program does not know.
+    /// `keep` releases, those that its rules need, and kinds that this program does not know.
     pub fn edit(&self, app: &AppId, role: &mut Targets, keep: u32) {
         role.targets.extend(self.entries.iter().map(|entry| entry.to_target(app)));
         let mut versions: Vec<_> = role.targets.iter().filter_map(|(name, file)| version_of(name, file)).collect();
