@@ -16,8 +16,16 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Makes version 1.0.0 of a package from the text of its `main.rs` and the lines of its table.
+    /// Makes version 1.0.0 of a package from the text of its `main.rs` and the lines of its table, and sets it up.
     pub(crate) fn new(program: &str, url: &str, table: &str) -> Self {
+        let app = Self::package(program, table);
+        let checkout = workspace().to_str().unwrap();
+        app.cargo_updater(&["init", "--dev", "--url", url, "--path-deps", checkout]).ok();
+        app
+    }
+
+    /// Makes the package before `init`.
+    pub(crate) fn package(program: &str, table: &str) -> Self {
         let app = Self { package: Package::new() };
         // Dependencies are compiled as in the workspace, or they would all be compiled once more.
         let workspace_manifest = std::fs::read_to_string(workspace().join("Cargo.toml")).unwrap();
@@ -34,8 +42,6 @@ impl App {
         let copy = |from: &str, to: &str| std::fs::copy(workspace().join(from), app.package.path(to)).unwrap();
         copy("examples/hello/build.rs", "build.rs");
         copy("Cargo.lock", "Cargo.lock");
-        let checkout = workspace().to_str().unwrap();
-        app.cargo_updater(&["init", "--dev", "--url", url, "--path-deps", checkout]).ok();
         app
     }
 
@@ -62,8 +68,14 @@ impl App {
 
     /// Runs `cargo updater` in the package.
     pub(crate) fn cargo_updater(&self, arguments: &[&str]) -> Run {
-        let variables = self.build_variables();
-        self.package.run_with(arguments, &variables.each_ref().map(|(name, value)| (*name, value.as_str())))
+        self.cargo_updater_with(arguments, &[])
+    }
+
+    /// Runs `cargo updater` with more variables.
+    pub(crate) fn cargo_updater_with(&self, arguments: &[&str], more: &[(&str, &str)]) -> Run {
+        let ours = self.build_variables();
+        let ours = ours.each_ref().map(|(name, value)| (*name, value.as_str()));
+        self.package.run_with(arguments, &[&ours[..], more].concat())
     }
 
     /// Runs `cargo` in the package.

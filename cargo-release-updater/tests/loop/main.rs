@@ -8,6 +8,7 @@
 
 mod app;
 mod bad_input;
+mod readme;
 mod real_programs;
 mod requests;
 mod self_update;
