@@ -301,7 +301,7 @@ impl Commit<'_> {
         else {
             return Err(refuse());
         };
-        if Sha256::of(&bytes) != seen.sha256 {
+        if Sha256::of(&bytes) != seen.sha256 || !seen.withholds_the_same(state.timestamp()) {
             return Err(refuse());
         }
         self.shell.warn(format_args!(

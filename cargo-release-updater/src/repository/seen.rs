@@ -9,7 +9,8 @@ use super::state::RepositoryState;
 use crate::keys::KeyFolder;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use updater_format::Sha256;
+use updater_format::role::{Payload as _, Timestamp};
+use updater_format::{Sha256, json};
 
 /// The record of one machine: one entry per storage.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
@@ -29,6 +30,9 @@ pub(super) struct Entry {
     pub(super) snapshot: u64,
     /// The digest of the snapshot's bytes.
     pub(super) sha256: Sha256,
+    /// The digest of the timestamp's holds and yanks; none in a record of an earlier version, which repairs nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) withheld: Option<Sha256>,
 }
 
 impl Entry {
@@ -37,7 +41,14 @@ impl Entry {
             timestamp: state.timestamp().version,
             snapshot: state.snapshot().version,
             sha256: Sha256::of(state.snapshot().bytes()),
+            withheld: Some(withheld(state.timestamp())),
         }
+    }
+
+    /// Tells whether an older timestamp still holds back and yanks what the newest one did. Signed anew otherwise, it
+    /// would lift a hold or a yank for whoever put it back.
+    pub(super) fn withholds_the_same(&self, timestamp: &Timestamp) -> bool {
+        self.withheld == Some(withheld(timestamp))
     }
 
     /// Tells whether a state is older than this one.
@@ -83,6 +94,11 @@ impl Seen {
             Err(source) => Err(failed(source)),
         }
     }
+}
+
+/// Returns the digest of what a timestamp says besides versions.
+fn withheld(timestamp: &Timestamp) -> Sha256 {
+    Sha256::of(&json::canonical(&timestamp.to_value()["x-updater"]))
 }
 
 /// Returns the file of the record.

@@ -383,3 +383,23 @@ fn an_expired_channel_does_not_stop_the_others() {
     assert_eq!(state.expired(&app.channel, now().plus_days(100)), None);
     assert_eq!(state.expired(&beta(), now().plus_days(100)), Some(("beta".to_owned(), now().plus_days(90))));
 }
+
+#[test]
+fn a_timestamp_put_back_from_before_a_yank_is_not_signed_anew() {
+    let app = App::new();
+    let (temp, storage) = folder();
+    app.publish_remembering(&storage, "a", temp.path()).unwrap();
+    let before_the_yank = storage.read(&metadata("timestamp.json"), 1 << 20).unwrap().unwrap();
+    let mut keychain = app.keychain_in(temp.path().to_owned());
+    app.commit(&storage, &mut keychain, NO_LEASE)
+        .withhold(|extension, _| {
+            let steering = extension.channels.entry(Channel::stable()).or_default();
+            steering.yank.insert("1.0.0".parse().unwrap());
+            Ok(())
+        })
+        .unwrap();
+    storage.put_mutable(&metadata("timestamp.json"), before_the_yank.clone()).unwrap();
+    let error = app.publish_remembering(&storage, "b", temp.path()).unwrap_err();
+    assert!(error.to_string().contains("went back: timestamp 1 instead of 2 or newer"), "{error}");
+    assert_eq!(storage.read(&metadata("timestamp.json"), 1 << 20).unwrap().unwrap(), before_the_yank);
+}
