@@ -68,14 +68,23 @@ impl App {
 
     /// Runs `cargo updater` in the package.
     pub(crate) fn cargo_updater(&self, arguments: &[&str]) -> Run {
-        self.cargo_updater_with(arguments, &[])
+        let variables = self.build_variables();
+        self.package.run_with(arguments, &variables.each_ref().map(|(name, value)| (*name, value.as_str())))
     }
 
-    /// Runs `cargo updater` with more variables.
-    pub(crate) fn cargo_updater_with(&self, arguments: &[&str], more: &[(&str, &str)]) -> Run {
-        let ours = self.build_variables();
-        let ours = ours.each_ref().map(|(name, value)| (*name, value.as_str()));
-        self.package.run_with(arguments, &[&ours[..], more].concat())
+    /// Starts `cargo updater serve` and returns when it listens. Dropping it ends it.
+    pub(crate) fn serve(&self, address: &str) -> Serving {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-updater"));
+        command.args(["serve", "--bind", address, "--message-format", "json"]).current_dir(self.path(""));
+        command.envs(self.build_variables()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let mut lines = std::io::BufReader::new(child.stdout.take().unwrap());
+        let mut first = String::new();
+        std::io::BufRead::read_line(&mut lines, &mut first).unwrap();
+        assert!(first.contains("\"serving\""), "{first}");
+        // Read to the end, or the server would wait for somebody who does.
+        std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
+        Serving(child)
     }
 
     /// Runs `cargo` in the package.
@@ -123,6 +132,16 @@ impl App {
         std::fs::remove_file(bin.join(updater_format::MANIFEST_PATH)).unwrap();
         std::fs::create_dir_all(folder.path().join("home")).unwrap();
         Installed { program: bin.join("hello"), folder }
+    }
+}
+
+/// A running `cargo updater serve`.
+pub(crate) struct Serving(std::process::Child);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
     }
 }
 

@@ -1,39 +1,70 @@
 //! The README's ten minutes: its commands and its code, as they stand there.
 
-use crate::app::App;
+use crate::app::{App, finish};
+use std::process::Command;
 use updater_tests::workspace;
 
-/// What a developer types. `cargo install` takes minutes of release build and is what built the program under test; its
-/// package and its program are looked at instead.
-const COMMANDS: [&str; 3] = [
-    "cargo install --path cargo-release-updater",
-    "cargo updater init --url https://example.com/hello",
+/// What a developer types, in this order. `cp` and the last two run here with places and a port of the test's own.
+const COMMANDS: [&str; 6] = [
+    "cargo updater init --dev",
     "cargo updater publish",
+    "cp target/release/APP /tmp/APP",
+    "cargo updater publish",
+    "cargo updater serve &",
+    "/tmp/APP",
 ];
 
 #[test]
-fn the_readme_leads_to_a_program_that_can_update_itself() {
+fn the_ten_minutes_of_the_readme_end_with_a_program_that_updates_itself() {
     let readme = std::fs::read_to_string(workspace().join("README.md")).unwrap();
-    for command in COMMANDS {
-        assert!(readme.lines().any(|line| line.starts_with(command)), "the README does not show `{command}`");
-    }
-    let installed = workspace().join(COMMANDS[0].rsplit(' ').next().unwrap()).join("Cargo.toml");
-    assert!(std::fs::read_to_string(installed).unwrap().contains("name = \"cargo-updater\""));
-
+    let ten_minutes = readme.split("\n## ").find(|part| part.starts_with("Ten minutes")).unwrap();
+    assert_eq!(commands_in(ten_minutes), COMMANDS);
     let code = readme.split("```rust\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-    let app = App::package(code, "");
-    let words: Vec<&str> = COMMANDS[1].split(' ').skip(2).collect();
-    let checkout = workspace().to_str().unwrap();
-    let password = [("UPDATER_KEY_PASSWORD", "ten minutes")];
-    let init = [&words[..], &["--path-deps", checkout]].concat();
-    app.cargo_updater_with(&init, &password).ok();
-    let published = app.cargo_updater_with(&COMMANDS[2].split(' ').skip(2).collect::<Vec<_>>(), &password).ok();
-    assert!(published.stderr.contains("Published hello 1.0.0 in stable"), "{}", published.stderr);
-    app.cargo_updater(&["verify", "--deep"]).ok();
+    // So that one can see which version came to its end.
+    let code = code.replace("// ... the app", "println!(\"this is {}\", env!(\"CARGO_PKG_VERSION\"));");
 
-    // The published program is the one that the README shows; nobody should be asked for updates by a test.
-    let installed = app.install(&app.path("target/updater/repository/hello"), "1.0.0");
-    let mut command = installed.command(&["any"]);
-    let run = crate::app::finish(command.env("UPDATER_DISABLE", "1"));
+    let app = App::package(&code, "");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (url, checkout) = (format!("http://{address}"), workspace().to_str().unwrap());
+    let init: Vec<_> = words(COMMANDS[0]).chain(["--url", &url, "--path-deps", checkout]).collect();
+    app.cargo_updater(&init).ok();
+    let published = app.cargo_updater(&words(COMMANDS[1]).collect::<Vec<_>>()).ok();
+    assert!(published.stderr.contains("Published hello 1.0.0 in stable"), "{}", published.stderr);
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("hello");
+    std::fs::copy(app.path("target/debug/hello"), &program).unwrap();
+    app.replace("Cargo.toml", "version = \"1.0.0\"", "version = \"1.1.0\"");
+    let published = app.cargo_updater(&words(COMMANDS[3]).collect::<Vec<_>>()).ok();
+    assert!(published.stderr.contains("Diffed 1.0.0 -> 1.1.0: "), "{}", published.stderr);
+    app.cargo_updater(&["verify", "--deep"]).ok();
+    drop(listener);
+    let server = app.serve(&address);
+
+    let run = finish(Command::new(&program).env_clear().env("HOME", folder.path()));
+    drop(server);
     assert!(run.status.success() && run.stderr.is_empty(), "{run:#?}");
+    let lines: Vec<_> = run.stdout.lines().collect();
+    assert!(matches!(lines[..], [update, "this is 1.1.0"] if update.starts_with("1.0.0 -> 1.1.0 (")), "{run:#?}");
+    let run = finish(Command::new(&program).env_clear().env("HOME", folder.path()));
+    assert_eq!(run.stdout, "this is 1.1.0\n", "it does not need its publisher");
+}
+
+/// Returns the lines of the blocks without a language, comments cut off.
+fn commands_in(text: &str) -> Vec<&str> {
+    let mut block = None;
+    let mut commands = Vec::new();
+    for line in text.lines() {
+        match line.strip_prefix("```") {
+            Some(language) => block = block.is_none().then_some(language),
+            None if block == Some("") => commands.push(line.split('#').next().unwrap_or_default().trim()),
+            None => {}
+        }
+    }
+    commands
+}
+
+/// Returns the words behind `cargo updater`.
+fn words(command: &str) -> impl Iterator<Item = &str> {
+    command.split(' ').skip(2)
 }
