@@ -36,6 +36,7 @@ pub struct Config {
     pub(crate) retry: Retry,
     pub(crate) rate_limit: Option<RateLimit>,
     pub(crate) transport: Option<Arc<dyn Transport>>,
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "read by HTTP alone; features add and never change"))]
     pub(crate) missing_status: Vec<u16>,
     #[cfg(feature = "http")]
     pub(crate) http: HttpSettings,
