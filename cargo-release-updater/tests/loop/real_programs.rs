@@ -245,22 +245,8 @@ fn ruff_too() {
 }
 
 #[test]
-fn just_whose_patch_saves_too_little_goes_by_the_bundle_and_that_is_said() {
-    let Some(files) = corpus::fetch("just-x64") else { return };
-    let source = tempfile::tempdir().unwrap();
-    let [old, new] = [("old", &files.old), ("new", &files.new)].map(|(name, program)| {
-        copy_program(program, &source.path().join(name).join("just"));
-        source.path().join(name)
-    });
-    let published = Published::new("just", [files.pair.old, files.pair.new], &old, &new, &[]);
-    let (bundle, install) = (published.bundle(), Install::executable(&files.old, "just"));
-    let server = published.serve(&[]);
-    let (_, events) = published.update(&install, &server).unwrap();
-    let Event::RouteChosen { why, .. } = &events[0] else { panic!("{events:?}") };
-    assert!(why.contains("no patch"), "{why}");
-    assert_eq!(downloads(&server.log()), [(bundle.clone(), published.bytes_of(&bundle).len())]);
-    assert!(std::fs::read(&install.root).unwrap() == std::fs::read(&files.new).unwrap());
-    published.assert_settled(&install, &server);
+fn just_too() {
+    an_executable_goes_both_ways("just-x64", "just");
 }
 
 /// What lies at each path of a tree.
