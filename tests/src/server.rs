@@ -71,6 +71,8 @@ struct Shared {
     log: Mutex<Vec<LoggedRequest>>,
     stop: AtomicBool,
     connections: AtomicUsize,
+    /// Requests that were read and are not in the log yet.
+    unlogged: AtomicUsize,
 }
 
 impl TestServer {
@@ -166,13 +168,23 @@ impl TestServer {
         *self.shared.required.lock().unwrap() = Some((name.to_ascii_lowercase(), value.to_owned()));
     }
 
-    /// Returns everything asked so far, in the order in which the answers were finished.
+    /// Returns everything asked so far, in the order in which the answers were finished. A client may be done with an
+    /// answer before the server has noted it, so this waits a moment for answers under way.
     pub fn log(&self) -> Vec<LoggedRequest> {
+        self.wait_for_answers();
         self.shared.log.lock().unwrap().clone()
+    }
+
+    fn wait_for_answers(&self) {
+        let until = Instant::now() + Duration::from_secs(1);
+        while self.shared.unlogged.load(Ordering::SeqCst) > 0 && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Returns everything asked so far and forgets it.
     pub fn take_log(&self) -> Vec<LoggedRequest> {
+        self.wait_for_answers();
         std::mem::take(&mut *self.shared.log.lock().unwrap())
     }
 
@@ -215,9 +227,11 @@ fn converse<S: Read + Write>(stream: S, shared: &Shared) -> std::io::Result<()> 
         let Some(mut request) = read_request(&mut stream)? else {
             return Ok(());
         };
+        shared.unlogged.fetch_add(1, Ordering::SeqCst);
         let answer = shared.answer(&request);
         let result = send(stream.get_mut(), &mut request, answer, shared);
         shared.log.lock().unwrap().push(request);
+        shared.unlogged.fetch_sub(1, Ordering::SeqCst);
         if !result? {
             return Ok(());
         }
