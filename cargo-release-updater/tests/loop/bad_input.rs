@@ -287,6 +287,25 @@ fn a_version_that_is_not_greater_is_refused_before_anything_is_built() {
 }
 
 #[test]
+fn a_program_without_the_runtime_is_not_published_before_that_is_said() {
+    let package = Package::new();
+    package.run(&["init", "--dev", "--storage", "fs:repository"]).ok();
+    std::fs::create_dir(package.path("dist")).unwrap();
+    let publish = |version: &str| {
+        let program = package.path("dist/hello");
+        std::fs::write(&program, format!("#!/bin/sh\necho this is {version}\n")).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        package.run(&["publish", "--from-dir", "dist", "--version", version])
+    };
+    publish("1.0.0").ok();
+    let before = published(&package.path("repository"));
+    publish("1.1.0").fails(30, "the update from 1.0.0 to 1.1.0 does not work", "set `probe = false` in its table");
+    assert_eq!(published(&package.path("repository")), before);
+    package.write("Cargo.toml", &package.read("Cargo.toml").replace("\nurl = ", "\nprobe = false\nurl = "));
+    publish("1.1.0").ok();
+}
+
+#[test]
 fn an_unknown_key_in_the_table_stops_the_build_and_every_command() {
     let app = trial_app();
     app.app.replace("Cargo.toml", "profile = \"dev\"", "chanel = \"beta\"\nprofile = \"dev\"");

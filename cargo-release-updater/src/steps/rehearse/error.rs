@@ -88,7 +88,7 @@ impl Explain for RehearseError {
     }
 
     fn hints(&self) -> Vec<String> {
-        vec![match self {
+        let first = match self {
             Self::Serve(error) => return error.hints(),
             Self::Io { .. } => "check the space and the permissions there".to_owned(),
             Self::Bundle { .. } => "remove target/updater and run the command again".to_owned(),
@@ -100,6 +100,17 @@ impl Explain for RehearseError {
             }
             Self::Client { source, .. } => format!("nothing was published; {}", source.hint()),
             Self::Differs { .. } => "nothing was published; report the two releases".to_owned(),
-        }]
+        };
+        let mut hints = vec![first];
+        if let Self::Client { source, .. } = self
+            && source.code() == UNPROBED
+        {
+            // A client that does not contain the runtime either: whoever updates it decides, and says so once.
+            hints.push("for a program without updater-runtime, set `probe = false` in its table".to_owned());
+        }
+        hints
     }
 }
+
+/// The code of a program that did not answer the probe.
+const UNPROBED: &str = "install-probe";
