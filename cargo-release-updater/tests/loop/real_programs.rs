@@ -18,6 +18,8 @@ struct Published {
     package: Package,
     app: &'static str,
     versions: [&'static str; 2],
+    /// What `diff` said.
+    told: String,
 }
 
 /// A copy of the old release, as somebody unpacked it: no state, no cache.
@@ -49,12 +51,12 @@ impl Published {
         run("publish", &source(old, from));
         let version = ["--version".to_owned(), to.to_owned()];
         run("bundle", &source(new, to));
-        run("diff", &version);
+        let told = run("diff", &version).stderr;
         run("sign", &version);
         run("rehearse", &[]);
         let done = run("publish", &source(new, to));
         assert!(done.stderr.contains(&format!("Published {app} {to} in stable")), "{}", done.stderr);
-        Self { package, app, versions }
+        Self { package, app, versions, told }
     }
 
     fn repository(&self) -> PathBuf {
@@ -231,6 +233,11 @@ fn an_executable_goes_both_ways(pair: &str, app: &'static str) {
 }
 
 #[test]
+fn just_is_updated_by_patch_and_when_that_is_damaged_by_the_bundle() {
+    an_executable_goes_both_ways("just-x64", "just");
+}
+
+#[test]
 fn taplo_is_updated_by_patch_and_when_that_is_damaged_by_the_bundle() {
     an_executable_goes_both_ways("taplo-x64", "taplo");
 }
@@ -245,8 +252,24 @@ fn ruff_too() {
 }
 
 #[test]
-fn just_too() {
-    an_executable_goes_both_ways("just-x64", "just");
+fn a_rewritten_program_goes_by_the_bundle_and_that_is_said() {
+    // Another program under the same name: hardly anything of the old one is of use.
+    let (Some(before), Some(after)) = (corpus::fetch("rustworkx-x64"), corpus::fetch("just-x64")) else { return };
+    let source = tempfile::tempdir().unwrap();
+    let [old, new] = [("old", &before.old), ("new", &after.new)].map(|(name, program)| {
+        copy_program(program, &source.path().join(name).join("app"));
+        source.path().join(name)
+    });
+    let published = Published::new("app", ["1.0.0", "2.0.0"], &old, &new, &[]);
+    assert!(published.told.contains("note: no patch 1.0.0 -> 2.0.0: it would have "), "{}", published.told);
+    let (bundle, install) = (published.bundle(), Install::executable(&before.old, "app"));
+    let server = published.serve(&[]);
+    let (_, events) = published.update(&install, &server).unwrap();
+    let Event::RouteChosen { why, .. } = &events[0] else { panic!("{events:?}") };
+    assert_eq!(why, "no patch leads here from the installed version");
+    assert_eq!(downloads(&server.log()), [(bundle.clone(), published.bytes_of(&bundle).len())]);
+    assert!(std::fs::read(&install.root).unwrap() == std::fs::read(&after.new).unwrap());
+    published.assert_settled(&install, &server);
 }
 
 /// What lies at each path of a tree.
