@@ -250,6 +250,17 @@ fn committed_deltas_are_applied() {
     }
 }
 
+/// Found by `programs_round_trip`: two damaged bytes describe programs that are put together otherwise than taken apart.
+#[test]
+fn programs_whose_headers_mislead_are_plain_data() {
+    let (mut old, mut new) = (linked(200, 0, 0), linked(200, 0, 0));
+    let at = |seed: u64, length: usize| (u128::from(seed) * length as u128 >> 64) as usize;
+    let (first, second) = (at(26_805_634_401_127_952, old.len()), at(15_004_453_856_031_370_575, new.len()));
+    old[first] = 0;
+    new[second] = 1;
+    round_trip(&old, &new);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 

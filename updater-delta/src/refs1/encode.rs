@@ -26,9 +26,22 @@ impl Report {
     }
 }
 
+/// What the two files are taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// Programs, as far as they are understood.
+    Programs,
+    /// Bytes without a meaning.
+    Data,
+}
+
 /// Makes the codec's own bytes.
-pub(crate) fn encode(old: &[u8], new: &[u8], threads: NonZeroUsize) -> (Vec<u8>, Report) {
-    let mut plan = settle(exe::plan(old, new), old, new);
+pub(crate) fn encode(old: &[u8], new: &[u8], reading: Reading, threads: NonZeroUsize) -> (Vec<u8>, Report) {
+    let plan = match reading {
+        Reading::Programs => exe::plan(old, new),
+        Reading::Data => super::region::Plan::default(),
+    };
+    let mut plan = settle(plan, old, new);
     plan.recall = plan.regions.is_empty();
     let order = Order::new(&plan, new.len() as u32);
     let ((ours, old_places), (theirs, new_places)) =

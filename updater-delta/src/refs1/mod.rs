@@ -38,7 +38,7 @@ use std::io::{Read, Seek, Write};
 use walk::{Known, Stop, Walk};
 
 #[cfg(feature = "encode")]
-pub(crate) use encode::{encode, encode_memory};
+pub(crate) use encode::{Reading, encode, encode_memory};
 
 /// Applies the codec's own bytes; the header was read and the old file checked.
 pub(crate) fn apply(
