@@ -254,7 +254,7 @@ fn committed_deltas_are_applied() {
 #[test]
 fn programs_whose_headers_mislead_are_plain_data() {
     let (mut old, mut new) = (linked(200, 0, 0), linked(200, 0, 0));
-    let at = |seed: u64, length: usize| (u128::from(seed) * length as u128 >> 64) as usize;
+    let at = |seed: u64, length: usize| ((u128::from(seed) * length as u128) >> 64) as usize;
     let (first, second) = (at(26_805_634_401_127_952, old.len()), at(15_004_453_856_031_370_575, new.len()));
     old[first] = 0;
     new[second] = 1;
