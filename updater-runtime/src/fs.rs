@@ -5,12 +5,14 @@
 #![expect(clippy::disallowed_methods, reason = "the one place that changes files")]
 
 mod dir;
+mod entries;
 mod space;
 
 pub(crate) use dir::Dir;
+pub(crate) use entries::Entry;
 pub(crate) use space::space;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, RenameFlags};
 use std::ffi::OsString;
 use std::fs::{File, Metadata};
 use std::io::{Read as _, Write as _};
@@ -154,6 +156,14 @@ pub(crate) fn private_dir(path: &Path) -> PathResult<()> {
     Ok(())
 }
 
+/// As [`private_dir`], and removes whatever else lies there: for names that are ours alone. Links are not followed.
+pub(crate) fn own_dir(path: &Path) -> PathResult<()> {
+    if metadata(path)?.is_some_and(|there| !there.is_dir()) {
+        remove_file(path)?;
+    }
+    private_dir(path)
+}
+
 /// Makes a folder with mode 0755 unless it is there.
 pub(crate) fn create_dir(path: &Path) -> PathResult<()> {
     match rustix::fs::mkdirat(CWD, path, Mode::from_raw_mode(0o755)) {
@@ -201,10 +211,29 @@ pub(crate) fn remove_file(path: &Path) -> PathResult<()> {
 pub(crate) fn remove_all(path: &Path) -> PathResult<()> {
     let removed = match metadata(path)? {
         None => Ok(()),
-        Some(metadata) if metadata.is_dir() => std::fs::remove_dir_all(path),
+        Some(metadata) if metadata.is_dir() => match std::fs::remove_dir_all(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                // A folder that its user has closed to writing goes as well.
+                Dir::open(path).and_then(|folder| open_up(&folder, 0))?;
+                std::fs::remove_dir_all(path)
+            }
+            other => other,
+        },
         Some(_) => std::fs::remove_file(path),
     };
     ignore_missing(removed).map_err(|source| PathError::new("remove", path, source))
+}
+
+/// Makes all folders in a folder writable for their owner.
+fn open_up(folder: &Dir, depth: usize) -> PathResult<()> {
+    rustix::fs::fchmod(folder, Mode::RWXU)
+        .map_err(|error| PathError::new("set the permissions of", folder.path(), error))?;
+    for name in folder.names()? {
+        if depth < MAX_DEPTH && folder.entry(&name)?.is_some_and(|entry| entry.is_dir) {
+            open_up(&folder.folder(&name)?, depth + 1)?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes a folder if it is empty and tells whether it is gone.
@@ -252,6 +281,19 @@ pub(crate) fn names(path: &Path) -> PathResult<Vec<OsString>> {
 pub(crate) fn set_mode(path: &Path, mode: u32) -> PathResult<()> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
         .map_err(|source| PathError::new("set the permissions of", path, source))
+}
+
+/// Gives a file the group of another, so that who could run the one can run the other.
+pub(crate) fn set_group_like(path: &Path, like: &Path) -> PathResult<()> {
+    let (ours, theirs) = (require(path)?.gid(), require(like)?.gid());
+    if ours == theirs {
+        return Ok(());
+    }
+    match rustix::fs::chownat(CWD, path, None, Some(Gid::from_raw(theirs)), AtFlags::SYMLINK_NOFOLLOW) {
+        // A group that this user is not in cannot be given.
+        Err(rustix::io::Errno::PERM) if !rustix::process::geteuid().is_root() => Ok(()),
+        other => other.map_err(|error| PathError::new("set the group of", path, error)),
+    }
 }
 
 /// Makes the entries of a folder durable.
@@ -315,6 +357,9 @@ fn temporary_beside(path: &Path) -> PathResult<PathBuf> {
     remove_file(&temporary)?;
     Ok(temporary)
 }
+
+/// How deep folders are opened up for their removal: 256, twice what a path of 255 bytes can hold in a release.
+const MAX_DEPTH: usize = 256;
 
 #[cfg(test)]
 mod tests;

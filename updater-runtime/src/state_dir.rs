@@ -1,13 +1,23 @@
 //! Where trusted metadata and the time of the last check are kept for a user.
 
+use crate::fs;
 use crate::install::Layout;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use updater_format::AppId;
 
 /// Returns the folder for this app's state: `$XDG_STATE_HOME/APP`, else `$HOME/.local/state/APP`, else a folder in the
 /// hidden folder beside the install, for services that have no home.
+///
+/// An administrator whose variables lead to where another user may write, as `sudo` leaves them, gets
+/// `/var/lib/cargo-updater/APP`: files of theirs in that user's home would lock the user out, and a link there would lead
+/// the administrator anywhere.
 pub(crate) fn state_dir(app: &AppId, layout: &Layout) -> PathBuf {
-    choose(|name| std::env::var_os(name).map(PathBuf::from), app, layout)
+    let chosen = choose(|name| std::env::var_os(name).map(PathBuf::from), app, layout);
+    if rustix::process::geteuid().is_root() && !is_administrators(&chosen) {
+        return Path::new(ADMINISTRATORS).join(app.as_str());
+    }
+    chosen
 }
 
 fn choose(variable: impl Fn(&str) -> Option<PathBuf>, app: &AppId, layout: &Layout) -> PathBuf {
@@ -17,6 +27,25 @@ fn choose(variable: impl Fn(&str) -> Option<PathBuf>, app: &AppId, layout: &Layo
     let base = base.or_else(|| variable("HOME").and_then(absolute).map(|home| home.join(".local/state")));
     base.map_or_else(|| layout.hidden().join("state"), |base| base.join(app.as_str()))
 }
+
+/// Tells whether only the administrator can change what lies at a path, or make it: then no link on the way is anybody
+/// else's either.
+fn is_administrators(path: &Path) -> bool {
+    let Some(there) = path.ancestors().find(|path| fs::metadata(path).is_ok_and(|found| found.is_some())) else {
+        return false;
+    };
+    // Links are checked where they lie and where they lead.
+    let Ok(resolved) = fs::canonical(there) else { return false };
+    let is_theirs = |path: &Path| {
+        let Ok(Some(metadata)) = fs::metadata(path) else { return false };
+        let is_shared = metadata.is_dir() && metadata.mode() & 0o022 != 0 && metadata.mode() & 0o1000 == 0;
+        metadata.uid() == 0 && !is_shared
+    };
+    there.ancestors().chain(resolved.ancestors()).all(is_theirs)
+}
+
+/// Where an administrator's state lies when it cannot lie at home. Not `/var/lib/APP`: that may be another program's.
+const ADMINISTRATORS: &str = "/var/lib/cargo-updater";
 
 #[cfg(test)]
 mod tests {
@@ -40,5 +69,28 @@ mod tests {
         assert_eq!(at(Some("relative"), Some("/home/me")), Path::new("/home/me/.local/state/hello"));
         assert_eq!(at(None, None), layout.hidden().join("state"));
         assert_eq!(at(None, Some("")), layout.hidden().join("state"));
+    }
+
+    #[test]
+    fn an_administrator_keeps_nothing_where_another_user_may_write() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("home");
+        std::fs::create_dir_all(home.join(".local/state")).unwrap();
+        let state = home.join(".local/state/hello");
+        assert!(is_administrators(&state));
+        // A link of the administrator's own is followed, one of another user is not.
+        std::os::unix::fs::symlink(&home, folder.path().join("link")).unwrap();
+        assert!(is_administrators(&folder.path().join("link/.local/state/hello")));
+        std::os::unix::fs::lchown(folder.path().join("link"), Some(12345), None).unwrap();
+        assert!(!is_administrators(&folder.path().join("link/.local/state/hello")));
+        std::os::unix::fs::chown(&home, Some(12345), None).unwrap();
+        assert!(!is_administrators(&state), "the home of somebody else, as under sudo");
+        std::os::unix::fs::chown(&home, Some(0), None).unwrap();
+        std::os::unix::fs::chown(home.join(".local"), Some(12345), None).unwrap();
+        assert!(!is_administrators(&state), "nor a part of it");
+        assert!(!is_administrators(&home.join(".local/not/there/yet")));
     }
 }

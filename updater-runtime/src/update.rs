@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::download::{DownloadError, VerifiedFile, download};
 use crate::error::Error;
 use crate::event::{Event, Phase, Progress};
-use crate::install::{Layout, Plan, Session, Staged};
+use crate::install::{Basis, Layout, Plan, Session, Staged};
 use crate::route::{Means, Route, RouteKind, routes};
 use crate::text::terminal_safe;
 use crate::transport::{Attempt, Document, DocumentRequest, Fetcher, Mirror, Url};
@@ -24,6 +24,8 @@ pub struct Update {
     pub(crate) layout: Layout,
     pub(crate) fetcher: Fetcher,
     pub(crate) mirrors: Vec<Mirror>,
+    /// What was installed when this update was chosen.
+    pub(crate) basis: Basis,
     pub(crate) candidate: Candidate,
     pub(crate) routes: Vec<Route>,
     pub(crate) standing: Standing,
@@ -138,7 +140,7 @@ impl Update {
             on_event(&event);
         };
         let version = self.version().clone();
-        let mut session = Session::open(&self.layout, self.now)?;
+        let mut session = Session::open_for(&self.layout, &self.basis, self.candidate.bundle.epoch, self.now)?;
         let mut last = None;
         for route in &self.routes {
             tell(Event::RouteChosen {

@@ -6,7 +6,7 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, Install};
 use crate::embedded::Embedded;
 use crate::error::Error;
-use crate::install::{self, Identity, InstallError, InstallKind, Layout, Settled, Subject};
+use crate::install::{self, Basis, Identity, InstallError, InstallKind, Layout, Settled, Subject};
 use crate::install_id::install_id;
 use crate::interval::Schedule;
 use crate::libc_version::libc_version;
@@ -32,8 +32,16 @@ pub struct Updater {
 
 #[derive(Debug, Clone)]
 enum State {
-    Ready { config: Arc<Config>, layout: Layout },
-    Disabled { reason: String },
+    Ready {
+        config: Arc<Config>,
+        layout: Layout,
+        /// What another program's install held when this updater was told its version. An app's own version is that of
+        /// the running program, which cannot change.
+        basis: Option<Basis>,
+    },
+    Disabled {
+        reason: String,
+    },
 }
 
 /// What the first line of `main` found.
@@ -89,9 +97,13 @@ impl Updater {
     /// [`Error::Install`] when there is no install at the configured path, or what is pending there cannot be settled.
     pub fn new(config: Config) -> Result<Self, Error> {
         let layout = layout(&config)?;
-        let updater = Self::ready(config, layout);
-        if let State::Ready { layout, .. } = &updater.state {
-            install::settle(layout, updater.now())?;
+        let mut updater = Self::ready(config, layout);
+        let now = updater.now();
+        if let State::Ready { layout, basis, .. } = &mut updater.state {
+            install::settle(layout, now)?;
+            if layout.subject() == Subject::Other {
+                *basis = Some(Basis::of(layout)?);
+            }
         }
         Ok(updater)
     }
@@ -101,9 +113,9 @@ impl Updater {
     #[must_use]
     pub fn configure(self, change: impl FnOnce(Config) -> Config) -> Self {
         match self.state {
-            State::Ready { config, layout } => {
+            State::Ready { config, layout, basis } => {
                 let config = change(Arc::unwrap_or_clone(config));
-                Self { state: State::Ready { config: Arc::new(config), layout }, ..self }
+                Self { state: State::Ready { config: Arc::new(config), layout, basis }, ..self }
             }
             State::Disabled { .. } => self,
         }
@@ -138,10 +150,10 @@ impl Updater {
     /// [`Error::Refresh`] when the metadata cannot be believed or had; being offline and stale metadata are answers and
     /// not errors.
     pub fn check(&self) -> Result<Status, Error> {
-        let (config, layout) = match &self.state {
+        let (config, layout, basis) = match &self.state {
             State::Disabled { reason } => return Ok(disabled(reason)),
             State::Ready { .. } if user_opted_out() => return Ok(disabled("UPDATER_DISABLE is set")),
-            State::Ready { config, layout } => (config, layout),
+            State::Ready { config, layout, basis } => (config, layout, basis),
         };
         let now = self.now();
         let fetcher = Fetcher::new(config.make_transport()?)
@@ -181,6 +193,7 @@ impl Updater {
                 None => Status::Available(Box::new(Update {
                     config: Arc::clone(config),
                     layout: layout.clone(),
+                    basis: basis.clone().map_or_else(|| Basis::of(layout), Ok)?,
                     fetcher,
                     mirrors: refreshed.mirrors().to_vec(),
                     routes: Update::routes_to(&candidate),
@@ -212,7 +225,7 @@ impl Updater {
     /// Returns when this copy asks by itself; `None` when it never does.
     pub(crate) fn schedule(&self) -> Option<Schedule> {
         match &self.state {
-            State::Ready { config, layout } if !user_opted_out() => {
+            State::Ready { config, layout, .. } if !user_opted_out() => {
                 Some(Schedule::new(&state_folder(config, layout), config.interval))
             }
             _ => None,
@@ -225,7 +238,7 @@ impl Updater {
     }
 
     fn ready(config: Config, layout: Layout) -> Self {
-        let state = State::Ready { config: Arc::new(config), layout };
+        let state = State::Ready { config: Arc::new(config), layout, basis: None };
         Self { state, start: Start::Ordinary, cancel: CancelToken::new() }
     }
 

@@ -4,7 +4,7 @@ use super::{PathError, PathResult, require_regular};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use updater_format::FilePath;
 
@@ -21,6 +21,27 @@ impl Dir {
         let fd = rustix::fs::openat(CWD, path, FOLDER, Mode::empty())
             .map_err(|error| PathError::new("open the folder", path, error))?;
         Ok(Self { fd, path: path.to_owned() })
+    }
+
+    pub(super) fn of(fd: OwnedFd, path: PathBuf) -> Self {
+        Self { fd, path }
+    }
+
+    /// Returns the path by which it was opened, for messages.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens a folder below this one; `None` when there is none, or a link on the way.
+    pub(crate) fn folder_at(&self, folder: &str) -> PathResult<Option<Self>> {
+        match self.walk(folder.split('/'), Missing::Refuse) {
+            Ok(Place::Below(fd)) => Ok(Some(Self::of(fd, self.path.join(folder)))),
+            Ok(Place::Here) => Ok(None),
+            Err(error) => match error.source.raw_os_error().map(Errno::from_raw_os_error) {
+                Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+                _ => Err(error),
+            },
+        }
     }
 
     /// Creates a file that must not exist, with the folders above it, and exactly these permission bits.
@@ -112,6 +133,12 @@ impl Dir {
     }
 }
 
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
 /// Whether folders on the way are made.
 #[derive(Debug, Clone, Copy)]
 enum Missing {
@@ -134,4 +161,5 @@ impl Place {
     }
 }
 
-const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+pub(super) const FOLDER: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);

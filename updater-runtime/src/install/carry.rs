@@ -6,11 +6,11 @@
 use super::InstallError;
 use super::error::Obstacle;
 use super::layout::Layout;
-use crate::fs::{self, PathResult};
+use crate::fs::{self, Dir, Entry, PathResult};
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use updater_format::length::MAX_MANIFEST;
 use updater_format::{EntryContent, FilePath, InstallKind, MANIFEST_PATH, Manifest, NEW_SUFFIX, Sha256};
 
@@ -19,31 +19,37 @@ use updater_format::{EntryContent, FilePath, InstallKind, MANIFEST_PATH, Manifes
 /// A file that a user may edit (`keep_local`) stays the user's: the new one is put beside it as `.new`. Where a user's
 /// file has the name of a new one, it is kept as `.saved`, and gets its name back when the name is free again.
 pub(super) fn carry_over(from: &Path, old: &Manifest, to: &Path, new: &Manifest) -> PathResult<()> {
-    carry(from, to, Carrier { old, new, direction: Direction::Forward, touched: BTreeSet::new() })
+    Carrier::new(from, old, to, new, Direction::Forward)?.run()
 }
 
 /// Moves back what [`carry_over`] has moved, or a part of it, and what the user has made since: from the release in
 /// `from`, which failed or was never completed, to the one before it. A file that a user may edit and that never left
 /// `to` is the user's copy; what lies in `from` then is only what came with the release.
 pub(super) fn carry_back(from: &Path, failed: &Manifest, to: &Path, old: &Manifest) -> PathResult<()> {
-    carry(from, to, Carrier { old: failed, new: old, direction: Direction::Back, touched: BTreeSet::new() })
+    Carrier::new(from, failed, to, old, Direction::Back)?.run()
 }
 
-fn carry(from: &Path, to: &Path, mut carrier: Carrier<'_>) -> PathResult<()> {
-    carrier.folder(Path::new(""), from, to)?;
-    for folder in &carrier.touched {
-        // A folder may have moved on as part of a larger one.
-        if fs::metadata(folder)?.is_some() {
-            fs::sync_dir(folder)?;
+/// Gives the folders of a release that waits to be installed the permissions and owners that folders of the same names
+/// have in the installed one. Done before the visible change, so that at no moment a folder is open to more people than
+/// its user wanted.
+pub(super) fn adopt_folders(installed: &Path, waiting: &Path, manifest: &Manifest) -> PathResult<()> {
+    let (installed, waiting) = (Dir::open(installed)?, Dir::open(waiting)?);
+    let folders: BTreeSet<&str> = manifest.entries().iter().flat_map(|entry| entry.path.parents()).collect();
+    for folder in folders {
+        if let (Some(like), Some(folder)) = (installed.folder_at(folder)?, waiting.folder_at(folder)?)
+            && folder.adopt(&like)?
+        {
+            folder.sync_entries()?;
         }
     }
-    Ok(())
+    waiting.adopt(&installed)?;
+    waiting.sync_entries()
 }
 
 /// Refuses before the exchange what could not be moved after it: another file system mounted inside the folder.
 pub(super) fn check_movable(from: &Path, old: &Manifest) -> Result<(), InstallError> {
     let device = fs::require(from)?.dev();
-    check_folder(Path::new(""), from, old, device)
+    check_folder(Path::new(""), &Dir::open(from)?, old, device)
 }
 
 /// Reads the manifest of a folder and its digest; `None` when there is none that can be read.
@@ -99,108 +105,187 @@ enum Direction {
     Back,
 }
 
+/// Walks two trees in step. Every folder is held open: another user who may change a folder inside cannot make a rename
+/// happen outside by putting a link in its place.
 struct Carrier<'a> {
     /// Of the release that files are moved away from.
     old: &'a Manifest,
     /// Of the release that files are moved to.
     new: &'a Manifest,
     direction: Direction,
-    /// Folders whose entries changed.
-    touched: BTreeSet<PathBuf>,
+    /// The folders from the root to the one at hand; never empty.
+    levels: Vec<Level>,
 }
 
-impl Carrier<'_> {
-    /// Moves from one folder into its counterpart, which is made when something comes into it.
-    fn folder(&mut self, below: &Path, from: &Path, to: &Path) -> PathResult<()> {
-        for name in fs::names(from)? {
-            let (path, source) = (below.join(&name), from.join(&name));
-            let is_dir = fs::require(&source)?.is_dir();
-            match self.owner(&path, is_dir) {
+/// A folder and its counterpart.
+struct Level {
+    from: Dir,
+    /// Made when something comes into it.
+    to: Option<Dir>,
+    /// What the counterpart is called in the one above.
+    name: OsString,
+    from_changed: bool,
+    to_changed: bool,
+}
+
+impl<'a> Carrier<'a> {
+    fn new(from: &Path, old: &'a Manifest, to: &Path, new: &'a Manifest, direction: Direction) -> PathResult<Self> {
+        let (from, to) = (Dir::open(from)?, Some(Dir::open(to)?));
+        let root = Level { from, to, name: OsString::new(), from_changed: false, to_changed: false };
+        Ok(Self { old, new, direction, levels: vec![root] })
+    }
+
+    fn run(mut self) -> PathResult<()> {
+        self.entries(Path::new(""))?;
+        self.leave()
+    }
+
+    /// Moves the entries of the folder at hand.
+    fn entries(&mut self, below: &Path) -> PathResult<()> {
+        for name in self.level().from.names()? {
+            let path = below.join(&name);
+            // Gone since it was listed: others may be at work in a user's folder.
+            let Some(source) = self.level().from.entry(&name)? else { continue };
+            match self.owner(&path, source.is_dir) {
                 Owner::Release => {}
                 Owner::Folder => {
-                    let mut target = to.join(&name);
-                    if fs::metadata(&target)?.is_some_and(|there| !there.is_dir()) {
+                    let mut target = name.clone();
+                    if self.there(&name)?.is_some_and(|there| !there.is_dir) {
                         // The new release has a file where the old one had a folder.
-                        target = with_suffix(&target, SAVED_SUFFIX);
+                        target = with_suffix(&name, SAVED_SUFFIX);
                     }
-                    self.folder(&path, &source, &target)?;
+                    self.folder(&path, &name, target)?;
                 }
-                Owner::Shared => self.shared(&path, &source, to, &name)?,
-                Owner::User => self.user(&path, &source, is_dir, to, &name)?,
+                Owner::Shared => self.shared(&path, &name)?,
+                Owner::User => self.user(&path, &name, source.is_dir)?,
             }
         }
         Ok(())
     }
 
-    fn user(&mut self, path: &Path, source: &Path, is_dir: bool, to: &Path, name: &OsStr) -> PathResult<()> {
-        if let Some(former) = self.former_name(path, to) {
-            match fs::metadata(&former)? {
-                None => return self.rename(source, &former),
-                Some(there) if is_dir && there.is_dir() => return self.folder(path, source, &former),
+    /// Moves what is in a folder into a folder of the counterpart.
+    fn folder(&mut self, path: &Path, name: &OsStr, target: OsString) -> PathResult<()> {
+        let from = self.level().from.folder(name)?;
+        let to = match (self.there(&target)?, &self.level().to) {
+            (Some(_), Some(to)) => Some(to.folder(&target)?),
+            _ => None,
+        };
+        self.levels.push(Level { from, to, name: target, from_changed: false, to_changed: false });
+        self.entries(path)?;
+        self.leave()
+    }
+
+    fn user(&mut self, path: &Path, name: &OsStr, is_dir: bool) -> PathResult<()> {
+        if let Some(former) = self.former_name(path) {
+            match self.there(&former)? {
+                None => return self.rename(name, &former),
+                Some(there) if is_dir && there.is_dir => return self.folder(path, name, former),
                 Some(_) => {}
             }
         }
-        let target = to.join(name);
-        match fs::metadata(&target)? {
-            None => self.rename(source, &target),
-            Some(there) if is_dir && there.is_dir() => self.folder(path, source, &target),
+        match self.there(name)? {
+            None => self.rename(name, name),
+            Some(there) if is_dir && there.is_dir => self.folder(path, name, name.to_owned()),
             Some(_) => {
-                let saved = free_name(&with_suffix(&target, SAVED_SUFFIX))?;
-                self.rename(source, &saved)
+                let saved = self.free_name(&with_suffix(name, SAVED_SUFFIX))?;
+                self.rename(name, &saved)
             }
         }
     }
 
-    /// Returns where a `.saved` file or folder was before a release took its name, if the release behind is one that did.
-    fn former_name(&self, path: &Path, to: &Path) -> Option<PathBuf> {
+    /// Returns what a `.saved` file or folder was called before a release took its name, if the release behind is one
+    /// that did.
+    fn former_name(&self, path: &Path) -> Option<OsString> {
         let base = FilePath::parse(path.to_str()?.strip_suffix(SAVED_SUFFIX)?).ok()?;
         let was_taken = self.old.find(&base).is_some() || self.old.has_folder(&base);
-        was_taken.then(|| to.join(base.file_name()))
+        was_taken.then(|| OsString::from(base.file_name()))
     }
 
     /// Keeps the user's copy of a file that both may write.
-    fn shared(&mut self, path: &Path, source: &Path, to: &Path, name: &OsStr) -> PathResult<()> {
-        let target = to.join(name);
+    fn shared(&mut self, path: &Path, name: &OsStr) -> PathResult<()> {
         let is_new = parse(path).is_some_and(|path| self.new.find(&path).is_some());
-        if self.direction == Direction::Back {
-            let never_left = fs::metadata(&target)?.is_some();
-            if never_left || (!is_new && self.is_as_shipped(path, source)?) {
-                return Ok(());
+        let is_there = self.there(name)?.is_some();
+        if self.direction == Direction::Back && (is_there || (!is_new && self.is_as_shipped(path, name)?)) {
+            return Ok(());
+        }
+        if is_new && is_there {
+            let target = self.target()?.digest(name)?;
+            if target != self.level().from.digest(name)? {
+                // From here to the next rename only the old folder has this file; a run after a crash finds it there.
+                let aside = with_suffix(name, NEW_SUFFIX);
+                let target = self.target()?;
+                target.rename(name, target, &aside)?;
             }
         }
-        if is_new && fs::metadata(&target)?.is_some() && content(&target)? != content(source)? {
-            // From here to the next rename only the old folder has this file; a run after a crash finds it there.
-            self.rename(&target, &with_suffix(&target, NEW_SUFFIX))?;
-        }
-        self.rename(source, &target)
+        self.rename(name, name)
     }
 
     /// Tells whether a file is what the release that owns it brought.
-    fn is_as_shipped(&self, path: &Path, source: &Path) -> PathResult<bool> {
+    fn is_as_shipped(&self, path: &Path, name: &OsStr) -> PathResult<bool> {
         let entry = parse(path).and_then(|path| self.old.find(&path));
         let Some(EntryContent::File { sha256, .. }) = entry.map(|entry| &entry.content) else { return Ok(false) };
-        Ok(content(source)?.is_some_and(|(_, digest)| digest == *sha256))
+        Ok(self.level().from.digest(name)?.is_some_and(|(_, digest)| digest == *sha256))
     }
 
-    fn rename(&mut self, source: &Path, target: &Path) -> PathResult<()> {
-        if let (Some(from), Some(to)) = (source.parent(), target.parent()) {
-            self.make_folder(from, to)?;
-            self.touched.extend([from.to_owned(), to.to_owned()]);
-        }
-        fs::rename(source, target)
+    fn rename(&mut self, name: &OsStr, new_name: &OsStr) -> PathResult<()> {
+        self.target()?;
+        let level = self.level_mut();
+        (level.from_changed, level.to_changed) = (true, true);
+        level.to.as_ref().map_or(Ok(()), |to| level.from.rename(name, to, new_name))
     }
 
-    /// Makes a folder and those above it, with the permissions of the folder that they stand for.
-    fn make_folder(&mut self, like: &Path, folder: &Path) -> PathResult<()> {
-        if fs::metadata(folder)?.is_some() {
-            return Ok(());
+    /// Returns the counterpart of the folder at hand. It is made if needed, and those above it, each with the permissions
+    /// and the owner of the folder that it stands for.
+    fn target(&mut self) -> PathResult<&Dir> {
+        for depth in 1..self.levels.len() {
+            let (above, below) = self.levels.split_at_mut(depth);
+            let (above, level) = (&mut above[depth - 1], &mut below[0]);
+            if let (Some(to), None) = (&above.to, &level.to) {
+                level.to = Some(to.make_folder(&level.name, &level.from)?);
+                (above.to_changed, level.to_changed) = (true, true);
+            }
         }
-        if let (Some(like), Some(parent)) = (like.parent(), folder.parent()) {
-            self.make_folder(like, parent)?;
-            self.touched.insert(parent.to_owned());
+        let level = self.level();
+        // The root is open from the start, so that every level below it is by now.
+        level.to.as_ref().ok_or_else(|| fs::PathError::new("find", level.from.path(), rustix::io::Errno::NOENT))
+    }
+
+    /// Returns what the counterpart has under a name.
+    fn there(&self, name: &OsStr) -> PathResult<Option<Entry>> {
+        self.level().to.as_ref().map_or(Ok(None), |to| to.entry(name))
+    }
+
+    /// Returns the name, or the first one with a number behind it under which nothing lies.
+    fn free_name(&self, name: &OsStr) -> PathResult<OsString> {
+        let mut free = name.to_owned();
+        let mut number = 2u32;
+        while self.there(&free)?.is_some() {
+            free = with_suffix(name, &format!(".{number}"));
+            number += 1;
         }
-        fs::create_dir(folder)?;
-        fs::set_mode(folder, fs::require(like)?.mode() & 0o777)
+        Ok(free)
+    }
+
+    /// Makes what was done in the folder at hand durable, and goes back to the one above.
+    fn leave(&mut self) -> PathResult<()> {
+        let level = self.level();
+        if level.from_changed {
+            level.from.sync_entries()?;
+        }
+        if let (true, Some(to)) = (level.to_changed, &level.to) {
+            to.sync_entries()?;
+        }
+        self.levels.truncate(self.levels.len().saturating_sub(1).max(1));
+        Ok(())
+    }
+
+    fn level(&self) -> &Level {
+        &self.levels[self.levels.len() - 1]
+    }
+
+    fn level_mut(&mut self) -> &mut Level {
+        let last = self.levels.len() - 1;
+        &mut self.levels[last]
     }
 
     fn owner(&self, path: &Path, is_dir: bool) -> Owner {
@@ -228,15 +313,15 @@ fn owner(old: &Manifest, path: &Path, is_dir: bool, keeps_local: impl Fn(&FilePa
     Owner::User
 }
 
-fn check_folder(below: &Path, from: &Path, old: &Manifest, device: u64) -> Result<(), InstallError> {
-    for name in fs::names(from)? {
-        let (path, source) = (below.join(&name), from.join(&name));
-        let metadata = fs::require(&source)?;
-        if metadata.dev() != device {
-            return Err(Obstacle::MountInside { path: source }.into());
+fn check_folder(below: &Path, from: &Dir, old: &Manifest, device: u64) -> Result<(), InstallError> {
+    for name in from.names()? {
+        let path = below.join(&name);
+        let Some(entry) = from.entry(&name)? else { continue };
+        if entry.device != device {
+            return Err(Obstacle::MountInside { path: from.path().join(name) }.into());
         }
-        if let Owner::Folder = owner(old, &path, metadata.is_dir(), |_| false) {
-            check_folder(&path, &source, old, device)?;
+        if let Owner::Folder = owner(old, &path, entry.is_dir, |_| false) {
+            check_folder(&path, &from.folder(&name)?, old, device)?;
         }
     }
     Ok(())
@@ -246,26 +331,10 @@ fn parse(path: &Path) -> Option<FilePath> {
     FilePath::parse(path.to_str()?).ok()
 }
 
-/// Returns the digest of a file or the target of a link, to tell whether two are alike.
-fn content(path: &Path) -> PathResult<Option<(u64, Sha256)>> {
-    if fs::require(path)?.is_file() { fs::digest(path) } else { Ok(None) }
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut text = OsString::from(path);
+fn with_suffix(name: &OsStr, suffix: &str) -> OsString {
+    let mut text = name.to_owned();
     text.push(suffix);
-    PathBuf::from(text)
-}
-
-/// Returns the path, or the first one with a number behind it at which nothing lies.
-fn free_name(path: &Path) -> PathResult<PathBuf> {
-    let mut free = path.to_owned();
-    let mut number = 2u32;
-    while fs::metadata(&free)?.is_some() {
-        free = with_suffix(path, &format!(".{number}"));
-        number += 1;
-    }
-    Ok(free)
+    text
 }
 
 /// Appended to a user's file whose name a new release has taken.

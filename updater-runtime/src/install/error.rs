@@ -107,8 +107,8 @@ pub enum InstallError {
         /// Where it should lie inside the install.
         entry: String,
     },
-    /// The installed program is not the one that runs: somebody else has updated it.
-    #[error("{} has changed since this process started", path.display())]
+    /// The installed program is not the one that runs, or that the update was chosen for: somebody else has updated it.
+    #[error("{} has changed since this process looked at it", path.display())]
     Changed {
         /// The installed program.
         path: PathBuf,
@@ -190,7 +190,7 @@ impl InstallError {
             Self::Obstacle(obstacle) => obstacle.hint(),
             Self::Busy { .. } => "wait until it has finished, then check again",
             Self::NotAnInstall { .. } => "start the installed program, not a build or a loose copy of it",
-            Self::Changed { .. } => "restart the app to run the version that is installed now",
+            Self::Changed { .. } => "restart the app, or look again at what is installed: it was updated meanwhile",
             Self::OtherKind { .. } => "install the new release by hand once",
             Self::OwnManifest { .. } => "unpack the bundle of the installed version over it, or install afresh",
             Self::Damaged { .. } => "check again: it is downloaded anew",

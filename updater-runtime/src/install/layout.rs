@@ -191,17 +191,18 @@ impl Layout {
             .map(|path| Obstacle::NotTrusted { path })
     }
 
-    /// Returns the first folder on the way to the install, the install included, that somebody other than the
-    /// administrator could change: they would choose what the administrator runs.
+    /// Returns the first file or folder on the way to the program, the program included, that somebody other than the
+    /// administrator could change: they would choose what the administrator runs. Other folders of the install may belong
+    /// to whom they like; they are only ever walked by descriptors.
     fn not_trusted(&self) -> Option<PathBuf> {
         let changeable = |path: &&Path| {
             let Ok(Some(metadata)) = fs::metadata(path) else { return true };
-            let (mode, is_install) = (metadata.mode(), *path == self.root || *path == self.parent());
+            let (mode, is_install) = (metadata.mode(), path.starts_with(self.parent()));
             // In a sticky folder such as /tmp nobody can rename what belongs to the administrator.
             let shared = mode & 0o022 != 0 && (is_install || mode & 0o1000 == 0);
             metadata.uid() != 0 || (metadata.is_dir() && shared)
         };
-        self.root.ancestors().find(changeable).map(Path::to_owned)
+        self.program().ancestors().find(changeable).map(Path::to_owned)
     }
 
     /// Returns where a folder below the install is now: what the process has open moves along with the old release.

@@ -80,7 +80,7 @@ fn claim(file: &File, path: &Path) -> PathResult<Claim> {
 }
 
 fn open_or_create(layout: &Layout) -> PathResult<File> {
-    fs::private_dir(layout.hidden())?;
+    fs::own_dir(layout.hidden())?;
     let path = layout.lock();
     if fs::metadata(&path)?.is_some_and(|there| !there.is_file()) {
         // Nobody can hold what is no file; the folder is ours alone.

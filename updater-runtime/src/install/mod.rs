@@ -10,6 +10,7 @@
 //! Each arrow is one function that consumes the state before it; the journal has the same names. What the next start
 //! does from each is in [`settle`](settle()) and in `docs/format/state.md`.
 
+mod basis;
 mod carry;
 mod error;
 mod exit;
@@ -17,6 +18,7 @@ mod journal;
 mod layout;
 mod lock;
 mod machine;
+mod open;
 mod owner;
 mod probe;
 mod rollback;
@@ -26,6 +28,7 @@ mod staged;
 mod swap;
 mod trial;
 
+pub(crate) use basis::Basis;
 pub use error::{InstallError, Obstacle};
 pub(crate) use exit::end_attempt;
 pub(crate) use journal::{bad_releases, highest_epoch};
@@ -36,7 +39,7 @@ pub(crate) use session::Session;
 pub(crate) use settle::{Settled, settle};
 pub(crate) use staged::Plan;
 pub use staged::{Installed, Scheduled, Staged};
-pub(crate) use trial::{confirm, failed};
+pub(crate) use trial::{confirm, failed, process_name};
 pub use updater_format::InstallKind;
 pub use updater_format::state::Trial;
 

@@ -1,6 +1,6 @@
 //! The return of the old release after a failed trial: `Kept`, `Returning`, `PutBack`, `Idle`.
 
-use super::carry::{carry_back, manifest_in};
+use super::carry::{self, carry_back, manifest_in};
 use super::session::Session;
 use super::swap::require_manifest;
 use super::{InstallError, Layout};
@@ -33,7 +33,7 @@ impl Kept {
     /// `Trial` -> `Kept`: checks every file of the kept release. When it is not whole, the release on trial stays, and the
     /// trial ends: there is nothing to return to.
     pub(super) fn verify(mut session: Session) -> Result<Option<Self>, InstallError> {
-        let Phase::Trial { from, to, .. } = session.state().phase.clone() else { return Ok(None) };
+        let Phase::Trial { from, to, .. } = session.phase() else { return Ok(None) };
         match check_kept(session.layout(), &from) {
             Ok(()) => Ok(Some(Self(Return { session, bad: to, to: from }))),
             Err(error @ InstallError::File(_)) => Err(error),
@@ -59,7 +59,11 @@ impl Returning {
         let layout = self.0.session.layout();
         match layout.kind() {
             InstallKind::Executable => fs::rename(&layout.previous_program(), layout.root())?,
-            _ => fs::exchange(layout.root(), &layout.previous_tree())?,
+            _ => {
+                let (old, _) = require_manifest(&layout.previous_tree(), &self.0.to)?;
+                carry::adopt_folders(layout.root(), &layout.previous_tree(), &old)?;
+                fs::exchange(layout.root(), &layout.previous_tree())?;
+            }
         }
         fs::sync_parent(layout.root())?;
         fs::sync_dir(&layout.previous())?;
@@ -78,7 +82,7 @@ impl PutBack {
             carry_back(&layout.previous_tree(), &failed, layout.root(), &old)?;
         }
         if let Some(manifest) = bad.manifest {
-            session.state_mut().put_away(manifest, bad.version, now);
+            session.change(|state| state.put_away(manifest, bad.version, now));
         }
         session.write(Phase::Idle)?;
         session.sweep()?;
@@ -89,7 +93,7 @@ impl PutBack {
 
 /// Goes on where an interrupted return stopped; the phase is `Idle` afterwards.
 pub(super) fn resume(session: Session, now: UtcTime) -> Result<Session, InstallError> {
-    let Phase::Returning { from: bad, to } = session.state().phase.clone() else { return Ok(session) };
+    let Phase::Returning { from: bad, to } = session.phase() else { return Ok(session) };
     let layout = session.layout().clone();
     let kept_is_there = match layout.kind() {
         InstallKind::Executable => {

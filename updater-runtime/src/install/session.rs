@@ -1,10 +1,12 @@
 //! A session: one process that holds the lock of an install whose journal it has read and whose leftovers it has settled.
 
 use super::InstallError;
+use super::basis::Basis;
 use super::error::Obstacle;
 use super::journal::{self, Found};
 use super::layout::Layout;
 use super::lock::InstallLock;
+use super::open::{self, SharedState};
 use super::staged::Plan;
 use super::{carry, rollback, swap};
 use crate::apply::Tree;
@@ -19,7 +21,7 @@ use updater_format::{InstallKind, UtcTime};
 pub(crate) struct Session {
     layout: Layout,
     lock: InstallLock,
-    state: InstallState,
+    state: SharedState,
 }
 
 impl Session {
@@ -36,22 +38,35 @@ impl Session {
         Ok(session)
     }
 
+    /// As [`Session::open`], for a release with the security counter `epoch` that was chosen when `basis` was installed.
+    /// # Errors
+    /// [`InstallError::Changed`] when something else is installed by now, or a release with a higher counter was; all of
+    /// [`Session::open`].
+    pub(crate) fn open_for(layout: &Layout, basis: &Basis, epoch: u64, now: UtcTime) -> Result<Self, InstallError> {
+        let session = Self::open(layout, now)?;
+        basis.check(layout)?;
+        if session.epoch() > epoch {
+            return Err(InstallError::Changed { path: layout.program() });
+        }
+        Ok(session)
+    }
+
     /// Takes the lock, waiting up to `patience`, and finishes or undoes what an earlier process left.
     pub(super) fn recover(layout: &Layout, patience: Duration, now: UtcTime) -> Result<Self, InstallError> {
         let lock = InstallLock::take_within(layout, patience)?;
         let found = journal::read(layout)?;
-        let mut session = Self { layout: layout.clone(), lock, state: InstallState::idle(layout.identity()) };
+        let state = open::open(layout, InstallState::idle(layout.identity()));
+        let mut session = Self { layout: layout.clone(), lock, state };
         match found {
             Found::Nothing => session.sweep()?,
-            Found::State(state) => session.state = state,
-            Found::Elsewhere(state) => {
+            Found::State(state) => *open::lock(&session.state) = state,
+            Found::Elsewhere(found) => {
                 log::info!("{} was moved or copied; what was pending for it is dropped", layout.root().display());
-                let pending = matches!(state.phase, Phase::Swapping { .. } | Phase::Returning { .. });
+                let pending = matches!(found.phase, Phase::Swapping { .. } | Phase::Returning { .. });
                 // A swap that has begun is finished all the same: user files may be on their way.
-                session.state.phase = if pending { state.phase } else { Phase::Idle };
-                session.state.bad = state.bad;
-                session.state.epoch = state.epoch;
-                journal::write(&session.layout, &session.state)?;
+                let phase = if pending { found.phase } else { Phase::Idle };
+                session.change(|state| (state.bad, state.epoch) = (found.bad, found.epoch));
+                session.write(phase)?;
             }
             Found::Garbage => {
                 carry::salvage(layout)?;
@@ -60,7 +75,7 @@ impl Session {
                 session.write(Phase::Idle)?;
             }
         }
-        match &session.state.phase {
+        match session.phase() {
             Phase::Swapping { .. } => session = swap::resume(session)?,
             Phase::Returning { .. } => session = rollback::resume(session, now)?,
             Phase::Idle => session.sweep()?,
@@ -79,10 +94,7 @@ impl Session {
     /// [`InstallError::File`].
     pub(crate) fn downloads(&self) -> Result<PathBuf, InstallError> {
         let folder = self.layout.downloads();
-        if fs::metadata(&folder)?.is_some_and(|there| !there.is_dir()) {
-            fs::remove_all(&folder)?;
-        }
-        fs::private_dir(&folder)?;
+        fs::own_dir(&folder)?;
         Ok(folder)
     }
 
@@ -126,9 +138,10 @@ impl Session {
 
     /// Drops what is staged, and the plan to install it.
     pub(crate) fn clear_staged(&mut self) -> fs::PathResult<()> {
-        if matches!(self.state.phase, Phase::Staged { .. }) {
-            self.state.phase = Phase::Idle;
-            journal::write(&self.layout, &self.state)?;
+        if matches!(self.phase(), Phase::Staged { .. }) {
+            let mut state = open::lock(&self.state);
+            state.phase = Phase::Idle;
+            journal::write(&self.layout, &state)?;
         }
         fs::remove_all(&self.layout.staged())
     }
@@ -136,18 +149,25 @@ impl Session {
     /// Gives the lock back now.
     pub(crate) fn close(self) {}
 
-    pub(super) fn state(&self) -> &InstallState {
-        &self.state
+    /// Returns what has begun and not ended.
+    pub(super) fn phase(&self) -> Phase {
+        open::lock(&self.state).phase.clone()
     }
 
-    pub(super) fn state_mut(&mut self) -> &mut InstallState {
-        &mut self.state
+    fn epoch(&self) -> u64 {
+        open::lock(&self.state).epoch
+    }
+
+    /// Changes what the next [`Session::write`] writes beside the phase.
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut InstallState)) {
+        change(&mut open::lock(&self.state));
     }
 
     /// Writes the next phase durably.
     pub(super) fn write(&mut self, phase: Phase) -> Result<(), InstallError> {
-        self.state.phase = phase;
-        Ok(journal::write(&self.layout, &self.state)?)
+        let mut state = open::lock(&self.state);
+        state.phase = phase;
+        Ok(journal::write(&self.layout, &state)?)
     }
 
     /// Removes everything that belongs to no phase, whatever it is. What was downloaded stays: it can be resumed.
@@ -185,6 +205,7 @@ impl Session {
 impl Drop for Session {
     /// Removes the hidden folder if nothing is in it any more; then the lock is given back.
     fn drop(&mut self) {
+        open::close(&self.state);
         self.lock.tidy(&self.layout);
     }
 }

@@ -75,7 +75,7 @@ pub(super) fn install_scheduled(layout: &Layout) -> Result<(), InstallError> {
 fn repair(layout: &Layout, now: UtcTime) -> Result<Settled, InstallError> {
     let before = journal::read(layout)?;
     let session = Session::recover(layout, CHANGE_PATIENCE, now)?;
-    let after = session.state().phase.clone();
+    let after = session.phase();
     session.close();
     if layout.subject() == Subject::Other {
         return Ok(Settled::Nothing);
@@ -148,7 +148,7 @@ fn on_trial(
     }
     if Attempts::count(layout)?.have_failed() {
         let session = Session::recover(layout, PATIENCE, now)?;
-        let still = matches!(&session.state().phase, Phase::Trial { to: on_trial, .. } if on_trial == to);
+        let still = matches!(session.phase(), Phase::Trial { to: on_trial, .. } if on_trial == *to);
         if still && Attempts::count(layout)?.have_failed() {
             return put_back(session, from, to, now);
         }
@@ -186,7 +186,7 @@ fn scheduled(layout: &Layout, now: UtcTime) -> Result<Settled, InstallError> {
         Err(InstallError::Busy { .. }) => return Ok(Settled::Nothing),
         Err(error) => return Err(error),
     };
-    let Phase::Staged { from, to, trial } = session.state().phase.clone() else { return Ok(Settled::Nothing) };
+    let Phase::Staged { from, to, trial } = session.phase() else { return Ok(Settled::Nothing) };
     let unchanged = subject_digest(layout)? == Some(from.entry)
         && fs::digest(&layout.program())?.map(|(_, digest)| digest) == Some(from.entry);
     if !unchanged {

@@ -78,10 +78,9 @@ impl Swapping {
 
     fn exchange_folder(&self, layout: &Layout) -> Result<(), InstallError> {
         let (old, _) = require_manifest(layout.root(), &self.0.from)?;
+        let (new, _) = require_manifest(&layout.staged_tree(), &self.0.to)?;
         carry::check_movable(layout.root(), &old)?;
-        let mode = fs::require(layout.root())?.mode() & 0o777;
-        fs::set_mode(&layout.staged_tree(), mode)?;
-        fs::sync_dir(&layout.staged_tree())?;
+        carry::adopt_folders(layout.root(), &layout.staged_tree(), &new)?;
         fs::exchange(layout.root(), &layout.staged_tree()).map_err(|error| self.0.session.no_exchange(error).into())
     }
 }
@@ -157,7 +156,7 @@ impl Swap {
 
 /// Goes on where an interrupted swap stopped; the phase is `Trial` or `Idle` afterwards.
 pub(super) fn resume(session: Session) -> Result<Session, InstallError> {
-    let Phase::Swapping { from, to, trial } = session.state().phase.clone() else { return Ok(session) };
+    let Phase::Swapping { from, to, trial } = session.phase() else { return Ok(session) };
     let layout = session.layout().clone();
     let swap = Swap { session, from, to, trial };
     if layout.kind() == InstallKind::Executable {
@@ -219,6 +218,7 @@ fn staged_program(layout: &Layout) -> Result<std::path::PathBuf, InstallError> {
     let manifest = staged_manifest(layout)?;
     let program = layout.staged_tree().join(manifest.entry().as_str());
     let mode = fs::require(layout.root())?.mode() & 0o777;
+    fs::set_group_like(&program, layout.root())?;
     fs::set_mode(&program, mode | 0o100)?;
     let synced = fs::open_regular(&program)?.map(|file| file.sync_all());
     synced.transpose().map_err(|source| PathError::new("make durable", &program, source))?;

@@ -1,7 +1,9 @@
 //! Whole installs in temporary folders: every transition, and the next start from every state between two of them.
 
 mod children;
+mod concurrent;
 mod epoch;
+mod folders;
 mod recovery;
 
 use super::staged::verify_again;
@@ -267,7 +269,7 @@ fn a_new_download_replaces_a_scheduled_release() {
     let world = World::directory();
     staged(&world.layout, &world.old, &world.new, Trial::Start).unwrap().install_at_next_start().unwrap();
     let mut session = Session::open(&world.layout, now()).unwrap();
-    assert!(matches!(session.state().phase, Phase::Staged { .. }));
+    assert!(matches!(session.phase(), Phase::Staged { .. }));
     let newer = Release::directory("1.2.0", &[], &[]);
     let tree = stage(&mut session, &newer).unwrap();
     assert_eq!(world.phase(), Phase::Idle);

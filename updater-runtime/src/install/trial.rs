@@ -5,12 +5,12 @@
 //! order. The kernel gives the lock back whatever kills the process, so nothing has to be written at that moment.
 
 use super::session::Session;
-use super::{InstallError, Layout, Subject, exit, journal};
+use super::{InstallError, Layout, Subject, carry, exit, journal, open};
 use crate::fs::{self, PathError};
 use std::fs::{File, TryLockError};
 use std::path::PathBuf;
-use std::time::Duration;
-use updater_format::state::{JournaledRelease, Phase};
+use std::time::{Duration, Instant};
+use updater_format::state::{InstallState, JournaledRelease, Phase};
 use updater_format::{Sha256, UtcTime};
 
 /// A running attempt: the lock on its file.
@@ -25,8 +25,8 @@ impl Attempt {
     /// Begins an attempt by this process.
     pub(super) fn begin(layout: &Layout) -> Result<Self, InstallError> {
         let folder = layout.attempts();
-        fs::private_dir(&folder)?;
-        let name = own_name();
+        fs::own_dir(&folder)?;
+        let name = process_name();
         let path = folder.join(&name);
         // Locked before it has its name: nobody ever sees it unlocked while we live.
         let hidden = folder.join(format!(".{name}"));
@@ -64,14 +64,21 @@ impl Attempts {
     pub(super) fn count(layout: &Layout) -> Result<Self, InstallError> {
         let folder = layout.attempts();
         let mut count = Self { failed: 0, living: 0 };
+        if !fs::metadata(&folder)?.is_some_and(|there| there.is_dir()) {
+            return Ok(count);
+        }
         for name in fs::names(&folder)? {
             let path = folder.join(&name);
             let is_unnamed = name.to_string_lossy().starts_with('.');
+            if fs::metadata(&path)?.is_some_and(|there| !there.is_file()) {
+                // No attempt is a folder or a link; the folder is ours alone.
+                fs::remove_all(&path)?;
+            }
             let Some(file) = fs::open_lock(&path)? else { continue };
             match file.try_lock() {
                 Err(TryLockError::WouldBlock) => count.living += usize::from(!is_unnamed),
                 Err(TryLockError::Error(source)) => return Err(PathError::new("lock", path, source).into()),
-                Ok(()) if name.to_str() == Some(own_name().as_str()) => fs::remove_file(&path)?,
+                Ok(()) if name.to_str() == Some(process_name().as_str()) => fs::remove_file(&path)?,
                 // Not begun: it was killed between creating the file and naming it, or is about to.
                 Ok(()) if is_unnamed => {}
                 Ok(()) => count.failed += 1,
@@ -99,8 +106,17 @@ pub(crate) fn confirm(layout: &Layout, now: UtcTime) -> Result<bool, InstallErro
     if subject_digest(layout)? != Some(to.entry) {
         return Ok(false);
     }
-    let session = Session::recover(layout, PATIENCE, now)?;
-    let completed = complete(session, to)?;
+    let begin = Instant::now();
+    let completed = loop {
+        // A download of this process has the lock, for as long as it takes: its session writes the journal.
+        if let Some(completed) = open::with(layout, |state| complete_within(layout, state, to)) {
+            break completed?;
+        }
+        match Session::recover(layout, PAUSE, now) {
+            Err(InstallError::Busy { .. }) if begin.elapsed() < PATIENCE => {}
+            session => break complete(session?, to)?,
+        }
+    };
     exit::end_attempt();
     Ok(completed)
 }
@@ -112,16 +128,38 @@ pub(crate) fn failed() {
 
 /// `Trial` -> `Idle`: drops the old release. Returns whether this release was still on trial.
 pub(super) fn complete(mut session: Session, release: &JournaledRelease) -> Result<bool, InstallError> {
-    let on_trial = matches!(&session.state().phase, Phase::Trial { to, .. } if to == release);
+    let on_trial = is_on_trial(&session.phase(), release);
     if on_trial {
-        let state = session.state_mut();
-        state.epoch = state.epoch.max(release.epoch);
+        session.change(|state| state.epoch = state.epoch.max(release.epoch));
         session.write(Phase::Idle)?;
         session.sweep()?;
         fs::remove_all(&session.layout().downloads())?;
     }
     session.close();
     Ok(on_trial)
+}
+
+/// `Trial` -> `Idle` while another thread of this process downloads: what it has staged and loaded stays.
+fn complete_within(
+    layout: &Layout,
+    state: &mut InstallState,
+    release: &JournaledRelease,
+) -> Result<bool, InstallError> {
+    if !is_on_trial(&state.phase, release) {
+        return Ok(false);
+    }
+    let epoch = state.epoch.max(release.epoch);
+    let completed = InstallState { phase: Phase::Idle, epoch, ..state.clone() };
+    journal::write(layout, &completed)?;
+    *state = completed;
+    carry::salvage_previous(layout)?;
+    fs::remove_all(&layout.previous())?;
+    fs::remove_all(&layout.attempts())?;
+    Ok(true)
+}
+
+fn is_on_trial(phase: &Phase, release: &JournaledRelease) -> bool {
+    matches!(phase, Phase::Trial { to, .. } if to == release)
 }
 
 /// Returns the digest of the program in question: the running one, or the installed one of another app.
@@ -133,7 +171,7 @@ pub(super) fn subject_digest(layout: &Layout) -> Result<Option<Sha256>, InstallE
 }
 
 /// Names this process by its number and, because numbers come again, by when it started. An exec changes neither.
-fn own_name() -> String {
+pub(crate) fn process_name() -> String {
     format!("{}-{}", std::process::id(), start_time().unwrap_or(0))
 }
 
@@ -147,5 +185,7 @@ fn start_time() -> Option<u64> {
 
 /// How many failed attempts put the old version back.
 const FAILURES: usize = 2;
+/// How long to wait for the lock before looking again whether it is this process that holds it.
+const PAUSE: Duration = Duration::from_millis(50);
 /// How long to wait for another process that changes the install.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);

@@ -202,3 +202,29 @@ fn settings_that_only_the_failed_release_had_come_back_if_they_were_edited() {
     assert_eq!(std::fs::read_to_string(trees.old("etc/a.conf")).unwrap(), "edited during the trial");
     assert!(!trees.old("etc/b.conf").exists(), "nobody has touched it");
 }
+
+#[test]
+fn a_folder_that_becomes_a_link_while_it_is_walked_leads_nowhere() {
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+    let outside = tempfile::tempdir().unwrap();
+    let names: Vec<String> = (0..50).map(|number| format!("data/file-{number}")).collect();
+    for name in &names {
+        std::fs::write(outside.path().join(name.trim_start_matches("data/")), "precious").unwrap();
+    }
+    let before = tree_of(outside.path());
+    for _ in 0..40 {
+        let trees = Trees::new(&[("data/x", "x")], &[("data/x", "y")], &[]);
+        names.iter().for_each(|name| trees.user_file(name, "mine"));
+        let link = trees.folder.path().join("link");
+        symlink(outside.path(), &link).unwrap();
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            // Another user who owns `data` exchanges it for a link and back, as fast as they can.
+            scope.spawn(|| while !stop.load(SeqCst) && crate::fs::exchange(&trees.old("data"), &link).is_ok() {});
+            // Where the walk meets the link it ends with an error, or takes the link for a user's and moves it alone.
+            let _ = carry_over(&trees.old(""), &trees.old.manifest, &trees.new_at(""), &trees.new.manifest);
+            stop.store(true, SeqCst);
+        });
+        assert_eq!(tree_of(outside.path()), before, "a file outside was moved");
+    }
+}

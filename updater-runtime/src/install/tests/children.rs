@@ -32,7 +32,8 @@ fn child() {
         Ok(settled) => say(&format!("settled {settled:?}")),
         Err(error) => say(&format!("error {error}")),
     }
-    say(&format!("restarted from {:?}", std::env::var(crate::RESTARTED_FROM_VARIABLE).ok()));
+    let from = std::env::var(crate::RESTARTED_FROM_VARIABLE).ok();
+    say(&format!("restarted from {:?}", from.and_then(|from| Some(from.split_once(' ')?.0.to_owned()))));
     say(&format!("in {}", std::env::current_dir().unwrap().display()));
     match action.as_str() {
         "end" => {}

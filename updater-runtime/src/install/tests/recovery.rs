@@ -6,6 +6,7 @@ use super::{
 };
 use crate::install::rollback::{Kept, put_back_unfinished};
 use crate::install::swap::{Carried, Exchanged};
+use crate::install::trial::{Attempt, Attempts};
 use crate::install::{InstallKind, journal};
 use std::path::Path;
 use std::time::Duration;
@@ -33,7 +34,7 @@ fn begin(world: &World) -> Swapping {
     Swapping::begin(session, from, to, Trial::Confirm).unwrap()
 }
 
-fn exchanged(world: &World) -> Exchanged {
+pub(super) fn exchanged(world: &World) -> Exchanged {
     begin(world).exchange().unwrap()
 }
 
@@ -42,7 +43,7 @@ fn carried(world: &World) -> Carried {
 }
 
 /// The start after a crash.
-fn recover(world: &World) {
+pub(super) fn recover(world: &World) {
     Session::recover(&world.layout, PATIENCE, now()).unwrap().close();
 }
 
@@ -305,6 +306,53 @@ fn any_garbage_in_the_hidden_folder_is_survived() {
             }
         }
     }
+}
+
+#[test]
+fn the_hidden_folder_itself_may_be_garbage() {
+    for world in World::both() {
+        let outside = world.folder.path().join("outside");
+        std::fs::create_dir(&outside).unwrap();
+        std::fs::write(outside.join("state.json"), "precious").unwrap();
+        std::os::unix::fs::symlink(&outside, world.layout.hidden()).unwrap();
+        settle(&world.layout, now()).unwrap();
+        world.swap(Trial::Start);
+        world.assert_installed(&world.new);
+        assert!(world.layout.hidden().symlink_metadata().unwrap().is_dir());
+        assert_eq!(std::fs::read(outside.join("state.json")).unwrap(), b"precious");
+    }
+    let world = World::executable();
+    std::fs::write(world.layout.hidden(), "a file").unwrap();
+    assert!(matches!(settle(&world.layout, now()), Ok(Settled::Nothing)));
+    world.swap(Trial::Start);
+    world.assert_installed(&world.new);
+}
+
+#[test]
+fn garbage_in_the_place_of_attempts_counts_as_none() {
+    let world = World::executable();
+    let attempts = world.layout.attempts();
+    let make_folder = |with: &dyn Fn(&Path)| {
+        std::fs::create_dir_all(&attempts).unwrap();
+        ["1-1", "2-2", "3-3"].iter().for_each(|name| with(&attempts.join(name)));
+    };
+    world.swap(Trial::Confirm);
+    let cases: [&dyn Fn(); 5] = [
+        &|| std::fs::write(&attempts, "a file").unwrap(),
+        &|| std::os::unix::fs::symlink("/", &attempts).unwrap(),
+        &|| make_folder(&|at| std::fs::create_dir(at).unwrap()),
+        &|| make_folder(&|at| std::os::unix::fs::symlink("/etc/passwd", at).unwrap()),
+        &|| make_folder(&|at| assert!(std::process::Command::new("mkfifo").arg(at).status().unwrap().success())),
+    ];
+    for (case, make) in cases.iter().enumerate() {
+        crate::fs::remove_all(&attempts).unwrap();
+        make();
+        let count = Attempts::count(&world.layout).unwrap();
+        assert_eq!(count, Attempts { failed: 0, living: 0 }, "case {case}");
+        Attempt::begin(&world.layout).unwrap().end();
+    }
+    assert!(confirm(&world.layout, now()).unwrap());
+    world.assert_tidy();
 }
 
 #[test]

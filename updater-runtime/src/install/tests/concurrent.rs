@@ -1,0 +1,97 @@
+//! Two of them at once: a confirmation during a download, an update that somebody else has overtaken.
+
+use super::*;
+use crate::install::{Basis, highest_epoch};
+
+fn plan(epoch: u64) -> Plan {
+    Plan { installed: version("1.1.0"), trial: Trial::Confirm, epoch }
+}
+
+fn next(world: &World, version: &str) -> Release {
+    match world.layout.kind() {
+        InstallKind::Executable => Release::executable(version, format!("#!/bin/sh\necho {version}\n").as_bytes()),
+        _ => Release::directory(version, &[("share/a", version)], &["etc/*.conf"]),
+    }
+}
+
+fn swap(world: &World, epoch: u64) {
+    let mut session = Session::open(&world.layout, now()).unwrap();
+    let tree = stage(&mut session, &world.new).unwrap();
+    session.without_probe(tree, &plan(epoch)).unwrap().install().unwrap();
+}
+
+#[test]
+fn a_confirmation_succeeds_while_this_process_downloads() {
+    for world in World::both() {
+        swap(&world, 4);
+        let mut session = Session::open(&world.layout, now()).unwrap();
+        let downloads = session.downloads().unwrap();
+        std::fs::write(downloads.join("half"), "a download").unwrap();
+        let begin = std::time::Instant::now();
+        assert!(confirm(&world.layout, now()).unwrap());
+        assert!(!confirm(&world.layout, now()).unwrap(), "once is enough");
+        assert!(begin.elapsed() < Duration::from_secs(1), "it does not wait for the download");
+        assert_eq!((world.phase(), highest_epoch(&world.layout)), (Phase::Idle, 4));
+        assert!(!world.layout.previous().exists(), "the old release is dropped");
+        assert!(downloads.join("half").exists(), "the download goes on");
+        // What the session writes later does not undo it.
+        let newer = next(&world, "1.2.0");
+        let tree = stage(&mut session, &newer).unwrap();
+        session.without_probe(tree, &plan(4)).unwrap().install().unwrap();
+        newer.assert_installed(&world.layout);
+        assert!(matches!(world.phase(), Phase::Trial { from, .. } if from.version == *world.new.version()));
+        assert_eq!(highest_epoch(&world.layout), 4);
+        assert!(confirm(&world.layout, now()).unwrap());
+    }
+}
+
+#[test]
+fn a_confirmation_from_another_thread_meets_no_half_written_session() {
+    let world = World::executable();
+    swap(&world, 1);
+    let staged = std::thread::scope(|scope| {
+        let confirming = scope.spawn(|| confirm(&world.layout, now()).unwrap());
+        let mut session = Session::open(&world.layout, now()).unwrap();
+        let tree = stage(&mut session, &next(&world, "1.2.0")).unwrap();
+        let staged = session.without_probe(tree, &plan(1)).unwrap();
+        assert!(confirming.join().unwrap());
+        staged
+    });
+    assert_eq!(world.phase(), Phase::Idle);
+    staged.install().unwrap();
+    assert_eq!(highest_epoch(&world.layout), 1);
+}
+
+#[test]
+fn what_was_chosen_for_an_older_release_does_not_replace_a_newer_one() {
+    for world in World::both() {
+        let basis = Basis::of(&world.layout).unwrap();
+        Session::open_for(&world.layout, &basis, 0, now()).unwrap().close();
+        // Another process is faster.
+        world.swap(Trial::Confirm);
+        assert!(confirm(&world.layout, now()).unwrap());
+        let error = Session::open_for(&world.layout, &basis, 0, now()).unwrap_err();
+        assert!(matches!(&error, InstallError::Changed { path } if *path == world.layout.program()), "{error:?}");
+        world.assert_installed(&world.new);
+        world.assert_tidy();
+    }
+}
+
+#[test]
+fn a_release_of_the_same_program_with_other_files_counts_as_another_one() {
+    let world = World::directory();
+    let basis = Basis::of(&world.layout).unwrap();
+    std::fs::write(world.layout.manifest(), world.new.manifest.encode()).unwrap();
+    let error = Session::open_for(&world.layout, &basis, 0, now()).unwrap_err();
+    assert!(matches!(error, InstallError::Changed { .. }), "{error:?}");
+}
+
+#[test]
+fn a_security_counter_that_was_raised_meanwhile_counts() {
+    let world = World::executable();
+    swap(&world, 3);
+    assert!(confirm(&world.layout, now()).unwrap());
+    let basis = Basis::of(&world.layout).unwrap();
+    assert!(matches!(Session::open_for(&world.layout, &basis, 2, now()), Err(InstallError::Changed { .. })));
+    Session::open_for(&world.layout, &basis, 3, now()).unwrap().close();
+}
