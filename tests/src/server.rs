@@ -43,6 +43,8 @@ pub enum Answer {
     Silence,
     /// These bytes instead of an HTTP response.
     Raw(Vec<u8>),
+    /// These bytes instead of an HTTP response, in pieces of the given size with a pause before each.
+    RawDrip(Vec<u8>, usize, Duration),
     /// 200 with these headers and this body.
     WithHeaders(Vec<(String, String)>, Vec<u8>),
 }
@@ -322,6 +324,14 @@ fn send<S: Write>(
         }
         Answer::Silence => {
             sleep_unless_stopped(Duration::from_secs(120), shared)?;
+            Ok(false)
+        }
+        Answer::RawDrip(bytes, size, pause) => {
+            for piece in bytes.chunks(size) {
+                sleep_unless_stopped(pause, shared)?;
+                stream.write_all(piece)?;
+                stream.flush()?;
+            }
             Ok(false)
         }
         Answer::Raw(bytes) => {

@@ -12,7 +12,7 @@ use updater_format::trust::{Rules, TrustError};
 use updater_format::{Channel, SignaturePolicy};
 use updater_runtime::refresh::{Refresh, RefreshError, RequestOrder};
 use updater_runtime::transport::{
-    FetchError, Fetcher, HttpOptions, HttpTransport, Mirror, ProxyChoice, Retry, Transport,
+    FetchError, Fetcher, HttpOptions, HttpTransport, Mirror, ProxyChoice, Retry, TargetLayout, Transport, Url,
 };
 use updater_runtime::{Clock as _, TrustStore};
 use updater_tests::server::{Answer, TestServer};
@@ -75,8 +75,9 @@ impl Client {
         self.home.path().join("metadata")
     }
 
+    /// Returns the kept documents; the empty file for locks is none.
     fn kept(&self) -> Vec<String> {
-        files_below(&self.state())
+        files_below(&self.state()).into_iter().filter(|name| name != "lock").collect()
     }
 
     fn requests(&self) -> Vec<String> {
@@ -313,6 +314,45 @@ fn mirrors_that_the_signed_root_names_come_last() {
     let mirrors: Vec<_> = refreshed.mirrors().iter().map(|mirror| mirror.metadata_url("x").to_string()).collect();
     assert_eq!(mirrors, ["https://gone.example/metadata/x", "https://signed.example/repo/metadata/x"]);
     refreshed.channel(&Channel::stable()).unwrap();
+}
+
+#[test]
+fn a_development_root_is_for_this_computer_alone() {
+    let sim = RepositorySimulator::new();
+    let development = |sim: &RepositorySimulator| {
+        sim.repo().root.extension.as_mut().unwrap().development = true;
+        Client::of(sim)
+    };
+    // As it would be compiled in, with an address that leads to another computer.
+    let client = development(&sim);
+    let error = client.check().unwrap_err();
+    assert!(
+        matches!(&error, RefreshError::Development { url } if url.to_string() == "https://a.example/metadata/"),
+        "{error:?}"
+    );
+    assert_eq!(error.code(), "development-root");
+    assert!(client.requests().is_empty(), "it was asked all the same");
+    for local in ["http://127.0.0.1:8000/", "https://localhost/", "http://[::1]:1/"] {
+        let client = Client { mirrors: vec![Mirror::parse(local).unwrap()], ..Client::of(&sim) };
+        client.check().unwrap();
+    }
+    // One remote mirror among local ones, or one remote half, is enough.
+    let [local, remote] = ["http://127.0.0.1:8000/", "https://a.example/"].map(|url| Url::parse(url).unwrap());
+    let halves = Mirror::from_parts(local.clone(), remote.clone(), TargetLayout::Hashed);
+    for mirrors in [vec![Mirror::new(&local), Mirror::new(&remote)], vec![halves]] {
+        let client = Client { mirrors, ..Client::of(&sim) };
+        assert!(matches!(client.check(), Err(RefreshError::Development { .. })));
+    }
+    // A mirror that the root names, and a root that follows on a real one.
+    let urls: Vec<Value> = vec!["https://signed.example/".into()];
+    sim.repo().root.extension.as_mut().unwrap().extra.insert("urls".to_owned(), urls.into());
+    let client = Client { mirrors: vec![Mirror::new(&local)], ..Client::of(&sim) };
+    let error = client.check().unwrap_err();
+    assert!(matches!(&error, RefreshError::Development { url } if url.host() == "signed.example"), "{error:?}");
+    let sim = RepositorySimulator::new();
+    let client = Client::of(&sim);
+    sim.repo().next_root().extension.as_mut().unwrap().development = true;
+    assert!(matches!(client.check(), Err(RefreshError::Development { .. })));
 }
 
 #[test]

@@ -5,7 +5,10 @@
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use updater_format::Sha256;
+use updater_format::release::Artifact;
 use updater_runtime::CancelToken;
+use updater_runtime::download::{DownloadError, download};
 use updater_runtime::transport::{
     Document, DocumentRequest, FetchError, FetchRequest, Fetched, Fetcher, Freshness, HttpOptions, HttpTransport,
     Mirror, ProxyChoice, RateLimit, Resume, Retry, Roots, SchemeTransport, TimedOut, Timeouts, Transport, Url,
@@ -270,6 +273,27 @@ fn a_metadata_file_has_a_deadline_however_steadily_it_drips() {
     let error = fetcher(direct(), timeouts).document(&url(&server, "/x"), &document(1000)).unwrap_err();
     assert!(matches!(error, FetchError::Timeout { what: TimedOut::Total, .. }), "{error:?}");
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+}
+
+#[test]
+fn the_headers_of_a_download_have_a_deadline_however_steadily_they_drip() {
+    let server = TestServer::start();
+    let head = format!("HTTP/1.1 200 OK\r\nx-padding: {}", "a".repeat(1000));
+    server.set("/x", Answer::RawDrip(head.into_bytes(), 1, Duration::from_millis(20)));
+    let folder = tempfile::tempdir().unwrap();
+    let artifact = Artifact { name: "x".parse().unwrap(), length: 10, sha256: Sha256::of(b"0123456789") };
+    let limit = Duration::from_millis(400);
+    let fetch = |path: &str, timeouts: Timeouts| {
+        let fetcher = fetcher(direct(), timeouts).with_retry(once());
+        download(&fetcher, folder.path(), &artifact, &[url(&server, path)], &mut |_| {}).map(drop)
+    };
+    let started = Instant::now();
+    let error = fetch("/x", Timeouts { headers: limit, ..Timeouts::default() }).unwrap_err();
+    assert!(matches!(error, DownloadError::Fetch(FetchError::Timeout { what: TimedOut::Headers, .. })), "{error:?}");
+    assert!(started.elapsed() >= limit && started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    // The limit is for the headers: a body may take longer than that.
+    server.set("/slow", Answer::Drip(b"0123456789".to_vec(), 1, Duration::from_millis(100)));
+    fetch("/slow", Timeouts { headers: limit, ..Timeouts::default() }).unwrap();
 }
 
 #[test]

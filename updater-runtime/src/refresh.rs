@@ -12,7 +12,7 @@ use crate::trust_store::TrustStore;
 use std::cell::Cell;
 use timestamp::EarlyTimestamp;
 use updater_format::Channel;
-use updater_format::role::RoleName;
+use updater_format::role::{RoleName, Root};
 use updater_format::signed::Untrusted;
 use updater_format::trust::{
     Complete, Rules, TrustError, TrustedChannel, TrustedSet, Wanted, WantsRoot, WantsSnapshot, WantsTargets,
@@ -71,6 +71,8 @@ impl Refresh {
         let embedded = Untrusted::new(embedded);
         let first = TrustedSet::new(rules, &embedded).map_err(|source| RefreshError::Embedded { source })?;
         let known = self.kept_roots(first)?;
+        // Before the first request: nothing of a trial repository leaves this computer.
+        check_purpose(known.current_root(), &self.mirrors)?;
         let version_before = known.current_root().version;
         let (roots, early) = match self.order {
             RequestOrder::Strict => (self.newest_root(known)?, None),
@@ -106,10 +108,13 @@ impl Refresh {
         self.store.write(RoleName::Root.as_str(), roots.current_root().bytes())?;
         let set = roots.finish_root().map_err(RefreshError::local)?;
         let mirrors = self.with_signed_mirrors(&set);
+        check_purpose(set.current_root(), &mirrors)?;
         let set = self.timestamp(set, &mirrors, early, is_new_root, freshness, unknown_keys)?;
         let set = self.snapshot(&set, &mirrors, unknown_keys)?;
         let wanted = set.wanted().map_err(RefreshError::local)?;
-        let set = self.load(RoleName::Targets.as_str(), &wanted, &mirrors, |bytes| set.clone().targets(bytes))?;
+        let timestamp = set.current_timestamp().bytes();
+        let accept = |bytes: &Untrusted| set.clone().targets(bytes);
+        let set = self.load(RoleName::Targets.as_str(), &wanted, &mirrors, timestamp, accept)?;
         Ok(Refreshed { refresh: self, mirrors, set })
     }
 
@@ -128,7 +133,8 @@ impl Refresh {
         {
             return Ok(next);
         }
-        self.fetch(role, &set.wanted(), mirrors, |bytes| {
+        let timestamp = set.current_timestamp().bytes();
+        self.fetch(role, &set.wanted(), mirrors, timestamp, |bytes| {
             let result = set.clone().snapshot(bytes, kept.as_ref());
             unknown_keys.set(unknown_keys.get() || matches!(result, Err(TrustError::Signatures { .. })));
             result
@@ -141,6 +147,7 @@ impl Refresh {
         role: &str,
         wanted: &Wanted,
         mirrors: &[Mirror],
+        timestamp: &[u8],
         mut accept: impl FnMut(&Untrusted) -> Result<T, TrustError>,
     ) -> Result<T, RefreshError> {
         if let Some(kept) = self.store.read(role)
@@ -148,15 +155,17 @@ impl Refresh {
         {
             return Ok(value);
         }
-        self.fetch(role, wanted, mirrors, accept)
+        self.fetch(role, wanted, mirrors, timestamp, accept)
     }
 
-    /// Fetches a role from the first mirror that has it as `accept` takes it, and keeps it.
+    /// Fetches a role from the first mirror that has it as `accept` takes it, and keeps it beside `timestamp`, which led
+    /// to it.
     fn fetch<T>(
         &self,
         role: &str,
         wanted: &Wanted,
         mirrors: &[Mirror],
+        timestamp: &[u8],
         mut accept: impl FnMut(&Untrusted) -> Result<T, TrustError>,
     ) -> Result<T, RefreshError> {
         let request = DocumentRequest { max_bytes: wanted.max_length, ..DocumentRequest::default() };
@@ -167,7 +176,7 @@ impl Refresh {
             };
             let value = accept(&Untrusted::new(&*bytes))
                 .map_err(|source| Attempt::NextMirror(RefreshError::from_mirror(&url, source)))?;
-            self.store.write(role, &bytes).map_err(|error| Attempt::Stop(error.into()))?;
+            self.store.write_beside(timestamp, role, &bytes).map_err(|error| Attempt::Stop(error.into()))?;
             Ok(value)
         })
     }
@@ -221,7 +230,17 @@ impl Refreshed<'_> {
         wanted: &Wanted,
         accept: impl FnMut(&Untrusted) -> Result<T, TrustError>,
     ) -> Result<T, RefreshError> {
-        self.refresh.load(role, wanted, &self.mirrors, accept)
+        self.refresh.load(role, wanted, &self.mirrors, self.set.current_timestamp().bytes(), accept)
+    }
+}
+
+/// Refuses a development root for any address that leads to another computer: its keys lie in a folder of a developer,
+/// unprotected, and what they sign must not become anybody's update.
+fn check_purpose(root: &Root, mirrors: &[Mirror]) -> Result<(), RefreshError> {
+    let is_development = root.extension.as_ref().is_some_and(|extension| extension.development);
+    match mirrors.iter().find_map(Mirror::remote_url).filter(|_| is_development) {
+        Some(url) => Err(RefreshError::Development { url: url.clone() }),
+        None => Ok(()),
     }
 }
 

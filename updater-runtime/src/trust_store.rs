@@ -4,12 +4,15 @@
 //! does not hold is as good as absent: a damaged or planted state costs a download and gains nothing.
 //!
 //! Layout of the folder: `root.json`, `timestamp.json`, `snapshot.json`, `targets.json`, one `<role>.json` per channel,
-//! `roots/<N>.root.json` for every root after the embedded one, and `timestamp.etag`.
+//! `roots/<N>.root.json` for every root after the embedded one, `timestamp.etag`, and `lock`, which is empty.
 
 use crate::fs::{self, PathError};
 use crate::transport::Url;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use updater_format::length;
+use updater_format::role::RoleName;
 use updater_format::signed::Untrusted;
 use updater_format::trust::quote;
 
@@ -49,6 +52,53 @@ impl TrustStore {
         self.write_file(&format!("{}.json", quote(role)), bytes)
     }
 
+    /// Keeps the verified bytes of a role that `timestamp` led to, unless another process has replaced that timestamp
+    /// meanwhile: what lies beside its own then is of that process.
+    /// # Errors
+    /// [`PathError`] when they cannot be written durably.
+    pub fn write_beside(&self, timestamp: &[u8], role: &str, bytes: &[u8]) -> Result<(), PathError> {
+        let _lock = self.lock()?;
+        match self.read(RoleName::Timestamp.as_str()) {
+            Some(kept) if kept.as_bytes() == timestamp => self.write(role, bytes),
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps other processes from writing for as long as the guard lives. Never held during a request.
+    /// # Errors
+    /// [`PathError`] when the folder cannot be made, or another process holds the lock for seconds.
+    pub(crate) fn lock(&self) -> Result<StoreLock, PathError> {
+        let Some(folder) = &self.folder else { return Ok(StoreLock { _file: None }) };
+        make_folder(folder)?;
+        let path = folder.join(LOCK);
+        make_way(&path)?;
+        let file = match fs::open_lock(&path)? {
+            Some(file) => file,
+            None => match fs::create_new(&path, 0o600) {
+                // Another process made it in this moment.
+                Err(error) if error.source.kind() == std::io::ErrorKind::AlreadyExists => {
+                    fs::open_lock(&path)?.ok_or(error)?
+                }
+                created => created?,
+            },
+        };
+        let begin = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(StoreLock { _file: Some(file) }),
+                Err(TryLockError::WouldBlock) if begin.elapsed() < LOCK_PATIENCE => std::thread::sleep(LOCK_PAUSE),
+                Err(TryLockError::WouldBlock) => {
+                    return Err(PathError::new("lock", path, std::io::Error::from(std::io::ErrorKind::TimedOut)));
+                }
+                // A file system that knows no locks must not stop the updates.
+                Err(TryLockError::Error(error)) => {
+                    log::debug!("cannot lock {}: {error}", path.display());
+                    return Ok(StoreLock { _file: None });
+                }
+            }
+        }
+    }
+
     /// Returns the kept root of a version.
     #[must_use]
     pub fn read_root(&self, version: u64) -> Option<Untrusted> {
@@ -68,7 +118,7 @@ impl TrustStore {
     pub fn drop_root(&self, version: u64) -> Result<(), PathError> {
         self.folder.as_ref().map_or(Ok(()), |folder| {
             log::debug!("the kept root {version} does not hold and is dropped");
-            fs::remove_file(&folder.join(ROOTS).join(format!("{version}.root.json")))
+            fs::remove_all(&folder.join(ROOTS).join(format!("{version}.root.json")))
         })
     }
 
@@ -104,12 +154,36 @@ impl TrustStore {
     fn write_file(&self, name: &str, bytes: &[u8]) -> Result<(), PathError> {
         let Some(folder) = &self.folder else { return Ok(()) };
         let path = folder.join(name);
-        make_parents(folder)?;
-        fs::private_dir(folder)?;
+        make_folder(folder)?;
         if let Some(parent) = path.parent().filter(|parent| parent != folder) {
+            if fs::metadata(parent)?.is_some_and(|found| !found.is_dir()) {
+                fs::remove_all(parent)?;
+            }
             fs::private_dir(parent)?;
         }
+        make_way(&path)?;
         fs::atomic_write(&path, bytes)
+    }
+}
+
+/// The right to replace files of the store, given back when it is dropped or the process ends.
+#[derive(Debug)]
+pub(crate) struct StoreLock {
+    /// `None` where nothing is kept, or the file system knows no locks.
+    _file: Option<File>,
+}
+
+fn make_folder(folder: &Path) -> Result<(), PathError> {
+    make_parents(folder)?;
+    fs::private_dir(folder)
+}
+
+/// Removes a folder from where a file of the store belongs: nothing could be kept there, and no app would ever hear of
+/// an update again.
+fn make_way(path: &Path) -> Result<(), PathError> {
+    match fs::metadata(path)? {
+        Some(found) if found.is_dir() => fs::remove_all(path),
+        _ => Ok(()),
     }
 }
 
@@ -134,6 +208,10 @@ fn limit_of(role: &str) -> u64 {
 /// Not beside the other files: the official conformance suite counts those.
 const ROOTS: &str = "roots";
 const ETAG: &str = "timestamp.etag";
+const LOCK: &str = "lock";
+/// How long another process is waited for: 10 seconds, many times what it takes to write a file on a slow disk.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 /// Bytes of the file that keeps an entity tag: a URL and a tag.
 const MAX_ETAG_FILE: u64 = 8 * 1024;
 

@@ -20,6 +20,12 @@ impl TrustedSet<WantsTimestamp> {
         self.signed_by_root(RoleName::Timestamp, bytes).map(Kept)
     }
 
+    /// Reads a timestamp that was kept while this check ran, and returns it if it is newer than the accepted one.
+    #[must_use]
+    pub fn newer_timestamp(&self, bytes: &Untrusted, accepted: &TrustedSet<WantsSnapshot>) -> Option<Kept<Timestamp>> {
+        self.kept_timestamp(bytes).ok().filter(|kept| kept.0.version > accepted.state.timestamp.version)
+    }
+
     /// Takes the repository's timestamp. When it has the version of the kept one, the kept one stays (TUF 5.4.3.1).
     /// # Errors
     /// [`TrustError`] when it is not signed by the root's timestamp keys, goes back behind the kept one in its own or

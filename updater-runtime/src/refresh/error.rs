@@ -44,6 +44,12 @@ pub enum RefreshError {
         #[source]
         source: TrustError,
     },
+    /// The root in force was made for trying things out, and its repository is not on this computer.
+    #[error("the app trusts a development root, which is not for {url}")]
+    Development {
+        /// The first address that leads to another computer.
+        url: Url,
+    },
     /// More new roots than one check walks through. Those so far are kept, the next check goes on from there.
     #[error("there are more than {limit} new roots")]
     TooManyRoots {
@@ -88,6 +94,7 @@ impl RefreshError {
             Self::Inconsistent { .. } => "metadata-inconsistent",
             Self::Stale { .. } => "metadata-stale",
             Self::Embedded { .. } => "embedded-root",
+            Self::Development { .. } => "development-root",
             Self::TooManyRoots { .. } => "too-many-roots",
             Self::Store(_) => "metadata-store",
         }
@@ -103,6 +110,9 @@ impl RefreshError {
             }
             Self::Stale { .. } => "the publisher must sign this role anew; also check the clock of this computer",
             Self::Embedded { .. } => "build the app again with the root of its repository",
+            Self::Development { .. } => {
+                "build the app with the root of a real repository; a development root is for file: and loopback addresses"
+            }
             Self::TooManyRoots { .. } => "check again: the walk through the roots goes on where it stopped",
             Self::Store(error) => error.hint(),
         }

@@ -129,6 +129,8 @@ pub enum FetchError {
 pub enum TimedOut {
     /// Resolving the name and connecting.
     Connect,
+    /// The headers of the answer, redirects included.
+    Headers,
     /// The whole answer.
     Total,
     /// The next byte.
@@ -139,6 +141,7 @@ impl std::fmt::Display for TimedOut {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Connect => "accept a connection",
+            Self::Headers => "begin with the file",
             Self::Total => "send the whole file",
             Self::Idle => "send anything more",
         })

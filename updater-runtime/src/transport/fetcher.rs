@@ -21,6 +21,8 @@ pub struct Fetcher {
 pub struct Timeouts {
     /// For a whole metadata file, redirects included.
     pub document: Duration,
+    /// For everything before the first byte of a download, redirects included.
+    pub headers: Duration,
     /// Between two bytes of anything.
     pub idle: Duration,
     /// The time over which the speed of a download is looked at.
@@ -30,11 +32,13 @@ pub struct Timeouts {
 }
 
 impl Default for Timeouts {
-    /// 30 seconds for a metadata file, 30 seconds between two bytes, 1,024 bytes per second over 60 seconds: a server
-    /// that stays just above each of them sends a bundle of 10 MB in under 3 hours, and one that does not is left.
+    /// 30 seconds for a metadata file and for the headers of a download, 30 seconds between two bytes, 1,024 bytes per
+    /// second over 60 seconds: a server that stays just above each of them sends a bundle of 10 MB in under 3 hours, and
+    /// one that does not is left.
     fn default() -> Self {
         Self {
             document: Duration::from_secs(30),
+            headers: Duration::from_secs(30),
             idle: Duration::from_secs(30),
             slow_window: Duration::from_secs(60),
             slow_bytes_per_second: 1024,
@@ -188,7 +192,9 @@ impl Fetcher {
 
     /// Starts the download of a file of exactly `length` bytes, in one attempt.
     pub(crate) fn open(&self, url: &Url, length: u64, resume: Option<Resume>) -> Result<PacedBody<'_>, FetchError> {
-        let request = FetchRequest { resume, ..self.request(url, length) };
+        // The speed of the body is watched below; headers that drip would never come to that.
+        let headers_by = Some(Instant::now() + self.timeouts.headers);
+        let request = FetchRequest { resume, headers_by, ..self.request(url, length) };
         match self.send(&request)? {
             Fetched::NotModified => Err(unasked(url)),
             Fetched::Body(body) => Ok(PacedBody { fetcher: self, body, waited: Duration::ZERO, bytes: 0 }),

@@ -56,6 +56,12 @@ impl Mirror {
         self.metadata.is_file() && self.targets.is_file()
     }
 
+    /// Returns a URL of this mirror that leads to another computer, if there is one.
+    #[must_use]
+    pub fn remote_url(&self) -> Option<&Url> {
+        [&self.metadata, &self.targets].into_iter().find(|url| !url.is_file() && !url.is_loopback())
+    }
+
     /// Returns the URL of a metadata file, for example `timestamp.json`.
     #[must_use]
     pub fn metadata_url(&self, file: &str) -> Url {

@@ -56,6 +56,8 @@ pub struct FetchRequest {
     pub freshness: Freshness,
     /// When the whole attempt must be over.
     pub deadline: Option<Instant>,
+    /// When the body must begin, redirects included: a body of any length has no deadline, its headers have one.
+    pub headers_by: Option<Instant>,
     /// The longest wait for the next byte.
     pub idle: Duration,
     /// Ends the attempt from another thread.
@@ -101,6 +103,7 @@ impl FetchRequest {
             known_etag: None,
             freshness: Freshness::Cached,
             deadline: None,
+            headers_by: None,
             idle: Timeouts::default().idle,
             cancel: CancelToken::new(),
         }

@@ -162,7 +162,7 @@ impl HttpTransport {
         let reader = PatientReader {
             // The library's own bound would be 10 MiB; ours is in `Body`.
             reader: response.into_body().into_with_config().limit(u64::MAX).reader(),
-            patience,
+            patience: patience.for_body(request),
             url: url.clone(),
             idle: request.idle,
             connect: self.options.connect_timeout,

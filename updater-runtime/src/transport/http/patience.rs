@@ -15,20 +15,28 @@ use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTi
 pub(super) struct Patience {
     cancel: CancelToken,
     started: Instant,
-    deadline: Option<Instant>,
+    deadline: Option<(Instant, TimedOut)>,
     idle: Duration,
     url: Url,
 }
 
 impl Patience {
+    /// Takes the limits of a request up to the end of the headers.
     pub(super) fn new(request: &FetchRequest) -> Self {
+        let headers = request.headers_by.map(|by| (by, TimedOut::Headers));
+        let total = request.deadline.map(|by| (by, TimedOut::Total));
         Self {
             cancel: request.cancel.clone(),
             started: Instant::now(),
-            deadline: request.deadline,
+            deadline: [total, headers].into_iter().flatten().min_by_key(|(by, _)| *by),
             idle: request.idle,
             url: request.url.clone(),
         }
+    }
+
+    /// Returns the limits that are left once the headers are there.
+    pub(super) fn for_body(self, request: &FetchRequest) -> Self {
+        Self { deadline: request.deadline.map(|by| (by, TimedOut::Total)), ..self }
     }
 
     /// Runs something that reads from or writes to a connection, under these limits.
@@ -50,10 +58,10 @@ impl Patience {
         if left.is_zero() {
             return Err(timeout(TimedOut::Idle, self.idle));
         }
-        if let Some(deadline) = self.deadline {
+        if let Some((deadline, what)) = self.deadline {
             let until_deadline = deadline.saturating_duration_since(now);
             if until_deadline.is_zero() {
-                return Err(timeout(TimedOut::Total, deadline - self.started));
+                return Err(timeout(what, deadline.saturating_duration_since(self.started)));
             }
             left = left.min(until_deadline);
         }
