@@ -234,7 +234,7 @@ impl Sources {
     fn check(layout: &Layout, sources: &[PatchSource], cancel: &CancelToken) -> Result<Self, ApplyError> {
         let place = match layout.kind() {
             InstallKind::Executable => Place::Program(layout.root().to_owned()),
-            _ => Place::Folder(Dir::open(layout.root())?),
+            _ => Place::Folder(Dir::open(&layout.tree())?),
         };
         let this = Self { place, paths: sources.iter().map(|source| source.path.clone()).collect() };
         for (at, source) in sources.iter().enumerate() {

@@ -189,6 +189,11 @@ pub(crate) fn hard_link(from: &Path, to: &Path) -> PathResult<()> {
     rustix::fs::linkat(CWD, from, CWD, to, AtFlags::empty()).map_err(|error| PathError::new("link", from, error))
 }
 
+/// Makes a link at a path that must not exist.
+pub(crate) fn symlink(target: &Path, at: &Path) -> PathResult<()> {
+    rustix::fs::symlinkat(target, CWD, at).map_err(|error| PathError::new("create the link", at, error))
+}
+
 /// Copies a regular file to a path that must not exist, with its permission bits, durably.
 pub(crate) fn copy(from: &Path, to: &Path) -> PathResult<()> {
     let missing = || PathError::new("copy", from, rustix::io::Errno::NOENT);

@@ -29,6 +29,12 @@ pub(super) fn carry_back(from: &Path, failed: &Manifest, to: &Path, old: &Manife
     Carrier::new(from, failed, to, old, Direction::Back)?.run()
 }
 
+/// Brings back from a tree that is about to be dropped what nobody has moved yet. Which of the two releases users worked
+/// with is not known any more: a file that they may edit counts as theirs if it is not as it was shipped.
+pub(super) fn rescue(from: &Path, dropped: &Manifest, to: &Path, installed: &Manifest) -> PathResult<()> {
+    Carrier::new(from, dropped, to, installed, Direction::Rescue)?.run()
+}
+
 /// Gives the folders of a release that waits to be installed the permissions and owners that folders of the same names
 /// have in the installed one. Done before the visible change, so that at no moment a folder is open to more people than
 /// its user wanted.
@@ -60,6 +66,9 @@ pub(super) fn manifest_in(tree: &Path) -> PathResult<Option<(Manifest, Sha256)>>
 
 /// Brings back user files when the journal is lost: whatever in the hidden folder no release owns goes to the install.
 pub(super) fn salvage(layout: &Layout) -> Result<(), InstallError> {
+    if let Some(versions) = layout.versions() {
+        versions.salvage_all(layout)?;
+    }
     salvage_from(layout, &layout.staged_tree())?;
     salvage_previous(layout)
 }
@@ -81,7 +90,7 @@ fn salvage_from(layout: &Layout, tree: &Path) -> Result<(), InstallError> {
     }
     let Some((installed, _)) = manifest_in(layout.root())? else { return Ok(()) };
     if let Some((manifest, _)) = manifest_in(tree)? {
-        carry_over(tree, &manifest, layout.root(), &installed)?;
+        rescue(tree, &manifest, &layout.tree(), &installed)?;
     }
     Ok(())
 }
@@ -98,11 +107,12 @@ enum Owner {
     User,
 }
 
-/// Whether an update goes on or is taken back.
+/// Whether an update goes on, is taken back, or was lost sight of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Direction {
     Forward,
     Back,
+    Rescue,
 }
 
 /// Walks two trees in step. Every folder is held open: another user who may change a folder inside cannot make a rename
@@ -206,6 +216,9 @@ impl<'a> Carrier<'a> {
         let is_new = parse(path).is_some_and(|path| self.new.find(&path).is_some());
         let is_there = self.there(name)?.is_some();
         if self.direction == Direction::Back && (is_there || (!is_new && self.is_as_shipped(path, name)?)) {
+            return Ok(());
+        }
+        if self.direction == Direction::Rescue && self.is_as_shipped(path, name)? {
             return Ok(());
         }
         if is_new && is_there {

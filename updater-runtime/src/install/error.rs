@@ -107,6 +107,14 @@ pub enum InstallError {
         /// Where it should lie inside the install.
         entry: String,
     },
+    /// The folder of the installed version is not called after that version.
+    #[error("{} should be called {expected}", path.display())]
+    Misnamed {
+        /// The folder.
+        path: PathBuf,
+        /// What it should be called.
+        expected: String,
+    },
     /// The installed program is not the one that runs, or that the update was chosen for: somebody else has updated it.
     #[error("{} has changed since this process looked at it", path.display())]
     Changed {
@@ -190,6 +198,7 @@ impl InstallError {
             Self::Obstacle(obstacle) => obstacle.hint(),
             Self::Busy { .. } => "wait until it has finished, then check again",
             Self::NotAnInstall { .. } => "start the installed program, not a build or a loose copy of it",
+            Self::Misnamed { .. } => "rename the folder, and let the link `current` lead to it",
             Self::Changed { .. } => "restart the app, or look again at what is installed: it was updated meanwhile",
             Self::OtherKind { .. } => "install the new release by hand once",
             Self::OwnManifest { .. } => "unpack the bundle of the installed version over it, or install afresh",
@@ -211,6 +220,7 @@ impl InstallError {
             Self::Obstacle(obstacle) => obstacle.code(),
             Self::Busy { .. } => "install-busy",
             Self::NotAnInstall { .. } => "install-not-found",
+            Self::Misnamed { .. } => "install-misnamed",
             Self::Changed { .. } => "install-changed",
             Self::OtherKind { .. } => "install-other-kind",
             Self::OwnManifest { .. } => "install-manifest",

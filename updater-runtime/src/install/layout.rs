@@ -1,8 +1,8 @@
 //! Where an install lies, and the hidden folder beside it.
 //!
 //! ```text
-//! /opt/bin/hello              /opt/hello/                the install
-//! /opt/bin/.hello.updater/    /opt/.hello.updater/       the hidden folder, mode 0700:
+//! /opt/bin/hello              /opt/hello/            /opt/hello/current            the install
+//! /opt/bin/.hello.updater/    /opt/.hello.updater/   /opt/hello/.current.updater/  the hidden folder, mode 0700:
 //!     lock            held by the process that changes the install
 //!     state.json      the journal; absent when nothing is pending
 //!     download/       bytes that are not verified yet
@@ -13,19 +13,23 @@
 
 use super::InstallError;
 use super::error::Obstacle;
+use super::versions::Versions;
 use crate::fs;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use updater_format::state::JournaledRelease;
 use updater_format::{FilePath, InstallKind, MANIFEST_PATH, Sha256};
 
 /// The places of one install. Resolved once, when the process starts: later the running program may be "(deleted)".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Layout {
     kind: InstallKind,
-    /// The program, or the folder; canonical.
+    /// The program, the folder, or the link to the folder of the current version. Otherwise canonical.
     root: PathBuf,
+    /// Set when every version has a folder of its own.
+    versions: Option<Versions>,
     /// The program inside a folder; the path in the bundle otherwise.
     entry: FilePath,
     hidden: PathBuf,
@@ -68,12 +72,14 @@ impl Layout {
     }
 
     fn beside(root: PathBuf, kind: InstallKind, entry: &FilePath, subject: Subject) -> Result<Self, InstallError> {
+        let versions = if kind == InstallKind::Executable { None } else { Versions::around(&root) };
+        let root = versions.as_ref().map_or(root, Versions::link);
         let refuse = || InstallError::NotAnInstall { path: root.clone(), entry: entry.to_string() };
         let mut name = OsString::from(".");
         name.push(root.file_name().ok_or_else(refuse)?);
         name.push(HIDDEN_SUFFIX);
         let hidden = root.with_file_name(name);
-        Ok(Self { kind, root, entry: entry.clone(), hidden, subject })
+        Ok(Self { kind, root, versions, entry: entry.clone(), hidden, subject })
     }
 
     /// Returns how the app is installed.
@@ -84,6 +90,27 @@ impl Layout {
     /// Returns whose install it is.
     pub(crate) fn subject(&self) -> Subject {
         self.subject
+    }
+
+    /// Returns where the versions lie, if each has a folder of its own.
+    pub(super) fn versions(&self) -> Option<&Versions> {
+        self.versions.as_ref()
+    }
+
+    /// Returns the folder that the installed files lie in now, or the program file.
+    pub(crate) fn tree(&self) -> PathBuf {
+        let resolved = self.versions.as_ref().and_then(|_| fs::canonical(&self.root).ok());
+        resolved.unwrap_or_else(|| self.root.clone())
+    }
+
+    /// Returns where the release lies that a swap has replaced, until it is kept or dropped.
+    pub(super) fn replaced_tree(&self, release: &JournaledRelease) -> PathBuf {
+        self.versions.as_ref().map_or_else(|| self.staged_tree(), |versions| versions.tree(&release.version))
+    }
+
+    /// Returns where the other release of a trial or a return lies: the kept one, or the one that failed.
+    pub(super) fn other_tree(&self, release: &JournaledRelease) -> PathBuf {
+        self.versions.as_ref().map_or_else(|| self.previous_tree(), |versions| versions.tree(&release.version))
     }
 
     /// Returns the installed program file or folder.
@@ -101,6 +128,13 @@ impl Layout {
         match self.kind {
             InstallKind::Executable => self.root.clone(),
             _ => self.root.join(entry.as_str()),
+        }
+    }
+
+    fn program_in(&self, tree: &Path) -> PathBuf {
+        match self.kind {
+            InstallKind::Executable => self.root.clone(),
+            _ => tree.join(self.entry.as_str()),
         }
     }
 
@@ -171,10 +205,14 @@ impl Layout {
         if let Some(owned) = super::owner::of(&self.program(), &super::owner::system()) {
             return Some(owned);
         }
+        let tree = self.tree();
         // A folder is moved as a whole, which changes its own `..` too.
         let changed = match self.kind {
             InstallKind::Executable => vec![self.parent()],
-            _ => vec![self.parent(), self.root.as_path()],
+            _ => match &self.versions {
+                Some(versions) => vec![self.parent(), versions.folder(), tree.as_path()],
+                None => vec![self.parent(), self.root.as_path()],
+            },
         };
         for folder in changed {
             let path = || folder.to_owned();
@@ -202,11 +240,17 @@ impl Layout {
             let shared = mode & 0o022 != 0 && (is_install || mode & 0o1000 == 0);
             metadata.uid() != 0 || (metadata.is_dir() && shared)
         };
-        self.program().ancestors().find(changeable).map(Path::to_owned)
+        let (program, link) = (self.program_in(&self.tree()), self.program());
+        program.ancestors().chain(link.ancestors()).find(changeable).map(Path::to_owned)
     }
 
     /// Returns where a folder below the install is now: what the process has open moves along with the old release.
     pub(crate) fn after_swap(&self, folder: &Path) -> Option<PathBuf> {
+        if let Some(versions) = &self.versions {
+            // The first part is the folder of a version.
+            let below = folder.strip_prefix(versions.folder()).ok()?;
+            return Some(self.root.join(below.components().skip(1).collect::<PathBuf>()));
+        }
         [self.previous_tree(), self.staged_tree(), self.root.clone()]
             .iter()
             .find_map(|tree| folder.strip_prefix(tree).ok())

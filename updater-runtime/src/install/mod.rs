@@ -27,6 +27,7 @@ mod settle;
 mod staged;
 mod swap;
 mod trial;
+mod versions;
 
 pub(crate) use basis::Basis;
 pub use error::{InstallError, Obstacle};

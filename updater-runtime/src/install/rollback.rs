@@ -60,9 +60,13 @@ impl Returning {
         match layout.kind() {
             InstallKind::Executable => fs::rename(&layout.previous_program(), layout.root())?,
             _ => {
-                let (old, _) = require_manifest(&layout.previous_tree(), &self.0.to)?;
-                carry::adopt_folders(layout.root(), &layout.previous_tree(), &old)?;
-                fs::exchange(layout.root(), &layout.previous_tree())?;
+                let kept = layout.other_tree(&self.0.to);
+                let (old, _) = require_manifest(&kept, &self.0.to)?;
+                carry::adopt_folders(&layout.tree(), &kept, &old)?;
+                match layout.versions() {
+                    Some(versions) => versions.switch(layout, &self.0.to.version)?,
+                    None => fs::exchange(layout.root(), &kept)?,
+                }
             }
         }
         fs::sync_parent(layout.root())?;
@@ -76,10 +80,19 @@ impl PutBack {
     pub(super) fn finish(self, now: UtcTime) -> Result<Session, InstallError> {
         let Self(Return { mut session, bad, to }) = self;
         let layout = session.layout();
-        if layout.kind() != InstallKind::Executable && fs::metadata(&layout.previous_tree())?.is_some() {
-            let (failed, _) = require_manifest(&layout.previous_tree(), &bad)?;
+        let failed_tree = layout.other_tree(&bad);
+        let is_there = failed_tree != layout.tree() && fs::metadata(&failed_tree)?.is_some();
+        if layout.kind() != InstallKind::Executable && is_there {
+            let (failed, _) = require_manifest(&failed_tree, &bad)?;
             let (old, _) = require_manifest(layout.root(), &to)?;
-            carry_back(&layout.previous_tree(), &failed, layout.root(), &old)?;
+            carry_back(&failed_tree, &failed, &layout.tree(), &old)?;
+        }
+        if let Some(versions) = layout.versions()
+            && failed_tree != layout.tree()
+        {
+            // What carrying back has left there came with the release.
+            fs::remove_all(&failed_tree)?;
+            fs::sync_dir(versions.folder())?;
         }
         if let Some(manifest) = bad.manifest {
             session.change(|state| state.put_away(manifest, bad.version, now));
@@ -99,6 +112,10 @@ pub(super) fn resume(session: Session, now: UtcTime) -> Result<Session, InstallE
         InstallKind::Executable => {
             fs::digest(&layout.previous_program())?.is_some_and(|(_, digest)| digest == to.entry)
         }
+        _ if layout.versions().is_some() => {
+            manifest_in(layout.root())?.is_some_and(|(_, digest)| Some(digest) != to.manifest)
+                && manifest_in(&layout.other_tree(&to))?.is_some_and(|(_, digest)| Some(digest) == to.manifest)
+        }
         _ => manifest_in(&layout.previous_tree())?.is_some_and(|(_, digest)| Some(digest) == to.manifest),
     };
     let this = Return { session, bad, to };
@@ -114,6 +131,12 @@ pub(super) fn put_back_unfinished(
     if layout.kind() == InstallKind::Executable {
         fs::rename(&layout.previous_program(), layout.root())?;
         return Ok(fs::sync_parent(layout.root())?);
+    }
+    if let Some(versions) = layout.versions() {
+        let (old_tree, new_tree) = (versions.tree(&from.version), versions.tree(&to.version));
+        let ((old, _), (new, _)) = (require_manifest(&old_tree, from)?, require_manifest(&new_tree, to)?);
+        versions.switch(layout, &from.version)?;
+        return Ok(carry_back(&new_tree, &new, &old_tree, &old)?);
     }
     for tree in [layout.staged_tree(), layout.previous_tree()] {
         let Some((old, digest)) = manifest_in(&tree)? else { continue };
@@ -136,9 +159,13 @@ pub(super) fn finish_undo(layout: &Layout, from: &JournaledRelease, to: &Journal
     if Some(digest) != from.manifest {
         return Ok(());
     }
-    for tree in [layout.staged_tree(), layout.previous_tree()] {
+    let mut trees = vec![layout.staged_tree(), layout.previous_tree()];
+    if let Some(versions) = layout.versions() {
+        trees = vec![versions.tree(&to.version)];
+    }
+    for tree in trees {
         match manifest_in(&tree)? {
-            Some((new, digest)) if Some(digest) == to.manifest => carry_back(&tree, &new, layout.root(), &old)?,
+            Some((new, digest)) if Some(digest) == to.manifest => carry_back(&tree, &new, &layout.tree(), &old)?,
             _ => {}
         }
     }
@@ -155,7 +182,7 @@ fn check_kept(layout: &Layout, from: &JournaledRelease) -> Result<(), InstallErr
             None => Err(damaged(&path, "it is missing")),
         };
     }
-    let tree = layout.previous_tree();
+    let tree = layout.other_tree(from);
     let (manifest, _) = require_manifest(&tree, from)?;
     let newer = manifest_in(layout.root())?.map(|(manifest, _)| manifest);
     let checked = check_tree(&tree, &manifest, Modes::Any, |path| {

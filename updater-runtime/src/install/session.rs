@@ -11,7 +11,8 @@ use super::staged::Plan;
 use super::{carry, rollback, swap};
 use crate::apply::Tree;
 use crate::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use updater_format::state::{InstallState, Phase};
 use updater_format::{InstallKind, UtcTime};
@@ -185,6 +186,13 @@ impl Session {
     fn check_exchange(&self) -> Result<(), InstallError> {
         if self.layout.kind() == InstallKind::Executable {
             return Ok(());
+        }
+        if let Some(versions) = self.layout.versions() {
+            // Nothing is exchanged, but a staged tree is renamed into this folder.
+            let device = |folder: &Path| Ok::<_, InstallError>(fs::require(folder)?.dev());
+            let is_one = device(versions.folder())? == device(self.layout.hidden())?;
+            let path = versions.folder().to_owned();
+            return if is_one { Ok(()) } else { Err(Obstacle::MountInside { path }.into()) };
         }
         let (one, other) = (self.layout.hidden().join("exchange-1"), self.layout.hidden().join("exchange-2"));
         for folder in [&one, &other] {

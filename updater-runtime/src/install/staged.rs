@@ -163,10 +163,10 @@ fn installed(layout: &Layout, version: ReleaseVersion) -> Result<JournaledReleas
     let program = layout.program();
     let missing = || fs::PathError::new("find", &program, rustix::io::Errno::NOENT);
     let (_, entry) = fs::digest(&program)?.ok_or_else(missing)?;
-    let manifest = match layout.kind() {
-        InstallKind::Executable => None,
+    let (manifest, version) = match layout.kind() {
+        InstallKind::Executable => (None, version),
         _ => match carry::manifest_in(layout.root())? {
-            Some((_, digest)) => Some(digest),
+            Some((manifest, digest)) => (Some(digest), manifest.version().clone()),
             None => return Err(InstallError::OwnManifest { path: layout.manifest(), source: None }),
         },
     };

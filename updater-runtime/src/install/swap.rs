@@ -69,7 +69,7 @@ impl Swapping {
 
     fn prepare(&self) -> Result<(), InstallError> {
         let layout = self.0.session.layout();
-        super::carry::salvage_previous(layout)?;
+        carry::salvage_previous(layout)?;
         fs::remove_all(&layout.previous())?;
         fs::remove_all(&layout.attempts())?;
         fs::private_dir(&layout.previous())?;
@@ -77,10 +77,15 @@ impl Swapping {
     }
 
     fn exchange_folder(&self, layout: &Layout) -> Result<(), InstallError> {
-        let (old, _) = require_manifest(layout.root(), &self.0.from)?;
+        let installed = layout.tree();
+        let (old, _) = require_manifest(&installed, &self.0.from)?;
         let (new, _) = require_manifest(&layout.staged_tree(), &self.0.to)?;
-        carry::check_movable(layout.root(), &old)?;
-        carry::adopt_folders(layout.root(), &layout.staged_tree(), &new)?;
+        carry::check_movable(&installed, &old)?;
+        carry::adopt_folders(&installed, &layout.staged_tree(), &new)?;
+        if let Some(versions) = layout.versions() {
+            versions.place(layout, &self.0.from.version, &self.0.to.version)?;
+            return versions.switch(layout, &self.0.to.version);
+        }
         fs::exchange(layout.root(), &layout.staged_tree()).map_err(|error| self.0.session.no_exchange(error).into())
     }
 }
@@ -92,9 +97,10 @@ impl Exchanged {
         if layout.kind() == InstallKind::Executable {
             return Ok(Carried(self.0));
         }
-        let carried = require_manifest(&layout.staged_tree(), &self.0.from).and_then(|(old, _)| {
-            let (new, _) = require_manifest(layout.root(), &self.0.to)?;
-            Ok(carry::carry_over(&layout.staged_tree(), &old, layout.root(), &new)?)
+        let (replaced, installed) = (layout.replaced_tree(&self.0.from), layout.tree());
+        let carried = require_manifest(&replaced, &self.0.from).and_then(|(old, _)| {
+            let (new, _) = require_manifest(&installed, &self.0.to)?;
+            Ok(carry::carry_over(&replaced, &old, &installed, &new)?)
         });
         match carried {
             Ok(()) => Ok(Carried(self.0)),
@@ -122,7 +128,8 @@ impl Carried {
 impl Swap {
     fn keep_old(&self) -> Result<(), InstallError> {
         let layout = self.session.layout();
-        if layout.kind() != InstallKind::Executable && fs::metadata(&layout.staged_tree())?.is_some() {
+        let is_exchanged = layout.kind() != InstallKind::Executable && layout.versions().is_none();
+        if is_exchanged && fs::metadata(&layout.staged_tree())?.is_some() {
             fs::private_dir(&layout.previous())?;
             fs::rename(&layout.staged_tree(), &layout.previous_tree())?;
             fs::sync_dir(&layout.previous())?;
@@ -134,7 +141,8 @@ impl Swap {
 
     /// Nothing visible has changed: drops what was prepared and gives the error on.
     fn abandon(mut self, error: InstallError) -> InstallError {
-        if let Err(second) = self.session.write(Phase::Idle).and_then(|()| self.session.sweep()) {
+        let dropped = self.drop_version().and_then(|()| self.session.write(Phase::Idle));
+        if let Err(second) = dropped.and_then(|()| self.session.sweep()) {
             log::warn!("{second}; the next start tidies up");
         }
         error
@@ -165,6 +173,15 @@ pub(super) fn resume(session: Session) -> Result<Session, InstallError> {
     let is_old = |tree: &Path| -> Result<bool, InstallError> {
         Ok(manifest_in(tree)?.is_some_and(|(_, digest)| Some(digest) == swap.from.manifest))
     };
+    if layout.versions().is_some() {
+        let is_new = manifest_in(layout.root())?.is_some_and(|(_, digest)| Some(digest) == swap.to.manifest);
+        if is_new {
+            fs::sync_parent(layout.root())?;
+            return Exchanged(swap).carry_over()?.begin_trial();
+        }
+        rollback::finish_undo(&layout, &swap.from, &swap.to)?;
+        return swap.back_to_idle();
+    }
     if is_old(&layout.previous_tree())? {
         return Carried(swap).begin_trial();
     }
@@ -190,7 +207,14 @@ fn resume_program(layout: &Layout, swap: Swap) -> Result<Session, InstallError> 
 }
 
 impl Swap {
+    /// Removes the folder of a version that did not become current, while the journal still names it.
+    fn drop_version(&self) -> Result<(), InstallError> {
+        let layout = self.session.layout();
+        layout.versions().map_or(Ok(()), |versions| versions.remove(layout, &self.to.version))
+    }
+
     fn back_to_idle(mut self) -> Result<Session, InstallError> {
+        self.drop_version()?;
         self.session.write(Phase::Idle)?;
         self.session.sweep()?;
         Ok(self.session)

@@ -5,6 +5,7 @@ mod concurrent;
 mod epoch;
 mod folders;
 mod recovery;
+mod versions;
 
 use super::staged::verify_again;
 use super::swap::Swapping;
@@ -55,8 +56,30 @@ impl World {
         Self { folder, layout, old, new }
     }
 
-    pub(super) fn both() -> [Self; 2] {
-        [Self::executable(), Self::directory()]
+    /// As [`World::directory`], in a folder for each version behind the link `current`.
+    pub(super) fn versions() -> Self {
+        let world = Self::directory();
+        let base = world.folder.path().join("versioned");
+        let tree = base.join("versions/hello-1.0.0");
+        std::fs::create_dir_all(tree.parent().unwrap()).unwrap();
+        std::fs::rename(world.layout.root(), &tree).unwrap();
+        std::os::unix::fs::symlink("versions/hello-1.0.0", base.join("current")).unwrap();
+        let layout = Layout::at(InstallKind::Directory, &base.join("current"), world.old.manifest.entry()).unwrap();
+        assert_eq!(layout.root(), base.canonicalize().unwrap().join("current"));
+        Self { layout, ..world }
+    }
+
+    pub(super) fn each() -> [Self; 3] {
+        [Self::executable(), Self::directory(), Self::versions()]
+    }
+
+    /// Returns a file of the old release where it is kept during the trial.
+    pub(super) fn kept(&self, path: &str) -> std::path::PathBuf {
+        match (self.layout.kind(), self.layout.versions()) {
+            (InstallKind::Executable, _) => self.layout.previous_program(),
+            (_, Some(versions)) => versions.tree(self.old.version()).join(path),
+            _ => self.layout.previous_tree().join(path),
+        }
     }
 
     pub(super) fn swap(&self, trial: Trial) {
@@ -107,15 +130,11 @@ fn is_hidden(path: &Path) -> bool {
 
 #[test]
 fn an_update_is_installed_tried_and_completed() {
-    for world in World::both() {
+    for world in World::each() {
         world.swap(Trial::Confirm);
         world.assert_installed(&world.new);
         assert!(matches!(world.phase(), Phase::Trial { trial: Trial::Confirm, .. }));
-        let kept = match world.layout.kind() {
-            InstallKind::Executable => world.layout.previous_program(),
-            _ => world.layout.previous_tree().join("bin/hello"),
-        };
-        assert!(kept.exists(), "the old release is kept during the trial");
+        assert!(world.kept("bin/hello").exists(), "the old release is kept during the trial");
         assert!(confirm(&world.layout, now()).unwrap());
         assert!(!confirm(&world.layout, now()).unwrap(), "a second time there is nothing to confirm");
         world.assert_installed(&world.new);
@@ -150,7 +169,7 @@ fn the_program_keeps_the_permissions_that_it_was_given() {
 
 #[test]
 fn nothing_changes_before_install_is_called() {
-    for world in World::both() {
+    for world in World::each() {
         let before = tree_of(world.layout.root().parent().unwrap());
         let staged = staged(&world.layout, &world.old, &world.new, Trial::Start).unwrap();
         assert_eq!((staged.from(), staged.version()), (world.old.version(), world.new.version()));
@@ -168,7 +187,7 @@ fn nothing_changes_before_install_is_called() {
 
 #[test]
 fn what_was_tampered_with_is_not_installed() {
-    for world in World::both() {
+    for world in World::each() {
         let staged = staged(&world.layout, &world.old, &world.new, Trial::Start).unwrap();
         let program = staged.path().join(world.new.manifest.entry().as_str());
         std::fs::write(&program, "#!/bin/sh\nevil\n").unwrap();
@@ -192,7 +211,7 @@ fn an_installed_program_that_changed_meanwhile_is_not_replaced() {
 
 #[test]
 fn a_probe_that_fails_stages_nothing() {
-    for world in World::both() {
+    for world in World::each() {
         let mut session = Session::open(&world.layout, now()).unwrap();
         let tree = stage(&mut session, &world.new).unwrap();
         let plan = Plan { installed: version("1.0.0"), trial: Trial::Start, epoch: 0 };
@@ -227,7 +246,7 @@ fn a_folder_without_its_manifest_is_not_touched() {
 
 #[test]
 fn a_scheduled_release_is_installed_by_the_next_start() {
-    for world in World::both() {
+    for world in World::each() {
         let staged = staged(&world.layout, &world.old, &world.new, Trial::Confirm).unwrap();
         let scheduled = staged.install_at_next_start().unwrap();
         assert_eq!(scheduled.version(), world.new.version());
@@ -243,7 +262,7 @@ fn a_scheduled_release_is_installed_by_the_next_start() {
 
 #[test]
 fn a_scheduled_release_is_verified_again() {
-    for world in World::both() {
+    for world in World::each() {
         staged(&world.layout, &world.old, &world.new, Trial::Start).unwrap().install_at_next_start().unwrap();
         let program = world.layout.staged_tree().join(world.new.manifest.entry().as_str());
         std::fs::write(program, "evil").unwrap();

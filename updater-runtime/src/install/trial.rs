@@ -130,6 +130,7 @@ pub(crate) fn failed() {
 pub(super) fn complete(mut session: Session, release: &JournaledRelease) -> Result<bool, InstallError> {
     let on_trial = is_on_trial(&session.phase(), release);
     if on_trial {
+        keep_one_version(session.layout(), &session.phase())?;
         session.change(|state| state.epoch = state.epoch.max(release.epoch));
         session.write(Phase::Idle)?;
         session.sweep()?;
@@ -148,6 +149,7 @@ fn complete_within(
     if !is_on_trial(&state.phase, release) {
         return Ok(false);
     }
+    keep_one_version(layout, &state.phase)?;
     let epoch = state.epoch.max(release.epoch);
     let completed = InstallState { phase: Phase::Idle, epoch, ..state.clone() };
     journal::write(layout, &completed)?;
@@ -156,6 +158,14 @@ fn complete_within(
     fs::remove_all(&layout.previous())?;
     fs::remove_all(&layout.attempts())?;
     Ok(true)
+}
+
+/// Drops the versions before the last one, where each has a folder of its own.
+fn keep_one_version(layout: &Layout, trial: &Phase) -> Result<(), InstallError> {
+    match (layout.versions(), trial) {
+        (Some(versions), Phase::Trial { from, to, .. }) => versions.keep_only(layout, from, to),
+        _ => Ok(()),
+    }
 }
 
 fn is_on_trial(phase: &Phase, release: &JournaledRelease) -> bool {

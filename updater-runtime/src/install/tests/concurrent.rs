@@ -22,7 +22,7 @@ fn swap(world: &World, epoch: u64) {
 
 #[test]
 fn a_confirmation_succeeds_while_this_process_downloads() {
-    for world in World::both() {
+    for world in World::each() {
         swap(&world, 4);
         let mut session = Session::open(&world.layout, now()).unwrap();
         let downloads = session.downloads().unwrap();
@@ -64,7 +64,7 @@ fn a_confirmation_from_another_thread_meets_no_half_written_session() {
 
 #[test]
 fn what_was_chosen_for_an_older_release_does_not_replace_a_newer_one() {
-    for world in World::both() {
+    for world in World::each() {
         let basis = Basis::of(&world.layout).unwrap();
         Session::open_for(&world.layout, &basis, 0, now()).unwrap().close();
         // Another process is faster.

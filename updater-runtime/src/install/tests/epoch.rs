@@ -13,7 +13,7 @@ fn swap(world: &World, epoch: u64) {
 
 #[test]
 fn a_completed_trial_records_it_for_good() {
-    for mut world in World::both() {
+    for mut world in World::each() {
         swap(&world, 3);
         assert_eq!(highest_epoch(&world.layout), 0, "the trial may still fail");
         assert!(confirm(&world.layout, now()).unwrap());
@@ -33,7 +33,7 @@ fn a_completed_trial_records_it_for_good() {
 
 #[test]
 fn a_failed_trial_returns_whatever_the_counters_and_records_nothing() {
-    for world in World::both() {
+    for world in World::each() {
         swap(&world, 7);
         put_back(&world);
         world.assert_installed(&world.old);

@@ -24,7 +24,7 @@ fn journaled(world: &World, release: &Release) -> JournaledRelease {
 }
 
 /// Stages the new release and begins the swap.
-fn begin(world: &World) -> Swapping {
+pub(super) fn begin(world: &World) -> Swapping {
     drop(staged(&world.layout, &world.old, &world.new, Trial::Confirm).unwrap());
     let (from, to) = (journaled(world, &world.old), journaled(world, &world.new));
     // A session sweeps what is staged, so the tree is staged again inside this one.
@@ -63,7 +63,7 @@ fn assert_on_trial(world: &World) {
 
 #[test]
 fn a_crash_before_the_exchange_leaves_the_old_release() {
-    for world in World::both() {
+    for world in World::each() {
         drop(begin(&world));
         assert!(matches!(world.phase(), Phase::Swapping { .. }));
         recover(&world);
@@ -77,7 +77,7 @@ fn a_crash_before_the_exchange_leaves_the_old_release() {
 
 #[test]
 fn a_crash_after_the_exchange_is_finished() {
-    for world in World::both() {
+    for world in World::each() {
         drop(exchanged(&world));
         world.new.assert_installed(&world.layout);
         recover(&world);
@@ -96,7 +96,7 @@ fn a_crash_between_two_user_files_is_finished() {
 
 #[test]
 fn a_crash_after_the_user_files_is_finished() {
-    for world in World::both() {
+    for world in World::each() {
         drop(carried(&world));
         recover(&world);
         assert_on_trial(&world);
@@ -115,7 +115,7 @@ fn a_crash_after_the_old_release_was_put_aside_is_finished() {
 
 #[test]
 fn a_recovery_that_is_interrupted_is_recovered_too() {
-    for world in World::both() {
+    for world in World::each() {
         drop(exchanged(&world));
         for _ in 0..3 {
             drop(Session::recover(&world.layout, PATIENCE, now()).unwrap());
@@ -126,7 +126,7 @@ fn a_recovery_that_is_interrupted_is_recovered_too() {
 
 #[test]
 fn a_failed_trial_brings_the_old_release_back() {
-    for world in World::both() {
+    for world in World::each() {
         world.swap(Trial::Confirm);
         put_back(&world);
         world.assert_installed(&world.old);
@@ -161,7 +161,7 @@ fn what_users_write_during_a_trial_comes_back_with_the_old_release() {
 #[test]
 fn a_crash_in_the_return_is_finished() {
     for steps in 0..2 {
-        for world in World::both() {
+        for world in World::each() {
             world.swap(Trial::Confirm);
             let session = Session::recover(&world.layout, PATIENCE, now()).unwrap();
             let returning = Kept::verify(session).unwrap().unwrap().begin().unwrap();
@@ -182,12 +182,9 @@ fn a_crash_in_the_return_is_finished() {
 
 #[test]
 fn a_kept_release_that_is_damaged_is_not_put_back() {
-    for world in World::both() {
+    for world in World::each() {
         world.swap(Trial::Confirm);
-        let kept = match world.layout.kind() {
-            InstallKind::Executable => world.layout.previous_program(),
-            _ => world.layout.previous_tree().join("share/a"),
-        };
+        let kept = world.kept("share/a");
         std::fs::write(&kept, "rotten").unwrap();
         let session = Session::recover(&world.layout, PATIENCE, now()).unwrap();
         let result = Kept::verify(session);
@@ -266,7 +263,7 @@ fn a_crash_in_the_undo_is_finished() {
 
 #[test]
 fn garbage_in_the_journal_is_healed_and_user_files_come_back() {
-    for world in World::both() {
+    for world in World::each() {
         drop(exchanged(&world));
         std::fs::write(world.layout.journal(), [0xff; 40]).unwrap();
         assert!(matches!(settle(&world.layout, now()), Ok(Settled::Nothing)));
@@ -293,7 +290,7 @@ fn any_garbage_in_the_hidden_folder_is_survived() {
         ["staged", "previous", "attempts", "download", "exchange-1", "lock", "state.json", ".state.json.1-2.tmp"]
     {
         for (shape, make) in shapes {
-            for world in World::both() {
+            for world in World::each() {
                 std::fs::create_dir(world.layout.hidden()).unwrap();
                 make(&world.layout.hidden().join(name));
                 assert!(matches!(settle(&world.layout, now()), Ok(Settled::Nothing)), "{name} {shape}");
@@ -310,7 +307,7 @@ fn any_garbage_in_the_hidden_folder_is_survived() {
 
 #[test]
 fn the_hidden_folder_itself_may_be_garbage() {
-    for world in World::both() {
+    for world in World::each() {
         let outside = world.folder.path().join("outside");
         std::fs::create_dir(&outside).unwrap();
         std::fs::write(outside.join("state.json"), "precious").unwrap();
@@ -404,7 +401,7 @@ fn a_moved_install_in_the_middle_of_a_swap_is_finished() {
 
 #[test]
 fn a_journal_that_lies_about_a_trial_changes_nothing() {
-    for world in World::both() {
+    for world in World::each() {
         std::fs::create_dir(world.layout.hidden()).unwrap();
         let other = JournaledRelease {
             entry: updater_format::Sha256::of(b"x"),
