@@ -1,7 +1,7 @@
 //! Applies a delta of any codec: the checks that they share.
 
 use crate::limits::CHUNK;
-use crate::{ApplyError, ApplyLimits, Codec, Header, Side, bsdiff1, refs1};
+use crate::{ApplyError, ApplyLimits, Codec, Header, Side, bsdiff1, opened1, refs1};
 use sha2::{Digest as _, Sha256};
 use std::io::{Read, Seek, SeekFrom, Write};
 
@@ -31,20 +31,61 @@ pub fn apply(
     if header.codec != codec {
         return Err(ApplyError::WrongCodec { expected: codec, got: header.codec });
     }
-    if !limits.new_length.allows(header.new_length) {
-        return Err(ApplyError::NewLength { length: header.new_length });
+    if codec != Codec::Opened1 {
+        return body(&header, old, &mut patch, new, limits);
     }
-    check_old(old, &header)?;
+    accept(&header, old, limits)?;
     let mut output = Output::new(new, header.new_length);
-    match codec {
-        Codec::Refs1 => refs1::apply(old, &header, patch, &mut output, limits)?,
-        Codec::Bsdiff1 => bsdiff1::apply(old, header.old_length, patch, &mut output, limits)?,
-    }
+    opened1::apply(old, &header, patch, &mut output, limits)?;
     output.finish(&header)
 }
 
+/// Applies the delta inside another one. It cannot hold a third.
+pub(crate) fn apply_nested(
+    old: &mut (impl Read + Seek),
+    mut patch: impl Read,
+    new: &mut impl Write,
+    limits: &ApplyLimits,
+) -> Result<Applied, ApplyError> {
+    let header = Header::read(&mut patch)?;
+    if header.codec == Codec::Opened1 {
+        return Err(ApplyError::UnknownCodec { id: header.codec.id().to_owned() });
+    }
+    body(&header, old, &mut patch, new, limits)
+}
+
+/// Applies what follows the header of a delta that holds no other. Compiled once, whatever is read and written.
+fn body(
+    header: &Header,
+    mut old: &mut dyn ReadSeek,
+    patch: &mut dyn Read,
+    mut new: &mut dyn Write,
+    limits: &ApplyLimits,
+) -> Result<Applied, ApplyError> {
+    accept(header, old, limits)?;
+    let mut output = Output::new(&mut new, header.new_length);
+    match header.codec {
+        Codec::Bsdiff1 => bsdiff1::apply(&mut old, header.old_length, patch, &mut output, limits)?,
+        _ => refs1::apply(&mut old, header, patch, &mut output, limits)?,
+    }
+    output.finish(header)
+}
+
+/// Refuses a new file of a length that is not wanted, and an old one that is not the right one.
+fn accept(header: &Header, old: &mut dyn ReadSeek, limits: &ApplyLimits) -> Result<(), ApplyError> {
+    if !limits.new_length.allows(header.new_length) {
+        return Err(ApplyError::NewLength { length: header.new_length });
+    }
+    check_old(old, header)
+}
+
+/// What an old file must do.
+trait ReadSeek: Read + Seek {}
+
+impl<T: Read + Seek> ReadSeek for T {}
+
 /// Refuses an old file that is not the one the delta was made from.
-fn check_old(old: &mut (impl Read + Seek), header: &Header) -> Result<(), ApplyError> {
+fn check_old(old: &mut dyn ReadSeek, header: &Header) -> Result<(), ApplyError> {
     let read = |source| ApplyError::Read { side: Side::Old, source };
     let got = old.seek(SeekFrom::End(0)).map_err(read)?;
     if got != header.old_length {
@@ -85,7 +126,7 @@ pub(crate) struct Output<'a, W> {
 }
 
 impl<'a, W: Write> Output<'a, W> {
-    fn new(inner: &'a mut W, length: u64) -> Self {
+    pub(crate) fn new(inner: &'a mut W, length: u64) -> Self {
         Self { inner, hasher: Sha256::new(), buffer: Vec::with_capacity(CHUNK), written: 0, length }
     }
 
@@ -120,7 +161,8 @@ impl<'a, W: Write> Output<'a, W> {
         Ok(())
     }
 
-    fn flush(&mut self) -> Result<(), ApplyError> {
+    /// Writes what was gathered.
+    pub(crate) fn flush(&mut self) -> Result<(), ApplyError> {
         let at = self.written - self.buffer.len() as u64;
         self.inner.write_all(&self.buffer).map_err(|source| ApplyError::Write { at, source })?;
         self.hasher.update(&self.buffer);

@@ -10,11 +10,13 @@ pub enum Codec {
     Refs1,
     /// `bsdiff-1`: the single stream of the bsdiff crate 0.2 (control, differences and insertions interleaved) inside xz.
     Bsdiff1,
+    /// `opened-1`: opens the deflate streams of both files and holds a delta of another codec between what is in them.
+    Opened1,
 }
 
 impl Codec {
     /// The codecs that this build applies, best first. A release lists them so that its updates are made for it.
-    pub const SUPPORTED: &'static [Self] = &[Self::Refs1, Self::Bsdiff1];
+    pub const SUPPORTED: &'static [Self] = &[Self::Refs1, Self::Bsdiff1, Self::Opened1];
 
     /// Returns the identifier that stands in signed metadata and in the delta's header.
     #[must_use]
@@ -22,6 +24,7 @@ impl Codec {
         match self {
             Self::Refs1 => "refs-1",
             Self::Bsdiff1 => "bsdiff-1",
+            Self::Opened1 => "opened-1",
         }
     }
 

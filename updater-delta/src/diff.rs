@@ -1,7 +1,7 @@
 //! Makes deltas.
 
 use crate::refs1::Reading;
-use crate::{ApplyError, ApplyLimits, Codec, Header, apply, bsdiff1, refs1};
+use crate::{ApplyError, ApplyLimits, Codec, Header, apply, bsdiff1, opened1, refs1};
 use sha2::{Digest as _, Sha256};
 use std::io::{self, Cursor};
 use std::num::NonZeroUsize;
@@ -161,25 +161,60 @@ impl DiffError {
 }
 
 /// Makes a delta that turns `old` into `new`, applies it, and returns it if the result was equal.
+///
+/// Files that are compressed inside are also compared by what they contain, and the smaller delta wins.
 /// # Errors
 /// Any [`DiffError`].
 pub fn diff(old: &[u8], new: &[u8], options: &DiffOptions<'_>) -> Result<Delta, DiffError> {
+    let closed = closed(old, new, options)?;
+    // Whatever keeps an opened delta from being made, the other one is there.
+    match options.codecs.contains(&Codec::Opened1).then(|| opened(old, new, options)) {
+        Some(Ok(Some(opened))) if opened.bytes.len() < closed.bytes.len() => Ok(opened),
+        _ => Ok(closed),
+    }
+}
+
+/// Makes a delta between the opened files; `None` if there is nothing to open.
+fn opened(old: &[u8], new: &[u8], options: &DiffOptions<'_>) -> Result<Option<Delta>, DiffError> {
+    let codec = Codec::Opened1;
+    let mut streams = Vec::new();
+    let inner = |old: &[u8], new: &[u8], options: &DiffOptions<'_>| {
+        let delta = closed(old, new, options)?;
+        streams = delta.streams;
+        Ok(delta.bytes)
+    };
+    let Some(body) = opened1::encode(old, new, options, inner)? else { return Ok(None) };
+    let mut bytes = header(codec, old, new).to_bytes();
+    bytes.extend(body);
+    let limits = ApplyLimits::exactly(new.len() as u64).memory(options.apply_memory);
+    apply(codec, &mut Cursor::new(old), &bytes[..], &mut io::sink(), &limits)
+        .map_err(|source| DiffError::SelfCheck { source })?;
+    Ok(Some(Delta { codec, bytes, streams }))
+}
+
+fn header(codec: Codec, old: &[u8], new: &[u8]) -> Header {
+    Header {
+        codec,
+        old_length: old.len() as u64,
+        old_sha256: Sha256::digest(old).into(),
+        new_length: new.len() as u64,
+        new_sha256: Sha256::digest(new).into(),
+    }
+}
+
+/// Makes a delta between the files as they are.
+fn closed(old: &[u8], new: &[u8], options: &DiffOptions<'_>) -> Result<Delta, DiffError> {
     let total = new.len() as u64;
     let tell = |stage, done| {
         if let Some(progress) = options.progress {
             progress(Progress { stage, done, total });
         }
     };
-    let Some(&codec) = Codec::SUPPORTED.iter().find(|codec| options.codecs.contains(codec)) else {
+    let mut closed = Codec::SUPPORTED.iter().filter(|codec| **codec != Codec::Opened1);
+    let Some(&codec) = closed.find(|codec| options.codecs.contains(codec)) else {
         return Err(DiffError::NoCodec { allowed: options.codecs.to_vec() });
     };
-    let header = Header {
-        codec,
-        old_length: old.len() as u64,
-        old_sha256: Sha256::digest(old).into(),
-        new_length: total,
-        new_sha256: Sha256::digest(new).into(),
-    };
+    let header = header(codec, old, new);
     tell(Stage::Matching, 0);
     let mut bytes = header.to_bytes();
     let mut streams = Vec::new();
@@ -197,7 +232,7 @@ pub fn diff(old: &[u8], new: &[u8], options: &DiffOptions<'_>) -> Result<Delta, 
             streams = report.streams().to_vec();
             bytes.extend(body);
         }
-        Codec::Bsdiff1 => {
+        _ => {
             let needed = bsdiff1::encode_memory(old, new);
             if needed > options.memory {
                 return Err(DiffError::Memory { needed, limit: options.memory });

@@ -20,6 +20,7 @@ mod header;
 #[cfg(feature = "encode")]
 mod inspect;
 mod limits;
+mod opened1;
 mod refs1;
 
 pub use apply::{Applied, apply};

@@ -1,0 +1,94 @@
+//! Codec `opened-1`: files that are compressed inside (zip, gzip, PNG) are compared by what they contain.
+//!
+//! One byte more in a document changes nearly every byte of its deflate stream. Here the streams of both files are *opened*: replaced by what
+//! they contain and by how the encoder chose to write it ([`stream`]). The opened files are alike where the documents are, so an ordinary
+//! delta between them is small; closing the new one gives the very same stream. No encoder of deflate is part of the client, and whatever wrote the
+//! stream, it comes out bit by bit.
+//!
+//! The body: how many streams of the old file are opened (LEB128), for each the bytes since the end of the last one and its length (LEB128);
+//! then a whole delta of another codec between the opened files.
+
+mod bits;
+mod closer;
+#[cfg(feature = "encode")]
+mod encode;
+#[cfg(feature = "encode")]
+mod find;
+mod huffman;
+mod leb128;
+mod stream;
+mod view;
+
+#[cfg(feature = "encode")]
+pub(crate) use encode::encode;
+
+use crate::apply::{Output, apply_nested};
+use crate::{ApplyError, ApplyLimits, Header, NewLength, Side};
+use closer::Closer;
+use std::io::{Read, Seek, Write};
+use stream::Fault;
+use view::{OpenError, Span, View};
+
+/// Applies the codec's own bytes.
+pub(crate) fn apply(
+    old: &mut (impl Read + Seek),
+    header: &Header,
+    mut patch: impl Read,
+    output: &mut Output<'_, impl Write>,
+    limits: &ApplyLimits,
+) -> Result<(), ApplyError> {
+    let streams = read_spans(&mut patch, header.old_length)?;
+    let memory = limits.memory.saturating_sub(closer::MEMORY + (streams.len() * size_of::<Span>()) as u64);
+    let mut view = View::new(old, header.old_length, &streams, memory).map_err(|error| match error {
+        OpenError::Read(source) => ApplyError::Read { side: Side::Old, source },
+        OpenError::Stream(Fault::Unknown) => ApplyError::Corrupt { what: "a stream that is none", at: 0 },
+        OpenError::Stream(Fault::TooLarge) => ApplyError::Memory { needed: limits.memory + 1, limit: limits.memory },
+    })?;
+    drop(streams);
+    // How long the opened file is does not matter: closed it is held against the header, and only blocks are kept.
+    let inner = ApplyLimits { new_length: NewLength::AtMost(u64::MAX), memory: memory.saturating_sub(view.memory()) };
+    let mut closer = Closer::new(output);
+    let result = apply_nested(&mut view, &mut patch, &mut closer, &inner);
+    match (closer.finish(), result) {
+        // What the closer could not use explains why nothing more was written.
+        (Err(error), Err(ApplyError::Write { .. })) | (Err(error), Ok(_)) => Err(error),
+        (_, result) => result.map(drop),
+    }
+}
+
+fn read_spans(patch: &mut impl Read, length: u64) -> Result<Vec<Span>, ApplyError> {
+    let corrupt = |what| ApplyError::Corrupt { what, at: 0 };
+    let count = read_number(patch)?;
+    if count > MAX_STREAMS {
+        return Err(corrupt("more streams than a file may have"));
+    }
+    let mut spans = Vec::new();
+    let mut end = 0;
+    for _ in 0..count {
+        let offset = end + read_number(patch)?;
+        let span = Span { offset, length: read_number(patch)? };
+        end = offset + span.length;
+        if end > length {
+            return Err(corrupt("a stream outside the old file"));
+        }
+        spans.push(span);
+    }
+    Ok(spans)
+}
+
+fn read_number(patch: &mut impl Read) -> Result<u64, ApplyError> {
+    let mut bytes = [0; leb128::MOST];
+    for at in 0..bytes.len() {
+        patch.read_exact(&mut bytes[at..=at]).map_err(|source| match source.kind() {
+            std::io::ErrorKind::UnexpectedEof => ApplyError::Truncated { at: 0 },
+            _ => ApplyError::Read { side: Side::Patch, source },
+        })?;
+        if let Some((value, _)) = leb128::get(&bytes[..=at]) {
+            return Ok(value);
+        }
+    }
+    Err(ApplyError::Corrupt { what: "a number that does not end", at: 0 })
+}
+
+/// Most streams that are opened in one file: what a zip archive without its 64-bit extension can hold.
+const MAX_STREAMS: u64 = 1 << 16;
