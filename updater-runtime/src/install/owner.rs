@@ -3,6 +3,8 @@
 //!
 //! Asked only when there is an update. All reads are bounded; records that cannot be read own nothing.
 
+mod rpm;
+
 use super::error::Obstacle;
 use crate::fs;
 use crate::text::terminal_safe;
@@ -12,7 +14,8 @@ use std::path::{Component, Path, PathBuf};
 
 /// Finds the package manager that owns a program. `system` is the root folder of the system: `/`, or a test's.
 pub(super) fn of(program: &Path, system: &Path) -> Option<Obstacle> {
-    let found = [nix, snap, flatpak, homebrew, cargo, dpkg, pacman].iter().find_map(|ask| ask(program, system));
+    let found =
+        [nix, snap, flatpak, homebrew, cargo, dpkg, pacman, rpm::rpm].iter().find_map(|ask| ask(program, system));
     found.map(|Found { manager, command }| Obstacle::PackageManager {
         manager,
         // Names in records are text from outside, and this is shown on terminals.
