@@ -295,7 +295,8 @@ proptest! {
         round_trip(&old, &new);
     }
 
-    /// A damaged delta is refused; it never panics and never writes beyond the limit.
+    /// A damaged delta is refused, or what was damaged means nothing (an address of a region that nothing refers to); it never
+    /// panics and never writes beyond the limit.
     #[test]
     fn a_damaged_delta_never_passes(flips in prop::collection::vec((any::<prop::sample::Index>(), 1_u8..), 1..4), front in any::<bool>()) {
         static PAIR: OnceLock<(Vec<u8>, Vec<u8>, Vec<u8>)> = OnceLock::new();
@@ -312,7 +313,7 @@ proptest! {
         }
         let (result, got) = run(old, &patch, &ApplyLimits::at_most(new.len() as u64).memory(32 << 20));
         prop_assert!(got.len() <= new.len());
-        prop_assert!(result.is_err(), "no other bytes mean the same");
+        prop_assert!(result.is_err() || got == *new, "accepted, and not the promised file");
     }
 
     /// Bytes that are no delta at all, behind a true header.

@@ -1,27 +1,42 @@
-//! A binary range coder: one bit at a time, each with its own probability.
+//! An entropy coder (range asymmetric numeral systems): bits and symbols of sixteen values, each with its own probabilities.
 //!
-//! Encoder and decoder answer to one trait, so that every syntax above them is written once: `code` takes the bit to write, and
-//! returns the bit that was written or read.
+//! Encoder and decoder answer to one trait, so that every syntax above them is written once: `bit` takes the bit to write, and
+//! returns the bit that was written or read. Decoding a symbol takes one multiplication and no division, which is why this coder
+//! was chosen; in exchange the encoder works backwards, block by block.
 
 use crate::limits::CHUNK;
+use std::hint::select_unpredictable;
 use std::io::{self, Read};
 
-/// Codes bits that have a probability.
-pub(crate) trait BitCoder {
-    /// Codes one bit. `one` is the probability of a 1 in 1/65536, from 1 to 65535. A decoder ignores `bit`.
-    fn code(&mut self, one: u32, bit: bool) -> bool;
+/// Codes what has a probability.
+pub(crate) trait Coder {
+    /// Codes one bit. `one` is the probability of a 1 in 1/32768, from 1 to 32767. A decoder ignores `bit`.
+    fn bit(&mut self, one: u32, bit: bool) -> bool;
 
-    /// Tells what the bits from here on are for; only a measuring coder cares.
+    /// Codes one symbol of four bits. `cumulative[i]` is the probability of a symbol up to `i` in 1/32768, rising from at least 1
+    /// in every step; the last entry counts as 32768. A decoder ignores `symbol`.
+    fn symbol(&mut self, cumulative: &[i16; 16], symbol: u32) -> u32;
+
+    /// Tells what is coded from here on; only a measuring coder cares.
     #[inline]
     fn stream(&mut self, _: Stream) {}
 
     /// Codes `count` bits that nothing is known about, highest first.
     fn raw(&mut self, count: u32, value: u32) -> u32 {
-        (0..count).rev().fold(0, |known, shift| known << 1 | u32::from(self.code(1 << 15, value >> shift & 1 == 1)))
+        (0..count).rev().fold(0, |known, shift| known << 1 | u32::from(self.bit(1 << 14, value >> shift & 1 == 1)))
     }
 }
 
-/// What bits are for.
+/// Returns where a symbol's share begins and how large it is.
+#[inline]
+pub(crate) fn share(cumulative: &[i16; 16], symbol: u32) -> (u32, u32) {
+    let symbol = symbol as usize & 15;
+    let start = if symbol == 0 { 0 } else { cumulative[symbol - 1] as u32 };
+    let end = if symbol == 15 { SCALE } else { cumulative[symbol] as u32 };
+    (start, end.wrapping_sub(start))
+}
+
+/// What is coded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stream {
     Plan,
@@ -55,12 +70,8 @@ impl Stream {
 #[cfg(feature = "encode")]
 pub(crate) struct Encoder {
     bytes: Vec<u8>,
-    low: u64,
-    range: u64,
-    /// The last byte, held back because a carry may still change it, and the count of 0xff bytes behind it.
-    cache: u8,
-    pending: u64,
-    first: bool,
+    /// The shares of this block: start in the low half, size in the high one.
+    block: Vec<u32>,
     stream: Stream,
     /// Bits by stream.
     costs: [f64; Stream::NAMES.len()],
@@ -69,23 +80,12 @@ pub(crate) struct Encoder {
 #[cfg(feature = "encode")]
 impl Encoder {
     pub(crate) const fn new() -> Self {
-        Self {
-            bytes: Vec::new(),
-            low: 0,
-            range: TOP - 1,
-            cache: 0,
-            pending: 0,
-            first: true,
-            stream: Stream::Plan,
-            costs: [0.0; Stream::NAMES.len()],
-        }
+        Self { bytes: Vec::new(), block: Vec::new(), stream: Stream::Plan, costs: [0.0; Stream::NAMES.len()] }
     }
 
     /// Ends the stream; a decoder reads exactly these bytes.
     pub(crate) fn finish(mut self) -> Vec<u8> {
-        for _ in 0..=WINDOW {
-            self.shift();
-        }
+        self.flush();
         self.bytes
     }
 
@@ -94,46 +94,53 @@ impl Encoder {
         self.costs.map(|bits| (bits / 8.0) as u64)
     }
 
-    fn shift(&mut self) {
-        let carry = self.low >= TOP;
-        if carry || self.low < TOP - (1 << (TOP_BITS - 8)) {
-            if !self.first {
-                self.bytes.push(self.cache.wrapping_add(u8::from(carry)));
-            }
-            self.first = false;
-            for _ in 0..self.pending {
-                self.bytes.push(if carry { 0 } else { 0xff });
-            }
-            self.pending = 0;
-            self.cache = (self.low >> (TOP_BITS - 8)) as u8;
-        } else {
-            self.pending += 1;
+    fn put(&mut self, start: u32, size: u32) {
+        if self.block.len() == BLOCK as usize {
+            self.flush();
         }
-        self.low = (self.low << 8) & (TOP - 1);
+        self.block.push(start | size << 16);
+        self.costs[self.stream as usize] += f64::from(SCALE_BITS) - f64::from(size).log2();
+    }
+
+    /// Codes a block from its last share to its first, so that a decoder goes forwards.
+    fn flush(&mut self) {
+        if self.block.is_empty() {
+            return;
+        }
+        let mut words = Vec::new();
+        let mut state = LOW;
+        for share in self.block.drain(..).rev() {
+            let (start, size) = (u64::from(share & 0xffff), u64::from(share >> 16));
+            if state >= (LOW >> SCALE_BITS << 32) * size {
+                words.push(state as u32);
+                state >>= 32;
+            }
+            state = (state / size) << SCALE_BITS | (state % size + start);
+        }
+        words.extend([state as u32, (state >> 32) as u32]);
+        self.bytes.extend(words.into_iter().rev().flat_map(u32::to_le_bytes));
     }
 }
 
 #[cfg(feature = "encode")]
-impl BitCoder for Encoder {
+impl Coder for Encoder {
     fn stream(&mut self, stream: Stream) {
         self.stream = stream;
     }
 
-    fn code(&mut self, one: u32, bit: bool) -> bool {
-        let bound = (self.range >> 16) * u64::from(one);
-        let probability = f64::from(if bit { one } else { 65_536 - one }) / 65_536.0;
-        self.costs[self.stream as usize] -= probability.log2();
+    fn bit(&mut self, one: u32, bit: bool) -> bool {
         if bit {
-            self.range = bound;
+            self.put(0, one);
         } else {
-            self.low += bound;
-            self.range -= bound;
-        }
-        while self.range < BOTTOM {
-            self.range <<= 8;
-            self.shift();
+            self.put(one, SCALE - one);
         }
         bit
+    }
+
+    fn symbol(&mut self, cumulative: &[i16; 16], symbol: u32) -> u32 {
+        let (start, size) = share(cumulative, symbol);
+        self.put(start, size);
+        symbol
     }
 }
 
@@ -142,142 +149,181 @@ pub(crate) struct Decoder<R> {
     input: R,
     buffer: Vec<u8>,
     next: usize,
-    code: u64,
-    range: u64,
+    state: u64,
+    /// Shares that are left of this block.
+    left: u32,
+    /// Whether every block ended as an encoder ends it.
+    exact: bool,
+    /// Whether words were missing.
     ended: bool,
     failed: Option<io::Error>,
 }
 
 impl<R: Read> Decoder<R> {
     pub(crate) fn new(input: R) -> Self {
-        let mut decoder =
-            Self { input, buffer: Vec::new(), next: 0, code: 0, range: TOP - 1, ended: false, failed: None };
-        for _ in 0..WINDOW {
-            decoder.code = decoder.code << 8 | u64::from(decoder.byte());
-        }
-        decoder
+        Self { input, buffer: Vec::new(), next: 0, state: LOW, left: 0, exact: true, ended: false, failed: None }
     }
 
-    /// Returns whether all bits so far came from the input: `Ok(false)` if it ended too early.
+    /// Returns whether everything so far came from the input: `Ok(false)` if it ended too early.
     pub(crate) fn check(&mut self) -> io::Result<bool> {
         self.failed.take().map_or(Ok(!self.ended), Err)
     }
 
     /// Returns whether the stream ends as an encoder ends it: no other bytes mean the same.
     pub(crate) const fn is_exact(&self) -> bool {
-        self.code == 0
+        self.exact && self.state == LOW
     }
 
     /// Returns whether the input ends where the stream does.
     pub(crate) fn at_end(mut self) -> io::Result<bool> {
-        if self.next == self.buffer.len() && !self.ended {
-            self.fill();
-        }
-        self.failed.map_or(Ok(self.ended), Err)
+        self.fill();
+        self.failed.map_or(Ok(self.next == self.buffer.len()), Err)
     }
 
     #[inline]
-    fn byte(&mut self) -> u8 {
-        if self.next == self.buffer.len() {
+    fn word(&mut self) -> u64 {
+        if self.buffer.len() - self.next < 4 {
             self.fill();
         }
-        let byte = self.buffer.get(self.next).copied().unwrap_or(0);
-        self.next += usize::from(self.next < self.buffer.len());
-        byte
+        let word = self.buffer.get(self.next..).and_then(|rest| rest.first_chunk::<4>());
+        let Some(word) = word else {
+            self.ended = true;
+            return 0;
+        };
+        self.next += 4;
+        u64::from(u32::from_le_bytes(*word))
+    }
+
+    /// Reads on until four bytes are there, or the input ends.
+    #[cold]
+    fn fill(&mut self) {
+        self.buffer.drain(..self.next);
+        self.next = 0;
+        while self.buffer.len() < 4 && self.failed.is_none() {
+            let known = self.buffer.len();
+            self.buffer.resize(CHUNK, 0);
+            let read = self.input.read(&mut self.buffer[known..]);
+            self.buffer.truncate(known + read.as_ref().map_or(0, |&length| length));
+            match read {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => self.failed = Some(error),
+            }
+        }
     }
 
     #[cold]
-    fn fill(&mut self) {
-        if self.ended {
-            return;
+    fn start(&mut self) {
+        self.exact &= self.state == LOW;
+        self.left = BLOCK;
+        self.state = self.word() << 32;
+        self.state |= self.word();
+    }
+
+    /// Returns where in the scale the next share lies.
+    #[inline]
+    fn slot(&mut self) -> u32 {
+        if self.left == 0 {
+            self.start();
         }
-        self.buffer.resize(CHUNK, 0);
-        self.next = 0;
-        let read = loop {
-            match self.input.read(&mut self.buffer) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => break other,
-            }
-        };
-        let length = read.unwrap_or_else(|error| {
-            self.failed = Some(error);
-            0
-        });
-        self.ended = length == 0;
-        self.buffer.truncate(length);
+        self.left -= 1;
+        self.state as u32 & (SCALE - 1)
+    }
+
+    #[inline]
+    fn take(&mut self, slot: u32, start: u32, size: u32) {
+        let within = u64::from(slot.wrapping_sub(start));
+        self.state = u64::from(size).wrapping_mul(self.state >> SCALE_BITS).wrapping_add(within);
+        if self.state < LOW {
+            self.state = self.state << 32 | self.word();
+        }
     }
 }
 
-impl<R: Read> BitCoder for Decoder<R> {
+impl<R: Read> Coder for Decoder<R> {
     #[inline]
-    fn code(&mut self, one: u32, _: bool) -> bool {
-        let bound = (self.range >> 16) * u64::from(one);
-        let bit = self.code < bound;
-        if bit {
-            self.range = bound;
-        } else {
-            self.code -= bound;
-            self.range -= bound;
-        }
-        while self.range < BOTTOM {
-            self.range <<= 8;
-            self.code = self.code << 8 | u64::from(self.byte());
-        }
+    fn bit(&mut self, one: u32, _: bool) -> bool {
+        let slot = self.slot();
+        // What is worth coding is hard to guess for a processor, too: no jump depends on it.
+        let bit = slot < one;
+        let (start, size) = select_unpredictable(bit, (0, one), (one, SCALE - one));
+        self.take(slot, start, size);
         bit
     }
+
+    #[inline]
+    fn symbol(&mut self, cumulative: &[i16; 16], _: u32) -> u32 {
+        let slot = self.slot();
+        // As one comparison of all sixteen; the last entry is never below the slot but may be equal.
+        let below: i16 = cumulative.iter().map(|&end| i16::from(end <= slot as i16)).sum();
+        let symbol = (below as u32).min(15);
+        let (start, size) = share(cumulative, symbol);
+        self.take(slot, start, size);
+        symbol
+    }
 }
 
-/// Bits of the window that the coder looks at: 56, so that a carry fits into 64.
-const TOP_BITS: u32 = 56;
-const TOP: u64 = 1 << TOP_BITS;
-/// The window in bytes.
-const WINDOW: usize = TOP_BITS as usize / 8;
-/// The least range: 48 bits, so that a probability of 16 bits is used exactly.
-const BOTTOM: u64 = 1 << (TOP_BITS - 8);
+/// Bits of a probability.
+const SCALE_BITS: u32 = 15;
+/// A probability of one.
+const SCALE: u32 = 1 << SCALE_BITS;
+/// The least state between two shares, and the one at which a block begins and ends.
+const LOW: u64 = 1 << 31;
+/// Shares that are coded together: 2^20, for which the encoder needs 4 MiB and the stream 8 bytes.
+const BLOCK: u32 = 1 << 20;
 
 #[cfg(all(test, feature = "encode"))]
 mod tests {
-    use super::{BitCoder, Decoder, Encoder};
+    use super::{Coder, Decoder, Encoder};
 
     #[test]
     fn reads_what_was_written_and_nothing_more() {
-        for seed in 0..40_u32 {
+        for (seed, count) in (0..40_u32).map(|seed| (seed, seed * 50)).chain([(77, 2_200_000)]) {
             let mut state = seed;
             let mut next = || {
                 state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 state >> 8
             };
-            let bits: Vec<(u32, bool)> = (0..seed * 50)
+            let bits: Vec<(u32, u32)> = (0..count)
                 .map(|_| {
                     let one = match next() % 4 {
                         0 => 1,
-                        1 => 65_535,
-                        _ => next() % 65_535 + 1,
+                        1 => 32_767,
+                        _ => next() % 32_767 + 1,
                     };
-                    (one, next() & 0xffff < one || next() % 50 == 0)
+                    (one, next() & 15)
                 })
                 .collect();
+            let table = |one: u32| {
+                let skew = (one & 1023) as i16;
+                std::array::from_fn(|i| if i == 15 { 32_767 } else { (i as i16 + 1) * (2 + skew) })
+            };
             let mut encoder = Encoder::new();
-            for &(one, bit) in &bits {
-                encoder.code(one, bit);
+            for &(one, symbol) in &bits {
+                encoder.bit(one, symbol & 1 == 1);
+                encoder.symbol(&table(one), symbol);
             }
             encoder.raw(20, 0xabcde);
             let mut bytes = encoder.finish();
             bytes.push(7);
-            let mut decoder = Decoder::new(&bytes[..]);
-            for &(one, bit) in &bits {
-                assert_eq!(decoder.code(one, false), bit);
+            for length in [bytes.len(), bytes.len() - 1] {
+                let mut decoder = Decoder::new(&bytes[..length]);
+                for &(one, symbol) in &bits {
+                    assert_eq!(decoder.bit(one, false), symbol & 1 == 1);
+                    assert_eq!(decoder.symbol(&table(one), 0), symbol);
+                }
+                assert_eq!(decoder.raw(20, 0), 0xabcde);
+                assert!(decoder.check().unwrap() && decoder.is_exact());
+                assert_eq!(decoder.at_end().unwrap(), length < bytes.len(), "{seed}");
             }
-            assert_eq!(decoder.raw(20, 0), 0xabcde);
-            assert!(decoder.check().unwrap() && decoder.is_exact());
-            assert!(!decoder.at_end().unwrap(), "{seed}");
-            let mut decoder = Decoder::new(&bytes[..bytes.len() - 1]);
-            for &(one, bit) in &bits {
-                assert_eq!(decoder.code(one, false), bit);
+            let mut decoder = Decoder::new(&bytes[..bytes.len() - 2]);
+            for &(one, _) in &bits {
+                decoder.bit(one, false);
+                decoder.symbol(&table(one), 0);
             }
             decoder.raw(20, 0);
-            assert!(decoder.check().unwrap());
-            assert!(decoder.at_end().unwrap());
+            assert!(!decoder.check().unwrap());
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The matches of a delta: which bytes of the new file are like which of the old.
 
-use super::coder::{BitCoder, Stream};
-use super::model::{Model, hash};
+use super::coder::{Coder, Stream};
+use super::model::{Numbers, hash};
 
 /// Bytes of the new file that are like bytes of the old one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl Order {
 
 /// Codes the list of matches. When decoding, `given` is empty; `None` if what was read is impossible.
 pub(crate) fn code(
-    coder: &mut impl BitCoder,
+    coder: &mut impl Coder,
     given: Option<&[Match]>,
     order: &Order,
     old_length: u32,
@@ -79,7 +79,7 @@ pub(crate) fn code(
         return None;
     }
     let mut matches = Vec::new();
-    let mut model = Model::<3>::new(CONTROL_BITS, 4, 6);
+    let mut model = Numbers::<3, CONTROL_LINES>::new(4, 120);
     let mut at = 0_u32;
     let mut old_end = 0_u32;
     let mut recent = [0_u32; RECENT];
@@ -100,7 +100,7 @@ pub(crate) fn code(
             hash(5, last_choice, u32::from(gap == 0) | bits(last_length) << 1),
             hash(6, last_choice, u32::from(old_end == new.wrapping_add(recent[0]))),
         ];
-        let choice = model.short(coder, &contexts, 4, 1, choice as u32) as usize;
+        let choice = model.short(coder, &contexts, 1, choice as u32) as usize;
         let old = if let Some(&shift) = recent.get(choice) {
             recent.copy_within(0..choice, 1);
             recent[0] = shift;
@@ -139,4 +139,4 @@ const fn bits(value: u32) -> u32 {
 /// Shifts that are remembered.
 const RECENT: usize = 15;
 /// Counters of the control model: 2^11 lines.
-pub(crate) const CONTROL_BITS: u32 = 11;
+const CONTROL_LINES: usize = 1 << 11;

@@ -2,15 +2,16 @@
 
 use super::coder::{Encoder, Stream};
 use super::control::{self, Match, Order};
+use super::exe;
 use super::map::AddressMap;
 use super::matcher::{self, Found, Places};
+use super::rebuild::relocations;
 use super::recall::{self, Recall};
 use super::refs::{Kind, Reference, References};
 use super::region::{Layout, Placed, Plan, RegionKind, Version};
 use super::scan::{self, Relative};
 use super::source::{Normal, Source};
 use super::walk::{self, Known, Truth, Walk};
-use super::{exe, relocations};
 use std::convert::Infallible;
 use std::num::NonZeroUsize;
 
@@ -149,7 +150,7 @@ fn settle(mut plan: Plan, old: &[u8], new: &[u8]) -> Plan {
         made.is_some_and(|made| new.get(table.offset as usize + 12..table.end() as usize) == Some(&made[..]))
     });
     if plan.find(RegionKind::PageHashes, Version::New).is_none_or(|span| {
-        let made = super::page_hashes(&new[..(plan.hashed as usize).min(new.len())], plan.page_bits);
+        let made = super::rebuild::page_hashes(&new[..(plan.hashed as usize).min(new.len())], plan.page_bits);
         new.get(span.offset as usize..span.end() as usize) != Some(&made[..])
     }) {
         plan.hashed = 0;

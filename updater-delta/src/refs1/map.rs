@@ -8,6 +8,9 @@ use std::collections::BinaryHeap;
 #[derive(Debug, Default)]
 pub(crate) struct AddressMap {
     pieces: Vec<Piece>,
+    /// How many pieces begin below each multiple of 2^`shift`.
+    index: Vec<u32>,
+    shift: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -50,13 +53,28 @@ impl AddressMap {
                 });
             }
         }
-        Self { pieces: flatten(pieces) }
+        let pieces = flatten(pieces);
+        // About one entry for each piece, so that few are left to look at.
+        let highest = pieces.last().map_or(0, |piece| piece.start);
+        let mut shift = 0;
+        while highest >> shift > pieces.len() as u32 {
+            shift += 1;
+        }
+        let mut index = Vec::with_capacity((highest >> shift) as usize + 2);
+        for (count, piece) in pieces.iter().enumerate() {
+            index.resize(index.len().max((piece.start >> shift) as usize + 1), count as u32);
+        }
+        index.push(pieces.len() as u32);
+        Self { pieces, index, shift }
     }
 
     /// Returns where an address probably went, and whether a match covers it.
     #[inline]
     pub(crate) fn find(&self, address: u32) -> (u32, bool) {
-        let index = self.pieces.partition_point(|piece| piece.start <= address);
+        let bucket = ((address >> self.shift) as usize).min(self.index.len().saturating_sub(1));
+        let entry = |at: usize| self.index.get(at).map_or(self.pieces.len(), |&count| count as usize);
+        let (low, high) = (entry(bucket), entry(bucket + 1));
+        let index = low + self.pieces[low..high].partition_point(|piece| piece.start <= address);
         if let Some(piece) = index.checked_sub(1).map(|index| self.pieces[index]) {
             if address - piece.start < piece.length {
                 return (address.wrapping_add(piece.shift), true);
@@ -116,54 +134,131 @@ fn flatten(mut pieces: Vec<Piece>) -> Vec<Piece> {
 }
 
 /// What became of the targets of references that were decoded already.
+///
+/// Open addressing with eight bytes per target: the old target is scrambled reversibly, its high bits are where the search begins,
+/// so that only the others and the distance from there need to be kept.
 #[derive(Debug)]
 pub(crate) struct Learned {
-    /// Open addressing: old target, new target, standing.
-    slots: Vec<(u32, u32, u32)>,
+    /// (low bits of the scrambled target, distance, standing; new target).
+    slots: Vec<(u32, u32)>,
+    bits: u32,
     count: usize,
 }
 
 impl Learned {
     pub(crate) fn new() -> Self {
-        Self { slots: vec![(0, 0, 0); 1 << 12], count: 0 }
+        Self { slots: vec![(0, 0); 1 << FIRST_BITS], bits: FIRST_BITS, count: 0 }
     }
 
     /// Returns the new target and its standing, from 1; 0 if nothing is known.
     #[inline]
     pub(crate) fn get(&self, old: u32) -> (u32, u32) {
-        let (_, new, standing) = self.slots[self.slot(old)];
-        (new, standing)
+        let (slot, tag) = self.find(scramble(old));
+        let (known, new) = self.slots[slot];
+        // The place may have been taken by another target.
+        if known & !STANDING == tag { (new, known & STANDING) } else { (0, 0) }
     }
 
+    /// Looks at where a target is searched first, so that its memory is near when it is.
+    #[inline]
+    pub(crate) fn glance(&self, old: u32) -> u32 {
+        self.slots[(scramble(old) >> (32 - self.bits)) as usize].0
+    }
+
+    /// Notes what became of a target; `standing` is from 1 to 31.
     pub(crate) fn put(&mut self, old: u32, new: u32, standing: u32) {
-        let index = self.slot(old);
-        if self.slots[index].2 == 0 {
-            self.count += 1;
-        }
-        self.slots[index] = (old, new, standing);
+        let (slot, tag) = self.find(scramble(old));
+        self.count += usize::from(self.slots[slot].0 == 0);
+        self.slots[slot] = (tag | standing, new);
         if self.count * 4 > self.slots.len() * 3 {
-            let larger = vec![(0, 0, 0); self.slots.len() * 2];
-            for entry in std::mem::replace(&mut self.slots, larger) {
-                if entry.2 != 0 {
-                    let index = self.slot(entry.0);
-                    self.slots[index] = entry;
-                }
-            }
+            self.grow();
         }
     }
 
-    /// Returns the memory held, in bytes.
+    /// Returns the memory held, in bytes; while it grows it is half as much again.
     pub(crate) const fn memory(&self) -> u64 {
         self.slots.len() as u64 * 12
     }
 
-    #[inline]
-    fn slot(&self, old: u32) -> usize {
-        let mask = self.slots.len() - 1;
-        let mut index = (old.wrapping_mul(0x9e37_79b1) >> 7) as usize & mask;
-        while self.slots[index].2 != 0 && self.slots[index].0 != old {
-            index = (index + 1) & mask;
+    #[cold]
+    fn grow(&mut self) {
+        let (old, bits) = (std::mem::take(&mut self.slots), self.bits);
+        self.bits += 1;
+        self.slots = vec![(0, 0); 1 << self.bits];
+        self.count = 0;
+        for (at, (known, new)) in old.into_iter().enumerate() {
+            if known != 0 {
+                let home = (at as u32).wrapping_sub(known >> DISTANCE) & ((1 << bits) - 1);
+                let (slot, tag) = self.find(home << (32 - bits) | known >> 5 & ((1 << (32 - bits)) - 1));
+                self.count += usize::from(self.slots[slot].0 == 0);
+                self.slots[slot] = (tag | known & STANDING, new);
+            }
         }
-        index
+    }
+
+    /// Returns where a target is or belongs, and what marks it there. If all near places are taken it takes its first.
+    #[inline]
+    fn find(&self, scrambled: u32) -> (usize, u32) {
+        let mask = self.slots.len() - 1;
+        let home = (scrambled >> (32 - self.bits)) as usize;
+        let rest = (scrambled & ((1 << (32 - self.bits)) - 1)) << 5;
+        for distance in 0..=MAX_DISTANCE {
+            let tag = distance << DISTANCE | rest;
+            let slot = (home + distance as usize) & mask;
+            let known = self.slots[slot].0;
+            if known == 0 || known & !STANDING == tag {
+                return (slot, tag);
+            }
+        }
+        (home & mask, rest)
+    }
+}
+
+/// Scrambles an address so that its high bits are spread evenly; no two become the same.
+const fn scramble(address: u32) -> u32 {
+    address.wrapping_mul(0x9e37_79b1)
+}
+
+/// Slots at first, as a power of two: with these at least 20 bits of an address are kept beside its place.
+const FIRST_BITS: u32 = 12;
+/// The bits of a slot's first word that hold the standing.
+const STANDING: u32 = 31;
+/// Where the distance from the first place begins, in bits.
+const DISTANCE: u32 = 25;
+const MAX_DISTANCE: u32 = 127;
+
+#[cfg(test)]
+mod tests {
+    use super::Learned;
+    use std::collections::HashMap;
+
+    #[test]
+    fn what_was_learned_is_known() {
+        let (mut learned, mut truth) = (Learned::new(), HashMap::new());
+        let mut state = 3_u32;
+        for round in 0..200_000_u32 {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let old = (state >> 12) * 4;
+            let standing = 1 + round % 31;
+            learned.put(old, round, standing);
+            truth.insert(old, (round, standing));
+        }
+        assert!(truth.len() > 100_000);
+        assert!(truth.iter().all(|(&old, &known)| learned.get(old) == known));
+        assert!((0..1000).all(|odd| learned.get(odd * 4 + 1).1 == 0));
+    }
+
+    #[test]
+    fn targets_that_crowd_one_place_are_forgotten_but_never_confused() {
+        // The multiplier's inverse puts neighbours where they all want the same slot.
+        let inverse = (0..5).fold(1_u32, |x, _| x.wrapping_mul(2_u32.wrapping_sub(0x9e37_79b1_u32.wrapping_mul(x))));
+        let mut learned = Learned::new();
+        for low in 0..1000_u32 {
+            learned.put(low.wrapping_mul(inverse), low, 1);
+        }
+        for low in 0..1000_u32 {
+            let (new, standing) = learned.get(low.wrapping_mul(inverse));
+            assert!(standing == 0 || new == low, "{low}");
+        }
     }
 }

@@ -1,11 +1,11 @@
 //! Inserted bytes of plain data: what followed the last time the same bytes came by, in the old file or in an earlier insertion.
 
-use super::coder::BitCoder;
+use super::coder::Coder;
 use super::model::{Model, hash};
 
 /// A model of plain data that remembers what it saw.
 pub(crate) struct Recall {
-    model: Model<6>,
+    model: Model<6, LINES>,
     /// The start of the old file, then all insertions.
     history: Vec<u8>,
     /// Where in `history` the bytes behind each hash of a few bytes are.
@@ -19,13 +19,8 @@ impl Recall {
     /// Starts with the first bytes of the old file: all are remembered, the last of them train the model, too.
     pub(crate) fn new(mut dictionary: Vec<u8>) -> Self {
         let training = dictionary.split_off(dictionary.len().saturating_sub(TRAINING));
-        let mut recall = Self {
-            model: Model::new(LINES, 32, 8),
-            history: dictionary,
-            table: vec![0; 1 << PLACES],
-            follow: 0,
-            held: 0,
-        };
+        let mut recall =
+            Self { model: Model::new(32, 120), history: dictionary, table: vec![0; 1 << PLACES], follow: 0, held: 0 };
         for end in SEED..=recall.history.len() {
             let slot = recall.slot(end);
             recall.table[slot] = end as u32;
@@ -42,7 +37,7 @@ impl Recall {
     }
 
     /// Codes one byte.
-    pub(crate) fn byte(&mut self, coder: &mut impl BitCoder, value: u8) -> u8 {
+    pub(crate) fn byte(&mut self, coder: &mut impl Coder, value: u8) -> u8 {
         let end = self.history.len();
         let last = |count: usize| {
             self.history[end.saturating_sub(count)..]
@@ -102,14 +97,18 @@ impl Recall {
 /// Codes nothing: what it is given is what it answers.
 struct Silent;
 
-impl BitCoder for Silent {
-    fn code(&mut self, _: u32, bit: bool) -> bool {
+impl Coder for Silent {
+    fn bit(&mut self, _: u32, bit: bool) -> bool {
         bit
+    }
+
+    fn symbol(&mut self, _: &[i16; 16], symbol: u32) -> u32 {
+        symbol
     }
 }
 
 /// Memory of the model and the table, in bytes.
-pub(crate) const MEMORY: u64 = Model::<6>::memory(LINES) + (4 << PLACES);
+pub(crate) const MEMORY: u64 = Model::<6, LINES>::memory(32) + (4 << PLACES);
 /// Bytes of the old file that are remembered: 16 MiB.
 pub(crate) const DICTIONARY: u32 = 16 << 20;
 /// Bytes of them that train the model: 256 KiB, a tenth of a second.
@@ -119,6 +118,6 @@ const MOST: usize = 24 << 20;
 /// Bytes that must agree to be followed.
 const SEED: usize = 5;
 /// Lines of the model: 2^16.
-const LINES: u32 = 16;
+const LINES: usize = 1 << 16;
 /// Places in the table: 2^20.
 const PLACES: u32 = 20;

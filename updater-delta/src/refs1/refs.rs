@@ -1,6 +1,8 @@
 //! References: fields that hold the address of something else, and the index of where they are.
 
-use super::region::{Layout, Placed};
+#[cfg(feature = "encode")]
+use super::region::Layout;
+use super::region::Placed;
 
 /// How a field holds an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -308,8 +310,10 @@ impl Iterator for Cursor<'_> {
 }
 
 impl References {
-    pub(crate) fn push(&mut self, part: Part) {
+    pub(crate) fn push(&mut self, mut part: Part) {
         if !part.bytes.is_empty() {
+            part.bytes.shrink_to_fit();
+            part.blocks.shrink_to_fit();
             self.parts.push(part);
         }
     }
@@ -362,10 +366,16 @@ impl References {
 const BLOCK: u32 = 1 << 10;
 
 /// Returns the target of a reference in the file that `layout` is of.
+#[cfg(feature = "encode")]
 pub(crate) fn target_of(layout: &Layout, reference: Reference, field: &[u8]) -> Option<u32> {
-    let placed = layout.at(reference.offset)?;
+    target_in(layout.at(reference.offset)?, layout.base, reference, field)
+}
+
+/// Returns the target of a reference in the region `placed`.
+#[inline]
+pub(crate) fn target_in(placed: &Placed, base: u64, reference: Reference, field: &[u8]) -> Option<u32> {
     match reference.kind {
         Kind::Page21 | Kind::Low12(_) => Some(reference.aux),
-        kind => kind.target(field, reference.aux, reference.offset, placed, layout.base),
+        kind => kind.target(field, reference.aux, reference.offset, placed, base),
     }
 }

@@ -3,7 +3,7 @@
 //! Only the encoder reads file formats. What it found lies in the delta, so the applying side needs no parser of ELF, PE or Mach-O,
 //! and a wrong map costs bytes, never correctness.
 
-use super::coder::BitCoder;
+use super::coder::Coder;
 
 /// What a region holds, and so where its references are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +119,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Codes the plan; `None` if what was read is impossible for files of these lengths.
-    pub(crate) fn code(&self, coder: &mut impl BitCoder, old_length: u32, new_length: u32) -> Option<Self> {
+    pub(crate) fn code(&self, coder: &mut impl Coder, old_length: u32, new_length: u32) -> Option<Self> {
         let old_base = wide(coder, self.old_base);
         let new_base = wide(coder, self.new_base);
         let count = number(coder, self.regions.len() as u32);
@@ -212,7 +212,7 @@ impl Region {
 }
 
 impl Span {
-    fn code(self, coder: &mut impl BitCoder, file_length: u32) -> Option<Self> {
+    fn code(self, coder: &mut impl Coder, file_length: u32) -> Option<Self> {
         let span = Self {
             offset: number(coder, self.offset),
             length: number(coder, self.length),
@@ -282,6 +282,12 @@ impl Layout {
         (offset < placed.span.end()).then_some(placed)
     }
 
+    /// Returns the region that holds a byte: mostly the one that is `known` already.
+    #[inline]
+    pub(crate) fn near<'a>(&'a self, known: Option<&'a Placed>, offset: u32) -> Option<&'a Placed> {
+        known.filter(|placed| offset.wrapping_sub(placed.span.offset) < placed.span.length).or_else(|| self.at(offset))
+    }
+
     /// Returns where the first region behind `offset` starts.
     pub(crate) fn next(&self, offset: u32) -> Option<u32> {
         self.spans
@@ -312,7 +318,7 @@ impl Placed {
 }
 
 /// Codes a number of up to 32 bits about which nothing is known.
-pub(crate) fn number(coder: &mut impl BitCoder, value: u32) -> u32 {
+pub(crate) fn number(coder: &mut impl Coder, value: u32) -> u32 {
     let length = coder.raw(6, 32 - value.leading_zeros()).min(32);
     if length < 2 {
         return length;
@@ -320,7 +326,7 @@ pub(crate) fn number(coder: &mut impl BitCoder, value: u32) -> u32 {
     (1 << (length - 1)) | coder.raw(length - 1, value & ((1 << (length - 1)) - 1))
 }
 
-fn wide(coder: &mut impl BitCoder, value: u64) -> u64 {
+fn wide(coder: &mut impl Coder, value: u64) -> u64 {
     let high = number(coder, (value >> 32) as u32);
     u64::from(high) << 32 | u64::from(number(coder, value as u32))
 }

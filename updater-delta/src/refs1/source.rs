@@ -35,6 +35,11 @@ impl<'a, R: Read + Seek> Cached<'a, R> {
 
 impl<R: Read + Seek> Source for Cached<'_, R> {
     fn read(&mut self, offset: u32, buffer: &mut [u8]) -> io::Result<()> {
+        if buffer.len() >= DIRECT {
+            // Much at once comes without a detour.
+            self.inner.seek(SeekFrom::Start(u64::from(offset)))?;
+            return self.inner.read_exact(buffer);
+        }
         let (mut at, mut done) = (offset as usize, 0);
         while done < buffer.len() {
             let page = at / PAGE;
@@ -136,9 +141,11 @@ pub(crate) fn overlay(buffer: &mut [u8], offset: u32, at: u32, bytes: &[u8]) {
 
 /// Bytes of one relocation with addend in a 64-bit ELF.
 pub(crate) const RELA: u32 = 24;
-/// Bytes read at a time: 16 KiB.
-const PAGE: usize = 16 << 10;
-/// Pages kept: 2 MiB in all.
-const SLOTS: usize = 128;
+/// Bytes read at a time: 4 KiB, because the matches of code that moved lead to a few bytes here and there.
+const PAGE: usize = 4 << 10;
+/// Pages kept: 1 MiB in all.
+const SLOTS: usize = 256;
+/// Reads of this many bytes and more pass the cache by.
+const DIRECT: usize = 2 * PAGE;
 /// Memory of the cache in bytes.
 pub(crate) const CACHE_MEMORY: u64 = (PAGE * SLOTS) as u64;
