@@ -6,19 +6,21 @@
 
 mod error;
 mod minisig;
+mod version_file;
 
 pub use error::VerifyError;
 
 use crate::shell::Message;
 use crate::steps::diff::{self, OldBundle, Tree};
-use minisig::check_minisig;
+use crate::steps::release::signature_comment;
+use minisig::{Signers, check_minisig};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use updater_format::length::MAX_ROOT;
 use updater_format::release::{Artifact, BundleEntry, ChannelContents, PatchEntry};
-use updater_format::role::{Payload, TargetFile};
+use updater_format::role::{Payload, Root, TargetFile};
 use updater_format::trust::{Complete, Rules, TrustedChannel, TrustedSet};
 use updater_format::{AppId, Channel, Keyring, ReleaseVersion, SignaturePolicy, TargetName, UtcTime};
 use updater_runtime::TrustStore;
@@ -57,9 +59,9 @@ pub enum Depth {
 /// One file that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Checked {
-    /// Its name below `metadata/` or `targets/`.
+    /// Its name below `metadata/` or `targets/`, or that of a `VERSION` file.
     pub file: String,
-    /// What it is: a role, or the kind of a target.
+    /// What it is: a role, the kind of a target, or `summary`.
     pub what: String,
     /// Its length in bytes.
     pub bytes: u64,
@@ -74,7 +76,8 @@ impl Message for Checked {
 }
 
 impl Verification<'_> {
-    /// Reads the repository and tells `seen` about each file. `wanted` chooses among the targets, by name.
+    /// Reads the repository and tells `seen` about each file. `wanted` chooses among the targets and `VERSION` files,
+    /// by name.
     ///
     /// A document that does not hold ends it: nothing below it can be believed. A target that does not is told, and the
     /// others are looked at all the same.
@@ -121,6 +124,12 @@ impl Verification<'_> {
             };
             targets.check(&wanted, &mut note)?;
         }
+        for (channel, keyring, role) in &channels {
+            let file = crate::repository::version_file::path(channel);
+            if wanted(&file) {
+                note(self.version_file(file, channel, keyring, role, refreshed.set().current_root())?);
+            }
+        }
         summary.result()
     }
 
@@ -135,6 +144,31 @@ impl Verification<'_> {
             Ok(_) => Some("it is not the root that is trusted".to_owned()),
             Err(error) => Some(chain(&error)),
         })
+    }
+
+    /// Looks at the text for people and shell scripts.
+    fn version_file(
+        &self,
+        file: String,
+        channel: &Channel,
+        keyring: &Keyring,
+        role: &TrustedChannel,
+        root: &Root,
+    ) -> Result<Checked, VerifyError> {
+        let request = DocumentRequest { max_bytes: version_file::MAX_VERSION_FILE, ..DocumentRequest::default() };
+        let (bytes, problem) = match self.fetcher()?.document(&self.url.join(&file), &request) {
+            Ok(Document::Bytes { bytes, .. }) => {
+                let app = self.app.as_ref();
+                let signers = Signers::new(keyring, root);
+                let problem = app.and_then(|app| version_file::problem(&bytes, app, channel, role.role(), signers));
+                (bytes.len() as u64, problem)
+            }
+            Ok(Document::NotModified) => {
+                (0, Some("\"not modified\" was answered to an unconditional request".to_owned()))
+            }
+            Err(error) => (0, Some(chain(&error))),
+        };
+        Ok(Checked { file, what: "summary".to_owned(), bytes, expires: None, problem })
     }
 
     fn fetcher(&self) -> Result<Fetcher, VerifyError> {
@@ -226,12 +260,14 @@ impl Targets<'_> {
         let mut outcome = Err("no key of the channel".to_owned());
         let same =
             |role: &TrustedChannel| role.role().targets.get(name).is_some_and(|other| other.hashes == file.hashes);
-        for (_, keyring, _) in self.channels.iter().filter(|(_, _, role)| same(role)) {
+        for (channel, keyring, _) in self.channels.iter().filter(|(_, _, role)| same(role)) {
             let reader = match verified.reader() {
                 Ok(reader) => reader,
                 Err(error) => return Ok(Some(chain(&error))),
             };
-            outcome = outcome.or_else(|_| check_minisig(&signature, keyring, &artifact, reader));
+            let signers = Signers::new(keyring, self.refreshed.set().current_root());
+            let comment = self.comment(channel, &artifact);
+            outcome = outcome.or_else(|_| check_minisig(&signature, signers, &comment, reader));
         }
         if let Err(problem) = outcome {
             return Ok(Some(format!("its .minisig: {problem}")));
@@ -249,6 +285,23 @@ impl Targets<'_> {
         }
         verified.discard();
         Ok(self.deep_bundle(&artifact.name))
+    }
+
+    /// Returns what the trusted comment of a target's signature must say when the key of this channel made it.
+    fn comment(&self, channel: &Channel, artifact: &Artifact) -> String {
+        let contents = self.role.contents();
+        let bundle = contents.bundles.iter().find(|entry| entry.artifact == *artifact);
+        let patch = contents.patches.iter().find(|entry| entry.artifact == *artifact);
+        let notes = contents.notes.iter().find(|entry| entry.artifact == *artifact);
+        let what = bundle
+            .map(|entry| (&entry.version, Some(&entry.platform)))
+            .or_else(|| patch.map(|entry| (&entry.version, Some(&entry.platform))))
+            .or_else(|| notes.map(|entry| (&entry.version, None)));
+        match (&self.verification.app, what) {
+            (Some(app), Some((version, triple))) => signature_comment(app, version, triple, channel, artifact),
+            // A kind of a later version of this tool.
+            _ => format!("sha256={} file={}", artifact.sha256, artifact.name),
+        }
     }
 
     fn fetch_minisig(&self, fetcher: &Fetcher, urls: &[Url]) -> Result<String, FetchError> {

@@ -22,14 +22,20 @@ pub fn path(channel: &Channel) -> String {
 /// [`KeyError`] when the key cannot sign.
 pub fn signed(app: &AppId, channel: &Channel, role: &Targets, signer: &Signer) -> Result<String, KeyError> {
     let text = text(app, channel, role);
-    let comment = format!("app={app} channel={channel} role={} file={}", role.version, path(channel));
-    let signature = signer.sign_file(text.as_bytes(), &comment)?;
+    let signature = signer.sign_file(text.as_bytes(), &comment(app, channel, role))?;
     Ok(format!("{text}SIGNATURE {}\n", base64::engine::general_purpose::STANDARD.encode(signature)))
 }
 
-/// Writes the lines that are signed. A release counts when it is for everybody: not yanked, not left by a retreat, not in
+/// Returns the trusted comment of the signature.
+#[must_use]
+pub fn comment(app: &AppId, channel: &Channel, role: &Targets) -> String {
+    format!("app={app} channel={channel} role={} file={}", role.version, path(channel))
+}
+
+/// Returns the lines that are signed. A release counts when it is for everybody: not yanked, not left by a retreat, not in
 /// the middle of a rollout. What the online key holds back is not looked at, because this is the channel's word.
-fn text(app: &AppId, channel: &Channel, role: &Targets) -> String {
+#[must_use]
+pub fn text(app: &AppId, channel: &Channel, role: &Targets) -> String {
     let mut text = format!("APP {app}\nCHANNEL {channel}\nROLE {}\nEXPIRES {}\n", role.version, role.expires);
     let is_for_all = |bundle: &BundleEntry| {
         let version = &bundle.version;

@@ -171,7 +171,7 @@ pub(super) fn needed(rules: &ChannelRules) -> BTreeSet<ReleaseVersion> {
 }
 
 /// Returns the trusted comment of a file's `.minisig`: what it is and for whom.
-pub(super) fn signature_comment(
+pub(crate) fn signature_comment(
     app: &AppId,
     version: &ReleaseVersion,
     triple: Option<&Platform>,

@@ -57,7 +57,8 @@ fn publish(package: &Package, to: &str, version: &str) {
     let folder = KeyFolder::at(package.keys()).development();
     let key = folder.find(&KeyRole::parse(to).unwrap()).unwrap().unwrap();
     let signer = key.unlock(&mut Passwords::none(Prompts::Never)).unwrap().unwrap();
-    let comment = format!("app=hello version={version} channel={to} sha256={} file={name}", artifact.sha256);
+    let sha256 = artifact.sha256;
+    let comment = format!("app=hello version={version} target={TRIPLE} channel={to} sha256={sha256} file={name}");
     let minisig = signer.sign_file(name.as_bytes(), &comment).unwrap();
     let upload = Upload { name: artifact.file(), content: file, minisig: Some(minisig) };
     let bundle = BundleEntry {

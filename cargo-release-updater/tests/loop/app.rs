@@ -111,10 +111,15 @@ impl App {
 
     /// Publishes the package as it is into a folder, and returns that.
     pub(crate) fn publish(&self, repository: &str) -> PathBuf {
+        self.publish_with(repository, &[])
+    }
+
+    /// Publishes with more options.
+    pub(crate) fn publish_with(&self, repository: &str, options: &[&str]) -> PathBuf {
         let folder = self.path(repository);
         // Level 1: these bundles are made in order to be taken, not in order to be small.
         let storage = format!("fs:{}", folder.display());
-        self.cargo_updater(&["publish", "--level", "1", "--storage", &storage]).ok();
+        self.cargo_updater(&[&["publish", "--level", "1", "--storage", &storage], options].concat()).ok();
         folder
     }
 

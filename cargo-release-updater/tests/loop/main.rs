@@ -12,6 +12,7 @@ mod readme;
 mod real_programs;
 mod requests;
 mod self_update;
+mod steering;
 mod trial_app;
 
 #[path = "../commands/package.rs"]
