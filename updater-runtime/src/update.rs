@@ -35,7 +35,7 @@ pub struct Update {
 impl Update {
     /// Lists the ways to a candidate; `None` when it has none, which a signed role cannot cause.
     pub(crate) fn routes_to(candidate: &Candidate) -> Vec<Route> {
-        let codecs: Vec<&str> = updater_delta::Codec::SUPPORTED.iter().map(|codec| codec.id()).collect();
+        let codecs: Vec<&str> = updater_delta::Codec::announced().collect();
         routes(candidate, &Means { codecs: &codecs, failed: &[] })
     }
 

@@ -4,8 +4,8 @@ use crate::config::{Project, ProjectError};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::steps::bundle::{
-    self, Build, BundleStepError, Bundled, Contents, DEFAULT_LEVEL, Packing, check_embedded, from_build, from_folder,
-    host_triple,
+    self, Build, BundleStepError, Bundled, Contents, DEFAULT_LEVEL, Packing, announced_codecs, check_embedded, from_build,
+    from_folder, host_triple,
 };
 use crate::steps::folders::Folders;
 use std::path::{Path, PathBuf};
@@ -115,10 +115,15 @@ impl Source {
     pub(super) fn bundle(&self, context: &Context, platform: &Platform, out: &Path) -> CommandResult<Bundled> {
         let packing = Packing::new(self.args.level, std::env::var("SOURCE_DATE_EPOCH").ok().as_deref())?;
         context.shell.status("Bundling", format_args!("{} {} ({platform})", self.app, self.version));
-        let contents = match &self.folder {
+        let mut contents = match &self.folder {
             Some(folder) => self.contents_of_folder(folder, platform)?,
             None => self.contents_of_package(context, platform)?,
         };
+        // Patches are made for the runtime in the release, which may be older or newer than this program.
+        match announced_codecs(&contents)? {
+            Some(codecs) => contents.codecs = codecs,
+            None => context.shell.detail("no program announces its delta codecs; those of this program are listed"),
+        }
         Ok(bundle::bundle(&contents, packing, out, &context.shell)?)
     }
 

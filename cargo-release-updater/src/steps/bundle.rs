@@ -11,7 +11,7 @@ mod part;
 
 pub use build::{Build, Built, host_triple};
 pub use collect::{Chosen, ChosenContent, from_build, from_folder};
-pub use embedded::check_embedded;
+pub use embedded::{announced_codecs, check_embedded};
 pub use error::BundleStepError;
 pub use part::Part;
 
