@@ -1,7 +1,9 @@
-//! Two implementations, one format: python-tuf reads what we publish, our client reads what python-tuf publishes.
+//! Several implementations, one format: python-tuf, tough and sigstore-tuf read what we publish, our client reads what
+//! python-tuf publishes.
 //!
 //! python-tuf runs as a process of its own. It is found as `UPDATER_PYTHON` or installed from PyPI into an environment
-//! below the target folder; without either the tests say `skipped`.
+//! below the target folder; without either the tests say `skipped`. tough and sigstore-tuf are a program of their own in
+//! `tests/peers-rs`, which takes minutes to build: it is built and run where `UPDATER_PEERS` is set.
 
 #![expect(clippy::unwrap_used, reason = "in a test a wrong set-up is a failure like any other")]
 
@@ -49,6 +51,28 @@ fn python() -> Option<&'static Path> {
             require::absent("python-tuf", "pip install tuf 'securesystemslib[crypto]', UPDATER_PYTHON=<that python>");
     }
     found.as_deref()
+}
+
+/// Builds the program that contains tough and sigstore-tuf, where that is asked for.
+fn rust_peers() -> Option<&'static Path> {
+    static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let build = || {
+        if std::env::var_os("UPDATER_PEERS").is_none() {
+            println!("skipped: tough and sigstore-tuf (set UPDATER_PEERS=1; building them takes minutes)");
+            return None;
+        }
+        let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers-rs");
+        // Beside the temporary folder of this test, so that it is built once.
+        let target = std::env::var_os("UPDATER_PEERS_TARGET")
+            .map_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).join("peers-rs"), PathBuf::from);
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        command.args(["build", "--release", "--locked", "--manifest-path"]).arg(package.join("Cargo.toml"));
+        let output = command.env("CARGO_TARGET_DIR", &target).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Some(target.join("release/updater-peers"))
+    };
+    BUILT.get_or_init(build).as_deref()
 }
 
 fn script(name: &str) -> PathBuf {
@@ -108,19 +132,17 @@ fn python_tuf_reads_our_repository() {
     assert!(!output.status.success() && said.contains("UnsignedMetadataError"), "{said}");
 }
 
-#[test]
-fn python_tuf_reads_what_the_publisher_publishes() {
-    let Some(python) = python() else { return };
-    let home = tempfile::tempdir().unwrap();
-    let package = home.path().join("package");
+/// A repository with two releases that `cargo updater publish` wrote below `home`, and the names of its targets.
+fn published(home: &Path) -> (PathBuf, Vec<String>) {
+    let package = home.join("package");
     std::fs::create_dir_all(package.join("src")).unwrap();
     let manifest = "[package]\nname = \"hello\"\nversion = \"1.0.0\"\nedition = \"2024\"\n";
     std::fs::write(package.join("Cargo.toml"), manifest).unwrap();
     std::fs::write(package.join("src/main.rs"), "fn main() {}\n").unwrap();
-    let storage = format!("fs:{}", home.path().join("repository").display());
+    let storage = format!("fs:{}", home.join("repository").display());
     publisher(&package, &["init", "--dev", "--url", "http://127.0.0.1:9/", "--storage", &storage]);
     for version in ["1.0.0", "1.1.0"] {
-        let tree = home.path().join("tree");
+        let tree = home.join("tree");
         std::fs::create_dir_all(&tree).unwrap();
         // A program that answers the probe, so that the rehearsal is a real one.
         let answer = format!("updater-probe 1 $UPDATER_PROBE hello {version} {TRIPLE}");
@@ -141,11 +163,19 @@ fn python_tuf_reads_what_the_publisher_publishes() {
             ],
         );
     }
-    let repository = home.path().join("repository");
+    let repository = home.join("repository");
     let role = std::fs::read(repository.join("metadata/2.stable.json")).unwrap();
     let role = updater_format::json::parse("role", &role).unwrap();
-    let names: Vec<&String> = role["signed"]["targets"].as_object().unwrap().keys().collect();
+    let names: Vec<String> = role["signed"]["targets"].as_object().unwrap().keys().cloned().collect();
     assert!(names.len() >= 2, "{names:?}");
+    (repository, names)
+}
+
+#[test]
+fn python_tuf_reads_what_the_publisher_publishes() {
+    let Some(python) = python() else { return };
+    let home = tempfile::tempdir().unwrap();
+    let (repository, names) = published(home.path());
     let server = TestServer::start();
     server.serve_folder(&repository);
     let output = Command::new(python)
@@ -157,6 +187,65 @@ fn python_tuf_reads_what_the_publisher_publishes() {
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), names.len());
+}
+
+#[test]
+fn tough_and_sigstore_tuf_read_what_the_publisher_publishes() {
+    let Some(peers) = rust_peers() else { return };
+    let home = tempfile::tempdir().unwrap();
+    let (repository, names) = published(home.path());
+    let server = TestServer::start();
+    server.serve_folder(&repository);
+    let expected: Vec<String> = names
+        .iter()
+        .map(|name| {
+            let files = std::fs::read_dir(repository.join("targets")).unwrap().map(|entry| entry.unwrap().path());
+            let is_it = |path: &PathBuf| path.to_str().unwrap().ends_with(&format!(".{name}"));
+            Sha256::of(&std::fs::read(files.into_iter().find(is_it).unwrap()).unwrap()).to_string()
+        })
+        .collect();
+    let read = |implementation: &str, state: &str| {
+        Command::new(peers)
+            .arg(implementation)
+            .args([repository.join("metadata/1.root.json").as_path(), Path::new(&server.url("/metadata/"))])
+            .args([Path::new(&server.url("/targets/")), &home.path().join(state)])
+            .args(&names)
+            .output()
+            .unwrap()
+    };
+    let digests = |output: &std::process::Output| {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    for implementation in ["tough", "sigstore-tuf"] {
+        // A first check, and one with what the first one kept.
+        for _ in 0..2 {
+            assert_eq!(digests(&read(implementation, implementation)), expected, "{implementation}");
+        }
+    }
+    // It is the signatures that convince them, and the signed hash of a file.
+    let timestamp = std::fs::read(repository.join("metadata/timestamp.json")).unwrap();
+    let mut forged = timestamp.clone();
+    let at = forged.windows(6).position(|w| w == b"\"sig\":").unwrap() + 8;
+    forged[at] = if forged[at] == b'0' { b'1' } else { b'0' };
+    for implementation in ["tough", "sigstore-tuf"] {
+        server.put("/metadata/timestamp.json", forged.clone());
+        let output = read(implementation, "forged");
+        let said = String::from_utf8_lossy(&output.stderr).to_lowercase();
+        assert!(!output.status.success() && said.contains("signature"), "{implementation}: {said}");
+        server.put("/metadata/timestamp.json", timestamp.clone());
+        let file = format!("/targets/{}.{}", expected[0], names[0]);
+        let length = std::fs::metadata(repository.join(&file[1..])).unwrap().len();
+        server.put(&file, vec![0; usize::try_from(length).unwrap()]);
+        let output = read(implementation, "changed");
+        let said = String::from_utf8_lossy(&output.stderr).to_lowercase();
+        assert!(
+            !output.status.success() && (said.contains("hash") || said.contains("sha256")),
+            "{implementation}: {said}"
+        );
+        server.remove(&file);
+        assert_eq!(digests(&read(implementation, "again")), expected, "{implementation}");
+    }
 }
 
 /// Runs `cargo updater` in a child process: this very program, at the test below.
