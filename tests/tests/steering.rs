@@ -223,6 +223,21 @@ fn an_app_goes_back_by_a_retreat_and_by_nothing_else() {
 }
 
 #[test]
+fn a_stale_timestamp_is_an_answer_and_installs_nothing() {
+    let app = App::new(&["1.1.0"]);
+    let expires = app.sim.repo().timestamp.expires;
+    app.sim.clock.set(expires.plus_days(3));
+    // A first check and one that kept the document while it was fresh: neither is an error, neither offers anything.
+    for _ in 0..2 {
+        let Status::NoUpdate(why) = app.check("1.0.0") else { panic!("something was offered") };
+        assert_eq!(why.to_string(), format!("the publisher's timestamp role is stale since {expires}"));
+        app.sim.clock.set(expires.plus_days(-1));
+        assert!(matches!(app.check("1.0.0"), Status::Available(_)), "it is good until its last moment");
+        app.sim.clock.set(expires.plus_days(3));
+    }
+}
+
+#[test]
 fn an_app_below_the_floor_is_told_so() {
     let app = App::new(&["1.2.0"]);
     change_rules(&app.sim, |rules| {

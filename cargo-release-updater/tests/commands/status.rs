@@ -113,6 +113,13 @@ fn releases_savings_expiries_and_keys_are_told_to_people_and_programs() {
 fn what_expires_is_warned_about_with_what_helps() {
     let package = Package::new();
     package.run(&["init", "--dev"]).ok();
+    // Before it is too late: a timestamp that nobody renews lives for 90 days, of which 2 are left.
+    publish(&package, now().plus_days(-88));
+    let run = package.run(&["status"]).ok();
+    assert!(run.stdout.contains("  timestamp ") && !run.stdout.contains("expired"), "{}", run.stdout);
+    assert!(run.stderr.contains("warning: the role timestamp expires on"), "{}", run.stderr);
+    let package = Package::new();
+    package.run(&["init", "--dev"]).ok();
     publish(&package, now().plus_days(-100));
     let run = package.run(&["status"]).ok();
     assert!(run.stdout.contains("expired: clients take nothing new"), "{}", run.stdout);
