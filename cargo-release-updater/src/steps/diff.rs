@@ -1,13 +1,14 @@
 //! Patches: from the last releases to a new one, each proven by applying it.
 //!
 //! Deltas are made between the files as they are installed, never between archives, so that the first update of a fresh
-//! install can be a patch. Which file a new one is made from is decided by [`pairs`]; what is made of a pair, a delta or
-//! the packed file, by length alone. The same releases give the same bytes.
+//! install can be a patch. Which file a new one is made from is decided by [`pairs`], and for those that were renamed and
+//! changed by their contents; what is made of a pair, a delta or the packed file, by length alone. The same releases give the same bytes.
 
 mod apply;
 mod error;
 mod make;
 mod pairs;
+mod similar;
 mod tree;
 
 pub use apply::apply;
@@ -219,7 +220,8 @@ fn write(
     maker: &mut Maker,
     shell: &Shell,
 ) -> Result<(), DiffStepError> {
-    let origins = pairs(old.manifest(), new.manifest());
+    let mut origins = pairs(old.manifest(), new.manifest());
+    similar::fill(&mut origins, old, new)?;
     let made = maker.make(old, new, &origins, codecs, shell)?;
     let sources = sources(old.manifest(), &origins, &made);
     let place = |origin: &Option<Origin>| {

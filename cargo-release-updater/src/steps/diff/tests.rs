@@ -133,6 +133,46 @@ fn a_patch_carries_only_what_changed_and_gives_the_new_release() {
 }
 
 #[test]
+fn a_file_that_was_renamed_and_changed_is_made_from_its_earlier_version() {
+    let scene = Scene::new();
+    let (mut old, mut new) = (first(), first());
+    old.insert("lib/core.so", noise(10, 20_000));
+    old.insert("lib/extra.so", noise(11, 20_000));
+    old.insert("lib/packed-1.4.2.bin", noise(12, 3000));
+    let mut changed = noise(11, 20_000);
+    changed.splice(9000..9100, [1, 2, 3]);
+    new.insert("plugins/additions.so", changed);
+    new.insert("plugins/unlike.so", noise(13, 3000));
+    // Nothing in common but the name.
+    new.insert("lib/packed-1.5.0.bin", noise(14, 3000));
+    let (old, new) = (scene.release("1.0.0", &old), scene.release("1.1.0", &new));
+    let [old_tree, new_tree] = [&old, &new].map(|bundled| {
+        std::fs::create_dir_all(scene.patches()).unwrap();
+        Tree::unpack(&bundled.path, &bundled.part.entry(0, None), &scene.patches()).unwrap()
+    });
+    let mut origins = pairs(old_tree.manifest(), new_tree.manifest());
+    similar::fill(&mut origins, &old_tree, &new_tree).unwrap();
+    let chosen: Vec<_> = pairs::files(new_tree.manifest())
+        .zip(&origins)
+        .filter(|((entry, ..), _)| !entry.path.as_str().starts_with("share") && entry.path.as_str() != "bin/app")
+        .map(|((entry, ..), origin)| {
+            format!("{} from {}", entry.path, origin.as_ref().map_or("-", |o| o.path().as_str()))
+        })
+        .collect();
+    assert_eq!(
+        chosen,
+        [
+            "lib/packed-1.5.0.bin from lib/packed-1.4.2.bin",
+            "plugins/additions.so from lib/extra.so",
+            "plugins/unlike.so from -"
+        ]
+    );
+    let [patch] = <[Patch; 1]>::try_from(kept(scene.diff(&new, &[&old]).unwrap())).unwrap();
+    // The two files of 3,000 bytes travel whole, the renamed one of 20,000 does not.
+    assert!(patch.entry.artifact.length < 9000, "{}", patch.entry.artifact.length);
+}
+
+#[test]
 fn several_releases_in_order_and_again_the_same_bytes() {
     let scene = Scene::new();
     let mut middle = second();
