@@ -10,6 +10,7 @@
 //! | [`roles`] | the metadata documents that a publisher makes |
 //! | [`repository`] | what is published, and how a release is added to it |
 //! | [`storage`] | where a repository is written |
+//! | [`services`] | the storage services that this build reaches |
 //! | [`steps`] | a release step by step: bundle, diff, sign, rehearse, publish |
 //! | [`plan`] | what publishing will do, computed before anything is done |
 //! | [`preflight`] | what is looked at before a release is begun |
@@ -35,6 +36,7 @@ pub mod progress;
 pub mod repository;
 pub mod roles;
 pub mod serve;
+pub mod services;
 pub mod shell;
 pub mod steps;
 pub mod storage;

@@ -9,7 +9,10 @@
 pub mod clock;
 pub mod corpus;
 pub mod crash;
+pub mod peers;
 pub mod proxy;
+#[cfg(feature = "publisher")]
+pub mod race;
 pub mod require;
 pub mod server;
 pub mod simulator;

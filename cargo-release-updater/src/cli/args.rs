@@ -149,9 +149,14 @@ impl KeyArgs {
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Storage")]
 pub struct StorageArgs {
-    /// The storage of the repository, as fs:PATH; the table's when not named.
+    /// The storage of the repository, for example fs:PATH or s3://BUCKET (see `cargo updater services`); the table's
+    /// when not named.
     #[arg(long, value_name = "URI")]
     pub storage: Option<String>,
+    /// The file that remembers what was published, so that a storage that was put back is noticed; beside the keys when
+    /// not named. Where keys come from the environment, name one that is kept between runs.
+    #[arg(long, env = "UPDATER_RECORD", value_name = "FILE")]
+    pub record: Option<PathBuf>,
 }
 
 impl StorageArgs {
@@ -161,6 +166,11 @@ impl StorageArgs {
     /// # Errors
     /// [`StorageError`] when the address is refused or the storage cannot be opened.
     pub fn open(&self, context: &Context, project: &Project) -> Result<Storage, StorageError> {
+        let record = self.record.as_ref().map(|record| context.path(record));
+        Ok(self.open_plain(context, project)?.remembered_in(record))
+    }
+
+    fn open_plain(&self, context: &Context, project: &Project) -> Result<Storage, StorageError> {
         let configured = project.table.as_ref().and_then(|table| table.storage.as_deref());
         match (&self.storage, configured) {
             (Some(named), _) => Storage::open(&StorageUri::parse(named)?, &context.working_dir),

@@ -11,6 +11,7 @@ mod publish;
 mod rehearse;
 mod release;
 mod serve;
+mod services;
 mod sign;
 mod source;
 mod status;
@@ -96,6 +97,7 @@ enum Command {
     Status(status::Args),
     Verify(verify::Args),
     Serve(serve::Args),
+    Services(services::Args),
     Demo(demo::Args),
 }
 
@@ -113,6 +115,7 @@ impl Command {
             Self::Status(args) => args.run(context),
             Self::Verify(args) => args.run(context),
             Self::Serve(args) => args.run(context),
+            Self::Services(args) => args.run(context),
             Self::Demo(args) => args.run(context),
         }
     }

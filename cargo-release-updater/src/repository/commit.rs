@@ -1,24 +1,28 @@
 //! Adds a release to a repository so that a client sees the old state or the new one and nothing between.
 //!
 //! Files first, then the channel's role, the top-level roles, the snapshot, and `timestamp.json` last: it is the commit.
-//! Creating `V.snapshot.json` only if absent claims the number V. Where the storage has a lock, its holder is the only
-//! publisher, so a claim without a commit is what somebody left behind. Elsewhere such a claim is waited for until it is
-//! committed or its lease has run out. A publisher looks once more for a later claim right before it commits.
+//! Creating `V.snapshot.json` only if absent claims the number V. What keeps two publishers apart is the storage's
+//! [`Coordination`](crate::storage::Coordination): a lock; or a commit that only succeeds on the timestamp that was read; or the claim itself, which
+//! is waited for until it is committed or its lease has run out. The second one merges and goes on.
 
+mod claim;
+mod upload;
+
+use super::METADATA;
 use super::error::RepositoryError;
 use super::seen::{self, Entry, Seen};
 use super::state::{Expiry, RepositoryState};
 use super::version_file;
-use super::{METADATA, TARGETS};
 use crate::error::CommandError;
 use crate::keys::{Keychain, Signer};
 use crate::roles::{Document, next_channel, next_snapshot, next_timestamp};
 use crate::shell::Shell;
-use crate::storage::{Created, Storage, StorageError};
-use std::path::PathBuf;
+use crate::storage::{Created, Expected, Replaced, Storage, StorageError};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-use updater_format::role::{MetaFile, RoleName, Root, Targets, Timestamp, TimestampExtension};
+use updater_format::role::{MetaFile, RoleName, Root, TargetFile, Targets, Timestamp, TimestampExtension};
 use updater_format::signed::{Signed, Untrusted};
 use updater_format::trust::{Rules, TrustError, TrustedChannel, TrustedSet};
 use updater_format::{AppId, Channel, Sha256, SignaturePolicy, UtcTime};
@@ -44,7 +48,7 @@ pub struct Commit<'a> {
     pub shell: &'a Shell,
 }
 
-/// How long a claim holds where the storage has no lock.
+/// How long a claim holds where nothing but the claim keeps publishers apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {
     /// From the claim on, this long.
@@ -56,7 +60,7 @@ pub struct Lease {
 impl Default for Lease {
     /// Ten minutes: longer than the slowest pair of small uploads, shorter than a coffee break.
     fn default() -> Self {
-        Self { duration: Duration::from_secs(600), poll: Duration::from_secs(2) }
+        Self { duration: Duration::from_secs(600), poll: Duration::from_millis(500) }
     }
 }
 
@@ -91,11 +95,21 @@ pub struct Committed {
     pub role: u64,
 }
 
+/// Whose role of the channel is the newest one after a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Newest {
+    Ours,
+    /// Somebody else has published on top of it meanwhile.
+    Theirs,
+}
+
 /// A channel's role as it is to be, with the keys for it.
 struct EditedRole {
     channel: Channel,
     role: Targets,
     signers: Vec<Rc<Signer>>,
+    /// What it lists beyond the version before.
+    added: BTreeMap<String, TargetFile>,
 }
 
 /// A channel's role that was signed and created, and is not committed yet.
@@ -105,6 +119,8 @@ struct SignedRole {
     meta: MetaFile,
     /// The text of the channel's `VERSION`.
     version_file: String,
+    /// What it lists beyond the version before.
+    added: BTreeMap<String, TargetFile>,
 }
 
 /// Turns a channel's role as it is now into the one to publish.
@@ -122,21 +138,6 @@ enum Change<'a, 'b> {
 }
 
 impl Commit<'_> {
-    /// Uploads the files of a release. May be done any time before [`Commit::publish`]; what is there already is
-    /// skipped. `sent` is told the bytes of each piece.
-    /// # Errors
-    /// [`StorageError`] when the storage fails; running it again continues.
-    pub fn upload(&self, files: &[Upload], mut sent: impl FnMut(&str, u64)) -> Result<(), StorageError> {
-        for file in files {
-            let path = format!("{TARGETS}/{}", file.name);
-            self.storage.put_file(&path, &file.content, |bytes| sent(&file.name, bytes))?;
-            if let Some(signature) = &file.minisig {
-                self.storage.put_mutable(&format!("{path}.minisig"), signature.clone().into_bytes())?;
-            }
-        }
-        Ok(())
-    }
-
     /// Publishes the next version of a channel's role.
     ///
     /// `edit` turns the role as it is now into the one to publish. It is called again with fresh data when another
@@ -166,25 +167,28 @@ impl Commit<'_> {
     fn run(&mut self, change: &mut Change<'_, '_>) -> Result<Committed, CommandError> {
         let shell = self.shell;
         let _lock = self.storage.lock(|| shell.status("Waiting", "for another publisher of this folder"))?;
-        let exclusive = _lock.is_some();
-        for _ in 0..ATTEMPTS {
-            if let Some(committed) = self.attempt(exclusive, change)? {
+        self.tell_coordination();
+        for attempt in 0..ATTEMPTS {
+            if let Some(committed) = self.attempt(change)? {
                 return Ok(committed);
             }
             shell.status("Merging", "with what another publisher has published meanwhile");
+            std::thread::sleep(back_off(attempt));
         }
         Err(RepositoryError::Overtaken { attempts: ATTEMPTS }.into())
     }
 
     /// Tries once; `None` when another publisher was faster.
-    fn attempt(&mut self, exclusive: bool, change: &mut Change<'_, '_>) -> Result<Option<Committed>, CommandError> {
+    fn attempt(&mut self, change: &mut Change<'_, '_>) -> Result<Option<Committed>, CommandError> {
+        // Looked at before anything is read, so that whatever is committed from now on is noticed.
+        let expected = self.storage.expect(&metadata(TIMESTAMP))?;
         let state = RepositoryState::read(self.storage, self.app, self.root, Expiry::Ignored)?;
         let (root, targets) = self.human_roles(state.as_ref())?;
-        if self.went_back(state.as_ref(), &root, &targets)? == WentBack::Repaired {
+        if self.went_back(state.as_ref(), &root, &targets, &expected)? == WentBack::Repaired {
             return Ok(None);
         }
         let known = state.as_ref().map_or(0, |state| state.snapshot().version);
-        let Some(free) = self.free_snapshot_number(known, exclusive)? else { return Ok(None) };
+        let Some(free) = self.free_snapshot_number(known)? else { return Ok(None) };
 
         let timestamp_before = state.as_ref().map(|state| &**state.timestamp());
         let mut extension = timestamp_before.and_then(|timestamp| timestamp.extension.clone());
@@ -200,6 +204,9 @@ impl Commit<'_> {
         let snapshot_signers = self.keychain.signers("snapshot", root.keyring(RoleName::Snapshot))?;
         let timestamp_signers = self.keychain.signers("timestamp", root.keyring(RoleName::Timestamp))?;
         let signed = edited.map(|edited| self.create_role(edited)).transpose()?;
+        if let Some(signed) = &signed {
+            self.check_clock(&metadata(&format!("{}.{}.json", signed.version, signed.channel)))?;
+        }
 
         // The top-level roles, which people signed elsewhere.
         let targets_meta = match &state {
@@ -223,21 +230,26 @@ impl Commit<'_> {
         let timestamp = Timestamp { extension, ..timestamp };
         let version = timestamp.version;
         let timestamp = Document::sign("timestamp", &timestamp, &timestamp_signers).map_err(RepositoryError::from)?;
-        if self.overtaken(state.as_ref(), free)? || claimed.elapsed() >= self.lease.duration {
+        if self.overtaken(known, free, claimed)? {
             return Ok(None);
         }
-        self.storage.put_mutable(&metadata(&timestamp.file), timestamp.bytes)?;
+        if self.storage.replace(&metadata(TIMESTAMP), timestamp.bytes, &expected)? == Replaced::Changed {
+            return Ok(None);
+        }
         let role = signed.as_ref().map_or(0, |signed| signed.version);
-        let channel = signed.as_ref().map(|signed| &signed.channel);
-        let committed = self.confirm(channel, Committed { timestamp: version, snapshot: free, role })?;
-        if let Some(signed) = signed.filter(|_| committed.is_some()) {
-            // Nothing of the update depends on it, and the release is out: no reason to call that a failure.
+        let before = signed.as_ref().map(|signed| self.storage.expect(&version_file::path(&signed.channel)));
+        let committed = self.confirm(signed.as_ref(), Committed { timestamp: version, snapshot: free, role })?;
+        if let (Some((_, Newest::Ours)), Some(signed), Some(before)) = (&committed, signed, before) {
+            // Nothing of the update depends on it, and the release is out: no reason to call that a failure. Whoever has
+            // published a newer one meanwhile has written theirs.
             let path = version_file::path(&signed.channel);
-            if let Err(error) = self.storage.put_mutable(&path, signed.version_file.into_bytes()) {
+            let replaced =
+                before.and_then(|before| self.storage.replace(&path, signed.version_file.into_bytes(), &before));
+            if let Err(error) = replaced {
                 self.shell.warn(format_args!("{path} is that of an earlier release until the next one: {error}"));
             }
         }
-        Ok(committed)
+        Ok(committed.map(|(committed, _)| committed))
     }
 
     /// Makes the next version of a channel's role, and unlocks the keys for it. Nothing is written.
@@ -261,18 +273,22 @@ impl Commit<'_> {
         let before = state.and_then(|state| state.channels().get(channel));
         let mut role = next_channel(self.app, channel, before.map(|channel| &**channel.role()), self.now);
         edit(&mut role, before)?;
+        let listed = before.map(|channel| &channel.role().targets);
+        let is_new = |name: &str, file: &TargetFile| listed.is_none_or(|listed| listed.get(name) != Some(file));
+        let added = role.targets.iter().filter(|(name, file)| is_new(name, file));
+        let added = added.map(|(name, file)| (name.clone(), file.clone())).collect();
         let signers = self.keychain.signers(channel.as_str(), &delegation.keyring)?;
-        Ok(EditedRole { channel: channel.clone(), role, signers })
+        Ok(EditedRole { channel: channel.clone(), role, signers, added })
     }
 
     /// Signs and creates a channel's role, at its next free number.
     fn create_role(&self, edited: EditedRole) -> Result<SignedRole, RepositoryError> {
-        let EditedRole { channel, mut role, signers } = edited;
+        let EditedRole { channel, mut role, signers, added } = edited;
         let document = self.create_numbered(channel.as_str(), &mut role, &signers)?;
         // A threshold is at least one, so there is a first signer.
         let version_file = signers.first().map(|signer| version_file::signed(self.app, &channel, &role, signer));
         let version_file = version_file.transpose()?.unwrap_or_default();
-        Ok(SignedRole { version: role.version, channel, meta: document.meta, version_file })
+        Ok(SignedRole { version: role.version, channel, meta: document.meta, version_file, added })
     }
 
     /// Compares the storage with what this machine saw there. A timestamp that a late publisher put back, while the
@@ -282,9 +298,11 @@ impl Commit<'_> {
         state: Option<&RepositoryState>,
         root: &Root,
         targets: &Targets,
+        expected: &Expected,
     ) -> Result<WentBack, RepositoryError> {
         let Some(identity) = self.storage.identity() else { return Ok(WentBack::No) };
-        let Some(seen) = Seen::load(self.keychain.folder(), &identity)? else { return Ok(WentBack::No) };
+        let record = self.record();
+        let Some(seen) = Seen::load(&record, &identity)? else { return Ok(WentBack::No) };
         // Trying out on one machine means emptying folders.
         let development = root.extension.as_ref().is_some_and(|extension| extension.development);
         if development || !seen.is_newer_than(state) {
@@ -294,7 +312,7 @@ impl Commit<'_> {
             storage: self.storage.name().to_owned(),
             found: state.map_or(0, |state| state.timestamp().version),
             seen: seen.timestamp,
-            record: seen::file(self.keychain.folder()),
+            record: record.clone(),
         };
         let file = metadata(&format!("{}.snapshot.json", seen.snapshot));
         let (Some(state), Some(bytes)) = (state, self.storage.read(&file, updater_format::length::MAX_SNAPSHOT)?)
@@ -315,7 +333,8 @@ impl Commit<'_> {
         let timestamp = next_timestamp(Some(&before), MetaFile::of(seen.snapshot, &bytes), targets, self.now);
         let signers = self.keychain.signers("timestamp", root.keyring(RoleName::Timestamp))?;
         let timestamp = Document::sign("timestamp", &timestamp, &signers)?;
-        self.storage.put_mutable(&metadata(&timestamp.file), timestamp.bytes)?;
+        // Somebody else may have repaired it or published meanwhile: the next try sees what came of it.
+        self.storage.replace(&metadata(TIMESTAMP), timestamp.bytes, expected)?;
         Ok(WentBack::Repaired)
     }
 
@@ -353,33 +372,6 @@ impl Commit<'_> {
         Ok((root, (*targets).clone()))
     }
 
-    /// Finds the first snapshot number that nobody has claimed; `None` when a claim was committed while it was waited
-    /// for.
-    fn free_snapshot_number(&self, known: u64, exclusive: bool) -> Result<Option<u64>, RepositoryError> {
-        for number in known + 1..=known + MAX_SKIPPED {
-            let file = metadata(&format!("{number}.snapshot.json"));
-            let seen = Instant::now();
-            loop {
-                if self.storage.length(&file)?.is_none() {
-                    return Ok(Some(number));
-                }
-                if exclusive {
-                    break;
-                }
-                if self.committed_snapshot()? > known {
-                    return Ok(None);
-                }
-                let age = self.storage.age(&file)?.unwrap_or_default().max(seen.elapsed());
-                if age >= self.lease.duration {
-                    break;
-                }
-                self.shell.detail(format_args!("waiting for the owner of snapshot {number}"));
-                std::thread::sleep(self.lease.poll.min(self.lease.duration - age));
-            }
-        }
-        Err(RepositoryError::NumbersTaken { file: format!("{}.snapshot.json", known + 1), count: MAX_SKIPPED })
-    }
-
     /// Signs and creates a role at its number, or at the next that no unlisted file has taken.
     fn create_numbered(
         &self,
@@ -407,49 +399,52 @@ impl Commit<'_> {
             if self.storage.put_new(&path, bytes.to_vec())? == Created::New {
                 continue;
             }
-            // An interrupted first publication left it, or the storage belongs to somebody else.
+            // An upload that was cut off left the beginning of it, or the storage belongs to somebody else.
             let there = self.storage.read(&path, updater_format::length::MAX_ROLE)?;
-            if there.as_deref() != Some(bytes) {
+            if !there.is_some_and(|there| bytes.starts_with(&there)) {
                 return Err(StorageError::Differs { path, storage: self.storage.name().to_owned() }.into());
             }
+            self.storage.put_mutable(&path, bytes.to_vec())?;
         }
         Ok(MetaFile::of(targets, self.targets))
     }
 
-    /// Tells whether somebody committed since the state was read, or claimed a later number.
-    fn overtaken(&self, state: Option<&RepositoryState>, claimed: u64) -> Result<bool, RepositoryError> {
-        let known = state.map_or(0, |state| state.snapshot().version);
-        let later = metadata(&format!("{}.snapshot.json", claimed + 1));
-        Ok(self.committed_snapshot()? != known || self.storage.length(&later)?.is_some())
-    }
-
-    /// Returns the number of the committed snapshot; 0 when there is none. Read without verification: it only decides
-    /// whether to look again.
-    fn committed_snapshot(&self) -> Result<u64, RepositoryError> {
-        let bytes = self.storage.read(&metadata("timestamp.json"), updater_format::length::MAX_TIMESTAMP)?;
-        let timestamp = bytes.and_then(|bytes| Signed::<Timestamp>::parse(&Untrusted::new(bytes)).ok());
-        Ok(timestamp.map_or(0, |signed| signed.unverified().snapshot.version))
-    }
-
-    /// Reads the repository as a client would and looks whether the release is in it.
-    fn confirm(&self, channel: Option<&Channel>, committed: Committed) -> Result<Option<Committed>, CommandError> {
+    /// Reads the repository as a client would and looks whether the change is in it.
+    fn confirm(
+        &self,
+        signed: Option<&SignedRole>,
+        committed: Committed,
+    ) -> Result<Option<(Committed, Newest)>, CommandError> {
+        let channel = signed.map(|signed| &signed.channel);
         // Another channel may be expired: that is no reason to call this release a failure.
         let state = RepositoryState::read(self.storage, self.app, self.root, Expiry::Ignored)?;
         let expired = |state: &RepositoryState| state.expired(channel?, self.now);
         if let Some((role, since)) = state.as_ref().and_then(expired) {
             return Err(RepositoryError::Expired { role, since }.into());
         }
-        let role_of = |state: &RepositoryState| Some(state.channels().get(channel?)?.role().version);
-        let role = state.as_ref().and_then(role_of).unwrap_or(0);
-        let is_there = |state: &RepositoryState| {
-            role >= committed.role && (channel.is_some() || state.timestamp().version >= committed.timestamp)
+        let is_there = |state: &RepositoryState| match signed {
+            None => state.timestamp().version >= committed.timestamp,
+            Some(signed) => state.channels().get(&signed.channel).is_some_and(|channel| {
+                let role = channel.role();
+                let lists = |(name, file): (&String, &TargetFile)| role.targets.get(name) == Some(file);
+                // A later one was made from this one, or by somebody who did not see it: a service whose conditions
+                // do not hold under load has let both through.
+                role.version == signed.version || role.version > signed.version && signed.added.iter().all(lists)
+            }),
         };
-        // Lower: somebody whose lease had run out has put an older timestamp back. Then once more, on top of that.
+        // Otherwise somebody has put another timestamp in its place. Then once more, on top of that.
         let Some(state) = state.filter(is_there) else { return Ok(None) };
         if let Some(identity) = self.storage.identity() {
-            Seen::save(self.keychain.folder(), &identity, Entry::of(&state))?;
+            Seen::save(&self.record(), &identity, Entry::of(&state))?;
         }
-        Ok(Some(committed))
+        let role = channel.and_then(|channel| state.channels().get(channel)).map_or(0, |c| c.role().version);
+        let newest = if role == committed.role { Newest::Ours } else { Newest::Theirs };
+        Ok(Some((committed, newest)))
+    }
+
+    /// Returns the file that remembers what was published: the one that was named, else the one beside the keys.
+    fn record(&self) -> PathBuf {
+        self.storage.record().map_or_else(|| seen::file(self.keychain.folder()), Path::to_owned)
     }
 }
 
@@ -457,6 +452,14 @@ fn metadata(file: &str) -> String {
     format!("{METADATA}/{file}")
 }
 
+/// Returns how long to wait before another try: longer each time, and not as long as the other publisher does.
+fn back_off(attempt: u32) -> Duration {
+    let share = u64::from(std::process::id()) % 7 + 1;
+    Duration::from_millis(10 * share * u64::from(attempt.min(10)))
+}
+
+/// The document whose replacement is the commit.
+const TIMESTAMP: &str = "timestamp.json";
 /// How often a publisher merges with faster ones before it gives up.
 const ATTEMPTS: u32 = 20;
 /// How many numbers in a row may be taken by files that nothing lists: each is one crash between two commits.

@@ -79,6 +79,16 @@ pub enum RepositoryError {
         /// What the system or the parser said.
         source: std::io::Error,
     },
+    /// The clock of this machine and that of the storage are far apart.
+    #[error("the clock of this machine is {minutes} minutes {direction} that of {storage}")]
+    Clock {
+        /// The storage.
+        storage: String,
+        /// How far.
+        minutes: u64,
+        /// `ahead of` or `behind`.
+        direction: &'static str,
+    },
     /// Other publishers were faster too often.
     #[error("other publishers were faster {attempts} times in a row")]
     Overtaken {
@@ -104,6 +114,7 @@ impl Explain for RepositoryError {
                 ExitCode::Verification
             }
             Self::Record { .. } => ExitCode::Key,
+            Self::Clock { .. } => ExitCode::Unexpected,
             Self::NoChannel { .. } => ExitCode::Config,
             Self::NothingPublished { .. } => ExitCode::Usage,
             Self::Overtaken { .. } | Self::NumbersTaken { .. } => ExitCode::Storage,
@@ -131,6 +142,9 @@ impl Explain for RepositoryError {
                 record.display()
             ),
             Self::Record { .. } => "it is only a record of what was published; move it away if it is damaged".to_owned(),
+            Self::Clock { .. } => {
+                "what is signed expires by this clock: set it, then run the same command again; nothing was published".to_owned()
+            }
             Self::Overtaken { .. } => "run the same command again".to_owned(),
             Self::NumbersTaken { .. } => "look what else writes into this storage".to_owned(),
         }]

@@ -1,4 +1,4 @@
-//! What this machine last saw committed, kept beside the keys and therefore outside the storage.
+//! What was last seen committed, kept outside the storage: beside the keys, or in a file that the command names.
 //!
 //! Whoever can write a storage without any key can put old, validly signed metadata back. A publisher that signed a
 //! fresh timestamp over it would do the attacker's work, so it compares first. The record also tells a timestamp that a
@@ -59,23 +59,23 @@ impl Entry {
 }
 
 impl Seen {
-    /// Returns the entry of a storage; `None` when this machine has not published there, or has no folder for keys.
-    pub(super) fn load(keys: &KeyFolder, storage: &str) -> Result<Option<Entry>, RepositoryError> {
-        Ok(Self::read(&file(keys))?.storages.get(storage).copied())
+    /// Returns the entry of a storage; `None` when nothing is remembered about it.
+    pub(super) fn load(record: &Path, storage: &str) -> Result<Option<Entry>, RepositoryError> {
+        Ok(Self::read(record)?.storages.get(storage).copied())
     }
 
-    /// Records a state. Without a folder for keys (a job with its key in a variable) nothing is kept.
-    pub(super) fn save(keys: &KeyFolder, storage: &str, entry: Entry) -> Result<(), RepositoryError> {
-        if !keys.path().is_dir() {
+    /// Records a state. Where there is no folder for the record (a job with its key in a variable, that has named no
+    /// file) nothing is kept.
+    pub(super) fn save(path: &Path, storage: &str, entry: Entry) -> Result<(), RepositoryError> {
+        if !path.parent().is_some_and(Path::is_dir) {
             return Ok(());
         }
-        let path = file(keys);
-        let mut seen = Self::read(&path)?;
+        let mut seen = Self::read(path)?;
         seen.format = FORMAT;
         seen.storages.insert(storage.to_owned(), entry);
-        let failed = |source| RepositoryError::Record { path: path.clone(), source };
+        let failed = |source| RepositoryError::Record { path: path.to_owned(), source };
         let text = serde_json::to_vec_pretty(&seen).map_err(|error| failed(error.into()))?;
-        crate::steps::write_file(&path, &text).map_err(failed)
+        crate::steps::write_file(path, &text).map_err(failed)
     }
 
     fn read(path: &Path) -> Result<Self, RepositoryError> {

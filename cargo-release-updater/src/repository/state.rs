@@ -49,7 +49,11 @@ impl RepositoryState {
         let set = roots.finish_root().map_err(refuse("root.json"))?;
 
         let wanted = set.wanted();
-        let Some(timestamp) = reader.read(&wanted)? else { return Ok(None) };
+        let Some(timestamp) = reader.read(&wanted)? else {
+            // To a bucket that does not exist services answer as to a file that does not.
+            storage.must_exist()?;
+            return Ok(None);
+        };
         let set = set.timestamp(&timestamp, None).map_err(refuse(&wanted.file))?;
         let wanted = set.wanted();
         let set = set.snapshot(&reader.named(&wanted, "timestamp.json")?, None).map_err(refuse(&wanted.file))?;

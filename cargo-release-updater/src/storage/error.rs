@@ -1,6 +1,7 @@
 //! Why a storage could not be used: what was asked of which object.
 
 use crate::error::{ExitCode, Explain};
+use opendal::ErrorKind;
 use std::path::PathBuf;
 
 /// What went wrong with a storage.
@@ -23,8 +24,24 @@ pub enum StorageError {
         /// What was seen.
         what: &'static str,
     },
-    /// The service exists but this version does not reach it.
-    #[error("storage service `{service}` is not built into this version{}", suffix(what))]
+    /// The address has an option that the service does not know, or one without a value.
+    #[error("storage {uri:?} is refused: `{option}` is no option of it, or has no value")]
+    Option {
+        /// The address, secrets hidden.
+        uri: String,
+        /// The option.
+        option: String,
+        /// The options that there are.
+        known: String,
+    },
+    /// The storage can only be read.
+    #[error("{storage} can only be read")]
+    ReadOnly {
+        /// The storage.
+        storage: String,
+    },
+    /// The service exists but this build does not reach it.
+    #[error("storage service `{service}` is not built into this program{}", suffix(what))]
     NotBuilt {
         /// The service.
         service: &'static str,
@@ -41,7 +58,7 @@ pub enum StorageError {
         /// The storage.
         storage: String,
         /// What the service said.
-        source: Box<opendal::Error>,
+        source: Box<ServiceError>,
     },
     /// A file of the folder could not be handled.
     #[error("cannot {action} {}", path.display())]
@@ -71,6 +88,14 @@ pub enum StorageError {
         /// The storage.
         storage: String,
     },
+    /// An object was written and has other bytes when it is read again.
+    #[error("{path} in {storage} is not what was sent there")]
+    NotAsSent {
+        /// The object.
+        path: String,
+        /// The storage.
+        storage: String,
+    },
     /// An object that the signed metadata lists is absent.
     #[error("{path} is missing in {storage}")]
     Missing {
@@ -87,6 +112,18 @@ pub enum StorageError {
     },
 }
 
+impl StorageError {
+    /// Tells whether the same may succeed when it is tried again.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Service { source, .. } => source.is_temporary(),
+            Self::NotAsSent { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 fn suffix(what: &str) -> String {
     if what.is_empty() { String::new() } else { format!(" ({what})") }
 }
@@ -94,25 +131,39 @@ fn suffix(what: &str) -> String {
 impl Explain for StorageError {
     fn code(&self) -> ExitCode {
         match self {
-            Self::Uri { .. } | Self::Secret { .. } | Self::NotBuilt { .. } => ExitCode::Config,
+            Self::Uri { .. }
+            | Self::Secret { .. }
+            | Self::Option { .. }
+            | Self::ReadOnly { .. }
+            | Self::NotBuilt { .. } => ExitCode::Config,
             _ => ExitCode::Storage,
         }
     }
 
     fn hints(&self) -> Vec<String> {
         vec![match self {
-            Self::Uri { .. } => "write it as fs:PATH, for example `fs:target/updater/repository`".to_owned(),
+            Self::Uri { .. } => "`cargo updater services` shows how addresses are written".to_owned(),
             Self::Secret { .. } => {
-                "leave it out; credentials come from where the service's own tools read them".to_owned()
+                "leave it out; `cargo updater services` shows where the credentials are read from".to_owned()
             }
-            Self::NotBuilt { .. } => {
+            Self::Option { known, .. } if known.is_empty() => "this storage has no options".to_owned(),
+            Self::Option { known, .. } => format!("it may have {known}"),
+            Self::ReadOnly { .. } => {
+                "publish to a storage behind that web server; `cargo updater services` lists what can be written"
+                    .to_owned()
+            }
+            Self::NotBuilt { service: "github" | "command", .. } => {
                 "publish to a folder (`fs:PATH`) and copy it, targets first and timestamp.json last".to_owned()
             }
-            Self::Service { source, .. } if source.is_temporary() => {
-                "run the same command again; it continues".to_owned()
+            Self::NotBuilt { service, .. } => {
+                format!("install it with this service: `cargo install cargo-release-updater --features {service}`")
             }
-            Self::Service { .. } | Self::Io { .. } => {
-                "check that the storage exists, has room and may be written, then run the same command again".to_owned()
+            Self::Service { source, .. } => hint_of(source),
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => NO_ROOM.to_owned(),
+            Self::Io { .. } => CHECK.to_owned(),
+            Self::NotAsSent { .. } => {
+                "run the same command again; when it happens again, look at what is between you and the storage"
+                    .to_owned()
             }
             Self::TooLarge { .. } => "the storage holds something else under this name; look at it".to_owned(),
             Self::Differs { .. } => {
@@ -123,3 +174,71 @@ impl Explain for StorageError {
         }]
     }
 }
+
+/// What a service answered, without the headers of its answer and other things that help nobody.
+#[derive(Debug)]
+pub struct ServiceError(opendal::Error);
+
+impl ServiceError {
+    pub(super) fn new(error: opendal::Error) -> Box<Self> {
+        Box::new(Self(error))
+    }
+
+    /// Tells whether the same may succeed when it is tried again.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        self.0.is_temporary()
+    }
+}
+
+impl std::fmt::Display for ServiceError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.message())
+    }
+}
+
+impl std::error::Error for ServiceError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
+/// Returns what to do about an answer of a service.
+fn hint_of(error: &ServiceError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    let words = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    match error.0.kind() {
+        _ if words(&["RequestTimeTooSkewed", "RequestTimeSkewed"]) => "set the clock of this machine".to_owned(),
+        _ if words(&["No space left on device", "os error 28", "InsufficientStorage", "QuotaExceeded"]) => {
+            NO_ROOM.to_owned()
+        }
+        ErrorKind::NotFound | ErrorKind::ConfigInvalid
+            if error.0.kind() == ErrorKind::NotFound || words(&["NoSuchBucket", "ContainerNotFound"]) =>
+        {
+            "the bucket, container or folder of the address does not exist: make it, or correct the address".to_owned()
+        }
+        ErrorKind::PermissionDenied => {
+            "the storage refuses these credentials, or they may not read, list and write there; `cargo updater \
+             services` shows where they are read from"
+                .to_owned()
+        }
+        ErrorKind::ConfigInvalid => {
+            "something is missing in the address or the environment; see `cargo updater services`".to_owned()
+        }
+        _ if words(&["credential", "Permission denied (publickey"]) => {
+            "no credentials were found that it takes; `cargo updater services` shows where they are read from"
+                .to_owned()
+        }
+        _ if error.is_temporary() => "run the same command again; it continues".to_owned(),
+        _ => CHECK.to_owned(),
+    }
+}
+
+const NO_ROOM: &str = "make room there, then run the same command again; it continues";
+const CHECK: &str =
+    "check that the storage exists, has room and may be written, then run the same command again; it continues";

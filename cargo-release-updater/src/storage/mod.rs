@@ -1,13 +1,21 @@
 //! The storage of a repository: any service that OpenDAL reaches, under the few operations that publishing needs.
 //!
-//! Immutable objects are created only if absent, one object is the commit, and nothing is ever deleted here.
+//! Immutable objects are created only if absent, one object is the commit, and of what is published nothing is ever
+//! removed here.
 
 mod error;
 mod lock;
+mod object;
 mod opendal;
+mod service;
+mod upload;
 mod uri;
 
-pub use self::opendal::{Created, Storage};
-pub use error::StorageError;
+pub use self::opendal::{Coordination, Created, Expected, Replaced, Storage};
+pub use error::{ServiceError, StorageError};
 pub use lock::StorageLock;
-pub use uri::StorageUri;
+pub use service::Service;
+pub use uri::{Remote, StorageUri};
+
+#[cfg(test)]
+mod tests;

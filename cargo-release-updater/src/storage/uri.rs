@@ -1,25 +1,38 @@
 //! Where a repository is written: one line of text, without secrets.
 
 use super::error::StorageError;
+use super::service::Service;
 use std::path::PathBuf;
 
 /// A parsed storage address.
-///
-/// `fs:PATH` and `memory:` work in this version. The addresses of other services are recognised, so that a misspelled
-/// one and one of a later version are told apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StorageUri {
     /// A folder; relative paths start at the package's folder.
     Folder(PathBuf),
     /// The memory of this process, for tests.
     Memory,
+    /// A service that is reached over a network.
+    Remote(Remote),
+}
+
+/// The address of a service that is reached over a network: `SCHEME://AUTHORITY/PATH?OPTION=VALUE&...`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remote {
+    pub(super) service: Service,
+    pub(super) scheme: String,
+    /// The bucket, the container, or the host with its user and port.
+    pub(super) authority: String,
+    /// Without slashes at its ends; empty for the whole.
+    pub(super) path: String,
+    pub(super) options: Vec<(String, String)>,
 }
 
 impl StorageUri {
     /// Parses a storage address.
     /// # Errors
     /// [`StorageError::Secret`] for one with a password or key in it; [`StorageError::NotBuilt`] for a service that
-    /// this version does not reach; [`StorageError::Uri`] for anything else.
+    /// this build does not reach; [`StorageError::Option`] for an option that the service does not have;
+    /// [`StorageError::Uri`] for anything else.
     pub fn parse(text: &str) -> Result<Self, StorageError> {
         let refuse = |rule| Err(StorageError::Uri { uri: redacted(text), rule });
         if let Some(what) = secret_in(text) {
@@ -39,14 +52,69 @@ impl StorageUri {
             Some(("fs", path)) if path.starts_with("//") => refuse("write fs:PATH, without slashes before the path"),
             Some(("fs", path)) => Ok(Self::Folder(PathBuf::from(path))),
             Some(("memory", "")) => Ok(Self::Memory),
-            Some((scheme, rest)) if rest.starts_with("//") => {
-                match SERVICES.iter().find(|service| **service == scheme) {
-                    Some(service) => Err(StorageError::NotBuilt { service, what: rest[2..].to_owned() }),
-                    None => refuse("no storage of this name is known"),
-                }
-            }
-            _ => refuse("it must look like fs:PATH"),
+            Some((scheme, rest)) => match (rest.strip_prefix("//"), Service::of_scheme(scheme)) {
+                (Some(rest), Some(service)) => Remote::parse(text, service, scheme, rest).map(Self::Remote),
+                (Some(_), None) => refuse("no storage of this name is known"),
+                (None, _) => refuse("it must look like fs:PATH or SERVICE://..."),
+            },
+            None => refuse("it must look like fs:PATH or SERVICE://..."),
         }
+    }
+
+    /// Returns the kind of storage.
+    #[must_use]
+    pub fn service(&self) -> Service {
+        match self {
+            Self::Folder(_) => Service::Folder,
+            Self::Memory => Service::Memory,
+            Self::Remote(remote) => remote.service,
+        }
+    }
+}
+
+impl Remote {
+    fn parse(text: &str, service: Service, scheme: &str, rest: &str) -> Result<Self, StorageError> {
+        let refuse = |rule| Err(StorageError::Uri { uri: redacted(text), rule });
+        let (location, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, path) = location.split_once('/').unwrap_or((location, ""));
+        let path = path.trim_end_matches('/');
+        if authority.is_empty() || authority.ends_with('@') {
+            return refuse("it must name a bucket, a container or a host after the slashes");
+        }
+        if authority.contains('@') && service != Service::Sftp {
+            return refuse("only an sftp address has a user");
+        }
+        // `ssh` is started with it: it must never look like an option.
+        if authority.starts_with('-') || authority.contains("@-") {
+            return refuse("no name may start with a dash");
+        }
+        if location.contains(['#', '\\', '%', ' ']) {
+            return refuse("bucket, host and path must have no #, %, \\ and no space");
+        }
+        if !path.is_empty() && path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+            return refuse("its path must have no empty parts and no dots for folders");
+        }
+        if !service.is_built() {
+            return Err(StorageError::NotBuilt { service: service.name(), what: location.to_owned() });
+        }
+        let mut options = Vec::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let known = service.options();
+            if !known.contains(&name) || value.is_empty() {
+                return Err(StorageError::Option {
+                    uri: redacted(text),
+                    option: name.to_owned(),
+                    known: known.join(", "),
+                });
+            }
+            options.push((name.to_owned(), value.to_owned()));
+        }
+        let known_hosts = options.iter().find(|(name, _)| name == "known-hosts");
+        if known_hosts.is_some_and(|(_, value)| !matches!(value.as_str(), "strict" | "add")) {
+            return refuse("known-hosts must be `strict` or `add`");
+        }
+        Ok(Self { service, scheme: scheme.to_owned(), authority: authority.to_owned(), path: path.to_owned(), options })
     }
 }
 
@@ -55,6 +123,16 @@ impl std::fmt::Display for StorageUri {
         match self {
             Self::Folder(path) => write!(f, "fs:{}", path.display()),
             Self::Memory => f.write_str("memory:"),
+            Self::Remote(remote) => {
+                write!(f, "{}://{}", remote.scheme, remote.authority)?;
+                if !remote.path.is_empty() {
+                    write!(f, "/{}", remote.path)?;
+                }
+                for (index, (name, value)) in remote.options.iter().enumerate() {
+                    write!(f, "{}{name}={value}", if index == 0 { '?' } else { '&' })?;
+                }
+                Ok(())
+            }
         }
     }
 }
@@ -68,8 +146,9 @@ fn secret_in(text: &str) -> Option<&'static str> {
         return Some("a password before the @");
     }
     let named = |pair: &str| {
-        let name = pair.split('=').next().unwrap_or_default().to_ascii_lowercase();
-        SECRET_WORDS.iter().any(|word| name.contains(word))
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let name = name.to_ascii_lowercase();
+        SECRET_WORDS.iter().any(|word| name.contains(word)) || name == "sig" || value.contains('@')
     };
     query.split('&').any(named).then_some("a key, token or password in its query")
 }
@@ -87,8 +166,6 @@ fn redacted(text: &str) -> String {
     format!("{location}{query}")
 }
 
-/// Services that have an address but are not built into this version.
-const SERVICES: &[&str] = &["s3", "azblob", "gcs", "sftp", "webdav", "webdav+http", "webdav+https", "http", "https"];
 /// Parts of query names that carry secrets.
 const SECRET_WORDS: &[&str] = &["secret", "password", "token", "key", "credential", "signature"];
 
@@ -97,28 +174,69 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_of_this_version() {
+    fn local_addresses() {
         assert_eq!(StorageUri::parse("fs:target/x").unwrap(), StorageUri::Folder("target/x".into()));
         assert_eq!(StorageUri::parse("fs:/srv/a b").unwrap().to_string(), "fs:/srv/a b");
         assert_eq!(StorageUri::parse("memory:").unwrap(), StorageUri::Memory);
     }
 
     #[test]
-    fn later_services_are_told_from_misspelled_ones() {
-        for uri in [
-            "s3://bucket/prefix?region=eu",
-            "azblob://c",
-            "gcs://b",
-            "sftp://me@host/path",
-            "webdav+https://h/p",
-            "https://h",
-            "github:owner/repo",
-            "command",
+    #[cfg(all(feature = "s3", feature = "azblob", feature = "sftp", feature = "webdav", feature = "http"))]
+    fn addresses_of_services_are_written_as_they_were_read() {
+        for (uri, service) in [
+            ("s3://bucket", Service::S3),
+            ("s3://bucket/prefix/x?region=eu&endpoint=https://host:1", Service::S3),
+            ("azblob://c/p?account=a", Service::Azblob),
+            ("sftp://me@host:22/path?known-hosts=add", Service::Sftp),
+            ("webdav+http://127.0.0.1:8080/p", Service::Webdav),
+            ("webdav+https://h/p", Service::Webdav),
+            ("https://h/p", Service::Http),
         ] {
+            let parsed = StorageUri::parse(uri).unwrap();
+            assert_eq!((parsed.to_string(), parsed.service()), (uri.to_owned(), service));
+        }
+        assert_eq!(StorageUri::parse("s3://bucket/prefix/").unwrap().to_string(), "s3://bucket/prefix");
+    }
+
+    #[test]
+    fn what_this_build_does_not_reach_is_told_from_what_is_misspelled() {
+        for uri in ["github:owner/repo", "command"] {
             assert!(matches!(StorageUri::parse(uri), Err(StorageError::NotBuilt { .. })), "{uri}");
         }
-        for uri in ["", "fs:", "fs:///srv", "s4://bucket", "target/x", "memory:x", "fs:a\nb"] {
+        #[cfg(not(feature = "gcs"))]
+        assert!(matches!(StorageUri::parse("gcs://b"), Err(StorageError::NotBuilt { service: "gcs", .. })));
+        for uri in [
+            "",
+            "fs:",
+            "fs:///srv",
+            "s4://bucket",
+            "webdav://host",
+            "target/x",
+            "memory:x",
+            "fs:a\nb",
+            "s3:bucket",
+            "s3://",
+            "s3:///prefix",
+            "s3://me@bucket",
+            "s3://bucket/a/../b",
+            "s3://bucket//b",
+            "s3://bucket/a%20b",
+            "sftp://-oProxyCommand=x/path",
+            "sftp://me@-oProxyCommand=x/path",
+            "sftp://me@/path",
+            "sftp://host/path?known-hosts=accept",
+        ] {
             assert!(matches!(StorageUri::parse(uri), Err(StorageError::Uri { .. })), "{uri}");
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "s3")]
+    fn an_unknown_option_is_refused_with_those_that_there_are() {
+        for uri in ["s3://bucket?regoin=eu", "s3://bucket?region", "s3://bucket?region=eu&account=x"] {
+            let error = StorageUri::parse(uri).unwrap_err();
+            let StorageError::Option { known, .. } = error else { panic!("{uri}: {error}") };
+            assert!(known.starts_with("region, endpoint"), "{known}");
         }
     }
 
@@ -129,6 +247,9 @@ mod tests {
             "s3://bucket?secret_access_key=hunter2",
             "s3://bucket?region=eu&Session-Token=hunter2",
             "azblob://c?account_key=hunter2",
+            "azblob://c?sig=hunter2",
+            "webdav+https://me:hunter2@host/p",
+            "s3://bucket?endpoint=https://me:hunter2@host",
         ] {
             let error = StorageUri::parse(uri).unwrap_err();
             assert!(matches!(error, StorageError::Secret { .. }), "{uri}");

@@ -156,9 +156,9 @@ fn bad_settings_are_refused_before_anything_is_written() {
     let run = package.run(&["init", "--dev", "--storage", secret]);
     let run = run.fails(20, "storage \"s3://bucket?***\" is refused: it has a key", "leave it out");
     assert!(!run.stderr.contains("hunter2"));
-    package.run(&["init", "--dev", "--storage", "s3://bucket"]).fails(
+    package.run(&["init", "--dev", "--storage", "github:me/hello"]).fails(
         20,
-        "storage service `s3` is not built",
+        "storage service `github` is not built",
         "fs:PATH",
     );
     let run = package.run(&["init", "--url", "http://example.com"]);

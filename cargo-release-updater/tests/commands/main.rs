@@ -10,3 +10,4 @@ mod publish;
 mod release;
 mod serve;
 mod status;
+mod storages;

