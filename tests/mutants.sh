@@ -14,7 +14,9 @@ trap 'rm -rf "$copy" "$log"' EXIT
 tar -c --exclude=./target --exclude=./.git . | tar -x -C "$copy"
 
 unit=(-p updater-format --features interop --lib)
-suite=(-p updater-tests --test trust --test trust_keys --test trust_faults)
+choice=(-p updater-runtime --lib -- check:: route::)
+suite=(-p updater-tests --test trust --test trust_keys --test trust_faults --test trust_state --test steering --test refresh
+    --test transport)
 
 # Runs tests; 0 when all passed, 1 when some failed, 2 when they could not be built.
 run() {
@@ -23,7 +25,7 @@ run() {
 }
 killers() { sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p' "$log"; }
 
-for tests in unit suite; do
+for tests in unit choice suite; do
     declare -n arguments=$tests
     if ! run "${arguments[@]}"; then
         cat "$log"
@@ -41,7 +43,7 @@ for patch in tests/mutants/*.patch; do
         exit 1
     fi
     verdict=SURVIVED
-    for tests in unit suite; do
+    for tests in unit choice suite; do
         declare -n arguments=$tests
         run "${arguments[@]}"
         case $? in
@@ -49,7 +51,7 @@ for patch in tests/mutants/*.patch; do
         2) verdict="DOES NOT COMPILE"; cat "$log"; break ;;
         esac
     done
-    printf '%-28s %s\n' "$name" "$verdict"
+    printf '%-30s %s\n' "$name" "$verdict"
     [[ $verdict == killed* ]] || survived=$((survived + 1))
     patch -s -R -p1 -d "$copy" <"$patch"
 done

@@ -5,7 +5,11 @@
 //! below the target folder; without either the tests say `skipped`. tough and sigstore-tuf are a program of their own in
 //! `tests/peers-rs`, which takes minutes to build: it is built and run where `UPDATER_PEERS` is set.
 
-#![expect(clippy::unwrap_used, reason = "in a test a wrong set-up is a failure like any other")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "in a test a wrong set-up is a failure like any other, and one that skips says so"
+)]
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -58,7 +62,7 @@ fn rust_peers() -> Option<&'static Path> {
     static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
     let build = || {
         if std::env::var_os("UPDATER_PEERS").is_none() {
-            println!("skipped: tough and sigstore-tuf (set UPDATER_PEERS=1; building them takes minutes)");
+            eprintln!("skipped: tough and sigstore-tuf, which take minutes to build (set UPDATER_PEERS=1)");
             return None;
         }
         let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers-rs");

@@ -155,6 +155,9 @@ mod tests {
         assert_eq!(names(&one, &[]), ["bundle"]);
         let means = Means { codecs: &["bsdiff-1"], failed: &[] };
         assert!(routes(&one, &means)[0].why().contains("codec"));
+        let mut mixed = candidate(&[("mixed", 10, "bsdiff-1")]);
+        mixed.patches[0].codecs.push("hologram-9".to_owned());
+        assert_eq!(names(&mixed, &[]), ["bundle"], "one codec of several is not enough");
         assert!(routes(&candidate(&[]), &means)[0].why().contains("no patch"));
         let two = candidate(&[("a", 100, "bsdiff-1")]);
         assert_eq!(names(&two, &[Sha256::of(b"a")]), ["bundle"]);

@@ -110,6 +110,14 @@ fn a_patch_to_another_manifest_is_not_taken() {
 }
 
 #[test]
+fn a_patch_for_another_platform_is_not_taken() {
+    let mut odd = patch("1.0.0", "1.1.0");
+    odd.platform = "aarch64-unknown-linux-gnu".parse().unwrap();
+    let offer = contents(vec![bundle("1.1.0", LINUX)], vec![odd]);
+    assert_eq!(version_of(decide("1.0.0", |_| {}, &[("stable", offer)])).2, 0);
+}
+
+#[test]
 fn everything_comes_from_one_role() {
     let stable = contents(vec![bundle("1.1.0", LINUX)], vec![]);
     let beta = contents(vec![bundle("1.1.0", LINUX)], vec![patch("1.0.0", "1.1.0")]);

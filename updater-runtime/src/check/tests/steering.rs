@@ -140,8 +140,11 @@ fn a_yank_in_one_channel_counts_in_all() {
     let yanking = ChannelRules { yank: [v("1.1.0")].into(), ..ChannelRules::default() };
     let (app, version, platform) = ("hello".parse().unwrap(), v("1.0.0"), LINUX.parse().unwrap());
     let offers = [Offer { rules: &yanking, ..offer_of(&stable, &offered) }, offer_of(&beta, &offered)];
-    let decision = choose(&install(&app, &version, &platform), &offers);
-    assert_eq!(decision, Decision::Withheld(Withheld::Yanked { version: v("1.1.0") }));
+    // Whichever of them is the app's own.
+    for offers in [[offers[0], offers[1]], [offers[1], offers[0]]] {
+        let decision = choose(&install(&app, &version, &platform), &offers);
+        assert_eq!(decision, Decision::Withheld(Withheld::Yanked { version: v("1.1.0") }));
+    }
 }
 
 #[test]
