@@ -253,6 +253,8 @@ pub(crate) fn metadata(path: &Path) -> PathResult<Option<Metadata>> {
         Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
             Ok(None)
         }
+        // A link above that leads to itself.
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => Ok(None),
         Err(source) => Err(PathError::new("inspect", path, source)),
     }
 }

@@ -60,7 +60,11 @@ pub(super) fn check_movable(from: &Path, old: &Manifest) -> Result<(), InstallEr
 
 /// Reads the manifest of a folder and its digest; `None` when there is none that can be read.
 pub(super) fn manifest_in(tree: &Path) -> PathResult<Option<(Manifest, Sha256)>> {
-    let bytes = fs::read_bounded(&tree.join(MANIFEST_PATH), MAX_MANIFEST + 1)?;
+    let path = tree.join(MANIFEST_PATH);
+    if fs::metadata(&path)?.is_some_and(|there| !there.is_file()) {
+        return Ok(None);
+    }
+    let bytes = fs::read_bounded(&path, MAX_MANIFEST + 1)?;
     Ok(bytes.and_then(|bytes| Some((Manifest::parse(&bytes).ok()?, Sha256::of(&bytes)))))
 }
 

@@ -214,6 +214,8 @@ impl Drop for Session {
     /// Removes the hidden folder if nothing is in it any more; then the lock is given back.
     fn drop(&mut self) {
         open::close(&self.state);
+        // What was downloaded and not used stays, to be resumed.
+        fs::remove_empty_dir(&self.layout.downloads());
         self.lock.tidy(&self.layout);
     }
 }

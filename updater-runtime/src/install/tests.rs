@@ -4,6 +4,7 @@ mod children;
 mod concurrent;
 mod epoch;
 mod folders;
+mod garbage;
 mod recovery;
 mod versions;
 

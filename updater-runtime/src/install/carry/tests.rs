@@ -220,7 +220,11 @@ fn a_folder_that_becomes_a_link_while_it_is_walked_leads_nowhere() {
         let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
             // Another user who owns `data` exchanges it for a link and back, as fast as they can.
-            scope.spawn(|| while !stop.load(SeqCst) && crate::fs::exchange(&trees.old("data"), &link).is_ok() {});
+            scope.spawn(|| {
+                while !stop.load(SeqCst) && crate::fs::exchange(&trees.old("data"), &link).is_ok() {
+                    std::hint::spin_loop();
+                }
+            });
             // Where the walk meets the link it ends with an error, or takes the link for a user's and moves it alone.
             let _ = carry_over(&trees.old(""), &trees.old.manifest, &trees.new_at(""), &trees.new.manifest);
             stop.store(true, SeqCst);

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 /// Asks rpm, where it has a database, which package a program came with.
 pub(super) fn rpm(program: &Path, system: &Path) -> Option<Found> {
-    let database = DATABASES.iter().map(|folder| system.join(folder)).find(|folder| {
-        let is_there = |file: &&str| exists(&folder.join(file));
-        FILES.iter().any(|file| is_there(&file))
-    })?;
+    let database = DATABASES
+        .iter()
+        .map(|folder| system.join(folder))
+        .find(|folder| FILES.iter().any(|file| exists(&folder.join(file))))?;
     let below = super::packaged_names(program, system)?.pop()?;
     let mut command = Command::new(RPM);
     if system != Path::new("/") {
