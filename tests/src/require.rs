@@ -27,11 +27,30 @@ pub fn absent(what: &str, how: &str) -> bool {
 }
 
 /// Tells whether the test runs as root, which some faults need.
+///
+/// # Panics
+/// Under `UPDATER_REQUIRE=all`, when it does not.
 #[must_use]
 pub fn root(why: &str) -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
-        eprintln!("skipped: {why} (needs root)");
+    rustix::process::geteuid().is_root() || absent(why, "sudo: the tests must run as root")
+}
+
+/// Tells whether the test may mount file systems: it runs as root, and nothing around it, a container for example, forbids
+/// that.
+///
+/// # Panics
+/// Under `UPDATER_REQUIRE=all`, when it may not.
+#[must_use]
+pub fn mounts(why: &str) -> bool {
+    if !root(why) {
+        return false;
     }
-    root
+    let Ok(folder) = tempfile::tempdir() else { return absent(why, "a folder for temporary files") };
+    let run = |program: &str, arguments: &[&str]| {
+        let mut command = Command::new(program);
+        command.args(arguments).arg(folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    let mounted = run("mount", &["-t", "tmpfs", "-o", "size=64k", "tmpfs"]) && run("umount", &[]);
+    mounted || absent(why, "the right to mount: CAP_SYS_ADMIN, as `docker run --privileged` gives it")
 }

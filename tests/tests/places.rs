@@ -1,7 +1,8 @@
 //! Updates in places where updates go wrong: odd paths, links, a narrow umask, file systems that are full or read-only.
 #![expect(clippy::unwrap_used, reason = "helpers of tests outside a test function")]
 
-use std::os::unix::fs::symlink;
+use std::ffi::OsStr;
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use updater_format::{InstallKind, UtcTime};
@@ -40,12 +41,19 @@ impl Releases {
 
     /// Runs the update by the program at this path, under this umask, and returns what it said.
     fn update(&self, program: &Path, umask: &str) -> String {
-        let url = Url::from_path(&self.folder.path().join("repository")).unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", r#"umask "$0"; exec "$@""#, umask]).arg(program).arg("update");
+        self.run(&mut command, "state")
+    }
+
+    /// Runs a command that starts the program, with this folder for its state, and returns what it said.
+    fn run(&self, command: &mut Command, state: &str) -> String {
+        let url = Url::from_path(&self.folder.path().join("repository")).unwrap();
         command.env(REPOSITORY, url.expose()).env(ROOT, self.folder.path().join("root.json"));
-        command.env("XDG_STATE_HOME", self.folder.path().join("state")).env_remove("UPDATER_DISABLE");
-        let outcome = trace::run(&mut command).unwrap();
+        command.env("XDG_STATE_HOME", self.folder.path().join(state)).env_remove("UPDATER_DISABLE");
+        // Nothing is ever written there: everything lies beside the install or in the state folder.
+        command.env("TMPDIR", "/nonexistent");
+        let outcome = trace::run(command).unwrap();
         assert_eq!(outcome.code, Some(0), "{outcome:?}");
         outcome.output
     }
@@ -85,8 +93,183 @@ fn an_update_through_a_link_changes_what_the_link_leads_to() {
 }
 
 #[test]
+fn an_update_below_a_linked_folder_changes_the_real_one() {
+    let releases = Releases::new(InstallKind::Directory);
+    let outer = tempfile::tempdir().unwrap();
+    let world = World { slot: outer.path().join("real"), kind: InstallKind::Directory };
+    world.install(&releases.old).unwrap();
+    symlink("real", outer.path().join("link")).unwrap();
+    let output = releases.update(&outer.path().join("link/place/my app/bin/hello"), "022");
+    assert_updated(&output, &world, &releases);
+}
+
+#[test]
+fn an_update_through_path_and_under_another_name_changes_the_program_that_runs() {
+    let releases = Releases::new(InstallKind::Executable);
+    let outer = tempfile::tempdir().unwrap();
+    let world = World { slot: outer.path().join("slot"), kind: InstallKind::Executable };
+    world.install(&releases.old).unwrap();
+    // What the new process is started from is neither looked up again nor taken from the name it was called by.
+    let decoy = outer.path().join("decoy");
+    std::fs::create_dir(&decoy).unwrap();
+    std::fs::write(decoy.join("hello"), "#!/bin/sh\necho decoy\n").unwrap();
+    let script = r#"PATH="$0:$PATH"; exec -a /nonexistent/forged hello update"#;
+    let mut command = Command::new("bash");
+    command.args(["-c", script]).arg(world.root().parent().unwrap()).current_dir(&decoy);
+    let output = releases.run(&mut command, "state");
+    assert_updated(&output, &world, &releases);
+}
+
+#[test]
+fn an_update_behind_a_link_to_the_current_version_moves_the_link() {
+    let releases = Releases::new(InstallKind::Directory);
+    let outer = tempfile::tempdir().unwrap();
+    let world = World { slot: outer.path().join("slot"), kind: InstallKind::Directory };
+    world.install(&releases.old).unwrap();
+    let base = outer.path().join("base");
+    std::fs::create_dir_all(base.join("versions")).unwrap();
+    std::fs::rename(world.root(), base.join("versions/hello-1.0.0")).unwrap();
+    symlink("versions/hello-1.0.0", base.join("current")).unwrap();
+    let program = base.join("current/bin/hello");
+    assert!(releases.update(&program, "022").ends_with("version 1.1.0\n"));
+    assert_eq!(std::fs::read_link(base.join("current")).unwrap(), Path::new("versions/hello-1.1.0"));
+    assert!(base.join("versions/hello-1.0.0/bin/hello").exists(), "the version before is kept");
+    assert!(base.join("current/notes.txt").exists(), "the user's files follow");
+    assert!(!base.join(".current.updater").exists());
+    let again = releases.update(&program, "022");
+    assert!(again.contains("none ") && again.ends_with("version 1.1.0\n"), "{again}");
+}
+
+#[test]
+fn another_users_folder_is_left_alone_and_ones_own_is_updated() {
+    if !require::root("becoming another user") || !require::command("setpriv", "apt install util-linux") {
+        return;
+    }
+    for kind in [InstallKind::Executable, InstallKind::Directory] {
+        let releases = Releases::new(kind);
+        let outer = tempfile::tempdir().unwrap();
+        for folder in [outer.path(), releases.folder.path()] {
+            std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let state = releases.folder.path().join("nobody");
+        std::fs::create_dir(&state).unwrap();
+        chown(&state, Some(NOBODY), Some(NOBODY)).unwrap();
+        let world = World { slot: outer.path().join("slot"), kind };
+        world.install(&releases.old).unwrap();
+        let update = || {
+            let user = NOBODY.to_string();
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid", &user, "--regid", &user, "--clear-groups", "--"]);
+            releases.run(command.arg(world.program()).arg("update"), "nobody")
+        };
+        let output = update();
+        assert!(output.contains("is not writable by this user"), "{output}");
+        world.check(&releases.old).unwrap();
+        world.check_tidy(false).unwrap();
+        let given = Command::new("chown").arg("-R").arg(NOBODY.to_string()).arg(&world.slot).status().unwrap();
+        assert!(given.success());
+        assert_updated(&update(), &world, &releases);
+    }
+}
+
+#[test]
+fn a_file_system_without_free_bytes_or_files_keeps_the_old_version() {
+    if !require::mounts("a full ext4") || !require::command("mkfs.ext4", "apt install e2fsprogs") {
+        return;
+    }
+    let releases = Releases::new(InstallKind::Directory);
+    let outer = tempfile::tempdir().unwrap();
+    let _mount = Mount::ext4(outer.path(), releases.folder.path());
+    let world = World { slot: outer.path().join("slot"), kind: InstallKind::Directory };
+    world.install(&releases.old).unwrap();
+    let filler = outer.path().join("filler");
+    // Room for the download and not for the release beside it; then room for neither.
+    for left in [FREE, 0] {
+        fill_bytes(&filler, left);
+        let output = releases.update(&world.program(), "022");
+        assert!(output.contains("failed ") && output.contains("space"), "{output}");
+        assert!(output.ends_with("version 1.0.0\n"), "{output}");
+        world.check(&releases.old).unwrap();
+        std::fs::remove_file(&filler).unwrap();
+    }
+    // Bytes enough, but fewer files than the release has.
+    let many = outer.path().join("many");
+    std::fs::create_dir(&many).unwrap();
+    let made = (0..).take_while(|number| std::fs::write(many.join(number.to_string()), "").is_ok()).count();
+    (0..made.min(12)).for_each(|number| std::fs::remove_file(many.join(number.to_string())).unwrap());
+    let output = releases.update(&world.program(), "022");
+    assert!(output.contains(" files free, the release takes "), "{output}");
+    world.check(&releases.old).unwrap();
+    std::fs::remove_dir_all(&many).unwrap();
+    let output = releases.update(&world.program(), "022");
+    assert_updated(&output, &world, &releases);
+}
+
+#[test]
+fn a_mount_inside_or_over_the_install_keeps_the_old_version() {
+    if !require::mounts("mounts inside an install") {
+        return;
+    }
+    let releases = Releases::new(InstallKind::Directory);
+    let outer = tempfile::tempdir().unwrap();
+    let world = World { slot: outer.path().join("slot"), kind: InstallKind::Directory };
+    world.install(&releases.old).unwrap();
+    // Where both releases have files, and the user too. A mount deep in a folder of the user moves along with that folder.
+    let inside = world.root().join("share/data");
+    let mount = Mount::bind(&inside, &inside);
+    let other = Mount::tmpfs(&inside);
+    let output = releases.update(&world.program(), "022");
+    assert!(output.contains("is a mount point inside the install"), "{output}");
+    drop(other);
+    // A folder of the same file system mounted there cannot be told by its number; the rename fails, and is undone.
+    let output = releases.update(&world.program(), "022");
+    assert!(output.contains("failed ") && output.ends_with("version 1.0.0\n"), "{output}");
+    drop(mount);
+    world.check(&releases.old).unwrap();
+    let output = releases.update(&world.program(), "022");
+    assert_updated(&output, &world, &releases);
+
+    let releases = Releases::new(InstallKind::Executable);
+    let world = World { slot: outer.path().join("file"), kind: InstallKind::Executable };
+    world.install(&releases.old).unwrap();
+    let mount = Mount::bind(&world.root(), &world.root());
+    let output = releases.update(&world.program(), "022");
+    assert!(output.contains("failed ") && output.ends_with("version 1.0.0\n"), "{output}");
+    drop(mount);
+    world.check(&releases.old).unwrap();
+    world.check_tidy(false).unwrap();
+}
+
+#[test]
+fn an_overlay_is_updated_or_refused_with_its_reason() {
+    if !require::mounts("an overlay") {
+        return;
+    }
+    for kind in [InstallKind::Executable, InstallKind::Directory] {
+        let releases = Releases::new(kind);
+        let outer = tempfile::tempdir().unwrap();
+        let [lower, upper, work, merged] = ["lower", "upper", "work", "merged"].map(|name| outer.path().join(name));
+        [&lower, &upper, &work, &merged].iter().for_each(|folder| std::fs::create_dir(folder).unwrap());
+        World { slot: lower.join("slot"), kind }.install(&releases.old).unwrap();
+        let _mount = Mount::overlay(&lower, &upper, &work, &merged);
+        let world = World { slot: merged.join("slot"), kind };
+        let output = releases.update(&world.program(), "022");
+        if output.ends_with("version 1.1.0\n") {
+            assert_updated(&output, &world, &releases);
+        } else {
+            // A folder of the lower layer cannot be renamed unless the mount allows redirection.
+            assert!(
+                kind == InstallKind::Directory && output.contains("cannot exchange folders in one step"),
+                "{output}"
+            );
+            world.check(&releases.old).unwrap();
+        }
+    }
+}
+
+#[test]
 fn a_full_or_read_only_file_system_keeps_the_old_version() {
-    if !require::root("mounting a small file system") {
+    if !require::mounts("a small file system") {
         return;
     }
     for kind in [InstallKind::Executable, InstallKind::Directory] {
@@ -114,10 +297,33 @@ fn a_full_or_read_only_file_system_keeps_the_old_version() {
 struct Mount(PathBuf);
 
 impl Mount {
-    fn tmpfs(at: &Path) -> Self {
-        let status = Command::new("mount").args(["-t", "tmpfs", "-o", "size=256m,mode=0755", "tmpfs"]).arg(at).status();
-        assert!(status.unwrap().success());
+    fn new(at: &Path, arguments: &[&OsStr]) -> Self {
+        let status = Command::new("mount").args(arguments).arg(at).status().unwrap();
+        assert!(status.success(), "mount {arguments:?} {}", at.display());
         Self(at.to_owned())
+    }
+
+    fn tmpfs(at: &Path) -> Self {
+        Self::new(at, &["-t", "tmpfs", "-o", "size=256m,mode=0755", "tmpfs"].map(OsStr::new))
+    }
+
+    /// A file system of 128 MiB and 256 files, in an image in another folder.
+    fn ext4(at: &Path, images: &Path) -> Self {
+        let image = images.join("image");
+        std::fs::File::create(&image).unwrap().set_len(128 * 1024 * 1024).unwrap();
+        let made = Command::new("mkfs.ext4").args(["-q", "-m", "0", "-N", "256"]).arg(&image).status().unwrap();
+        assert!(made.success());
+        Self::new(at, &[OsStr::new("-o"), OsStr::new("loop"), image.as_os_str()])
+    }
+
+    fn bind(what: &Path, at: &Path) -> Self {
+        Self::new(at, &[OsStr::new("--bind"), what.as_os_str()])
+    }
+
+    fn overlay(lower: &Path, upper: &Path, work: &Path, at: &Path) -> Self {
+        let [lower, upper, work] = [lower, upper, work].map(|folder| folder.display());
+        let options = format!("lowerdir={lower},upperdir={upper},workdir={work}");
+        Self::new(at, &["-t", "overlay", "-o", &options, "overlay"].map(OsStr::new))
     }
 
     fn remount(&self, options: &str) {
@@ -132,6 +338,16 @@ impl Drop for Mount {
     }
 }
 
+/// Writes a file that leaves about so many bytes of its file system free.
+fn fill_bytes(path: &Path, left: u64) {
+    use std::io::Write as _;
+    let mut file = std::fs::File::create(path).unwrap();
+    while file.write_all(&[0xa5; 64 * 1024]).is_ok() {}
+    let length = file.metadata().unwrap().len();
+    file.set_len(length.saturating_sub(left)).unwrap();
+    file.sync_all().unwrap();
+}
+
 /// Returns the bytes of all files in a folder.
 fn used(folder: &Path) -> u64 {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
@@ -141,3 +357,8 @@ fn used(folder: &Path) -> u64 {
     };
     entries.map(|entry| size(entry.path())).sum()
 }
+
+/// A user who owns nothing.
+const NOBODY: u32 = 65534;
+/// More than the download takes, in bytes, and less than the release.
+const FREE: u64 = 4 * 1024 * 1024;
