@@ -19,9 +19,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 OURS = "updater-delta"
 PAIRS = ["just-x64", "rustworkx-x64", "taplo-x64", "ruff-x64", "ruff-aarch64", "ruff-mac-arm64", "turbo-win", "astgrep-win", "maturin-x64"]
-# Its archives hold a program that was packed again at every release; it stands in a row of its own.
+# So little of it stays from one release to the next that it stands in a row of its own.
 APART = "maturin-x64"
-# One developer's rebuild within a day: the deltas are so small that it pulls every mean down.
+# Its deltas are so small that it pulls every mean down: the means are given with and without it.
 OUTLIER = "astgrep-win"
 # Chromium 150's Zucchini, then `xz -9e`, in kB: it is built from Chromium's sources, so it was measured once and is cited here.
 ZUCCHINI = {"just-x64": 699, "rustworkx-x64": 174, "taplo-x64": 629, "maturin-x64": 4007, "ruff-x64": 1472, "ruff-aarch64": 1425,
