@@ -62,7 +62,9 @@ impl Obstacle {
             Self::NotTrusted { .. } => {
                 "run the update as the owner of the folder, or give the folder to the administrator"
             }
-            Self::NoExchange { .. } => "move the app to a local file system such as ext4, xfs or btrfs",
+            Self::NoExchange { .. } => {
+                "move the app to a local file system such as ext4, xfs or btrfs, or install it as versions/ behind a link"
+            }
             Self::MountInside { .. } => "unmount it while updating, or keep it outside the install",
         }
     }
