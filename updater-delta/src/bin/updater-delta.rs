@@ -6,7 +6,9 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, IsTerminal as _, Read, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
-use updater_delta::{ApplyError, ApplyLimits, DiffError, DiffOptions, Header, Progress, Side, Stage};
+use updater_delta::{
+    ApplyError, ApplyLimits, Codec, DiffError, DiffOptions, Header, Inspection, Progress, Side, Stage,
+};
 
 /// Prints a line; a reader that went away is no failure.
 macro_rules! say {
@@ -108,21 +110,36 @@ fn inspect(path: &Path) -> Result<(), Failure> {
     say!("old      {:>12} bytes  sha256 {}", header.old_length, hex(header.old_sha256));
     say!("new      {:>12} bytes  sha256 {}", header.new_length, hex(header.new_sha256));
     say!("delta    {:>12} bytes", patch.len());
-    if header.codec.id().starts_with("refs") {
-        say!("matches  {:>12} covering {} bytes", inspection.matches, inspection.matched);
-        say!("inserted {:>12} bytes", header.new_length - inspection.matched);
-        for region in &inspection.regions {
-            say!(
-                "{:>16}  old {:>10}+{:<10} new {:>10}+{}",
-                region.kind,
-                region.old.0,
-                region.old.1,
-                region.new.0,
-                region.new.1
-            );
-        }
-    }
+    tell(&inspection);
     Ok(())
+}
+
+/// Prints what a delta takes from where, per section of the new file.
+fn tell(inspection: &Inspection) {
+    if let Some(opened) = &inspection.opened {
+        let header = opened.header;
+        say!("opened   {:>12} bytes of old, {} of new, codec {}", header.old_length, header.new_length, header.codec);
+        return tell(opened);
+    }
+    if inspection.header.codec != Codec::Refs1 {
+        return;
+    }
+    let new_length = inspection.header.new_length;
+    say!("matches  {:>12} covering {} bytes", inspection.matches, inspection.matched);
+    say!("inserted {:>12} bytes", new_length - inspection.matched);
+    say!("{:>16} {:>22} {:>22} {:>9} {:>12} {:>10}", "section", "old", "new", "matches", "matched", "inserted");
+    let (mut matches, mut matched, mut bytes) = (0, 0, 0);
+    for region in &inspection.regions {
+        let within = inspection.within(region.new);
+        (matches, matched, bytes) = (matches + within.0, matched + within.1, bytes + region.new.1);
+        let place = |(offset, length): (u64, u64)| format!("{offset}+{length}");
+        let inserted = region.new.1 - within.1;
+        let (old, new) = (place(region.old), place(region.new));
+        say!("{:>16} {old:>22} {new:>22} {:>9} {:>12} {inserted:>10}", region.kind, within.0, within.1);
+    }
+    let rest = (inspection.matches - matches, inspection.matched - matched);
+    let inserted = new_length - bytes - rest.1;
+    say!("{:>16} {:>22} {:>22} {:>9} {:>12} {inserted:>10}", "elsewhere", "", new_length - bytes, rest.0, rest.1);
 }
 
 /// What a person is told.

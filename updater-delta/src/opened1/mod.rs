@@ -56,6 +56,17 @@ pub(crate) fn apply(
     }
 }
 
+/// Returns the delta inside.
+#[cfg(feature = "encode")]
+pub(crate) fn inner(mut patch: &[u8], old_length: u64) -> Result<&[u8], ApplyError> {
+    read_spans(&mut patch, old_length)?;
+    let codec = Header::read(&mut &*patch)?.codec;
+    if codec == crate::Codec::Opened1 {
+        return Err(ApplyError::UnknownCodec { id: codec.id().to_owned() });
+    }
+    Ok(patch)
+}
+
 fn read_spans(patch: &mut impl Read, length: u64) -> Result<Vec<Span>, ApplyError> {
     let corrupt = |what| ApplyError::Corrupt { what, at: 0 };
     let count = read_number(patch)?;

@@ -127,6 +127,7 @@ pub(crate) fn inspect(body: &[u8], inspection: &mut crate::Inspection) -> Result
     let (plan, _, matches) = front(&mut Decoder::new(body), old_length, new_length, body.len().saturating_mul(8))?;
     inspection.matches = matches.len() as u64;
     inspection.matched = matches.iter().map(|found| u64::from(found.length)).sum();
+    inspection.spans = matches.iter().map(|found| (u64::from(found.new), u64::from(found.length))).collect();
     let place = |span: region::Span| (u64::from(span.offset), u64::from(span.length));
     let summary = |region: &region::Region| crate::RegionSummary {
         kind: format!("{:?}", region.kind),
