@@ -1,5 +1,5 @@
 //! A sample of the crash points (`cargo run -p updater-tests --bin crash-points -- --all` runs them all): real updates,
-//! returns, trials and repairs are killed at a call, or a call fails, and what is left must start.
+//! returns, trials and repairs are killed at a call, a call fails, or the power is cut, and what is left must start.
 
 use std::process::Command;
 use updater_tests::require;
@@ -10,7 +10,7 @@ fn no_crash_point_leaves_a_broken_install() {
         return;
     }
     let output =
-        Command::new(env!("CARGO_BIN_EXE_crash-points")).args(["--runs", "200", "--seconds", "20"]).output().unwrap();
+        Command::new(env!("CARGO_BIN_EXE_crash-points")).args(["--runs", "200", "--seconds", "15"]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     // The seed stands in the first line.
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
@@ -31,6 +31,8 @@ fn a_call_that_does_not_exist_is_an_error() {
     let run = |arguments: &[&str]| Command::new(env!("CARGO_BIN_EXE_crash-points")).args(arguments).output().unwrap();
     let output = run(&["--at", "executable/bundle/rename:999=KILL"]);
     assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("there is no call"));
+    let output = run(&["--at", "executable/trial/cut:99999=later"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("there is no call"));
     assert_eq!(run(&["--nonsense", "1"]).status.code(), Some(1));
 }

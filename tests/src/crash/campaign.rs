@@ -1,17 +1,19 @@
 //! Which calls are disturbed, in which order, and what came of it.
 
-use super::durable;
+use super::power::Cut;
 use super::scenario::{Case, Scenario, cases};
 use super::trace::{Call, ERRORS, Fault};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, Write};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use updater_format::InstallKind;
 
 /// What to run.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Every changing call of every case is killed, and one call of each group is made to fail.
+    /// Every changing call of every case is killed and made to fail in each way, one of each group of other calls is made
+    /// to fail, and the power is cut wherever that leaves something of its own.
     pub all: bool,
     /// How many runs there are at most, otherwise.
     pub runs: usize,
@@ -21,7 +23,7 @@ pub struct Options {
     pub seed: u64,
     /// Only cases whose name begins so, for example `directory/` or `executable/patch`.
     pub only: String,
-    /// One disturbance, as a failure prints it: `directory/patch/renameat2:1=KILL`.
+    /// One disturbance, as a failure prints it: `directory/patch/renameat2:1=KILL`, `directory/patch/cut:120=later`.
     pub at: Option<String>,
 }
 
@@ -30,35 +32,42 @@ pub struct Options {
 pub struct Summary {
     /// Different calls that were killed.
     pub calls: usize,
-    /// Errors and lies that calls were made to return.
+    /// Errors, lies, short writes and power cuts.
     pub faults: usize,
+    /// How many of these were power cuts.
+    pub cuts: usize,
     /// Install kinds.
     pub kinds: usize,
     /// Runs.
     pub runs: usize,
-    /// Runs after which something did not hold, and orders of calls that a power cut would punish.
+    /// Runs after which something did not hold.
     pub failures: usize,
 }
 
 impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { calls, faults, kinds, runs, failures } = self;
+        let Self { calls, faults, kinds, runs, failures, .. } = self;
         write!(f, "crash points: {calls} calls, {faults} faults, {kinds} kinds, {runs} runs, {failures} failures")
     }
 }
 
-/// One disturbance: a case, one of its calls, and what happens there.
+/// One disturbance of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Step {
     case: usize,
-    call: usize,
-    fault: Fault,
+    what: What,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum What {
+    Call(usize, Fault),
+    Cut(Cut),
 }
 
 /// Prepares the cases, runs what was asked for, and writes each failure with the command that repeats it.
 /// # Errors
 /// When the cases cannot be prepared or `out` is closed.
-pub fn run(options: &Options, program: &[u8], out: &mut impl Write) -> io::Result<Summary> {
+pub fn run(options: &Options, program: &[u8], out: &mut (impl Write + Send)) -> io::Result<Summary> {
     let mut cases = Vec::new();
     let mut folders = Vec::new();
     for kind in [InstallKind::Executable, InstallKind::Directory] {
@@ -76,47 +85,108 @@ pub fn run(options: &Options, program: &[u8], out: &mut impl Write) -> io::Resul
         cases.extend(self::cases(program, kind, &path, &wanted).map_err(io::Error::other)?);
         folders.push(folder);
     }
-    for case in &cases {
-        let changing = case.calls.iter().filter(|call| is_point(call)).count();
-        writeln!(out, "{}: {changing} changing calls of {}", case.name(), case.calls.len())?;
-    }
+    let cuts = cases.iter().map(|case| case.recording.cuts()).collect::<io::Result<Vec<_>>>()?;
     let mut summary = Summary { kinds: folders.len(), ..Summary::default() };
-    for case in &cases {
-        let undisturbed = case.flaw.iter().map(|flaw| format!("undisturbed: {flaw}"));
-        for violation in undisturbed.chain(durable::violations(&case.calls, &case.world)) {
+    for (case, cuts) in cases.iter().zip(&cuts) {
+        let changing = case.calls.iter().filter(|call| is_point(call)).count();
+        let (name, all, cuts) = (case.name(), case.calls.len(), cuts.len());
+        writeln!(out, "{name}: {changing} changing calls of {all}, {cuts} states after a power cut")?;
+        if let Some(flaw) = &case.flaw {
             summary.failures += 1;
-            writeln!(out, "FAILED {}: {violation}", case.name())?;
+            writeln!(out, "FAILED {name}: undisturbed: {flaw}")?;
         }
     }
     let steps = match &options.at {
-        Some(at) => vec![find(&cases, at).ok_or_else(|| io::Error::other(format!("there is no call {at}")))?],
-        None => plan(&cases, options),
+        Some(at) => vec![find(&cases, &cuts, at).ok_or_else(|| io::Error::other(format!("there is no call {at}")))?],
+        None => plan(&cases, &cuts, options),
     };
-    let begin = Instant::now();
-    let mut killed = BTreeSet::new();
-    for step in steps {
-        if options.time.is_some_and(|limit| begin.elapsed() > limit) {
-            break;
-        }
-        let (case, call) = (&cases[step.case], &cases[step.case].calls[step.call]);
-        summary.runs += 1;
-        match step.fault {
-            Fault::Kill => drop(killed.insert((step.case, step.call))),
-            _ => summary.faults += 1,
-        }
-        let problem = match case.disturbed(&call.name, call.number, step.fault) {
-            Ok(outcome) => case.verdict(&outcome, step.fault).map(|problem| format!("{problem} ({outcome:?})")),
-            Err(error) => Some(error.to_string()),
+    let progress =
+        Mutex::new(Progress { waiting: steps.into(), busy: BTreeSet::new(), killed: BTreeSet::new(), summary });
+    let out = Mutex::new(out);
+    let end = options.time.map(|limit| Instant::now() + limit);
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let work = || -> io::Result<()> {
+            loop {
+                // Not in a `while let`, which would hold the lock until the step is done.
+                let next = lock(&progress).next(end);
+                let Some(step) = next else { break };
+                let problem = disturb(&cases[step.case], step.what);
+                if let Some(problem) = &problem {
+                    report(&cases[step.case], step.what, problem, &mut **lock(&out))?;
+                }
+                lock(&progress).done(step, problem.is_some());
+            }
+            Ok(())
         };
-        if let Some(problem) = problem {
-            summary.failures += 1;
-            let at = format!("{}/{}:{}={}", case.name(), call.name, call.number, step.fault);
-            writeln!(out, "FAILED {at}: {problem}\n    call: {}({})", call.name, call.arguments)?;
-            writeln!(out, "    repeat: cargo run -p updater-tests --bin crash-points -- --at {at}")?;
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|_| Err(io::Error::other("a panic"))))
+    })?;
+    let progress = progress.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(Summary { calls: progress.killed.len(), ..progress.summary })
+}
+
+/// What is to be done, and what was. Each case has one place on disk, so at most one of its steps runs at a time.
+struct Progress {
+    waiting: VecDeque<Step>,
+    busy: BTreeSet<usize>,
+    killed: BTreeSet<(usize, usize)>,
+    summary: Summary,
+}
+
+impl Progress {
+    fn next(&mut self, end: Option<Instant>) -> Option<Step> {
+        if end.is_some_and(|end| Instant::now() > end) {
+            return None;
+        }
+        // Where none is left but for busy cases, those who run these take them.
+        let at = self.waiting.iter().position(|step| !self.busy.contains(&step.case))?;
+        let step = self.waiting.remove(at)?;
+        self.busy.insert(step.case);
+        Some(step)
+    }
+
+    fn done(&mut self, step: Step, has_failed: bool) {
+        self.busy.remove(&step.case);
+        self.summary.runs += 1;
+        self.summary.failures += usize::from(has_failed);
+        match step.what {
+            What::Call(call, Fault::Kill) => drop(self.killed.insert((step.case, call))),
+            What::Call(..) => self.summary.faults += 1,
+            What::Cut(_) => {
+                self.summary.faults += 1;
+                self.summary.cuts += 1;
+            }
         }
     }
-    summary.calls = killed.len();
-    Ok(summary)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn disturb(case: &Case, what: What) -> Option<String> {
+    let result = match what {
+        What::Call(call, fault) => case.disturbed(call, fault),
+        What::Cut(cut) => case.cut(cut),
+    };
+    result.unwrap_or_else(|error| Some(error.to_string()))
+}
+
+fn report(case: &Case, what: What, problem: &str, out: &mut impl Write) -> io::Result<()> {
+    let (at, place) = match what {
+        What::Call(call, fault) => {
+            let call = &case.calls[call];
+            (format!("{}:{}={fault}", call.name, call.number), format!("at {}({})", call.name, call.arguments))
+        }
+        What::Cut(Cut { after, loss }) => {
+            let last = after.checked_sub(1).map(|last| case.recording.records[last].to_string());
+            (format!("cut:{after}={}", loss.name()), format!("after {}", last.unwrap_or_else(|| "nothing".to_owned())))
+        }
+    };
+    let at = format!("{}/{at}", case.name());
+    writeln!(out, "FAILED {at}: {problem}\n    {place}")?;
+    writeln!(out, "    repeat: cargo run -p updater-tests --bin crash-points -- --at '{at}'")
 }
 
 /// The start of the program itself is no step of the change.
@@ -124,41 +194,60 @@ fn is_point(call: &Call) -> bool {
     call.changes() && call.number > 0
 }
 
-fn plan(cases: &[Case], options: &Options) -> Vec<Step> {
+fn plan(cases: &[Case], cuts: &[Vec<Cut>], options: &Options) -> Vec<Step> {
     let mut random = Random(options.seed);
     let mut kills: BTreeMap<(usize, String), Vec<Step>> = BTreeMap::new();
-    let mut faults: BTreeMap<(usize, String), Vec<Step>> = BTreeMap::new();
+    let mut errors: BTreeMap<(usize, String), Vec<Step>> = BTreeMap::new();
+    let mut every = Vec::new();
     for (at, case) in cases.iter().enumerate() {
         // Before it looks for its journal the program is only loaded: what fails there is nobody's update.
         let begin = case.calls.iter().position(|call| call.arguments.contains("state.json")).unwrap_or(0);
+        let restart = case.calls.iter().position(|call| call.name == "execve" && call.number > 0);
         for (index, call) in case.calls.iter().enumerate() {
             let group = (at, call.group());
+            let step = |fault| Step { case: at, what: What::Call(index, fault) };
             if is_point(call) {
-                kills.entry(group.clone()).or_default().push(Step { case: at, call: index, fault: Fault::Kill });
+                kills.entry(group.clone()).or_default().push(step(Fault::Kill));
             }
+            let is_large_write = call.name == "write" && written(call) > 1;
+            let can_be_short = is_large_write && restart.is_none_or(|restart| index < restart);
             if index >= begin && FAILING.contains(&call.name.as_str()) {
-                let fault = random.fault(call);
-                faults.entry(group).or_default().push(Step { case: at, call: index, fault });
+                errors.entry(group).or_default().push(step(random.fault(call, can_be_short)));
+            }
+            if is_point(call) && FAILING.contains(&call.name.as_str()) {
+                every.extend(ERRORS.map(|error| step(Fault::Error(error))));
+                every.extend(is_large_write.then(|| step(Fault::Lie(written(call)))));
+                every.extend(can_be_short.then(|| step(Fault::Short)));
             }
         }
     }
+    let cuts = cuts
+        .iter()
+        .enumerate()
+        .flat_map(|(case, cuts)| cuts.iter().map(move |cut| Step { case, what: What::Cut(*cut) }));
+    let mut cuts: Vec<Step> = cuts.collect();
     let mut one_of_each = |groups: BTreeMap<_, Vec<Step>>| -> Vec<Step> {
         let mut steps: Vec<Step> = groups.into_values().map(|steps| steps[random.below(steps.len())]).collect();
         random.shuffle(&mut steps);
         steps
     };
     if options.all {
-        let mut steps: Vec<Step> = kills.into_values().flatten().collect();
-        steps.extend(one_of_each(faults));
-        steps.sort();
+        let mut steps: BTreeSet<Step> = kills.into_values().flatten().chain(every).chain(cuts).collect();
+        steps.extend(one_of_each(errors));
+        let mut counts = BTreeMap::<usize, usize>::new();
+        steps.iter().for_each(|step| *counts.entry(step.case).or_default() += 1);
+        let mut steps: Vec<Step> = steps.into_iter().collect();
+        // The longest first, so that nobody waits for it in the end.
+        steps.sort_by_key(|step| (std::cmp::Reverse(counts[&step.case]), *step));
         return steps;
     }
-    let mut kills = one_of_each(kills).into_iter();
-    let mut faults = one_of_each(faults).into_iter();
+    let (kills, errors) = (one_of_each(kills), one_of_each(errors));
+    random.shuffle(&mut cuts);
+    let (mut kills, mut errors, mut cuts) = (kills.into_iter(), errors.into_iter(), cuts.into_iter());
     let mut steps = Vec::new();
     while steps.len() < options.runs {
         let before = steps.len();
-        steps.extend(kills.by_ref().take(2).chain(faults.next()));
+        steps.extend(kills.next().into_iter().chain(errors.next()).chain(cuts.next()));
         if steps.len() == before {
             break;
         }
@@ -167,14 +256,24 @@ fn plan(cases: &[Case], options: &Options) -> Vec<Step> {
     steps
 }
 
-fn find(cases: &[Case], at: &str) -> Option<Step> {
+fn find(cases: &[Case], cuts: &[Vec<Cut>], at: &str) -> Option<Step> {
     let (place, fault) = at.split_once('=')?;
     let (place, number) = place.rsplit_once(':')?;
     let (case, name) = place.rsplit_once('/')?;
-    let (number, fault) = (number.parse::<usize>().ok()?, Fault::parse(fault)?);
+    let number = number.parse::<usize>().ok()?;
     let index = cases.iter().position(|candidate| candidate.name() == case)?;
-    let call = cases[index].calls.iter().position(|call| call.name == name && call.number == number)?;
-    Some(Step { case: index, call, fault })
+    let what = if name == "cut" {
+        What::Cut(*cuts[index].iter().find(|cut| cut.after == number && cut.loss.name() == fault)?)
+    } else {
+        let call = cases[index].calls.iter().position(|call| call.name == name && call.number == number)?;
+        What::Call(call, Fault::parse(fault)?)
+    };
+    Some(Step { case: index, what })
+}
+
+/// Returns how many bytes a write was asked to write.
+fn written(call: &Call) -> u32 {
+    call.arguments.rsplit(", ").next().and_then(|length| length.parse().ok()).unwrap_or(0)
 }
 
 /// SplitMix64: the same seed gives the same choice.
@@ -195,13 +294,11 @@ impl Random {
         }
     }
 
-    fn fault(&mut self, call: &Call) -> Fault {
-        let length: u32 = call.arguments.rsplit(", ").next().and_then(|length| length.parse().ok()).unwrap_or(0);
+    fn fault(&mut self, call: &Call, can_be_short: bool) -> Fault {
         match self.below(ERRORS.len() + 2) {
             choice if choice < ERRORS.len() => Fault::Error(ERRORS[choice]),
-            choice if call.name == "write" && length > 1 => {
-                Fault::Lie(if choice % 2 == 0 { length } else { length / 2 })
-            }
+            4 if call.name == "write" && written(call) > 1 => Fault::Lie(written(call)),
+            5 if can_be_short => Fault::Short,
             choice => Fault::Error(ERRORS[choice % ERRORS.len()]),
         }
     }

@@ -5,18 +5,24 @@
 //! app.rs       what that program does
 //! world.rs     one install with a user's files; what must hold of it whatever happened
 //! trace.rs     strace: which calls a run makes, and how to stop or fail one of them
-//! scenario.rs  update by patch and by bundle, return, trial, repair
-//! durable.rs   what a clean run must have made durable before each step that counts on it
+//! record.rs    the calls of a run with their bytes
+//! disk.rs      a model of a disk: what a power cut may leave of them
+//! power.rs     the moments at which the power is cut
+//! short.rs     writes that write less than they were asked to
+//! scenario.rs  update by patch and by bundle, also in another thread; return, trial, repair
 //! campaign.rs  which calls are tried, and what came of them
 //! ```
 //!
-//! What a power cut does to data that was never made durable cannot be seen from inside a running kernel. [`durable`]
-//! checks the order of the calls instead: that each file and folder was synced before the step that relies on it.
+//! Kills and errors happen to the real program. A power cut cannot be seen from inside a running kernel: there the calls of
+//! an undisturbed run are applied to a model, and what it says is left is written down and must start.
 
 pub mod app;
 pub mod campaign;
-pub mod durable;
+pub mod disk;
+pub mod power;
+pub mod record;
 pub mod release;
 pub mod scenario;
+pub mod short;
 pub mod trace;
 pub mod world;

@@ -1,8 +1,10 @@
 //! The changes of an install that are interrupted, each from a state that was reached by the program itself.
 
 use super::app::{REPOSITORY, ROOT, TRIAL};
+use super::power::{Cut, Recording};
 use super::release::{Release, write_repository};
-use super::trace::{self, Call, Fault, Outcome};
+use super::short::ShortWrites;
+use super::trace::{self, Call, Fault, Outcome, Subject, Trace};
 use super::world::World;
 use crate::simulator::RepositorySimulator;
 use std::io;
@@ -18,6 +20,8 @@ pub enum Scenario {
     Patch,
     /// An update by bundle.
     Bundle,
+    /// An update by bundle, all of it in another thread than the main one, with its restart.
+    Thread,
     /// The return of the old version after two failed attempts of the new one.
     Return,
     /// The confirmation of a version on trial.
@@ -28,7 +32,7 @@ pub enum Scenario {
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Patch, Self::Bundle, Self::Return, Self::Trial, Self::Repair];
+    pub const ALL: [Self; 6] = [Self::Patch, Self::Bundle, Self::Thread, Self::Return, Self::Trial, Self::Repair];
 
     /// Returns its name on the command line.
     #[must_use]
@@ -36,6 +40,7 @@ impl Scenario {
         match self {
             Self::Patch => "patch",
             Self::Bundle => "bundle",
+            Self::Thread => "thread",
             Self::Return => "return",
             Self::Trial => "trial",
             Self::Repair => "repair",
@@ -45,6 +50,7 @@ impl Scenario {
     fn argument(self) -> &'static str {
         match self {
             Self::Patch | Self::Bundle => "update",
+            Self::Thread => "thread",
             Self::Trial => "confirm",
             Self::Return | Self::Repair => "report",
         }
@@ -57,6 +63,10 @@ impl Scenario {
             Self::Return => "broken",
             _ => "by-bundle",
         }
+    }
+
+    fn subject(self) -> Subject {
+        if self == Self::Thread { Subject::Second } else { Subject::Main }
     }
 
     /// Patches complete their trial by starting, everything else by a confirmation.
@@ -74,12 +84,18 @@ pub struct Case {
     pub world: World,
     /// The calls that concern the install, of an undisturbed run.
     pub calls: Vec<Call>,
+    /// What an undisturbed run did to the disk; empty when another thread than the main one did it.
+    pub recording: Recording,
     /// The version before and the version after.
     pub releases: [Release; 2],
     /// What did not hold after the undisturbed run.
     pub flaw: Option<String>,
     next: Release,
+    /// The case's own folder.
     folder: PathBuf,
+    /// The folder with the repositories.
+    shared: PathBuf,
+    short_writes: ShortWrites,
 }
 
 impl Case {
@@ -89,35 +105,54 @@ impl Case {
         format!("{}/{}", self.world.kind, self.scenario.name())
     }
 
-    /// Runs the scenario from its beginning, with a fault at one call, and returns how the process ended.
+    /// Runs the scenario from its beginning, with a fault at one call, and returns what does not hold afterwards.
     /// # Errors
     /// When the state cannot be brought back or the process does not end.
-    pub fn disturbed(&self, call: &str, number: usize, fault: Fault) -> io::Result<Outcome> {
+    pub fn disturbed(&self, call: usize, fault: Fault) -> io::Result<Option<String>> {
         self.world.load(&self.before())?;
-        let mut command = trace::faulty(&self.world.program(), call, number, fault);
-        trace::run(self.dress(command.arg(self.scenario.argument()), self.scenario.repository()))
-    }
-
-    /// Checks everything that must hold after any disturbance; returns what does not.
-    #[must_use]
-    pub fn verdict(&self, outcome: &Outcome, fault: Fault) -> Option<String> {
-        self.judge(outcome, fault).err()
-    }
-
-    fn judge(&self, outcome: &Outcome, fault: Fault) -> Result<(), String> {
-        let known = [&self.releases[0], &self.releases[1]];
-        match fault {
-            // Calls are counted by thread: where the probed program comes to that number first, it is the one that dies.
-            Fault::Kill if outcome.output.contains("failed install-probe") => {}
-            Fault::Kill if !outcome.was_killed() => return Err("the call was not reached".to_owned()),
-            Fault::Kill => {}
-            // What could not return goes on with the broken version, which breaks; the next start returns.
-            _ if self.scenario == Scenario::Return && outcome.signal == Some(ABORTED) => {}
-            _ if outcome.code != Some(0) => {
-                return Err(format!("the app ended with {:?}, {:?}", outcome.code, outcome.signal));
-            }
-            _ => {}
+        let Call { name, number, .. } = &self.calls[call];
+        let (program, argument) = (self.world.program(), self.scenario.argument());
+        let mut command = match fault {
+            Fault::Short => Command::new(&program),
+            _ => trace::faulty(&program, self.scenario.subject(), name, *number, fault),
+        };
+        self.dress(command.arg(argument), self.scenario.repository());
+        if fault == Fault::Short {
+            let writes = self.calls[..=call].iter().filter(|call| call.name == "write").count();
+            self.short_writes.dress(&mut command, &self.world.slot, writes);
         }
+        let outcome = trace::run(&mut command)?;
+        let problem = self.judge_run(&outcome, fault).and_then(|()| self.judge()).err();
+        Ok(problem.map(|problem| format!("{problem} ({outcome:?})")))
+    }
+
+    /// Leaves what a power cut leaves, and returns what does not hold then.
+    /// # Errors
+    /// When the state cannot be made.
+    pub fn cut(&self, cut: Cut) -> io::Result<Option<String>> {
+        self.world.clear()?;
+        self.recording.leave(cut)?;
+        // What was reported as done is done.
+        let must = &self.releases[1];
+        let durable = if self.recording.is_over(cut) { self.world.installed(&[must]).map(|_| ()) } else { Ok(()) };
+        Ok(durable.and_then(|()| self.judge()).err())
+    }
+
+    fn judge_run(&self, outcome: &Outcome, fault: Fault) -> Result<(), String> {
+        match fault {
+            Fault::Kill if !outcome.was_killed() => Err("the call was not reached".to_owned()),
+            Fault::Short if !self.short_writes.have_happened() => Err("the write was not reached".to_owned()),
+            Fault::Kill => Ok(()),
+            // What could not return goes on with the broken version, which breaks; the next start returns.
+            _ if self.scenario == Scenario::Return && outcome.signal == Some(ABORTED) => Ok(()),
+            _ if outcome.code != Some(0) => Err(format!("the app ended with {:?}, {:?}", outcome.code, outcome.signal)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks everything that must hold after any disturbance.
+    fn judge(&self) -> Result<(), String> {
+        let known = [&self.releases[0], &self.releases[1]];
         // Before anything repairs it: whoever starts the app now starts a whole version.
         self.world.installed(&known)?;
         let start = self.start("report", self.scenario.repository())?;
@@ -149,11 +184,11 @@ impl Case {
     }
 
     fn dress<'a>(&self, command: &'a mut Command, repository: &str) -> &'a mut Command {
-        let url = updater_runtime::transport::Url::from_path(&self.folder.join(repository));
+        let url = updater_runtime::transport::Url::from_path(&self.shared.join(repository));
         let url = url.map(|url| url.expose().to_owned()).unwrap_or_default();
         command
             .env(REPOSITORY, url)
-            .env(ROOT, self.folder.join("root.json"))
+            .env(ROOT, self.shared.join("root.json"))
             .env(TRIAL, self.scenario.trial())
             .env("XDG_STATE_HOME", self.world.state())
             .env_remove("UPDATER_DISABLE")
@@ -162,7 +197,7 @@ impl Case {
     }
 
     fn before(&self) -> PathBuf {
-        self.folder.join(format!("before-{}", self.scenario.name()))
+        self.folder.join("before")
     }
 
     /// Brings the install to where the scenario begins.
@@ -172,7 +207,7 @@ impl Case {
             .install(if self.scenario == Scenario::Return { &self.releases[1] } else { &self.releases[0] })
             .map_err(text)?;
         match self.scenario {
-            Scenario::Patch | Scenario::Bundle => {}
+            Scenario::Patch | Scenario::Bundle | Scenario::Thread => {}
             Scenario::Trial => drop(self.start("update", self.scenario.repository())?),
             Scenario::Return => {
                 for argument in ["update", "report"] {
@@ -184,27 +219,27 @@ impl Case {
                 }
             }
             Scenario::Repair => {
-                self.world.keep(&self.folder.join("before-repair")).map_err(text)?;
-                let calls = self.clean_run("update").map_err(text)?;
+                self.world.keep(&self.before()).map_err(text)?;
+                let calls = self.clean_run("update").map_err(text)?.calls;
                 let root = self.world.root().to_string_lossy().into_owned();
                 let visible = calls.iter().position(|call| replaces(call, &root));
                 let call = visible.and_then(|at| calls[at + 1..].iter().find(|call| call.changes()));
                 let call = call.ok_or("there is no visible change to stop after")?;
-                let mut command = trace::faulty(&self.world.program(), &call.name, call.number, Fault::Kill);
-                let state = self.folder.join("before-repair");
-                self.world.load(&state).map_err(text)?;
+                let program = self.world.program();
+                let mut command = trace::faulty(&program, Subject::Main, &call.name, call.number, Fault::Kill);
+                self.world.load(&self.before()).map_err(text)?;
                 let command = self.dress(command.arg("update"), self.scenario.repository());
                 if !trace::run(command).map_err(text)?.was_killed() {
                     return Err("the update to be repaired was not killed".to_owned());
                 }
-                std::fs::remove_dir_all(state).map_err(text)?;
+                std::fs::remove_dir_all(self.before()).map_err(text)?;
             }
         }
         self.world.keep(&self.before()).map_err(text)
     }
 
     /// Runs without a fault and returns the calls that concern the install.
-    fn clean_run(&self, argument: &str) -> io::Result<Vec<Call>> {
+    fn clean_run(&self, argument: &str) -> io::Result<Trace> {
         let log = self.folder.join("trace");
         self.world.load(&self.before())?;
         let mut command = trace::traced(&self.world.program(), &log);
@@ -216,11 +251,18 @@ impl Case {
         if by_patch != (self.scenario == Scenario::Patch) {
             return Err(io::Error::other(format!("the wrong route was taken: {}", outcome.output)));
         }
-        trace::calls(&log, &self.world.slot)
+        trace::read(&log, &self.world.slot, self.scenario.subject())
+    }
+
+    fn record(&self) -> Result<Recording, String> {
+        self.world.load(&self.before()).map_err(|error| error.to_string())?;
+        Recording::make(&self.world.program(), &self.world.slot, &self.before(), |command| {
+            self.dress(command.arg(self.scenario.argument()), self.scenario.repository());
+        })
     }
 }
 
-/// Makes the five cases of an install kind in a folder: three versions, the repositories, the states to begin from.
+/// Makes the cases of an install kind in a folder: three versions, the repositories, the states to begin from.
 /// # Errors
 /// What could not be made; this says nothing about crash points.
 pub fn cases(program: &[u8], kind: InstallKind, folder: &Path, wanted: &[Scenario]) -> Result<Vec<Case>, String> {
@@ -243,18 +285,37 @@ pub fn cases(program: &[u8], kind: InstallKind, folder: &Path, wanted: &[Scenari
     write(&repository, "next").map_err(text)?;
     let root = repository.repo().root_bytes();
     std::fs::write(folder.join("root.json"), root).map_err(text)?;
-    let world = World { slot: folder.join("slot"), kind };
     let mut cases = Vec::new();
     for &scenario in wanted {
         let releases = match scenario {
             Scenario::Return => [broken.clone(), old.clone()],
             _ => [old.clone(), new.clone()],
         };
-        let (world, next, folder) = (world.clone(), next.clone(), folder.to_owned());
-        let mut case = Case { scenario, world, calls: Vec::new(), releases, flaw: None, next, folder };
-        case.prepare().map_err(|problem| format!("{}: {problem}", case.name()))?;
-        case.calls = case.clean_run(scenario.argument()).map_err(|error| format!("{}: {error}", case.name()))?;
+        let own = folder.join(scenario.name());
+        std::fs::create_dir(&own).map_err(text)?;
+        let mut case = Case {
+            scenario,
+            world: World { slot: own.join("slot"), kind },
+            calls: Vec::new(),
+            recording: Recording::default(),
+            releases,
+            flaw: None,
+            next: next.clone(),
+            short_writes: ShortWrites::prepare(&own).map_err(text)?,
+            folder: own,
+            shared: folder.to_owned(),
+        };
+        let named = |problem: String| format!("{kind}/{}: {problem}", scenario.name());
+        case.prepare().map_err(named)?;
+        let trace = case.clean_run(scenario.argument()).map_err(|error| named(error.to_string()))?;
+        case.calls = trace.calls;
         case.flaw = case.world.check(&case.releases[1]).err();
+        if let Some(stray) = trace.strays.first() {
+            case.flaw = Some(format!("another thread changes the disk: {stray}"));
+        }
+        if scenario.subject() == Subject::Main {
+            case.recording = case.record().map_err(named)?;
+        }
         cases.push(case);
     }
     Ok(cases)

@@ -1,8 +1,9 @@
 //! strace: which calls a run makes, and how one of them is stopped or made to fail.
 //!
-//! What was learned of it: a signal is delivered before the call takes effect; calls are counted by name and by thread; a
-//! filter of no calls turns injection off in silence. `-y` shows the path behind each descriptor, so that a call can be
-//! told to concern the install.
+//! What was learned of it: a signal is delivered before the call takes effect; calls are counted by name and by thread,
+//! through an exec; a filter of no calls turns injection off in silence. `-y` shows the path behind each descriptor, so
+//! that a call can be told to concern the install. Without `-f` only the main thread is traced, so that the probed program
+//! and the thread that fetches the timestamp early do not come to a number first.
 
 use std::io::Read as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -10,7 +11,26 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// One call of the main thread.
+/// Which thread makes the change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// The main thread.
+    Main,
+    /// The first one that the main thread starts. It has made more calls of each name than the main thread when it comes
+    /// to the change, so that its number is reached by it first.
+    Second,
+}
+
+impl Subject {
+    fn follow(self) -> &'static [&'static str] {
+        match self {
+            Self::Main => &[],
+            Self::Second => &["-f"],
+        }
+    }
+}
+
+/// One call of the thread that makes the change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     /// Its name, for example `renameat2`.
@@ -53,6 +73,8 @@ pub enum Fault {
     Error(&'static str),
     /// A write says that it wrote this many bytes, and has written none.
     Lie(u32),
+    /// A write writes the first half, and says so.
+    Short,
 }
 
 impl Fault {
@@ -61,6 +83,7 @@ impl Fault {
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             "KILL" => Some(Self::Kill),
+            "SHORT" => Some(Self::Short),
             _ => match text.strip_prefix("LIE") {
                 Some(bytes) => bytes.parse().ok().map(Self::Lie),
                 None => ERRORS.iter().copied().find(|error| *error == text).map(Self::Error),
@@ -71,6 +94,8 @@ impl Fault {
     fn expression(self, call: &str, number: usize) -> String {
         match self {
             Self::Kill => format!("inject={call}:signal=KILL:when={number}"),
+            // Not by strace: it can replace a result, but not an argument.
+            Self::Short => String::new(),
             Self::Error(error) => format!("inject={call}:error={error}:when={number}"),
             Self::Lie(bytes) => format!("inject={call}:retval={bytes}:when={number}"),
         }
@@ -81,6 +106,7 @@ impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Kill => f.write_str("KILL"),
+            Self::Short => f.write_str("SHORT"),
             Self::Error(error) => f.write_str(error),
             Self::Lie(bytes) => write!(f, "LIE{bytes}"),
         }
@@ -137,14 +163,14 @@ pub fn run(command: &mut Command) -> std::io::Result<Outcome> {
 
 /// Makes a command that runs a program under strace, with a fault at one call.
 #[must_use]
-pub fn faulty(program: &Path, call: &str, number: usize, fault: Fault) -> Command {
+pub fn faulty(program: &Path, subject: Subject, call: &str, number: usize, fault: Fault) -> Command {
     let mut command = Command::new("strace");
-    command.args(["-f", "-qq", "-o", "/dev/null", "-e"]).arg(format!("trace={call}"));
+    command.args(subject.follow()).args(["-qq", "-o", "/dev/null", "-e"]).arg(format!("trace={call}"));
     command.arg("-e").arg(fault.expression(call, number)).arg(program);
     command
 }
 
-/// Makes a command that runs a program and writes down its calls.
+/// Makes a command that runs a program and writes down the calls of all its threads and children.
 #[must_use]
 pub fn traced(program: &Path, log: &Path) -> Command {
     let mut command = Command::new("strace");
@@ -153,36 +179,73 @@ pub fn traced(program: &Path, log: &Path) -> Command {
     command
 }
 
-/// Reads the calls of the main thread that concern a folder, in order.
+/// What a traced run did to a folder.
+#[derive(Debug, Default)]
+pub struct Trace {
+    /// The calls of the thread that makes the change, in order.
+    pub calls: Vec<Call>,
+    /// Calls of other threads and of children that change something there, as strace shows them. Nobody kills or fails
+    /// those, so there must be none.
+    pub strays: Vec<String>,
+}
+
+/// Reads the calls that concern a folder.
 /// # Errors
 /// When the log cannot be read.
-pub fn calls(log: &Path, folder: &Path) -> std::io::Result<Vec<Call>> {
+pub fn read(log: &Path, folder: &Path, subject: Subject) -> std::io::Result<Trace> {
     let text = String::from_utf8_lossy(&std::fs::read(log)?).into_owned();
-    let main = text.split_whitespace().next().unwrap_or_default().to_owned();
+    let lines = || text.lines().filter_map(|line| line.split_once(' ')).map(|(task, rest)| (task, rest.trim_start()));
+    let main = lines().next().map(|(task, _)| task).unwrap_or_default();
+    let second = lines().map(|(task, _)| task).find(|task| *task != main).unwrap_or(main);
+    let actor = if subject == Subject::Main { main } else { second };
     let folder = folder.to_string_lossy();
     let mut counters = std::collections::BTreeMap::<String, usize>::new();
-    let mut calls = Vec::new();
-    for line in text.lines() {
-        let Some((thread, rest)) = line.split_once(' ') else { continue };
-        let Some((name, rest)) = rest.trim_start().split_once('(') else { continue };
-        let is_call = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        if thread != main || !is_call {
+    let mut trace = Trace::default();
+    for (task, rest) in lines() {
+        let Some((name, rest)) = rest.split_once('(') else { continue };
+        if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+            continue;
+        }
+        let (arguments, result) = rest.rsplit_once(" = ").unwrap_or((rest, ""));
+        let mut call = Call {
+            name: name.to_owned(),
+            number: 0,
+            arguments: arguments.trim_end().trim_end_matches(')').to_owned(),
+            succeeded: !result.starts_with('-'),
+        };
+        let concerns = arguments.contains(&*folder);
+        if task != actor {
+            // A child that is started changes nothing by that.
+            if concerns && call.changes() && call.succeeded && name != "execve" {
+                trace.strays.push(format!("{name}({})", call.arguments));
+            }
             continue;
         }
         // strace does not count the call by which it starts the program itself.
-        let first = usize::from(name != "execve");
-        let counter = *counters.entry(name.to_owned()).and_modify(|number| *number += 1).or_insert(first);
-        let (arguments, result) = rest.rsplit_once(" = ").unwrap_or((rest, ""));
-        if arguments.contains(&*folder) {
-            calls.push(Call {
-                name: name.to_owned(),
-                number: counter,
-                arguments: arguments.trim_end().trim_end_matches(')').to_owned(),
-                succeeded: !result.starts_with('-'),
-            });
+        let first = usize::from(name != "execve" || subject == Subject::Second);
+        call.number = *counters.entry(name.to_owned()).and_modify(|number| *number += 1).or_insert(first);
+        let restarts = subject == Subject::Second && name == "execve";
+        if concerns {
+            trace.calls.push(call);
+        }
+        if restarts {
+            // Whichever thread execs goes on as the main one; that is what the other cases are for.
+            break;
         }
     }
-    Ok(calls)
+    Ok(trace)
+}
+
+/// Makes a command that runs a program and writes down everything that its main thread changes, with the bytes.
+#[must_use]
+pub fn recorded(program: &Path, log: &Path) -> Command {
+    let mut command = Command::new("strace");
+    let calls = CHANGING.iter().filter(|name| !["execve", "flock"].contains(name)).copied();
+    // The question mark lets strace pass over what this system does not have.
+    let calls: Vec<String> = calls.chain(["open", "openat", "lseek"]).map(|name| format!("?{name}")).collect();
+    command.args(["-y", "-xx", "-qq", "-s", LONGEST_WRITE, "-e", "signal=none", "-e"]);
+    command.arg(format!("trace={}", calls.join(","))).arg("-o").arg(log).arg(program);
+    command
 }
 
 /// The errors that calls are made to fail with.
@@ -219,6 +282,8 @@ const CHANGING: [&str; 29] = [
     "unlinkat",
     "write",
 ];
+/// More than any write has, in bytes: 64 MiB.
+const LONGEST_WRITE: &str = "67108864";
 /// How long one run may take.
 const LIMIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(2);

@@ -52,10 +52,8 @@ impl World {
     /// # Errors
     /// When the disk refuses.
     pub fn install(&self, release: &Release) -> io::Result<()> {
-        match std::fs::remove_dir_all(&self.slot) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => std::fs::create_dir_all(self.slot.join("place"))?,
-        }
+        self.clear()?;
+        std::fs::create_dir_all(self.slot.join("place"))?;
         for (path, content) in &release.files {
             let at = if self.kind == InstallKind::Executable { self.root() } else { self.root().join(path) };
             let content = match content {
@@ -84,9 +82,17 @@ impl World {
     /// # Errors
     /// When it cannot be copied.
     pub fn load(&self, from: &Path) -> io::Result<()> {
+        self.clear()?;
+        copy(from, &self.slot)
+    }
+
+    /// Removes everything.
+    /// # Errors
+    /// When the disk refuses.
+    pub fn clear(&self) -> io::Result<()> {
         match std::fs::remove_dir_all(&self.slot) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => copy(from, &self.slot),
+            _ => Ok(()),
         }
     }
 
