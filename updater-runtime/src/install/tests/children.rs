@@ -2,7 +2,9 @@
 
 use crate::fs;
 use crate::install::testing::{Release, now, stage, staged, version};
-use crate::install::{InstallKind, Layout, Plan, Session, Settled, Trial, confirm, exit, failed, journal, settle};
+use crate::install::{
+    Basis, InstallKind, Layout, Plan, Session, Settled, Trial, confirm, exit, failed, journal, settle,
+};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -55,6 +57,15 @@ fn child() {
         "wait-abort" => {
             wait_for_input();
             std::process::abort();
+        }
+        "wait-update" => {
+            wait_for_input();
+            let program = std::fs::read_link("/proc/self/exe").unwrap();
+            say(&format!("deleted {}", program.to_string_lossy().ends_with(" (deleted)")));
+            let entry = FilePath::parse("hello").unwrap();
+            assert_eq!(Layout::of_running(InstallKind::Executable, &entry).unwrap(), layout);
+            let opened = Basis::of(&layout).and_then(|basis| Session::open_for(&layout, &basis, 0, now()));
+            say(&format!("update {}", opened.map_or_else(|error| error.code(), |_| "goes on")));
         }
         "exec" => {
             use std::os::unix::process::CommandExt as _;
@@ -156,7 +167,7 @@ impl World {
             assert!(output.read_line(&mut line).unwrap() > 0, "it ended after {lines:?}");
             lines.push(line.trim().to_owned());
         }
-        Running { child, _output: output }
+        Running { child, output }
     }
 
     fn is_on_trial(&self) -> bool {
@@ -180,7 +191,7 @@ impl World {
 
 struct Running {
     child: Child,
-    _output: BufReader<std::process::ChildStderr>,
+    output: BufReader<std::process::ChildStderr>,
 }
 
 impl Running {
@@ -316,6 +327,32 @@ fn a_process_of_the_old_version_neither_completes_nor_confirms() {
     assert!(world.is_on_trial());
     world.run("end");
     assert!(!world.is_on_trial());
+    world.assert_new();
+}
+
+#[test]
+fn a_process_whose_program_was_deleted_updates_nothing() {
+    let world = World::new();
+    let mut running = world.start("wait-update");
+    staged(&world.layout, &world.old, &world.new, Trial::Start).unwrap().install().unwrap();
+    world.run("end");
+    drop(running.child.stdin.take());
+    let mut said = String::new();
+    running.output.read_to_string(&mut said).unwrap();
+    assert!(running.end().success());
+    assert!(said.contains("child: deleted true\n") && said.contains("child: update install-changed\n"), "{said}");
+    world.assert_new();
+    assert!(!world.layout.hidden().exists());
+}
+
+#[test]
+fn an_update_while_another_process_of_the_old_version_runs_disturbs_neither() {
+    let world = World::new();
+    let running = world.start("wait");
+    staged(&world.layout, &world.old, &world.new, Trial::Confirm).unwrap().install().unwrap();
+    let (said, _) = world.run("confirm");
+    assert_said(&said, "confirmed true");
+    assert!(running.end().success(), "the old program runs on from the file that has lost its name");
     world.assert_new();
 }
 
