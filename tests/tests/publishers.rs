@@ -5,17 +5,19 @@
 
 use std::process::Command;
 
-fn race(on: &str, rounds: usize) {
-    let output = Command::new(env!("CARGO_BIN_EXE_publish-race"))
-        .args(["--on", on, "--rounds", &rounds.to_string()])
-        .output()
-        .unwrap();
+/// Runs the race; returns its last line, `None` where the server is absent.
+fn last_line(arguments: &[&str]) -> Option<String> {
+    let output = Command::new(env!("CARGO_BIN_EXE_publish-race")).args(arguments).output().unwrap();
     let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{text}\n{errors}");
     if errors.contains("skipped: ") {
-        return;
+        return None;
     }
-    let last = text.lines().last().unwrap_or_default();
+    Some(text.lines().last().unwrap_or_default().to_owned())
+}
+
+fn race(on: &str, rounds: usize) {
+    let Some(last) = last_line(&["--on", on, "--rounds", &rounds.to_string()]) else { return };
     let polls = last.split(' ').rev().nth(5).and_then(|number| number.parse::<u64>().ok()).unwrap_or_default();
     let releases = 2 * rounds;
     assert_eq!(last, format!("publish race: {releases} releases on {on}, {polls} polls, 0 lost, 0 broken"));
@@ -35,4 +37,16 @@ fn two_publishers_of_a_bucket_lose_nothing() {
 #[test]
 fn two_publishers_by_sftp_lose_nothing() {
     race("sftp", 3);
+}
+
+/// A sample of the operations; `publish-race --stop-every 1` stops at each.
+#[test]
+fn a_stopped_publish_is_continued_by_another_one() {
+    for (on, every) in [("fs", 4), ("s3", 9)] {
+        let Some(last) = last_line(&["--on", on, "--stop-every", &every.to_string()]) else { continue };
+        let stops = last.split(' ').nth(2).and_then(|number| number.parse::<usize>().ok()).unwrap_or_default();
+        let polls = 2 * stops;
+        assert_eq!(last, format!("publish stops: {stops} releases on {on}, {polls} polls, 0 lost, 0 broken"));
+        assert!(stops * every > 20, "only {stops} stops on {on}: they do not reach the protocol");
+    }
 }

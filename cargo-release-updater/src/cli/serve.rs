@@ -47,6 +47,7 @@ impl Args {
 /// Returns the folder to which `publish` writes, when it is one.
 fn published_folder(context: &Context, project: &Project) -> CommandResult<PathBuf> {
     let storage = StorageArgs::default().open(context, project)?;
+    storage.must_be_published()?;
     storage.folder().map(Path::to_owned).ok_or_else(|| {
         CommandError::new(ExitCode::Usage, format!("{} is not a folder on this machine", storage.name()))
             .hint("name a folder: `cargo updater serve FOLDER`")

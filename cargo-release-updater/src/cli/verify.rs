@@ -67,6 +67,7 @@ impl Args {
     /// Returns where the project publishes: its folder, else the first address at which clients read.
     fn published(&self, context: &Context, project: &Project) -> CommandResult<Url> {
         let storage = self.storage.open(context, project)?;
+        storage.must_be_published()?;
         let failed = |error: updater_runtime::transport::FetchError| {
             CommandError::new(ExitCode::Usage, error).hint("name it: `cargo updater verify URL|PATH`")
         };

@@ -127,6 +127,18 @@ impl RepositoryState {
     }
 }
 
+impl Storage {
+    /// Refuses a storage in which nothing was ever published: there is nothing to look at yet.
+    /// # Errors
+    /// [`RepositoryError::NothingPublished`]; what the storage refuses.
+    pub fn must_be_published(&self) -> Result<(), RepositoryError> {
+        match self.length(&format!("{METADATA}/timestamp.json"))? {
+            Some(_) => Ok(()),
+            None => Err(RepositoryError::NothingPublished { storage: self.name().to_owned() }),
+        }
+    }
+}
+
 /// Returns where an artifact is published.
 #[must_use]
 pub fn artifact_path(artifact: &Artifact) -> String {

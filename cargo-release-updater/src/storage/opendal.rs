@@ -503,10 +503,10 @@ fn install_network() {
     opendal_http_transport_reqwest::install_default();
 }
 
-/// Tells whether a service refused a write because of its condition. Two conditional writes at the same moment are a
-/// conflict on S3, which the loser may try again.
+/// Tells whether a service refused a write because of its condition. S3 calls it a conflict when two conditional writes
+/// meet at the same moment.
 fn is_refused_condition(error: &opendal::Error) -> bool {
-    matches!(error.kind(), ErrorKind::ConditionNotMatch | ErrorKind::AlreadyExists)
+    matches!(error.kind(), ErrorKind::ConditionNotMatch | ErrorKind::AlreadyExists | ErrorKind::Conflict)
 }
 
 /// Where objects are written before they are renamed into place. Hidden, so that web servers leave it alone.

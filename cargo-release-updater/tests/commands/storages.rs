@@ -4,7 +4,9 @@
 use crate::package::{Package, Run};
 use crate::publish::{files, package, publish};
 use std::path::Path;
+use std::process::Command;
 use updater_tests::peers::{Peer, request};
+use updater_tests::require;
 
 /// Credentials that moto takes, as it takes any.
 const AWS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
@@ -120,6 +122,44 @@ fn what_is_wrong_with_an_address_or_a_bucket_is_told_before_anything_is_uploaded
     let missing = run(&package, "1.0.0", &bucket(&peer, "none"), &[], &AWS);
     missing.fails(60, "cannot list metadata in s3://none/apps/hello", "does not exist");
     assert!(!Path::new(&package.path("target/updater/bundles")).exists(), "nothing was bundled for nowhere");
+}
+
+#[test]
+fn a_full_disk_leaves_what_was_published_and_the_same_command_goes_on() {
+    if !require::root("mounting a small file system") {
+        return;
+    }
+    let package = package();
+    let disk = package.path("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let mount = |options: &str| {
+        let arguments = ["-t", "tmpfs", "-o", options, "tmpfs"];
+        Command::new("mount").args(arguments).arg(&disk).status().is_ok_and(|status| status.success())
+    };
+    if !mount("size=80k") {
+        let _ = require::absent("mounting a tmpfs", "a container that may mount");
+        return;
+    }
+    let storage = format!("fs:{}/repository", disk.display());
+    run(&package, "1.0.0", &storage, &[], &[]).ok();
+    files(&package, "1.1.0");
+    let full = run(&package, "1.1.0", &storage, &["--no-patches"], &[]);
+    let verified = package.run(&["verify", &disk.join("repository").display().to_string()]);
+    let resized = mount("remount,size=10m");
+    let again = run(&package, "1.1.0", &storage, &["--no-patches"], &[]);
+    let unmounted = Command::new("umount").arg(&disk).status();
+    assert!(resized && unmounted.is_ok_and(|status| status.success()));
+    full.fails(60, "cannot write targets/", "make room there");
+    assert!(verified.ok().stdout.contains("1.stable.json"));
+    again.ok();
+}
+
+#[test]
+fn before_the_first_release_there_is_nothing_to_look_at() {
+    let package = package();
+    for command in ["verify", "serve"] {
+        package.run(&[command]).fails(2, "nothing is published in fs:", "cargo updater publish");
+    }
 }
 
 #[test]

@@ -1,5 +1,8 @@
-//! `publish-race [--rounds N] [--on fs,s3,sftp]`: two publishers that share nothing but the storage publish at the same
+//! `publish-race [--rounds N | --stop-every N] [--on fs,s3,sftp]`: two publishers that share nothing but the storage publish at the same
 //! instant, round after round (100), while a client polls: in a folder and on an S3 server, or where `--on` says.
+//!
+//! With `--stop-every N` one publisher stops before every N-th operation of the storage in turn, and another one repeats
+//! what it began; not by SFTP, where each stop costs a lease.
 //!
 //! A lost release or a state that does not verify is told and makes the exit code 1.
 
@@ -8,7 +11,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 use updater_tests::peers::Peer;
-use updater_tests::race::referee::{Course, Score, run};
+use updater_tests::race::referee::{Course, Score, run, stop_everywhere};
 use updater_tests::race::{Failure, publisher};
 
 fn main() -> ExitCode {
@@ -30,14 +33,16 @@ fn main() -> ExitCode {
 
 struct Options {
     rounds: usize,
+    stop_every: Option<usize>,
     on: Vec<String>,
 }
 
 fn options(words: &[&str]) -> Result<Options, Failure> {
-    let (mut rounds, mut on) = (100, "fs,s3");
+    let (mut rounds, mut stop_every, mut on) = (100, None, "fs,s3");
     for pair in words.chunks(2) {
         match pair {
             ["--rounds", number] => rounds = number.parse()?,
+            ["--stop-every", number] => stop_every = Some(number.parse()?),
             ["--on", names] => on = names,
             _ => return Err(format!("{pair:?} is not understood").into()),
         }
@@ -45,7 +50,10 @@ fn options(words: &[&str]) -> Result<Options, Failure> {
     let on: Vec<String> = on.split(',').map(str::to_owned).collect();
     match on.iter().find(|name| !["fs", "s3", "sftp"].contains(&name.as_str())) {
         Some(name) => Err(format!("there is no race on {name:?}").into()),
-        None => Ok(Options { rounds, on }),
+        None if stop_every.is_some() && on.iter().any(|name| name == "sftp") => {
+            Err("each stop by SFTP costs a lease".into())
+        }
+        None => Ok(Options { rounds, stop_every, on }),
     }
 }
 
@@ -56,9 +64,11 @@ fn harness(options: &Options) -> Result<bool, Failure> {
     for name in &options.on {
         let Some((_behind, course)) = course(name)? else { continue };
         let start = Instant::now();
-        let score = run(&course, options.rounds, &as_publisher, &mut out)?;
-        let (rounds, seconds) = (options.rounds, start.elapsed().as_secs());
-        writeln!(out, "{name}: {rounds} rounds in {seconds} s, {} polls", score.polls)?;
+        let score = match options.stop_every {
+            Some(every) => stop_everywhere(&course, every, &as_publisher, &mut out)?,
+            None => run(&course, options.rounds, &as_publisher, &mut out)?,
+        };
+        writeln!(out, "{name}: {} releases in {} s, {} polls", score.releases, start.elapsed().as_secs(), score.polls)?;
         told.push(format!("{}{} on {name}", score.releases, if told.is_empty() { " releases" } else { "" }));
         total.polls += score.polls;
         total.lost += score.lost;
@@ -66,7 +76,8 @@ fn harness(options: &Options) -> Result<bool, Failure> {
     }
     let told = told.join(", ");
     let Score { polls, lost, broken, .. } = total;
-    writeln!(out, "publish race: {told}, {polls} polls, {lost} lost, {broken} broken")?;
+    let what = if options.stop_every.is_some() { "publish stops" } else { "publish race" };
+    writeln!(out, "{what}: {told}, {polls} polls, {lost} lost, {broken} broken")?;
     Ok(lost == 0 && broken == 0)
 }
 

@@ -81,13 +81,17 @@ impl Publisher {
         Ok(Ready { release, uploads })
     }
 
-    /// Publishes it.
+    /// Publishes it; with a number, stops before that operation of the storage as if the process had died.
     /// # Errors
     /// What the storage or the commit protocol refuses.
-    pub fn publish(&mut self, ready: &Ready) -> Result<(), Failure> {
+    pub fn publish(&mut self, ready: &Ready, stop: Option<u64>) -> Result<(), Failure> {
+        let storage = match stop {
+            Some(operations) => &self.storage.stopping_after(operations),
+            None => &self.storage,
+        };
         let (id, root, targets) = (App::id()?, self.app.role("root")?, self.app.role("targets")?);
         let mut commit = Commit {
-            storage: &self.storage,
+            storage,
             app: &id,
             root: &root,
             targets: &targets,
@@ -109,8 +113,8 @@ fn told(error: CommandError) -> Failure {
     error.to_string().into()
 }
 
-/// Runs a publisher that is told what to do on stdin: `prepare CHANNEL VERSION TRIPLE`, answered by `ready`, and `go`,
-/// answered by `done` or `failed REASON`. Ends with its input.
+/// Runs a publisher that is told what to do on stdin: `prepare CHANNEL VERSION TRIPLE`, answered by `ready`, and `go` or
+/// `stop OPERATIONS`, answered by `done`, `stopped` or `failed REASON`. Ends with its input.
 /// # Errors
 /// When it cannot be set up or told.
 pub fn main(app: &Path, storage: &str) -> Result<(), Failure> {
@@ -125,14 +129,20 @@ pub fn main(app: &Path, storage: &str) -> Result<(), Failure> {
                 ready = Some(publisher.prepare(Channel::parse(channel)?, version, platform)?);
                 "ready".to_owned()
             }
-            (["go"], Some(release)) => match publisher.publish(release) {
-                Ok(()) => "done".to_owned(),
-                Err(error) => format!("failed {}", error.to_string().replace('\n', " ")),
-            },
+            (["go"], Some(release)) => outcome(publisher.publish(release, None)),
+            (["stop", operations], Some(release)) => outcome(publisher.publish(release, Some(operations.parse()?))),
             _ => return Err(format!("{line:?} is not understood").into()),
         };
         writeln!(out, "{answer}")?;
         out.flush()?;
     }
     Ok(())
+}
+
+fn outcome(published: Result<(), Failure>) -> String {
+    match published.map_err(|error| error.to_string().replace('\n', " ")) {
+        Ok(()) => "done".to_owned(),
+        Err(error) if error.contains("stopped before operation") => "stopped".to_owned(),
+        Err(error) => format!("failed {error}"),
+    }
 }

@@ -72,6 +72,54 @@ pub fn run(
     Ok(score)
 }
 
+/// Stops a publisher before every n-th operation in turn, in each of its releases before the next one, until one gets
+/// through. After each stop the client must see a state that verifies; then another publisher repeats the release, as
+/// whoever runs the command again does, and the client must see it.
+///
+/// The releases of the score are the repeated ones.
+/// # Errors
+/// As [`run`].
+pub fn stop_everywhere(
+    course: &Course,
+    every: usize,
+    publisher: &dyn Fn(&Path, &str) -> Command,
+    out: &mut dyn Write,
+) -> Result<Score, Failure> {
+    let folder = tempfile::tempdir()?;
+    let app = App::create(folder.path())?;
+    let start = || Racer::start(publisher(folder.path(), &course.storage), course);
+    let [mut first, mut second] = [start()?, start()?];
+    first.prepare("stable", "0.1.0", TRIPLES[0])?;
+    first.go()?;
+    first.wait()?;
+    let mut score = Score::default();
+    let mut client = Client::new(&app, &course.url)?;
+    for operation in (0..).step_by(every.max(1)) {
+        let version = format!("1.{operation}.0");
+        first.prepare("stable", &version, TRIPLES[0])?;
+        first.tell(&format!("stop {operation}\n"))?;
+        match first.answer()?.as_str() {
+            "stopped" => {}
+            "done" => return Ok(score),
+            answer => return Err(format!("a publisher answered {answer:?}").into()),
+        }
+        score.polls += 2;
+        if let Err(error) = client.poll() {
+            score.broken += 1;
+            writeln!(out, "broken after a stop before operation {operation}: {error}")?;
+        }
+        second.prepare("stable", &version, TRIPLES[0])?;
+        second.go()?;
+        second.wait()?;
+        score.releases += 1;
+        if !client.poll()?.contains(&format!("stable {version} {}", TRIPLES[0])) {
+            score.lost += 1;
+            writeln!(out, "lost after a stop before operation {operation}: {version}")?;
+        }
+    }
+    Ok(score)
+}
+
 fn race(
     racers: &mut [Racer; 2],
     rounds: usize,
@@ -160,10 +208,14 @@ impl Racer {
         self.expect("done")
     }
 
-    fn expect(&mut self, expected: &str) -> Result<(), Failure> {
+    fn answer(&mut self) -> Result<String, Failure> {
         let mut line = String::new();
         self.output.read_line(&mut line)?;
-        match line.trim_end() {
+        Ok(line.trim_end().to_owned())
+    }
+
+    fn expect(&mut self, expected: &str) -> Result<(), Failure> {
+        match self.answer()? {
             answer if answer == expected => Ok(()),
             answer => Err(format!("a publisher answered {answer:?} and not {expected:?}").into()),
         }

@@ -81,20 +81,13 @@ impl Commit<'_> {
         if self.storage.coordination() == Coordination::Lock {
             return Ok(());
         }
-        let here = SystemTime::now();
         let Some(there) = self.storage.modified(path)? else { return Ok(()) };
-        let (apart, direction) = match here.duration_since(there) {
-            Ok(ahead) => (ahead, "ahead of"),
-            Err(behind) => (behind.duration(), "behind"),
-        };
-        if apart < MAX_SKEW {
-            return Ok(());
+        match skew(SystemTime::now(), there) {
+            None => Ok(()),
+            Some((minutes, direction)) => {
+                Err(RepositoryError::Clock { storage: self.storage.name().to_owned(), minutes, direction })
+            }
         }
-        Err(RepositoryError::Clock {
-            storage: self.storage.name().to_owned(),
-            minutes: apart.as_secs() / 60,
-            direction,
-        })
     }
 
     /// Returns the number of the committed snapshot; 0 when there is none. Read without verification: it only decides
@@ -106,5 +99,30 @@ impl Commit<'_> {
     }
 }
 
+/// Returns by how many minutes a clock is off, and whether it is ahead of the other one or behind it; `None` when they
+/// are as near to each other as clocks are.
+fn skew(here: SystemTime, there: SystemTime) -> Option<(u64, &'static str)> {
+    let (apart, direction) = match here.duration_since(there) {
+        Ok(ahead) => (ahead, "ahead of"),
+        Err(behind) => (behind.duration(), "behind"),
+    };
+    (apart >= MAX_SKEW).then_some((apart.as_secs() / 60, direction))
+}
+
 /// How far two clocks may be apart: S3 itself refuses requests beyond 15 minutes.
 const MAX_SKEW: Duration = Duration::from_secs(15 * 60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_far_apart_are_told_with_the_direction() {
+        let there = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+        assert_eq!(skew(there + minutes(14), there), None);
+        assert_eq!(skew(there - minutes(14), there), None);
+        assert_eq!(skew(there + minutes(90), there), Some((90, "ahead of")));
+        assert_eq!(skew(there - minutes(15), there), Some((15, "behind")));
+    }
+}
