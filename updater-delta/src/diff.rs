@@ -1,6 +1,6 @@
 //! Makes deltas.
 
-use crate::refs1::Reading;
+pub use crate::refs1::Reading;
 use crate::{ApplyError, ApplyLimits, Codec, Header, apply, bsdiff1, opened1, refs1};
 use sha2::{Digest as _, Sha256};
 use std::io::{self, Cursor};
@@ -10,11 +10,18 @@ use std::num::NonZeroUsize;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delta {
     codec: Codec,
+    reading: Reading,
     bytes: Vec<u8>,
     streams: Vec<(&'static str, u64)>,
 }
 
 impl Delta {
+    /// Returns what the files were taken for, of what was tried: the way that gave the fewest bytes.
+    #[must_use]
+    pub const fn reading(&self) -> Reading {
+        self.reading
+    }
+
     /// Returns the codec that was used.
     #[must_use]
     pub const fn codec(&self) -> Codec {
@@ -177,10 +184,10 @@ pub fn diff(old: &[u8], new: &[u8], options: &DiffOptions<'_>) -> Result<Delta, 
 /// Makes a delta between the opened files; `None` if there is nothing to open.
 fn opened(old: &[u8], new: &[u8], options: &DiffOptions<'_>) -> Result<Option<Delta>, DiffError> {
     let codec = Codec::Opened1;
-    let mut streams = Vec::new();
+    let (mut streams, mut reading) = (Vec::new(), Reading::Data);
     let inner = |old: &[u8], new: &[u8], options: &DiffOptions<'_>| {
         let delta = closed(old, new, options)?;
-        streams = delta.streams;
+        (streams, reading) = (delta.streams, delta.reading);
         Ok(delta.bytes)
     };
     let Some(body) = opened1::encode(old, new, options, inner)? else { return Ok(None) };
@@ -189,7 +196,7 @@ fn opened(old: &[u8], new: &[u8], options: &DiffOptions<'_>) -> Result<Option<De
     let limits = ApplyLimits::exactly(new.len() as u64).memory(options.apply_memory);
     apply(codec, &mut Cursor::new(old), &bytes[..], &mut io::sink(), &limits)
         .map_err(|source| DiffError::SelfCheck { source })?;
-    Ok(Some(Delta { codec, bytes, streams }))
+    Ok(Some(Delta { codec, reading, bytes, streams }))
 }
 
 fn header(codec: Codec, old: &[u8], new: &[u8]) -> Header {
@@ -217,7 +224,7 @@ fn closed(old: &[u8], new: &[u8], options: &DiffOptions<'_>) -> Result<Delta, Di
     let header = header(codec, old, new);
     tell(Stage::Matching, 0);
     let mut bytes = header.to_bytes();
-    let mut streams = Vec::new();
+    let (mut streams, mut reading) = (Vec::new(), Reading::Data);
     match codec {
         Codec::Refs1 => {
             let (length, limit) = (header.old_length.max(header.new_length), u64::from(refs1::MAX_LENGTH));
@@ -228,8 +235,15 @@ fn closed(old: &[u8], new: &[u8], options: &DiffOptions<'_>) -> Result<Delta, Di
             if needed > options.memory {
                 return Err(DiffError::Memory { needed, limit: options.memory });
             }
-            let (body, report) = refs1::encode(old, new, Reading::Programs, options.threads);
-            streams = report.streams().to_vec();
+            let (mut body, mut report) = refs1::encode(old, new, Reading::Programs, options.threads);
+            if report.reading() == Reading::Programs && body.len() > new.len() / POOR {
+                // Programs that have little in common, or that are packed, may do better as what they are made of.
+                let other = refs1::encode(old, new, Reading::Data, options.threads);
+                if other.0.len() < body.len() {
+                    (body, report) = other;
+                }
+            }
+            (streams, reading) = (report.streams().to_vec(), report.reading());
             bytes.extend(body);
         }
         _ => {
@@ -248,15 +262,17 @@ fn closed(old: &[u8], new: &[u8], options: &DiffOptions<'_>) -> Result<Delta, Di
         // Damaged headers can describe a program that is put together otherwise than it was taken apart. As plain data
         // the same files cost more bytes, and are right.
         let (body, report) = refs1::encode(old, new, Reading::Data, options.threads);
-        streams = report.streams().to_vec();
+        (streams, reading) = (report.streams().to_vec(), report.reading());
         bytes.truncate(Header::LENGTH);
         bytes.extend(body);
         checked = check(&bytes);
     }
     checked.map_err(|source| DiffError::SelfCheck { source })?;
     tell(Stage::Checking, total);
-    Ok(Delta { codec, bytes, streams })
+    Ok(Delta { codec, reading, bytes, streams })
 }
 
 /// Memory that making a delta may use unless the caller says otherwise: 4 GiB, a build machine's.
 const DEFAULT_MEMORY: u64 = 4 << 30;
+/// A delta of more than this part of the new file is poor enough to try another way.
+const POOR: usize = 4;

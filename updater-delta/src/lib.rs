@@ -26,7 +26,7 @@ mod refs1;
 pub use apply::{Applied, apply};
 pub use codec::Codec;
 #[cfg(feature = "encode")]
-pub use diff::{Delta, DiffError, DiffOptions, Progress, Stage, diff};
+pub use diff::{Delta, DiffError, DiffOptions, Progress, Reading, Stage, diff};
 pub use error::{ApplyError, Side};
 pub use header::Header;
 #[cfg(feature = "encode")]

@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 use std::io::Cursor;
 use std::sync::OnceLock;
-use updater_delta::{ApplyError, ApplyLimits, Codec, DiffOptions, Header, apply, diff, inspect};
+use updater_delta::{ApplyError, ApplyLimits, Codec, DiffOptions, Header, Reading, apply, diff, inspect};
 
 const CODEC: Codec = Codec::Refs1;
 
@@ -259,6 +259,31 @@ fn programs_whose_headers_mislead_are_plain_data() {
     old[first] = 0;
     new[second] = 1;
     round_trip(&old, &new);
+    let reading =
+        |old, new| diff(old, new, &DiffOptions { codecs: &[CODEC], ..DiffOptions::default() }).unwrap().reading();
+    assert_eq!(reading(&old, &new), Reading::Data, "the check of the first attempt failed");
+    assert_eq!(reading(&linked(200, 0, 0), &linked(200, 50, 64)), Reading::Programs);
+}
+
+/// Words that come again in other places, and numbers that change: text as people and programs edit it.
+#[test]
+fn edited_text_costs_what_is_new_in_it() {
+    let word = |n: u32| {
+        format!(
+            "{}{}",
+            ["up", "re", "de", "in"][n as usize % 4],
+            ["date", "lease", "liver", "stall"][n as usize / 4 % 4]
+        )
+    };
+    let line = |i: u32, salt: u32| {
+        let text: Vec<String> = (0..9).map(|k| word((i * 7 + k * 13 + salt) ^ (i >> 3))).collect();
+        format!("{i:05} {} = {}\n", text.join(" "), i.wrapping_mul(2_654_435_761) % 100_000)
+    };
+    let old: String = (0..6000).map(|i| line(i, 0)).collect();
+    let new: String = (0..6000).map(|i| line(i, u32::from(i % 50 == 0))).collect();
+    let (old, new) = (old.as_bytes(), new.as_bytes());
+    // 120 lines have new words; each of their nine words is one of sixteen, four bits of news.
+    assert!(round_trip(old, new) < 104 + 120 * 12, "{}", round_trip(old, new));
 }
 
 proptest! {

@@ -64,6 +64,11 @@ impl Order {
     }
 }
 
+/// Returns how many bytes of the new file no match covers.
+pub(crate) fn inserted(matches: &[Match], new_length: u32) -> u32 {
+    matches.iter().fold(new_length, |left, found| left.saturating_sub(found.length))
+}
+
 /// Codes the list of matches. When decoding, `given` is empty; `None` if what was read is impossible.
 pub(crate) fn code(
     coder: &mut impl Coder,

@@ -17,10 +17,16 @@ use std::num::NonZeroUsize;
 
 /// What went into a delta.
 pub(crate) struct Report {
+    reading: Reading,
     costs: [u64; Stream::NAMES.len()],
 }
 
 impl Report {
+    /// Returns what the files turned out to be.
+    pub(crate) const fn reading(&self) -> Reading {
+        self.reading
+    }
+
     /// Returns the bytes of each stream by name.
     pub(crate) fn streams(&self) -> [(&'static str, u64); Stream::NAMES.len()] {
         std::array::from_fn(|index| (Stream::NAMES[index], self.costs[index]))
@@ -29,7 +35,8 @@ impl Report {
 
 /// What the two files are taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reading {
+#[non_exhaustive]
+pub enum Reading {
     /// Programs, as far as they are understood.
     Programs,
     /// Bytes without a meaning.
@@ -52,36 +59,63 @@ pub(crate) fn encode(old: &[u8], new: &[u8], reading: Reading, threads: NonZeroU
     let ((old_image, _), (new_image, _)) = (ours.normalised(), theirs.normalised());
     let matches = cut(&found, (&ours, &old_image), (&theirs, &new_image), &order);
     drop(found);
-    let map = AddressMap::new(&matches, &plan, &ours.layout, &theirs.layout);
-    let known = Known {
-        old_layout: &ours.layout,
-        new_layout: &theirs.layout,
-        references: &ours.references,
-        map: &map,
-        order: &order,
-        matches: &matches,
-        new_length: new.len() as u32,
-    };
-    let gaps = walk::gaps(&known, &old_image, &new_image, &theirs.pointers);
-    let mut wholes = Vec::new();
-    theirs.references.all(|reference| {
-        if matches!(reference.kind, Kind::Page21 | Kind::Low12(_)) {
-            wholes.push((reference.offset, reference.aux));
-        }
-    });
-    let truth = Truth { new: &new_image, pointers: &theirs.pointers, wholes: &wholes, gaps: gaps.iter() };
-    let mut encoder = Encoder::new();
-    let (old_length, new_length) = (old.len() as u32, new.len() as u32);
-    // Coding answers with what it coded, which is known here.
-    let _ = plan.code(&mut encoder, old_length, new_length);
-    let _ = control::code(&mut encoder, Some(&matches), &order, old_length, new_length, usize::MAX);
-    let dictionary = old.len().min(recall::DICTIONARY as usize);
-    let recall = plan.recall.then(|| Recall::new(old[..dictionary].to_vec()));
-    let mut walk = Walk::new(encoder, known, Some(truth), recall);
-    // Reading from memory does not fail, and the encoder keeps nothing of what it goes through.
-    let _ = walk.run(&mut &old_image[..], |_, _, _| Ok::<(), Infallible>(()));
-    let report = Report { costs: walk.coder.costs() };
-    (walk.coder.finish(), report)
+    let given = Given { ours: &ours, theirs: &theirs, old_image: &old_image, new_image: &new_image, order: &order };
+    if !plan.recall {
+        return given.body(&matches);
+    }
+    // Text that was edited is best recalled where it differs, tables of numbers best told apart: both are tried.
+    let exact = exact(&matches, old, new);
+    let (first, second) = both(|| given.body(&matches), || given.body(&exact));
+    if second.0.len() < first.0.len() { second } else { first }
+}
+
+/// Everything that is known before the matches are chosen.
+struct Given<'a> {
+    ours: &'a Side<'a>,
+    theirs: &'a Side<'a>,
+    old_image: &'a [u8],
+    new_image: &'a [u8],
+    order: &'a Order,
+}
+
+impl Given<'_> {
+    /// Codes the new file with these matches.
+    fn body(&self, matches: &[Match]) -> (Vec<u8>, Report) {
+        let Self { ours, theirs, old_image, new_image, order } = *self;
+        let plan = ours.plan;
+        let (old_length, new_length) = (old_image.len() as u32, new_image.len() as u32);
+        let map = AddressMap::new(matches, plan, &ours.layout, &theirs.layout);
+        let known = Known {
+            old_layout: &ours.layout,
+            new_layout: &theirs.layout,
+            references: &ours.references,
+            map: &map,
+            order,
+            matches,
+            new_length,
+        };
+        let gaps = walk::gaps(&known, old_image, new_image, &theirs.pointers);
+        let mut wholes = Vec::new();
+        theirs.references.all(|reference| {
+            if matches!(reference.kind, Kind::Page21 | Kind::Low12(_)) {
+                wholes.push((reference.offset, reference.aux));
+            }
+        });
+        let truth = Truth { new: new_image, pointers: &theirs.pointers, wholes: &wholes, gaps: gaps.iter() };
+        let mut encoder = Encoder::new();
+        // Coding answers with what it coded, which is known here.
+        let _ = plan.code(&mut encoder, old_length, new_length);
+        let _ = control::code(&mut encoder, Some(matches), order, old_length, new_length, usize::MAX);
+        let dictionary = old_image.len().min(recall::DICTIONARY as usize);
+        let recall =
+            plan.recall.then(|| Recall::new(old_image[..dictionary].to_vec(), control::inserted(matches, new_length)));
+        let mut walk = Walk::new(encoder, known, Some(truth), recall);
+        // Reading from memory does not fail, and the encoder keeps nothing of what it goes through.
+        let _ = walk.run(&mut &*old_image, |_, _, _| Ok::<(), Infallible>(()));
+        let reading = if plan.recall { Reading::Data } else { Reading::Programs };
+        let report = Report { reading, costs: walk.coder.costs() };
+        (walk.coder.finish(), report)
+    }
 }
 
 /// Returns the memory that [`encode`] takes, in bytes.
@@ -306,6 +340,24 @@ fn cut(
     matches
 }
 
+/// Returns the parts of matches that agree to the last byte: what lies between is recalled, which knows where it belongs.
+fn exact(matches: &[Match], old: &[u8], new: &[u8]) -> Vec<Match> {
+    let mut runs = Vec::with_capacity(matches.len());
+    for found in matches {
+        let (theirs, ours) = (&old[found.old as usize..], &new[found.new as usize..]);
+        let mut at = 0;
+        while at < found.length {
+            let rest = at as usize..found.length as usize;
+            let same = theirs[rest.clone()].iter().zip(&ours[rest]).take_while(|(a, b)| a == b).count() as u32;
+            if same >= MIN_RUN {
+                runs.push(Match { at: found.at + at, new: found.new + at, old: found.old + at, length: same });
+            }
+            at += same + 1;
+        }
+    }
+    runs
+}
+
 /// Returns whether the new field, read and written again as this kind of reference, stays the same.
 fn carries(reference: Reference, at: u32, (ours, old): (&Layout, &[u8]), (theirs, new): (&Layout, &[u8])) -> bool {
     let old = &old[reference.offset as usize..];
@@ -337,3 +389,5 @@ const SPARSE: usize = 2;
 const ADVANTAGE: usize = 9;
 /// The same where short repetitions are recalled at no cost.
 const RECALLED_ADVANTAGE: usize = 32;
+/// Agreeing bytes that are worth a match where others are recalled.
+const MIN_RUN: u32 = 32;

@@ -14,6 +14,7 @@ mod exe;
 mod map;
 #[cfg(feature = "encode")]
 mod matcher;
+mod mix;
 mod model;
 mod rebuild;
 mod recall;
@@ -39,7 +40,9 @@ use std::io::{Read, Seek, Write};
 use walk::{Known, Stop, Walk};
 
 #[cfg(feature = "encode")]
-pub(crate) use encode::{Reading, encode, encode_memory};
+pub use encode::Reading;
+#[cfg(feature = "encode")]
+pub(crate) use encode::{encode, encode_memory};
 
 /// Applies the codec's own bytes; the header was read and the old file checked.
 pub(crate) fn apply(
@@ -89,10 +92,11 @@ pub(crate) fn apply(
     };
     let recall = if plan.recall {
         let length = old_length.min(recall::DICTIONARY);
-        budget.take(u64::from(length) + recall::MEMORY)?;
+        let inserted = control::inserted(&matches, new_length);
+        budget.take(u64::from(length) + recall::memory(inserted))?;
         let mut dictionary = vec![0; length as usize];
         normal.read(0, &mut dictionary).map_err(read_old)?;
-        Some(Recall::new(dictionary))
+        Some(Recall::new(dictionary, inserted))
     } else {
         None
     };

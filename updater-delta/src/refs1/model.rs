@@ -184,7 +184,7 @@ pub(crate) const fn hash(kind: u32, a: u32, b: u32) -> u32 {
 
 /// Moves a counter towards `bit`: by 1/1.5, 1/2.5, ... down to its slowest pace.
 #[inline]
-fn adapt(counter: u32, bit: bool) -> u32 {
+pub(crate) fn adapt(counter: u32, bit: bool) -> u32 {
     let count = counter & COUNT;
     let probability = (counter >> 10) as i32;
     let target = i32::from(bit).wrapping_neg() & ((1 << 22) - 1);

@@ -145,7 +145,12 @@ impl<'a, C: Coder> Walk<'a, C> {
         self.next_gap();
         let matches = self.known.matches;
         let end = Match { at: self.known.new_length, new: 0, old: 0, length: 0 };
+        let mut behind = 0;
         for found in matches.iter().chain([&end]) {
+            if let Some(recall) = &mut self.recall {
+                recall.align(behind as usize);
+                behind = found.old + found.length;
+            }
             while at < found.at {
                 let (new, room) = self.known.order.place(at);
                 let mut length = (found.at - at).min(room);
