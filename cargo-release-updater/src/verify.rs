@@ -6,7 +6,6 @@
 
 mod error;
 mod minisig;
-mod version_file;
 
 pub use error::VerifyError;
 
@@ -58,9 +57,9 @@ pub enum Depth {
 /// One file that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Checked {
-    /// Its name below `metadata/` or `targets/`, or that of a `VERSION` file.
+    /// Its name below `metadata/` or `targets/`.
     pub file: String,
-    /// What it is: a role, the kind of a target, or `summary`.
+    /// What it is: a role, or the kind of a target.
     pub what: String,
     /// Its length in bytes.
     pub bytes: u64,
@@ -75,8 +74,7 @@ impl Message for Checked {
 }
 
 impl Verification<'_> {
-    /// Reads the repository and tells `seen` about each file. `wanted` chooses among the targets and `VERSION` files,
-    /// by name.
+    /// Reads the repository and tells `seen` about each file. `wanted` chooses among the targets, by name.
     ///
     /// A document that does not hold ends it: nothing below it can be believed. A target that does not is told, and the
     /// others are looked at all the same.
@@ -123,12 +121,6 @@ impl Verification<'_> {
             };
             targets.check(&wanted, &mut note)?;
         }
-        for (channel, keyring, role) in &channels {
-            let file = crate::repository::version_file::path(channel);
-            if wanted(&file) {
-                note(self.version_file(file, channel, keyring, role)?);
-            }
-        }
         summary.result()
     }
 
@@ -143,29 +135,6 @@ impl Verification<'_> {
             Ok(_) => Some("it is not the root that is trusted".to_owned()),
             Err(error) => Some(chain(&error)),
         })
-    }
-
-    /// Looks at the text for people and shell scripts.
-    fn version_file(
-        &self,
-        file: String,
-        channel: &Channel,
-        keyring: &Keyring,
-        role: &TrustedChannel,
-    ) -> Result<Checked, VerifyError> {
-        let request = DocumentRequest { max_bytes: version_file::MAX_VERSION_FILE, ..DocumentRequest::default() };
-        let (bytes, problem) = match self.fetcher()?.document(&self.url.join(&file), &request) {
-            Ok(Document::Bytes { bytes, .. }) => {
-                let app = self.app.as_ref();
-                let problem = app.and_then(|app| version_file::problem(&bytes, app, channel, role.role(), keyring));
-                (bytes.len() as u64, problem)
-            }
-            Ok(Document::NotModified) => {
-                (0, Some("\"not modified\" was answered to an unconditional request".to_owned()))
-            }
-            Err(error) => (0, Some(chain(&error))),
-        };
-        Ok(Checked { file, what: "summary".to_owned(), bytes, expires: None, problem })
     }
 
     fn fetcher(&self) -> Result<Fetcher, VerifyError> {

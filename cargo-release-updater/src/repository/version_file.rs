@@ -27,10 +27,9 @@ pub fn signed(app: &AppId, channel: &Channel, role: &Targets, signer: &Signer) -
     Ok(format!("{text}SIGNATURE {}\n", base64::engine::general_purpose::STANDARD.encode(signature)))
 }
 
-/// Returns the lines that are signed. A release counts when it is for everybody: not yanked, not left by a retreat, not in
+/// Writes the lines that are signed. A release counts when it is for everybody: not yanked, not left by a retreat, not in
 /// the middle of a rollout. What the online key holds back is not looked at, because this is the channel's word.
-#[must_use]
-pub fn text(app: &AppId, channel: &Channel, role: &Targets) -> String {
+fn text(app: &AppId, channel: &Channel, role: &Targets) -> String {
     let mut text = format!("APP {app}\nCHANNEL {channel}\nROLE {}\nEXPIRES {}\n", role.version, role.expires);
     let is_for_all = |bundle: &BundleEntry| {
         let version = &bundle.version;

@@ -13,16 +13,6 @@ pub(super) fn check_minisig(
     artifact: &Artifact,
     file: impl Read + Seek,
 ) -> Result<(), String> {
-    let comment = trusted_comment(text, keyring, file)?;
-    let says = |wanted: String| comment.split(' ').any(|word| word == wanted);
-    match says(format!("file={}", artifact.name)) && says(format!("sha256={}", artifact.sha256)) {
-        true => Ok(()),
-        false => Err(format!("its trusted comment is for something else: {}", comment.escape_debug())),
-    }
-}
-
-/// Checks that a prehashed signature over a file is by a key of the channel, and returns its trusted comment.
-pub(super) fn trusted_comment(text: &str, keyring: &Keyring, file: impl Read + Seek) -> Result<String, String> {
     let signature = minisign::SignatureBox::from_string(text).map_err(|error| format!("not a signature: {error}"))?;
     let id: [u8; 8] = signature.keynum().try_into().map_err(|_| "it names no key".to_owned())?;
     let mut file = file;
@@ -33,11 +23,20 @@ pub(super) fn trusted_comment(text: &str, keyring: &Keyring, file: impl Read + S
         let public = minisign::PublicKey::from_base64(&public_line(&public)).map_err(|error| error.to_string())?;
         file.rewind().map_err(|error| error.to_string())?;
         match minisign::verify(&public, &signature, &mut file, true, false, false) {
-            Ok(()) => return signature.trusted_comment().map_err(|error| error.to_string()),
+            Ok(()) => return check_comment(&signature, artifact),
             Err(error) => last = error.to_string(),
         }
     }
     Err(last)
+}
+
+fn check_comment(signature: &minisign::SignatureBox, artifact: &Artifact) -> Result<(), String> {
+    let comment = signature.trusted_comment().map_err(|error| error.to_string())?;
+    let says = |wanted: String| comment.split(' ').any(|word| word == wanted);
+    match says(format!("file={}", artifact.name)) && says(format!("sha256={}", artifact.sha256)) {
+        true => Ok(()),
+        false => Err(format!("its trusted comment is for something else: {}", comment.escape_debug())),
+    }
 }
 
 #[cfg(test)]
