@@ -50,7 +50,7 @@ impl Peer {
     /// When it does not start, or is absent where everything is required.
     #[must_use]
     pub fn webdav() -> Option<Self> {
-        let program = python_program("wsgidav", "wsgidav==4.3.4 cheroot==11.1.2")?;
+        let program = python_program("wsgidav", "wsgidav==4.4.0 cheroot==11.1.2")?;
         Some(Self::start(|port, folder| {
             std::fs::create_dir(folder.join("files")).expect("the server's folder");
             let mut command = Command::new(&program);
