@@ -1,18 +1,27 @@
 //! Delegation patterns and the quoting of role names: always an answer, never a path, and the linear matcher agrees with
-//! the obvious one on short inputs.
+//! a plain table.
 #![no_main]
 use libfuzzer_sys::fuzz_target;
 use updater_format::role::DelegatedRole;
 use updater_format::trust::quote;
 use updater_format::{KeyId, Keyring, PublicKey};
 
+/// Fills the whole table of which start of the pattern matches which start of the text: another way than the product's,
+/// in time that the lengths bound.
 fn obvious(pattern: &[char], text: &[char]) -> bool {
-    match (pattern.split_first(), text.split_first()) {
-        (None, None) => true,
-        (Some(('*', rest)), _) => (0..=text.len()).any(|skip| obvious(rest, &text[skip..])),
-        (Some((p, rest)), Some((t, more))) => (*p == '?' || p == t) && obvious(rest, more),
-        _ => false,
+    // matches[i]: what was read of the pattern matches the first i characters of the text.
+    let mut matches = vec![false; text.len() + 1];
+    matches[0] = true;
+    for p in pattern {
+        let before = matches.clone();
+        for i in 0..=text.len() {
+            matches[i] = match *p {
+                '*' => before[i] || (i > 0 && matches[i - 1]),
+                p => i > 0 && before[i - 1] && (p == '?' || p == text[i - 1]),
+            };
+        }
     }
+    matches[text.len()]
 }
 
 fuzz_target!(|input: (String, String)| {
@@ -28,8 +37,7 @@ fuzz_target!(|input: (String, String)| {
         extra: Default::default(),
     };
     let covers = role.covers(&target);
-    // The obvious matcher tries every split: only short inputs end in time.
-    if pattern.len() <= 16 && target.len() <= 32 && !pattern.contains('/') && !target.contains('/') {
+    if pattern.len() <= 256 && target.len() <= 256 && !pattern.contains('/') && !target.contains('/') {
         let (pattern, target): (Vec<char>, Vec<char>) = (pattern.chars().collect(), target.chars().collect());
         assert_eq!(covers, obvious(&pattern, &target));
     }
