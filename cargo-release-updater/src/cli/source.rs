@@ -4,8 +4,8 @@ use crate::config::{Project, ProjectError};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::steps::bundle::{
-    self, Build, BundleStepError, Bundled, Contents, DEFAULT_LEVEL, Packing, announced_codecs, check_embedded, from_build,
-    from_folder, host_triple,
+    self, Build, BundleStepError, Bundled, Contents, DEFAULT_LEVEL, Packing, announced_codecs, check_embedded,
+    from_build, from_folder, host_triple,
 };
 use crate::steps::folders::Folders;
 use std::path::{Path, PathBuf};
