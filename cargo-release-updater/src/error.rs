@@ -13,6 +13,8 @@ pub enum ExitCode {
     Unexpected = 1,
     /// The command line is wrong.
     Usage = 2,
+    /// Done, and before long people have to do something: a role comes near its end.
+    Due = 10,
     /// The project's settings are missing or refused.
     Config = 20,
     /// The app could not be built, bundled, compared or rehearsed.
@@ -27,10 +29,11 @@ pub enum ExitCode {
 
 impl ExitCode {
     /// Every code, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Success,
         Self::Unexpected,
         Self::Usage,
+        Self::Due,
         Self::Config,
         Self::Bundle,
         Self::Key,

@@ -14,6 +14,7 @@
 //! | [`steps`] | a release step by step: bundle, diff, sign, rehearse, publish |
 //! | [`plan`] | what publishing will do, computed before anything is done |
 //! | [`preflight`] | what is looked at before a release is begun |
+//! | [`expiry`] | which roles end before long, and what renews them |
 //! | [`verify`] | reads a published repository as clients do |
 //! | [`demo`] | the whole loop on this machine, with a program made for it |
 //! | [`elf`] | what a program says about the system it needs |
@@ -28,6 +29,7 @@ pub mod context;
 pub mod demo;
 pub mod elf;
 pub mod error;
+pub mod expiry;
 pub mod init;
 pub mod keys;
 pub mod plan;

@@ -197,8 +197,7 @@ pub fn next_snapshot(
 /// Makes the timestamp that commits a snapshot. It lives as long as the targets role says.
 #[must_use]
 pub fn next_timestamp(previous: Option<&Timestamp>, snapshot: MetaFile, targets: &Targets, now: UtcTime) -> Timestamp {
-    let days = targets.extension.as_ref().and_then(|x| x.extra.get(TIMESTAMP_DAYS)).and_then(Value::as_i64);
-    let days = days.unwrap_or(DAILY_TIMESTAMP_DAYS).clamp(1, UNATTENDED_TIMESTAMP_DAYS);
+    let days = timestamp_days(targets);
     Timestamp {
         version: previous.map_or(0, |timestamp| timestamp.version) + 1,
         expires: now.plus_days(days),
@@ -207,6 +206,13 @@ pub fn next_timestamp(previous: Option<&Timestamp>, snapshot: MetaFile, targets:
         extension: previous.and_then(|timestamp| timestamp.extension.clone()),
         extra: previous.map(|timestamp| timestamp.extra.clone()).unwrap_or_default(),
     }
+}
+
+/// Returns how many days a timestamp lives, as the targets role says.
+#[must_use]
+pub fn timestamp_days(targets: &Targets) -> i64 {
+    let days = targets.extension.as_ref().and_then(|x| x.extra.get(TIMESTAMP_DAYS)).and_then(Value::as_i64);
+    days.unwrap_or(DAILY_TIMESTAMP_DAYS).clamp(1, UNATTENDED_TIMESTAMP_DAYS)
 }
 
 /// The field of the targets role's `x-updater` with the life of a timestamp in days.
@@ -220,7 +226,7 @@ const STABLE_DAYS: i64 = 180;
 /// Roles of other channels, whose keys lie in build machines.
 const OTHER_CHANNEL_DAYS: i64 = 90;
 /// Snapshots live long so that a returning client fetches nothing but the timestamp.
-const SNAPSHOT_DAYS: i64 = 180;
+pub(crate) const SNAPSHOT_DAYS: i64 = 180;
 /// A timestamp that a job renews every day.
 const DAILY_TIMESTAMP_DAYS: i64 = 7;
 /// A timestamp that only releases renew.

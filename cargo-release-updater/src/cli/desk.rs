@@ -6,8 +6,8 @@ use crate::context::Context;
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::keys::Keychain;
 use crate::plan::{Epoch, Plan, Request};
-use crate::repository::RepositoryState;
 use crate::repository::state::Expiry;
+use crate::repository::{RepositoryError, RepositoryState, Submission};
 use crate::shell::Message;
 use crate::steps::bundle::{Bundled, Part, host_triple};
 use crate::steps::diff::{self, DiffLimits, OldBundle, Outcome, Patch};
@@ -55,19 +55,62 @@ impl<'a> Desk<'a> {
         storage: &StorageArgs,
         channel: &ChannelArgs,
     ) -> CommandResult<Self> {
+        let read = |storage: &Storage, trust: &Trust| {
+            let state = RepositoryState::read(storage, &trust.app, &trust.root, Expiry::Ignored)?;
+            Ok((state, ()))
+        };
+        Ok(Self::open_with(context, package, storage, channel, read)?.0)
+    }
+
+    /// Opens the same in the middle of a rotation, too, and tells whether a newer root waits for documents that its keys
+    /// sign.
+    pub(super) fn open_behind(
+        context: &'a Context,
+        package: &PackageArgs,
+        storage: &StorageArgs,
+        channel: &ChannelArgs,
+    ) -> CommandResult<(Self, bool)> {
+        Self::open_with(context, package, storage, channel, |storage, trust| {
+            let (state, newest) = RepositoryState::read_behind(storage, &trust.app, &trust.root)?;
+            let behind = state.as_ref().is_some_and(|state| state.root().version < newest.version);
+            Ok((state, behind))
+        })
+    }
+
+    fn open_with<T>(
+        context: &'a Context,
+        package: &PackageArgs,
+        storage: &StorageArgs,
+        channel: &ChannelArgs,
+        read: impl FnOnce(&Storage, &Trust) -> Result<(Option<RepositoryState>, T), RepositoryError>,
+    ) -> CommandResult<(Self, T)> {
         let project = Project::find(context, package)?;
         let table = project.table()?.clone();
         let trust = Trust::of(&project)?;
         let storage = storage.open(context, &project)?;
-        let state = RepositoryState::read(&storage, &trust.app, &trust.root, Expiry::Ignored)?;
+        let (state, more) = read(&storage, &trust)?;
         let channel = channel.channel.clone().unwrap_or_else(|| table.channel.clone());
         let folders = Folders::of(&project);
-        Ok(Self { context, project, table, trust, storage, state, channel, folders, epoch: Epoch::Keep })
+        Ok((Self { context, project, table, trust, storage, state, channel, folders, epoch: Epoch::Keep }, more))
     }
 
     /// Returns what the channel lists now.
     pub(super) fn published(&self) -> Option<&ChannelContents> {
         Some(self.state.as_ref()?.channels().get(&self.channel)?.contents())
+    }
+
+    /// Returns what a submission of the channel lists that waits for the online key.
+    pub(super) fn waiting(&self) -> CommandResult<Option<ChannelContents>> {
+        let published = self.state.as_ref().and_then(|state| state.channels().get(&self.channel));
+        let published = published.map_or(0, |channel| channel.role().version);
+        let name = self.channel.as_str();
+        let Some(submission) = Submission::read(&self.storage, name)? else { return Ok(None) };
+        let role = submission.parse(&self.storage, name)?;
+        if role.unverified().version <= published {
+            return Ok(None);
+        }
+        // Unverified: it only decides that nothing is left to do.
+        Ok(ChannelContents::read(&self.trust.app, role.unverified()).ok())
     }
 
     /// Returns the rules of the channel.

@@ -8,6 +8,7 @@ mod diff;
 mod init;
 mod keys;
 mod publish;
+mod refresh;
 mod rehearse;
 mod release;
 mod serve;
@@ -93,6 +94,7 @@ enum Command {
     Diff(diff::Args),
     Sign(sign::Args),
     Rehearse(rehearse::Args),
+    Refresh(refresh::Args),
     Release(release::Args),
     Status(status::Args),
     Verify(verify::Args),
@@ -111,6 +113,7 @@ impl Command {
             Self::Diff(args) => args.run(context),
             Self::Sign(args) => args.run(context),
             Self::Rehearse(args) => args.run(context),
+            Self::Refresh(args) => args.run(context),
             Self::Release(args) => args.run(context),
             Self::Status(args) => args.run(context),
             Self::Verify(args) => args.run(context),

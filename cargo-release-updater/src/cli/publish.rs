@@ -89,6 +89,15 @@ impl Args {
             context.shell.status("Unchanged", format_args!("{app} {version} is published in {} already", desk.channel));
             return Ok(());
         }
+        if let Some(waiting) = desk.waiting()?.filter(|waiting| release.is_published(waiting)) {
+            let (app, version) = (release.app(), release.version());
+            let listed = waiting.bundles.len();
+            context
+                .shell
+                .status("Unchanged", format_args!("{app} {version} waits for the online key in {}", desk.channel));
+            context.shell.detail(format_args!("{} listed", counted(listed, "bundle")));
+            return Ok(());
+        }
         let mut patches = Vec::new();
         for bundled in &release.bundles {
             patches.extend(desk.diff(bundled, &plan)?);
@@ -104,6 +113,14 @@ impl Args {
         let question = format!("Publish {app} {version} in {} to {}?", desk.channel, desk.storage.name());
         self.execute.confirm(context, &question)?;
         let published = publish(&rehearsed, &mut desk.publisher(&mut keychain))?;
+        if published.committed.is_waiting() {
+            context
+                .shell
+                .status("Submitted", format_args!("{app} {version} in {}, to {}", desk.channel, desk.storage.name()));
+            context.shell.note("clients see it when `cargo updater refresh` has run with the online key");
+            context.shell.message(&Submitted(Done::of(&plan, &published)));
+            return Ok(());
+        }
         read_back(&desk, &rehearsed, context)?;
         context.shell.status(
             "Published",
@@ -174,6 +191,15 @@ struct Done {
 
 impl Message for Done {
     const REASON: &'static str = "published";
+}
+
+/// A release was signed and waits for the online key.
+#[derive(serde::Serialize)]
+#[serde(transparent)]
+struct Submitted(Done);
+
+impl Message for Submitted {
+    const REASON: &'static str = "submitted";
 }
 
 impl Done {

@@ -6,7 +6,8 @@ use crate::context::Context;
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::repository::RepositoryState;
 use crate::repository::state::Expiry;
-use crate::steps::rehearse::rehearse_repository;
+use crate::steps::rehearse::{Setup, rehearse_repository};
+use crate::steps::stand_in::STAND_IN_ROOT;
 use crate::storage::Storage;
 
 /// Let the real client take the signed release, from every earlier one, on this machine.
@@ -29,7 +30,11 @@ impl Args {
         let folder = desk.folders.release(&desk.trust.app);
         let local = Storage::open_scratch(&folder)?;
         let expiry = Expiry::Enforced(context.clock.now());
-        let signed = RepositoryState::read(&local, &desk.trust.app, &desk.trust.root, expiry)?;
+        let root = match local.read(STAND_IN_ROOT, updater_format::length::MAX_ROOT)? {
+            Some(stand_in) => stand_in,
+            None => desk.trust.root.clone(),
+        };
+        let signed = RepositoryState::read(&local, &desk.trust.app, &root, expiry)?;
         let role = signed.as_ref().and_then(|state| state.channels().get(&desk.channel));
         let Some(role) = role else {
             let what = format!("there is no signed release for channel `{}` in {}", desk.channel, folder.display());
@@ -50,7 +55,9 @@ impl Args {
         if old.is_empty() {
             context.shell.note(format_args!("{newest} has no earlier release to update from: nothing to rehearse"));
         }
-        desk.rehearsing(|setup| Ok(rehearse_repository(&folder, &new, &old, setup)?))?;
+        desk.rehearsing(|setup| {
+            Ok(rehearse_repository(&folder, &new, &old, &Setup { root: &root, ..setup.clone() })?)
+        })?;
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ use super::{KeyArgs, PackageArgs, StorageArgs};
 use crate::config::Project;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult, ExitCode};
+use crate::expiry::RoleExpiry;
 use crate::keys::Keychain;
 use crate::progress::human_bytes;
 use crate::repository::RepositoryState;
@@ -118,43 +119,17 @@ fn releases(contents: &ChannelContents) -> Vec<Release> {
     releases
 }
 
-/// When a role expires.
-#[derive(serde::Serialize)]
-struct RoleExpiry {
-    role: String,
-    expires: UtcTime,
-    days_left: i64,
-}
-
-impl Message for RoleExpiry {
-    const REASON: &'static str = "expiry";
-}
-
 fn tell_expiry(context: &Context, role: &str, expires: UtcTime) {
-    let days_left = (expires.unix() - context.clock.now().unix()).div_euclid(DAY);
-    let left = match days_left {
+    let expiry = RoleExpiry::of(role, expires, context.clock.now());
+    let left = match expiry.days_left {
         ..0 => "expired: clients take nothing new".to_owned(),
         0 => "today".to_owned(),
         days => format!("in {days} days"),
     };
     context.shell.result(format_args!("  {role:12} {expires}  {left}"));
-    context.shell.message(&RoleExpiry { role: role.to_owned(), expires, days_left });
-    let what_helps = match role {
-        "root" | "targets" => "its holders have to sign a new one",
-        _ => "the next `cargo updater publish` renews it",
-    };
-    if days_left < warn_below(role) {
-        context.shell.warn(format_args!("the role {role} expires on {expires}; {what_helps}"));
-    }
-}
-
-/// Returns from how many days before its end on a role is worth a warning.
-fn warn_below(role: &str) -> i64 {
-    match role {
-        // Its holders have to meet.
-        "root" | "targets" => 90,
-        "timestamp" => 3,
-        _ => 30,
+    context.shell.message(&expiry);
+    if expiry.is_near() {
+        context.shell.warn(expiry.warning());
     }
 }
 
@@ -183,9 +158,6 @@ fn tell_keys(context: &Context, state: &RepositoryState, keychain: &Keychain) {
         context.shell.message(&Signing { role, can_sign, threshold });
     }
 }
-
-/// Seconds of a day.
-const DAY: i64 = 86_400;
 
 #[cfg(test)]
 mod tests {

@@ -105,6 +105,13 @@ impl KeyFolder {
         &self.path
     }
 
+    /// Makes the folder, readable by its owner alone.
+    /// # Errors
+    /// [`KeyError::Io`] when it cannot be made.
+    pub fn make(&self) -> Result<(), KeyError> {
+        create_private_folder(&self.path)
+    }
+
     /// Returns the folder for keys that are for trying out: apart, so that none of them is ever taken for a real one.
     #[must_use]
     pub fn development(&self) -> Self {

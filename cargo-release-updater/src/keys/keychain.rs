@@ -37,6 +37,11 @@ impl Keychain {
         self.unlocked.insert(signer.key_id(), Rc::new(signer));
     }
 
+    /// Adds a key that somebody else uses, too.
+    pub(crate) fn add_shared(&mut self, signer: Rc<Signer>) {
+        self.unlocked.insert(signer.key_id(), signer);
+    }
+
     /// Returns the folder that was listed.
     #[must_use]
     pub fn folder(&self) -> &KeyFolder {

@@ -1,6 +1,7 @@
 //! Root and targets role have time left: their holders have to meet to renew them.
 
-use super::{Check, DAY, Facts, Verdict};
+use super::{Check, Facts, Verdict};
+use crate::expiry;
 
 /// Warns when a role that people sign comes near its end. What a release renews anyway is not looked at.
 pub(super) struct Expiring;
@@ -12,16 +13,11 @@ impl Check for Expiring {
 
     fn run(&self, facts: &Facts<'_>) -> Verdict {
         let roles = [("root", facts.root.expires), ("targets", facts.targets.expires)];
-        let near = roles.into_iter().filter_map(|(role, expires)| {
-            let days = (expires.unix() - facts.now.unix()) / DAY;
-            (0..WARN_DAYS).contains(&days).then(|| format!("the role {role} expires in {days} days, on {expires}"))
-        });
-        match near.reduce(|all, next| format!("{all}; {next}")) {
+        let roles = roles.map(|(role, expires)| (role.to_owned(), expires));
+        let near = expiry::near(&roles, facts.now).into_iter().filter(|role| role.days_left >= 0);
+        match near.map(|role| role.warning()).reduce(|all, next| format!("{all}; {next}")) {
             None => Verdict::Pass,
-            Some(near) => Verdict::Warn(format!("{near}; its holders have to sign a new one")),
+            Some(near) => Verdict::Warn(near),
         }
     }
 }
-
-/// From how many days before its end on: 90, so that holders who meet four times a year do it in time.
-const WARN_DAYS: i64 = 90;

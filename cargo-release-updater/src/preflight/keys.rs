@@ -4,7 +4,8 @@ use super::{Check, Facts, Verdict};
 use crate::keys::KeyError;
 use crate::steps::sign::keyrings;
 
-/// Refuses when the channel, the snapshot or the timestamp cannot be signed here. Nothing is unlocked.
+/// Refuses when the channel cannot be signed here, and tells what a release without the online key is. Nothing is
+/// unlocked.
 pub(super) struct Keys;
 
 impl Check for Keys {
@@ -17,8 +18,13 @@ impl Check for Keys {
             Ok(needed) => needed,
             Err(error) => return Verdict::Refuse(error.into()),
         };
-        match needed.into_iter().find(|(_, keyring)| !facts.keychain.can_sign(keyring)) {
+        let missing = |(_, keyring): &(String, _)| !facts.keychain.can_sign(keyring);
+        match needed.into_iter().find(missing) {
             None => Verdict::Pass,
+            Some((role, _)) if role == "snapshot" || role == "timestamp" => Verdict::Warn(
+                "the online key is not here: the release waits as a submission until `cargo updater refresh` runs with it"
+                    .to_owned(),
+            ),
             Some((role, keyring)) => {
                 let have = keyring.keys().iter().filter(|(_, key)| facts.keychain.public(key).is_some()).count();
                 let name = |key| match facts.keychain.public(key) {

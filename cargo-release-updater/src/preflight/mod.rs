@@ -89,8 +89,5 @@ pub fn run(facts: &Facts<'_>, shell: &Shell) -> CommandResult {
 /// Every check, in the order in which refusals are told.
 const CHECKS: &[&dyn Check] = &[&expired::Expired, &keys::Keys, &root_behind::RootBehind, &expiring::Expiring];
 
-/// Seconds of a day.
-const DAY: i64 = 86_400;
-
 #[cfg(test)]
 mod tests;

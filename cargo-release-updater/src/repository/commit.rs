@@ -12,6 +12,7 @@ use super::METADATA;
 use super::error::RepositoryError;
 use super::seen::{self, Entry, Seen};
 use super::state::{Expiry, RepositoryState};
+use super::submission::Submission;
 use super::version_file;
 use crate::error::CommandError;
 use crate::keys::{Keychain, Signer};
@@ -57,6 +58,14 @@ pub struct Lease {
     pub poll: Duration,
 }
 
+impl Committed {
+    /// Tells whether the role waits for the online key: clients do not see it yet.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.timestamp == 0
+    }
+}
+
 impl Default for Lease {
     /// Ten minutes: longer than the slowest pair of small uploads, shorter than a coffee break.
     fn default() -> Self {
@@ -77,7 +86,7 @@ pub struct Upload {
 
 /// Whether the storage shows an older state than this machine has seen there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum WentBack {
+pub(super) enum WentBack {
     /// It does not.
     No,
     /// It did, and the newest state is in force again.
@@ -87,9 +96,9 @@ enum WentBack {
 /// A release that clients can see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Committed {
-    /// The version of the timestamp.
+    /// The version of the timestamp; 0 when the role waits for the online key as a submission.
     pub timestamp: u64,
-    /// The version of the snapshot.
+    /// The version of the snapshot; 0 then, too.
     pub snapshot: u64,
     /// The version of the channel's role; 0 when only the online roles were signed.
     pub role: u64,
@@ -200,6 +209,12 @@ impl Commit<'_> {
                 None
             }
         };
+        let online = [RoleName::Snapshot, RoleName::Timestamp];
+        if let Some(edited) = &edited
+            && !online.iter().all(|role| self.keychain.can_sign(root.keyring(*role)))
+        {
+            return Ok(Some(self.submit(edited)?));
+        }
         // Asked for now: a missing online key must be told before anything is written.
         let snapshot_signers = self.keychain.signers("snapshot", root.keyring(RoleName::Snapshot))?;
         let timestamp_signers = self.keychain.signers("timestamp", root.keyring(RoleName::Timestamp))?;
@@ -271,6 +286,11 @@ impl Commit<'_> {
                 .join(", "),
         })?;
         let before = state.and_then(|state| state.channels().get(channel));
+        let published = before.map_or(0, |channel| channel.role().version);
+        if let Some(version) = waiting_version(self.storage, channel)?.filter(|version| *version > published) {
+            // Built on what is published, this change would silently undo the one that waits.
+            return Err(RepositoryError::Waiting { channel: channel.clone(), version }.into());
+        }
         let mut role = next_channel(self.app, channel, before.map(|channel| &**channel.role()), self.now);
         edit(&mut role, before)?;
         let listed = before.map(|channel| &channel.role().targets);
@@ -279,6 +299,26 @@ impl Commit<'_> {
         let added = added.map(|(name, file)| (name.clone(), file.clone())).collect();
         let signers = self.keychain.signers(channel.as_str(), &delegation.keyring)?;
         Ok(EditedRole { channel: channel.clone(), role, signers, added })
+    }
+
+    /// Leaves a channel's role, signed, for whoever has the online key. Its number stays free until then.
+    fn submit(&self, edited: &EditedRole) -> Result<Committed, RepositoryError> {
+        let EditedRole { channel, role, signers, .. } = edited;
+        let mut role = role.clone();
+        let first = role.version;
+        while self.storage.length(&metadata(&format!("{}.{channel}.json", role.version)))?.is_some() {
+            role.version += 1;
+            if role.version >= first + MAX_SKIPPED {
+                return Err(RepositoryError::NumbersTaken {
+                    file: format!("{first}.{channel}.json"),
+                    count: MAX_SKIPPED,
+                });
+            }
+        }
+        let document = Document::sign(channel.as_str(), &role, signers)?;
+        let version_file = signers.first().map(|signer| version_file::signed(self.app, channel, &role, signer));
+        Submission::new(&document.bytes, version_file.transpose()?).leave(self.storage, channel.as_str())?;
+        Ok(Committed { timestamp: 0, snapshot: 0, role: role.version })
     }
 
     /// Signs and creates a channel's role, at its next free number.
@@ -293,7 +333,7 @@ impl Commit<'_> {
 
     /// Compares the storage with what this machine saw there. A timestamp that a late publisher put back, while the
     /// newer snapshot is still there byte for byte, is replaced by a fresh one of that snapshot.
-    fn went_back(
+    pub(super) fn went_back(
         &mut self,
         state: Option<&RepositoryState>,
         root: &Root,
@@ -391,7 +431,7 @@ impl Commit<'_> {
     }
 
     /// Publishes the project's root and targets role into an empty repository.
-    fn publish_first_roles(&self, root: u64, targets: u64) -> Result<MetaFile, RepositoryError> {
+    pub(super) fn publish_first_roles(&self, root: u64, targets: u64) -> Result<MetaFile, RepositoryError> {
         for (file, bytes) in
             [(format!("{root}.root.json"), self.root), (format!("{targets}.targets.json"), self.targets)]
         {
@@ -443,25 +483,32 @@ impl Commit<'_> {
     }
 
     /// Returns the file that remembers what was published: the one that was named, else the one beside the keys.
-    fn record(&self) -> PathBuf {
+    pub(super) fn record(&self) -> PathBuf {
         self.storage.record().map_or_else(|| seen::file(self.keychain.folder()), Path::to_owned)
     }
 }
 
-fn metadata(file: &str) -> String {
+/// Returns the version of a channel's role that waits for the online key. Read without verification: it only decides
+/// whether to go on.
+fn waiting_version(storage: &Storage, channel: &Channel) -> Result<Option<u64>, RepositoryError> {
+    let Some(submission) = Submission::read(storage, channel.as_str())? else { return Ok(None) };
+    Ok(Some(submission.parse(storage, channel.as_str())?.unverified().version))
+}
+
+pub(super) fn metadata(file: &str) -> String {
     format!("{METADATA}/{file}")
 }
 
 /// Returns how long to wait before another try: longer each time, and not as long as the other publisher does.
-fn back_off(attempt: u32) -> Duration {
+pub(super) fn back_off(attempt: u32) -> Duration {
     let share = u64::from(std::process::id()) % 7 + 1;
     Duration::from_millis(10 * share * u64::from(attempt.min(10)))
 }
 
 /// The document whose replacement is the commit.
-const TIMESTAMP: &str = "timestamp.json";
+pub(super) const TIMESTAMP: &str = "timestamp.json";
 /// How often a publisher merges with faster ones before it gives up.
-const ATTEMPTS: u32 = 20;
+pub(super) const ATTEMPTS: u32 = 20;
 /// How many numbers in a row may be taken by files that nothing lists: each is one crash between two commits.
 const MAX_SKIPPED: u64 = 1000;
 

@@ -59,6 +59,38 @@ pub enum RepositoryError {
         /// The storage.
         storage: String,
     },
+    /// A signed role waits for the online key.
+    #[error("version {version} of the role {channel} waits for the online key")]
+    Waiting {
+        /// The channel.
+        channel: Channel,
+        /// The version of its role.
+        version: u64,
+    },
+    /// A submission cannot be read.
+    #[error("the submission of {role} in {storage} cannot be read: {rule}")]
+    Submission {
+        /// The role.
+        role: String,
+        /// The storage.
+        storage: String,
+        /// What is wrong with it.
+        rule: String,
+    },
+    /// The number of a submission is taken by another document.
+    #[error("version {version} of the role {role} is another document by now")]
+    NumberGone {
+        /// The role.
+        role: String,
+        /// The number.
+        version: u64,
+    },
+    /// A published role is signed by other keys than are in force now.
+    #[error("the role {role} is not signed by the keys that are in force now")]
+    OtherKeys {
+        /// The role.
+        role: String,
+    },
     /// The storage shows an older state than this machine has seen there.
     #[error("{storage} went back: timestamp {found} instead of {seen} or newer")]
     WentBack {
@@ -110,14 +142,20 @@ impl Explain for RepositoryError {
         match self {
             Self::Storage(error) => error.code(),
             Self::Key(error) => error.code(),
-            Self::Trust { .. } | Self::Missing { .. } | Self::Expired { .. } | Self::WentBack { .. } => {
-                ExitCode::Verification
-            }
+            Self::Trust { .. }
+            | Self::Missing { .. }
+            | Self::Expired { .. }
+            | Self::OtherKeys { .. }
+            | Self::WentBack { .. } => ExitCode::Verification,
             Self::Record { .. } => ExitCode::Key,
             Self::Clock { .. } => ExitCode::Unexpected,
             Self::NoChannel { .. } => ExitCode::Config,
             Self::NothingPublished { .. } => ExitCode::Usage,
-            Self::Overtaken { .. } | Self::NumbersTaken { .. } => ExitCode::Storage,
+            Self::Overtaken { .. }
+            | Self::NumbersTaken { .. }
+            | Self::NumberGone { .. }
+            | Self::Waiting { .. }
+            | Self::Submission { .. } => ExitCode::Storage,
         }
     }
 
@@ -132,8 +170,17 @@ impl Explain for RepositoryError {
             Self::Missing { .. } => "copy it back from a backup or a mirror; published files must stay".to_owned(),
             Self::Expired { role, .. } => match role.as_str() {
                 "root" | "targets" => format!("its holders have to sign a new {role} role"),
+                "snapshot" | "timestamp" => "renew it with the online key: `cargo updater refresh`".to_owned(),
                 _ => "publish again: that renews it".to_owned(),
             },
+            Self::Waiting { channel, .. } => format!(
+                "`cargo updater refresh` with the online key publishes it; `cargo updater refresh --discard {channel}` drops it"
+            ),
+            Self::Submission { role, .. } => format!("drop it with `cargo updater refresh --discard {role}`"),
+            Self::NumberGone { role, .. } => {
+                format!("drop it with `cargo updater refresh --discard {role}` and sign it again")
+            }
+            Self::OtherKeys { role } => format!("the holders of its new keys have to sign the {role} role again"),
             Self::NoChannel { known, .. } => format!("use one of: {known}"),
             Self::NothingPublished { .. } => "publish the first release with `cargo updater publish`".to_owned(),
             Self::WentBack { record, .. } => format!(

@@ -1,16 +1,21 @@
 //! What is published, as a client would believe it, and how a release is added to it.
 //!
-//! [`state`] reads a storage with the client's own verification; [`commit`] adds a release by the commit protocol.
+//! [`state`] reads a storage with the client's own verification; [`commit`] adds a release by the commit protocol;
+//! [`refresh`] does what the online key does alone, and folds in what waits for it as a [`submission`].
 
 pub mod commit;
 mod error;
+pub mod refresh;
 mod seen;
 pub mod state;
+pub mod submission;
 pub mod version_file;
 
 pub use commit::{Commit, Committed, Lease, Upload};
 pub use error::RepositoryError;
+pub use refresh::{Refreshed, Renew};
 pub use state::RepositoryState;
+pub use submission::Submission;
 
 /// The folder of the metadata.
 pub const METADATA: &str = "metadata";

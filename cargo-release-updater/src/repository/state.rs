@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use updater_format::release::Artifact;
 use updater_format::role::{Payload, Root, Snapshot, Targets, Timestamp};
 use updater_format::signed::{Untrusted, Verified};
-use updater_format::trust::{Complete, Rules, TrustError, TrustedChannel, TrustedSet, Wanted};
+use updater_format::trust::{Complete, Rules, TrustError, TrustedChannel, TrustedSet, Wanted, WantsRoot};
 use updater_format::{AppId, Channel, SignaturePolicy, UtcTime};
 
 /// Everything that a storage publishes for one app.
@@ -34,46 +34,34 @@ impl RepositoryState {
     /// [`RepositoryError::Trust`] and [`RepositoryError::Missing`] for what a client would refuse.
     pub fn read(storage: &Storage, app: &AppId, root: &[u8], expiry: Expiry) -> Result<Option<Self>, RepositoryError> {
         let reader = Reader { storage };
-        let now = match expiry {
-            Expiry::Enforced(now) => now,
-            Expiry::Ignored => UtcTime::from_unix(0),
-        };
-        let rules = Rules { now, policy: SignaturePolicy::default(), app: Some(app.clone()) };
-        let refuse = |file: &str| reader.refuse(file);
-        let mut roots = TrustedSet::new(rules, &Untrusted::new(root)).map_err(refuse("root.json"))?;
-        loop {
-            let wanted = roots.wanted();
-            let Some(next) = reader.read(&wanted)? else { break };
-            roots.root(&next).map_err(refuse(&wanted.file))?;
-        }
-        let set = roots.finish_root().map_err(refuse("root.json"))?;
+        let mut roots = reader.roots(app, root, expiry)?;
+        // The chain begins with the root that is trusted already, so it has a last one.
+        roots.pop().map_or(Ok(None), |newest| reader.below(newest))
+    }
 
-        let wanted = set.wanted();
-        let Some(timestamp) = reader.read(&wanted)? else {
-            // To a bucket that does not exist services answer as to a file that does not.
-            storage.must_exist()?;
-            return Ok(None);
+    /// Reads a repository whose newest root may have changed the keys of documents that are not signed again yet. What
+    /// is published is then what an earlier root of the chain vouches for; the newest root is returned beside it.
+    /// # Errors
+    /// As [`RepositoryState::read`].
+    pub fn read_behind(
+        storage: &Storage,
+        app: &AppId,
+        root: &[u8],
+    ) -> Result<(Option<Self>, Verified<Root>), RepositoryError> {
+        let reader = Reader { storage };
+        let mut roots = reader.roots(app, root, Expiry::Ignored)?;
+        let Some(newest) = roots.last().map(|set| set.current_root().clone()) else {
+            return Err(RepositoryError::NothingPublished { storage: storage.name().to_owned() });
         };
-        let set = set.timestamp(&timestamp, None).map_err(refuse(&wanted.file))?;
-        let wanted = set.wanted();
-        let set = set.snapshot(&reader.named(&wanted, "timestamp.json")?, None).map_err(refuse(&wanted.file))?;
-        let wanted = set.wanted().map_err(refuse("snapshot.json"))?;
-        let set = set.targets(&reader.named(&wanted, "the snapshot")?).map_err(refuse(&wanted.file))?;
-
-        let mut channels = BTreeMap::new();
-        for delegation in set.current_targets().delegations.iter().flat_map(|delegations| &delegations.roles) {
-            // A channel that never published anything is delegated to and not listed.
-            if !set.current_snapshot().roles.contains_key(&delegation.name) {
-                continue;
+        let mut first = None;
+        while let Some(set) = roots.pop() {
+            match reader.below(set) {
+                Ok(state) => return Ok((state, newest)),
+                Err(error) if is_other_keys(&error) => first = first.or(Some(error)),
+                Err(error) => return Err(first.unwrap_or(error)),
             }
-            let wanted = set.wanted_role(&delegation.name).map_err(refuse("snapshot.json"))?;
-            let bytes = reader.named(&wanted, "the snapshot")?;
-            let channel = Channel::parse(&delegation.name)
-                .map_err(|source| refuse(&wanted.file)(TrustError::Format { role: delegation.name.clone(), source }))?;
-            let role = set.channel(&channel, &bytes).map_err(refuse(&wanted.file))?;
-            channels.insert(channel, role);
         }
-        Ok(Some(Self { set, channels }))
+        Err(first.unwrap_or(RepositoryError::NothingPublished { storage: storage.name().to_owned() }))
     }
 
     /// Returns the newest root.
@@ -128,14 +116,17 @@ impl RepositoryState {
 }
 
 impl Storage {
-    /// Refuses a storage in which nothing was ever published: there is nothing to look at yet.
+    /// Refuses a storage in which nothing was ever published: there is nothing to look at yet. One that only lost its
+    /// timestamp is damaged, which is another answer.
     /// # Errors
     /// [`RepositoryError::NothingPublished`]; what the storage refuses.
     pub fn must_be_published(&self) -> Result<(), RepositoryError> {
-        match self.length(&format!("{METADATA}/timestamp.json"))? {
-            Some(_) => Ok(()),
-            None => Err(RepositoryError::NothingPublished { storage: self.name().to_owned() }),
+        for first in ["timestamp.json", "1.root.json"] {
+            if self.length(&format!("{METADATA}/{first}"))?.is_some() {
+                return Ok(());
+            }
         }
+        Err(RepositoryError::NothingPublished { storage: self.name().to_owned() })
     }
 }
 
@@ -145,12 +136,66 @@ pub fn artifact_path(artifact: &Artifact) -> String {
     format!("{TARGETS}/{}", artifact.file())
 }
 
+/// Tells whether a document is signed by other keys than the root names.
+fn is_other_keys(error: &RepositoryError) -> bool {
+    matches!(error, RepositoryError::Trust { source, .. } if matches!(**source, TrustError::Signatures { .. }))
+}
+
 /// Reads documents below `metadata/`.
 struct Reader<'a> {
     storage: &'a Storage,
 }
 
 impl Reader<'_> {
+    /// Walks from the trusted root to the newest one; every root on the way is kept.
+    fn roots(&self, app: &AppId, root: &[u8], expiry: Expiry) -> Result<Vec<TrustedSet<WantsRoot>>, RepositoryError> {
+        let now = match expiry {
+            Expiry::Enforced(now) => now,
+            Expiry::Ignored => UtcTime::from_unix(0),
+        };
+        let rules = Rules { now, policy: SignaturePolicy::default(), app: Some(app.clone()) };
+        let mut newest = TrustedSet::new(rules, &Untrusted::new(root)).map_err(self.refuse("root.json"))?;
+        let mut roots = Vec::new();
+        loop {
+            let wanted = newest.wanted();
+            roots.push(newest.clone());
+            let Some(next) = self.read(&wanted)? else { return Ok(roots) };
+            newest.root(&next).map_err(self.refuse(&wanted.file))?;
+        }
+    }
+
+    /// Reads what a root vouches for; `None` when there is no timestamp.
+    fn below(&self, roots: TrustedSet<WantsRoot>) -> Result<Option<RepositoryState>, RepositoryError> {
+        let refuse = |file: &str| self.refuse(file);
+        let set = roots.finish_root().map_err(refuse("root.json"))?;
+        let wanted = set.wanted();
+        let Some(timestamp) = self.read(&wanted)? else {
+            // To a bucket that does not exist services answer as to a file that does not.
+            self.storage.must_exist()?;
+            return Ok(None);
+        };
+        let set = set.timestamp(&timestamp, None).map_err(refuse(&wanted.file))?;
+        let wanted = set.wanted();
+        let set = set.snapshot(&self.named(&wanted, "timestamp.json")?, None).map_err(refuse(&wanted.file))?;
+        let wanted = set.wanted().map_err(refuse("snapshot.json"))?;
+        let set = set.targets(&self.named(&wanted, "the snapshot")?).map_err(refuse(&wanted.file))?;
+
+        let mut channels = BTreeMap::new();
+        for delegation in set.current_targets().delegations.iter().flat_map(|delegations| &delegations.roles) {
+            // A channel that never published anything is delegated to and not listed.
+            if !set.current_snapshot().roles.contains_key(&delegation.name) {
+                continue;
+            }
+            let wanted = set.wanted_role(&delegation.name).map_err(refuse("snapshot.json"))?;
+            let bytes = self.named(&wanted, "the snapshot")?;
+            let channel = Channel::parse(&delegation.name)
+                .map_err(|source| refuse(&wanted.file)(TrustError::Format { role: delegation.name.clone(), source }))?;
+            let role = set.channel(&channel, &bytes).map_err(refuse(&wanted.file))?;
+            channels.insert(channel, role);
+        }
+        Ok(Some(RepositoryState { set, channels }))
+    }
+
     fn read(&self, wanted: &Wanted) -> Result<Option<Untrusted>, RepositoryError> {
         let path = format!("{METADATA}/{}", wanted.file);
         Ok(self.storage.read(&path, wanted.max_length)?.map(Untrusted::new))

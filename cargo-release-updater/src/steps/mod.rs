@@ -17,6 +17,7 @@ pub mod publish;
 pub mod rehearse;
 pub mod release;
 pub mod sign;
+pub mod stand_in;
 pub mod steer;
 #[cfg(test)]
 pub(crate) mod testing;

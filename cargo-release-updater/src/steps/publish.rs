@@ -26,8 +26,8 @@ pub fn publish(rehearsed: &Rehearsed, publisher: &mut Publisher<'_>) -> CommandR
     let lengths = signed.uploads.iter().map(|upload| upload.content.metadata().map_or(0, |metadata| metadata.len()));
     let bytes = lengths.sum();
     let progress = Progress::bytes(publisher.shell, "Uploading", bytes);
-    let storage = publisher.storage;
-    let committed = publisher.commit(storage, signed.release(), &signed.uploads, |name, sent| {
+    let (storage, trust) = (publisher.storage, publisher.trust);
+    let committed = publisher.commit(storage, trust, signed.release(), &signed.uploads, |name, sent| {
         progress.name(name);
         progress.add(sent);
     })?;

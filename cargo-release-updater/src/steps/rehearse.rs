@@ -120,7 +120,8 @@ pub enum Reached {
 pub fn rehearse(signed: SignedRelease, old: &[OldBundle], setup: &Setup<'_>) -> Result<Rehearsed, RehearseError> {
     let release = signed.release();
     let bundles: Vec<_> = release.bundles.iter().map(|bundled| bundled.part.entry(0, None)).collect();
-    let runs = rehearse_repository(signed.folder(), &bundles, old, setup)?;
+    let setup = Setup { root: signed.root(), ..setup.clone() };
+    let runs = rehearse_repository(signed.folder(), &bundles, old, &setup)?;
     Ok(Rehearsed { signed, runs })
 }
 

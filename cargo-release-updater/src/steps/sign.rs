@@ -51,6 +51,7 @@ pub struct SignedRelease {
     pub(super) uploads: Vec<Upload>,
     folder: PathBuf,
     committed: Committed,
+    root: Vec<u8>,
 }
 
 impl SignedRelease {
@@ -64,6 +65,13 @@ impl SignedRelease {
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Returns the root by which a client trusts this folder: the project's, or a stand-in where the online key is
+    /// elsewhere.
+    #[must_use]
+    pub fn root(&self) -> &[u8] {
+        &self.root
     }
 
     /// Returns the versions of the new documents in it.
@@ -95,15 +103,16 @@ impl Publisher<'_> {
     pub(super) fn commit(
         &mut self,
         storage: &Storage,
+        trust: &Trust,
         release: &Release,
         uploads: &[Upload],
         sent: impl FnMut(&str, u64),
     ) -> CommandResult<Committed> {
         let mut commit = Commit {
             storage,
-            app: &self.trust.app,
-            root: &self.trust.root,
-            targets: &self.trust.targets,
+            app: &trust.app,
+            root: &trust.root,
+            targets: &trust.targets,
             keychain: self.keychain,
             now: self.now,
             lease: Lease::default(),
@@ -127,13 +136,20 @@ pub fn sign(release: Release, publisher: &mut Publisher<'_>, folder: &Path) -> C
         _ => {}
     }
     let local = Storage::open_scratch(folder)?;
-    if let Some(state) = publisher.state {
-        copy_published(publisher.trust, publisher.storage, state, &local)?;
-    }
+    let needed = keyrings(release.channel(), publisher.trust, publisher.state)?;
+    let online_is_here = needed[1..].iter().all(|(_, keyring)| publisher.keychain.can_sign(keyring));
+    let trust = match (online_is_here, publisher.state) {
+        (false, _) => super::stand_in::prepare(publisher, &local)?,
+        (true, Some(state)) => {
+            copy_published(publisher.trust, publisher.storage, state, &local)?;
+            publisher.trust.clone()
+        }
+        (true, None) => publisher.trust.clone(),
+    };
     let signer = channel_signer(release.channel(), publisher)?;
     let uploads = release.uploads(&signer)?;
-    let committed = publisher.commit(&local, &release, &uploads, |_, _| {})?;
-    Ok(SignedRelease { release, uploads, folder: folder.to_owned(), committed })
+    let committed = publisher.commit(&local, &trust, &release, &uploads, |_, _| {})?;
+    Ok(SignedRelease { release, uploads, folder: folder.to_owned(), committed, root: trust.root })
 }
 
 /// Returns the keyrings that a release needs: of the channel's role, the snapshot and the timestamp.

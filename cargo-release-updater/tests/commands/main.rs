@@ -7,6 +7,7 @@ mod init;
 mod keys;
 mod package;
 mod publish;
+mod refresh;
 mod release;
 mod serve;
 mod status;

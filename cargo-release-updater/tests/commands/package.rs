@@ -62,6 +62,26 @@ impl Package {
         Run::of(self.command(arguments).envs(variables.iter().copied()).output().unwrap())
     }
 
+    /// Runs the program this many days from now.
+    pub(crate) fn run_in(&self, days: i64, arguments: &[&str]) -> Run {
+        self.run_in_with(days, arguments, &[])
+    }
+
+    /// Runs the program this many days from now, with more variables.
+    pub(crate) fn run_in_with(&self, days: i64, arguments: &[&str], variables: &[(&str, &str)]) -> Run {
+        let program = self.command(arguments);
+        let mut command = Command::new("faketime");
+        command.args(["-f", &format!("{days:+}d"), env!("CARGO_BIN_EXE_cargo-updater")]).args(arguments);
+        for (name, value) in program.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.current_dir(self.path("")).stdin(std::process::Stdio::null());
+        Run::of(command.envs(variables.iter().copied()).output().unwrap())
+    }
+
     /// Starts the program and leaves it running, with its stdout to be read.
     pub(crate) fn start(&self, arguments: &[&str]) -> std::process::Child {
         use std::process::Stdio;

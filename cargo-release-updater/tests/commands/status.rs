@@ -123,7 +123,7 @@ fn what_expires_is_warned_about_with_what_helps() {
     publish(&package, now().plus_days(-100));
     let run = package.run(&["status"]).ok();
     assert!(run.stdout.contains("expired: clients take nothing new"), "{}", run.stdout);
-    assert!(run.stderr.contains("warning: the role timestamp expires on"), "{}", run.stderr);
+    assert!(run.stderr.contains("warning: the role timestamp expired on"), "{}", run.stderr);
     assert!(run.stderr.contains("`cargo updater publish` renews it"), "{}", run.stderr);
 }
 

@@ -162,7 +162,11 @@ fn commit<'a>(desk: &'a Desk<'_>, context: &'a Context, keychain: &'a mut Keycha
 }
 
 fn tell(context: &Context, desk: &Desk<'_>, what: &str, committed: Committed) {
-    context.shell.status("Published", format_args!("{} {}: {what}", desk.trust.app, desk.channel));
+    let verb = if committed.is_waiting() { "Submitted" } else { "Published" };
+    context.shell.status(verb, format_args!("{} {}: {what}", desk.trust.app, desk.channel));
+    if committed.is_waiting() {
+        context.shell.note("clients see it when `cargo updater refresh` has run with the online key");
+    }
     let Committed { timestamp, snapshot, role } = committed;
     context.shell.detail(format_args!("timestamp {timestamp}, snapshot {snapshot}, role {role}"));
     context.shell.message(&Steered::of(desk, what, Some(committed)));
@@ -191,8 +195,8 @@ impl Steered {
             app: desk.trust.app.to_string(),
             channel: desk.channel.to_string(),
             change: what.to_owned(),
-            timestamp: committed.map(|committed| committed.timestamp),
-            snapshot: committed.map(|committed| committed.snapshot),
+            timestamp: committed.map(|committed| committed.timestamp).filter(|version| *version > 0),
+            snapshot: committed.map(|committed| committed.snapshot).filter(|version| *version > 0),
             role: committed.map(|committed| committed.role).filter(|role| *role > 0),
         }
     }

@@ -9,7 +9,7 @@ use updater_format::signed::{Signed, Untrusted};
 
 impl Commit<'_> {
     /// Warns where nothing keeps publishers apart.
-    pub(super) fn tell_coordination(&self) {
+    pub(in crate::repository) fn tell_coordination(&self) {
         if self.storage.coordination() == Coordination::Nothing {
             self.shell.note(format_args!(
                 "{} cannot keep two publishers apart: publish from one machine at a time",
@@ -23,7 +23,7 @@ impl Commit<'_> {
     ///
     /// A claim without a commit is waited for only where it is all that keeps publishers apart. Under a lock it is what
     /// a crash left behind; where the commit is conditional, the faster of the two commits and the other one merges.
-    pub(super) fn free_snapshot_number(&self, known: u64) -> Result<Option<u64>, RepositoryError> {
+    pub(in crate::repository) fn free_snapshot_number(&self, known: u64) -> Result<Option<u64>, RepositoryError> {
         for number in known + 1..=known + MAX_SKIPPED {
             let file = metadata(&format!("{number}.snapshot.json"));
             if self.storage.length(&file)?.is_none() {
@@ -62,7 +62,12 @@ impl Commit<'_> {
 
     /// Tells, right before the commit, whether somebody else's turn has come: they committed since the state was read,
     /// or took this claim for abandoned. A conditional commit finds out by itself.
-    pub(super) fn overtaken(&self, known: u64, claimed: u64, since: Instant) -> Result<bool, RepositoryError> {
+    pub(in crate::repository) fn overtaken(
+        &self,
+        known: u64,
+        claimed: u64,
+        since: Instant,
+    ) -> Result<bool, RepositoryError> {
         match self.storage.coordination() {
             Coordination::ConditionalReplace => Ok(false),
             Coordination::Lock | Coordination::Nothing => Ok(self.committed_snapshot()? != known),

@@ -320,9 +320,9 @@ fn missing_keys_and_expired_roles_are_told_before_anything_is_written() {
     let error = late.publish(&app.channel, |_, _| Ok(())).unwrap_err();
     assert!(error.to_string().contains("the root role expired on 2027-11-20"), "{error}");
 
-    app.texts.remove(2);
+    app.texts.remove(3);
     let error = app.publish(&storage, "a", NO_LEASE).unwrap_err();
-    assert!(error.to_string().contains("cannot sign the role snapshot: 0 of the 1 keys"), "{error}");
+    assert!(error.to_string().contains("cannot sign the role stable: 0 of the 1 keys"), "{error}");
     assert_eq!(error.code, crate::error::ExitCode::Key);
     assert_eq!(storage.list(METADATA).unwrap(), [""; 0], "files may be there, documents may not");
 

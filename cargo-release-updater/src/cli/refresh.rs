@@ -1,0 +1,169 @@
+//! `cargo updater refresh`: what a scheduled job does with the online key alone.
+
+use super::desk::{ChannelArgs, Desk};
+use super::{DryRunArgs, KeyArgs, PackageArgs, StorageArgs};
+use crate::context::{Context, Execute};
+use crate::error::{CommandError, CommandResult, ExitCode};
+use crate::expiry;
+use crate::keys::KeyError;
+use crate::repository::state::Expiry;
+use crate::repository::{Commit, Lease, Refreshed, Renew, RepositoryState, Submission};
+use crate::shell::Message;
+use std::time::Duration;
+
+/// Sign the timestamp anew before it ends, and publish what waits for the online key.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  cargo updater refresh\n  UPDATER_ONLINE_KEY=... cargo updater refresh --key-dir .cache/updater\n\n\
+                        For a job that runs every day. Keep the folder of --key-dir from run to run: the record in it\n\
+                        tells a storage that somebody put back. Exit code 10: done, but people have to sign before long."
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    package: PackageArgs,
+    /// Leave a timestamp alone that has more than half of its life left.
+    #[arg(long, help_heading = "Selection")]
+    if_due: bool,
+    /// Drop what waits of a role, a channel or `targets`, instead of publishing it. Needs no key.
+    #[arg(long, value_name = "ROLE", help_heading = "Selection")]
+    discard: Option<String>,
+    /// After a rotation of the online key: how many seconds caches may go on saying that there is no newer root. 0 for a
+    /// stolen key.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(0..=86_400), help_heading = "Signing")]
+    wait: u64,
+    #[command(flatten)]
+    storage: StorageArgs,
+    #[command(flatten)]
+    keys: KeyArgs,
+    #[command(flatten)]
+    dry_run: DryRunArgs,
+}
+
+impl Args {
+    pub(super) fn run(&self, context: &Context) -> CommandResult {
+        let (desk, behind) = Desk::open_behind(context, &self.package, &self.storage, &ChannelArgs::default())?;
+        let dry_run = self.dry_run.execute() == Execute::DryRun;
+        if let Some(role) = &self.discard {
+            return discard(context, &desk, role, dry_run);
+        }
+        let renew = if self.if_due { Renew::WhenDue } else { Renew::Always };
+        if behind && !dry_run {
+            context.shell.detail("a newer root than the project's timestamp knows is published");
+        }
+        let mut keychain = desk.keychain(&self.keys)?;
+        let folder = keychain.folder().clone();
+        let mut commit = Commit {
+            storage: &desk.storage,
+            app: &desk.trust.app,
+            root: &desk.trust.root,
+            targets: &desk.trust.targets,
+            keychain: &mut keychain,
+            now: context.clock.now(),
+            lease: Lease::default(),
+            shell: &context.shell,
+        };
+        if dry_run {
+            let planned = commit.plan_refresh(renew)?;
+            tell(context, &desk, &planned, Tense::Would);
+            context.shell.note(format_args!("dry run: nothing was changed in {}", desk.storage.name()));
+            return Ok(());
+        }
+        if desk.storage.record().is_none() && !folder.path().is_dir() {
+            // For the record of what was seen; a job caches it.
+            folder.make().map_err(CommandError::from)?;
+            context.shell.note(format_args!(
+                "{} is new; keep it from run to run: its record tells when somebody puts old files back",
+                folder.path().display()
+            ));
+        }
+        if let Some(age) = commit.age_of_new_online_key()? {
+            let left = Duration::from_secs(self.wait).saturating_sub(age);
+            if !left.is_zero() {
+                context.shell.status(
+                    "Waiting",
+                    format_args!(
+                        "{} s until no cache says that there is no newer root (`--wait 0` for a stolen key)",
+                        left.as_secs() + 1
+                    ),
+                );
+                std::thread::sleep(left);
+            }
+        }
+        let refreshed = commit.refresh(renew)?;
+        tell(context, &desk, &refreshed, Tense::Did);
+        self.look_ahead(context, &desk)
+    }
+
+    /// Tells what comes near its end, with an exit code that a job can act on.
+    fn look_ahead(&self, context: &Context, desk: &Desk<'_>) -> CommandResult {
+        let state = RepositoryState::read(&desk.storage, &desk.trust.app, &desk.trust.root, Expiry::Ignored)?;
+        let near = expiry::near(&state.map(|state| state.expiries()).unwrap_or_default(), context.clock.now());
+        let Some(first) = near.first() else { return Ok(()) };
+        for role in &near {
+            context.shell.message(role);
+        }
+        for role in &near[1..] {
+            context.shell.warn(role.warning());
+        }
+        let verb = if first.days_left < 0 { "expired" } else { "expires" };
+        let what = format!("the refresh is done, but the role {} {verb} on {}", first.role, first.expires);
+        Err(CommandError::new(ExitCode::Due, what).hint(first.cure()))
+    }
+}
+
+fn discard(context: &Context, desk: &Desk<'_>, role: &str, dry_run: bool) -> CommandResult {
+    // Also a name that is safe in a path.
+    if role != "targets" {
+        updater_format::Channel::parse(role).map_err(|source| KeyError::Role { name: role.to_owned(), source })?;
+    }
+    if Submission::read(&desk.storage, role).is_ok_and(|found| found.is_none()) {
+        context.shell.status("Unchanged", format_args!("nothing of {role} waits"));
+        return Ok(());
+    }
+    if dry_run {
+        context.shell.status("Would drop", format_args!("the submission of {role}"));
+        return Ok(());
+    }
+    Submission::withdraw(&desk.storage, role)?;
+    context.shell.status("Dropped", format_args!("the submission of {role}"));
+    Ok(())
+}
+
+/// Whether something was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tense {
+    Did,
+    Would,
+}
+
+fn tell(context: &Context, desk: &Desk<'_>, refreshed: &Refreshed, tense: Tense) {
+    let app = &desk.trust.app;
+    let (publish, sign) = match tense {
+        Tense::Did => ("Published", "Refreshed"),
+        Tense::Would => ("Would publish", "Would refresh"),
+    };
+    for folded in &refreshed.folded {
+        context.shell.status(publish, format_args!("{app}: version {} of the role {}", folded.version, folded.role));
+    }
+    match (refreshed.timestamp, refreshed.expires) {
+        (Some(timestamp), Some(expires)) => {
+            context.shell.status(sign, format_args!("{app}: timestamp {timestamp}, until {expires}"));
+        }
+        (Some(timestamp), None) => context.shell.status(sign, format_args!("{app}: timestamp {timestamp}")),
+        (None, _) => context.shell.status("Unchanged", format_args!("{app}: the timestamp is young enough")),
+    }
+    context.shell.message(&Told { app: app.as_str(), dry_run: tense == Tense::Would, refreshed });
+}
+
+/// A refresh.
+#[derive(serde::Serialize)]
+struct Told<'a> {
+    app: &'a str,
+    dry_run: bool,
+    #[serde(flatten)]
+    refreshed: &'a Refreshed,
+}
+
+impl Message for Told<'_> {
+    const REASON: &'static str = "refreshed";
+}

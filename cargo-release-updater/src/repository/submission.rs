@@ -1,0 +1,118 @@
+//! Submissions: roles that their own keys have signed and that wait for the online key.
+//!
+//! One object per role below `submissions/`, replaced by the next one of that role. The document in it keeps its number
+//! free: it gets its place among the metadata when [`Commit::refresh`](super::Commit::refresh) folds it in. A submission
+//! whose number is not above the published one is over; so nothing has to be removed.
+
+use super::error::RepositoryError;
+use crate::storage::Storage;
+use updater_format::length::MAX_ROLE;
+use updater_format::role::Targets;
+use updater_format::signed::{Signed, Untrusted};
+
+/// A signed role that waits.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Submission {
+    format: u32,
+    /// The exact text of the signed document.
+    pub document: String,
+    /// The text of the channel's `VERSION`, signed by the same key; none for the targets role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_file: Option<String>,
+}
+
+impl Submission {
+    /// Makes the submission of a signed document. Metadata is ASCII, so nothing is lost.
+    #[must_use]
+    pub fn new(document: &[u8], version_file: Option<String>) -> Self {
+        Self { format: FORMAT, document: String::from_utf8_lossy(document).into_owned(), version_file }
+    }
+
+    /// Reads the submission of a role; `None` when there is none or it was withdrawn.
+    /// # Errors
+    /// [`RepositoryError::Submission`] when it is no submission.
+    pub fn read(storage: &Storage, role: &str) -> Result<Option<Self>, RepositoryError> {
+        let Some(bytes) = storage.read(&path(role), MAX_SUBMISSION)? else { return Ok(None) };
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let refuse = |rule: String| RepositoryError::Submission {
+            role: role.to_owned(),
+            storage: storage.name().to_owned(),
+            rule,
+        };
+        let read: Self = serde_json::from_slice(&bytes).map_err(|error| refuse(error.to_string()))?;
+        if read.format > FORMAT {
+            return Err(refuse(format!("format {} is newer than this program", read.format)));
+        }
+        Ok(Some(read))
+    }
+
+    /// Leaves it in a storage.
+    /// # Errors
+    /// [`RepositoryError::Storage`] when the storage fails.
+    pub fn leave(&self, storage: &Storage, role: &str) -> Result<(), RepositoryError> {
+        let refuse = |rule: String| RepositoryError::Submission {
+            role: role.to_owned(),
+            storage: storage.name().to_owned(),
+            rule,
+        };
+        let bytes = serde_json::to_vec(self).map_err(|error| refuse(error.to_string()))?;
+        Ok(storage.put_mutable(&path(role), bytes)?)
+    }
+
+    /// Takes the submission of a role back.
+    /// # Errors
+    /// [`RepositoryError::Storage`] when the storage fails.
+    pub fn withdraw(storage: &Storage, role: &str) -> Result<(), RepositoryError> {
+        Ok(storage.put_mutable(&path(role), Vec::new())?)
+    }
+
+    /// Parses the document. Nobody has checked its signatures.
+    /// # Errors
+    /// [`RepositoryError::Submission`] when it is no targets role.
+    pub fn parse(&self, storage: &Storage, role: &str) -> Result<Signed<Targets>, RepositoryError> {
+        Signed::parse(&Untrusted::new(self.document.as_bytes())).map_err(|error| RepositoryError::Submission {
+            role: role.to_owned(),
+            storage: storage.name().to_owned(),
+            rule: error.to_string(),
+        })
+    }
+}
+
+/// Returns where the submission of a role lies.
+fn path(role: &str) -> String {
+    format!("{SUBMISSIONS}/{role}.json")
+}
+
+/// The folder of the submissions.
+const SUBMISSIONS: &str = "submissions";
+/// The format of a submission.
+const FORMAT: u32 = 1;
+/// A role, its quotes escaped as JSON wants it, and the short text of `VERSION`.
+const MAX_SUBMISSION: u64 = 3 * MAX_ROLE;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::StorageUri;
+
+    #[test]
+    fn a_submission_comes_back_and_can_be_withdrawn() {
+        let storage = Storage::open(&StorageUri::Memory, "/".as_ref()).unwrap();
+        assert_eq!(Submission::read(&storage, "stable").unwrap(), None);
+        let made = Submission::new(b"{\"signed\":{}}", Some("APP hello\n".to_owned()));
+        made.leave(&storage, "stable").unwrap();
+        assert_eq!(Submission::read(&storage, "stable").unwrap(), Some(made.clone()));
+        assert!(matches!(made.parse(&storage, "stable"), Err(RepositoryError::Submission { .. })));
+        Submission::withdraw(&storage, "stable").unwrap();
+        assert_eq!(Submission::read(&storage, "stable").unwrap(), None);
+        storage.put_mutable("submissions/stable.json", b"{}".to_vec()).unwrap();
+        assert!(matches!(Submission::read(&storage, "stable"), Err(RepositoryError::Submission { .. })));
+        let newer = br#"{"format":2,"document":""}"#.to_vec();
+        storage.put_mutable("submissions/stable.json", newer).unwrap();
+        let error = Submission::read(&storage, "stable").unwrap_err();
+        assert!(matches!(&error, RepositoryError::Submission { rule, .. } if rule.contains("newer")), "{error}");
+    }
+}
