@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use updater_format::{InstallKind, UtcTime};
 use updater_tests::crash::app::{REPOSITORY, ROOT};
-use updater_tests::crash::release::{Release, write_repository};
+use updater_tests::crash::release::{Release, small_program, write_repository};
 use updater_tests::crash::world::World;
 use updater_tests::proxy::{Breakage, FaultyRelay};
 use updater_tests::server::TestServer;
@@ -39,7 +39,7 @@ struct Tally {
 
 fn run(kind: InstallKind, updates: u64, seed: u64) -> Tally {
     let folder = tempfile::tempdir().unwrap();
-    let program = program(folder.path());
+    let program = small_program(Path::new(env!("CARGO_BIN_EXE_crash-points")), folder.path());
     let served = folder.path().join("repository");
     let repository = RepositorySimulator::starting_at(UtcTime::from_unix(now()));
     let server = TestServer::start();
@@ -153,15 +153,6 @@ impl Random {
     fn kill_after(&mut self) -> Option<Duration> {
         (self.below(2) == 0).then(|| Duration::from_millis(self.below(1500)))
     }
-}
-
-/// Returns this binary without its symbols: it is copied a lot.
-fn program(folder: &Path) -> Vec<u8> {
-    let stripped = folder.join("stripped");
-    let program = PathBuf::from(env!("CARGO_BIN_EXE_crash-points"));
-    let strip = Command::new("strip").arg("-o").arg(&stripped).arg(&program).status();
-    let program = if strip.is_ok_and(|status| status.success()) { stripped } else { program };
-    std::fs::read(program).unwrap()
 }
 
 fn now() -> i64 {

@@ -4,6 +4,7 @@ use super::app::{ENTRY, Label};
 use crate::simulator::RepositorySimulator;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Command;
 use updater_delta::DiffOptions;
 use updater_format::bundle::{BundleExpectation, BundleOptions, BundleWriter};
 use updater_format::json::Map;
@@ -37,6 +38,15 @@ pub enum Content {
 #[must_use]
 pub fn host_triple() -> String {
     format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
+}
+
+/// Returns the bytes of a program without its symbols, where the tool is at hand: it is copied a lot.
+#[must_use]
+pub fn small_program(program: &Path, folder: &Path) -> Vec<u8> {
+    let stripped = folder.join("stripped");
+    let strip = Command::new("strip").arg("-o").arg(&stripped).arg(program).status();
+    let small = strip.is_ok_and(|status| status.success());
+    std::fs::read(if small { &stripped } else { program }).unwrap()
 }
 
 impl Release {
