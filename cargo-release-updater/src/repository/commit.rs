@@ -12,7 +12,7 @@ use super::METADATA;
 use super::error::RepositoryError;
 use super::seen::{self, Entry, Seen};
 use super::state::{Expiry, RepositoryState};
-use super::submission::Submission;
+use super::submission::{Base, Place, Submission};
 use super::version_file;
 use crate::error::CommandError;
 use crate::keys::{Keychain, Signer};
@@ -119,6 +119,10 @@ struct EditedRole {
     signers: Vec<Rc<Signer>>,
     /// What it lists beyond the version before.
     added: BTreeMap<String, TargetFile>,
+    /// The published role that it was made from.
+    base: Option<Base>,
+    /// Where it waits when the online key is elsewhere.
+    place: Place,
 }
 
 /// A channel's role that was signed and created, and is not committed yet.
@@ -213,7 +217,7 @@ impl Commit<'_> {
         if let Some(edited) = &edited
             && !online.iter().all(|role| self.keychain.can_sign(root.keyring(*role)))
         {
-            return Ok(Some(self.submit(edited)?));
+            return Ok(self.submit(edited)?);
         }
         // Asked for now: a missing online key must be told before anything is written.
         let snapshot_signers = self.keychain.signers("snapshot", root.keyring(RoleName::Snapshot))?;
@@ -287,7 +291,9 @@ impl Commit<'_> {
         })?;
         let before = state.and_then(|state| state.channels().get(channel));
         let published = before.map_or(0, |channel| channel.role().version);
-        if let Some(version) = waiting_version(self.storage, channel)?.filter(|version| *version > published) {
+        let place = Place::look(self.storage, channel.as_str())?;
+        let waiting = waiting_version(&place, self.storage, channel)?;
+        if let Some(version) = waiting.filter(|version| *version > published) {
             // Built on what is published, this change would silently undo the one that waits.
             return Err(RepositoryError::Waiting { channel: channel.clone(), version }.into());
         }
@@ -298,12 +304,14 @@ impl Commit<'_> {
         let added = role.targets.iter().filter(|(name, file)| is_new(name, file));
         let added = added.map(|(name, file)| (name.clone(), file.clone())).collect();
         let signers = self.keychain.signers(channel.as_str(), &delegation.keyring)?;
-        Ok(EditedRole { channel: channel.clone(), role, signers, added })
+        let base = before.map(|channel| Base::of(channel.role()));
+        Ok(EditedRole { channel: channel.clone(), role, signers, added, base, place })
     }
 
-    /// Leaves a channel's role, signed, for whoever has the online key. Its number stays free until then.
-    fn submit(&self, edited: &EditedRole) -> Result<Committed, RepositoryError> {
-        let EditedRole { channel, role, signers, .. } = edited;
+    /// Leaves a channel's role, signed, for whoever has the online key. Its number stays free until then. `None` when
+    /// somebody else has published or submitted meanwhile.
+    fn submit(&self, edited: &EditedRole) -> Result<Option<Committed>, RepositoryError> {
+        let EditedRole { channel, role, signers, base, place, .. } = edited;
         let mut role = role.clone();
         let first = role.version;
         while self.storage.length(&metadata(&format!("{}.{channel}.json", role.version)))?.is_some() {
@@ -317,13 +325,22 @@ impl Commit<'_> {
         }
         let document = Document::sign(channel.as_str(), &role, signers)?;
         let version_file = signers.first().map(|signer| version_file::signed(self.app, channel, &role, signer));
-        Submission::new(&document.bytes, version_file.transpose()?).leave(self.storage, channel.as_str())?;
-        Ok(Committed { timestamp: 0, snapshot: 0, role: role.version })
+        // Signing may wait for a password or a touch: long enough for a release.
+        let state = RepositoryState::read(self.storage, self.app, self.root, Expiry::Ignored)?;
+        let published = state.as_ref().and_then(|state| state.channels().get(channel));
+        if published.map(|published| Base::of(published.role())) != *base {
+            return Ok(None);
+        }
+        let submission = Submission::new(&document.bytes, *base, version_file.transpose()?);
+        Ok(match submission.leave(self.storage, channel.as_str(), place)? {
+            Replaced::Done => Some(Committed { timestamp: 0, snapshot: 0, role: role.version }),
+            Replaced::Changed => None,
+        })
     }
 
     /// Signs and creates a channel's role, at its next free number.
     fn create_role(&self, edited: EditedRole) -> Result<SignedRole, RepositoryError> {
-        let EditedRole { channel, mut role, signers, added } = edited;
+        let EditedRole { channel, mut role, signers, added, .. } = edited;
         let document = self.create_numbered(channel.as_str(), &mut role, &signers)?;
         // A threshold is at least one, so there is a first signer.
         let version_file = signers.first().map(|signer| version_file::signed(self.app, &channel, &role, signer));
@@ -490,8 +507,8 @@ impl Commit<'_> {
 
 /// Returns the version of a channel's role that waits for the online key. Read without verification: it only decides
 /// whether to go on.
-fn waiting_version(storage: &Storage, channel: &Channel) -> Result<Option<u64>, RepositoryError> {
-    let Some(submission) = Submission::read(storage, channel.as_str())? else { return Ok(None) };
+fn waiting_version(place: &Place, storage: &Storage, channel: &Channel) -> Result<Option<u64>, RepositoryError> {
+    let Some(submission) = place.submission(storage, channel.as_str())? else { return Ok(None) };
     Ok(Some(submission.parse(storage, channel.as_str())?.unverified().version))
 }
 

@@ -85,6 +85,15 @@ pub enum RepositoryError {
         /// The number.
         version: u64,
     },
+    /// A submission was made from a role that is not the published one any more: folded in, it would undo what was
+    /// published since.
+    #[error("the channel {channel} has changed since version {version} of its role was submitted")]
+    BaseChanged {
+        /// The channel.
+        channel: Channel,
+        /// The version of the submission.
+        version: u64,
+    },
     /// A published role is signed by other keys than are in force now.
     #[error("the role {role} is not signed by the keys that are in force now")]
     OtherKeys {
@@ -154,6 +163,7 @@ impl Explain for RepositoryError {
             Self::Overtaken { .. }
             | Self::NumbersTaken { .. }
             | Self::NumberGone { .. }
+            | Self::BaseChanged { .. }
             | Self::Waiting { .. }
             | Self::Submission { .. } => ExitCode::Storage,
         }
@@ -180,6 +190,9 @@ impl Explain for RepositoryError {
             Self::NumberGone { role, .. } => {
                 format!("drop it with `cargo updater refresh --discard {role}` and sign it again")
             }
+            Self::BaseChanged { channel, .. } => format!(
+                "drop it with `cargo updater refresh --discard {channel}`, then run the command that submitted it again"
+            ),
             Self::OtherKeys { role } => format!("the holders of its new keys have to sign the {role} role again"),
             Self::NoChannel { known, .. } => format!("use one of: {known}"),
             Self::NothingPublished { .. } => "publish the first release with `cargo updater publish`".to_owned(),

@@ -8,12 +8,13 @@ use super::commit::{ATTEMPTS, Commit, TIMESTAMP, WentBack, back_off, metadata};
 use super::error::RepositoryError;
 use super::seen::{Entry, Seen};
 use super::state::{RepositoryState, artifact_path};
-use super::submission::Submission;
+use super::submission::{Base, Submission};
 use super::version_file;
 use crate::error::CommandError;
 use crate::roles::{Document, next_snapshot, next_timestamp, timestamp_days};
 use crate::storage::{Created, Replaced};
 use std::time::{Duration, Instant, SystemTime};
+use updater_format::length::MAX_ROLE;
 use updater_format::release::{Artifact, ChannelContents};
 use updater_format::role::{MetaFile, RoleName, Root, Targets};
 use updater_format::signed::{Signed, Untrusted, Verified};
@@ -147,7 +148,7 @@ impl Commit<'_> {
         for (folded, document) in &prepared.roles {
             let path = metadata(&document.file);
             if self.storage.put_new(&path, document.bytes.clone())? == Created::Exists
-                && self.storage.read(&path, updater_format::length::MAX_ROLE)?.as_deref() != Some(&document.bytes)
+                && self.storage.read(&path, MAX_ROLE)?.as_deref() != Some(&document.bytes)
             {
                 let role = folded.role.clone();
                 return Err(RepositoryError::NumberGone { role, version: folded.version }.into());
@@ -244,11 +245,20 @@ impl Commit<'_> {
             let version = published.map_or(0, |published| published.role().version);
             let submission = Submission::read(self.storage, channel.as_str())?;
             let parsed = submission.as_ref().map(|s| s.parse(self.storage, channel.as_str())).transpose()?;
+            if let (Some(submission), Some(role)) = (&submission, &parsed) {
+                let waiting = role.unverified().version;
+                if waiting <= version {
+                    self.tell_lost(channel.as_str(), waiting, submission)?;
+                }
+            }
             match (submission, parsed.filter(|role| role.unverified().version > version), published) {
                 (Some(submission), Some(role), _) => {
                     let role = role
                         .verify(channel.as_str(), &delegation.keyring, SignaturePolicy::default())
                         .map_err(|source| self.refuse_submission(channel.as_str(), source))?;
+                    if published.map(|published| Base::of(published.role())) != submission.base {
+                        return Err(RepositoryError::BaseChanged { channel, version: role.version }.into());
+                    }
                     self.check_submission(&channel, &role)?;
                     let folded = Folded { role: channel.to_string(), version: role.version };
                     roles.push((folded, Document::of(channel.as_str(), &role)));
@@ -341,6 +351,18 @@ impl Commit<'_> {
                 let storage = self.storage.name().to_owned();
                 return Err(crate::storage::StorageError::Missing { path: artifact_path(artifact), storage }.into());
             }
+        }
+        Ok(())
+    }
+
+    /// Warns of a submission whose number went to another document: it is over, and nobody has published it.
+    fn tell_lost(&self, role: &str, version: u64, submission: &Submission) -> Result<(), RepositoryError> {
+        let published = self.storage.read(&metadata(&format!("{version}.{role}.json")), MAX_ROLE)?;
+        if published.as_deref() != Some(submission.document.as_bytes()) {
+            self.shell.warn(format_args!(
+                "version {version} of the role {role} was submitted and something else was published: run the command \
+                 that submitted it again; `cargo updater refresh --discard {role}` ends this warning"
+            ));
         }
         Ok(())
     }

@@ -5,10 +5,11 @@
 //! whose number is not above the published one is over; so nothing has to be removed.
 
 use super::error::RepositoryError;
-use crate::storage::Storage;
+use crate::storage::{Created, Expected, Replaced, Storage};
+use updater_format::Sha256;
 use updater_format::length::MAX_ROLE;
 use updater_format::role::Targets;
-use updater_format::signed::{Signed, Untrusted};
+use updater_format::signed::{Signed, Untrusted, Verified};
 
 /// A signed role that waits.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -17,49 +18,111 @@ pub struct Submission {
     format: u32,
     /// The exact text of the signed document.
     pub document: String,
+    /// The published role that it was made from; none for the first one. It is not signed: it tells accidents, not
+    /// attacks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Base>,
     /// The text of the channel's `VERSION`, signed by the same key; none for the targets role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_file: Option<String>,
 }
 
+/// A published role on which another one was built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Base {
+    /// Its version.
+    pub version: u64,
+    /// The digest of its bytes.
+    pub sha256: Sha256,
+}
+
+impl Base {
+    /// Returns what identifies a published role.
+    #[must_use]
+    pub fn of(role: &Verified<Targets>) -> Self {
+        Self { version: role.version, sha256: Sha256::of(role.bytes()) }
+    }
+}
+
+/// What lay in the place of a submission when it was looked at.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    expected: Expected,
+    bytes: Option<Vec<u8>>,
+}
+
+impl Place {
+    /// Looks at the place of a role's submission.
+    /// # Errors
+    /// [`RepositoryError::Storage`] when the storage fails.
+    pub(super) fn look(storage: &Storage, role: &str) -> Result<Self, RepositoryError> {
+        let path = path(role);
+        // The condition first: what is written after it and before the read is noticed by the one or the other.
+        let expected = storage.expect(&path)?;
+        Ok(Self { expected, bytes: storage.read(&path, MAX_SUBMISSION)? })
+    }
+
+    /// Returns the submission that was there; `None` when there was none or it was withdrawn.
+    /// # Errors
+    /// [`RepositoryError::Submission`] when it is no submission.
+    pub(super) fn submission(&self, storage: &Storage, role: &str) -> Result<Option<Submission>, RepositoryError> {
+        match self.bytes.as_deref() {
+            None | Some([]) => Ok(None),
+            Some(bytes) => Submission::from_bytes(bytes, storage, role).map(Some),
+        }
+    }
+}
+
 impl Submission {
     /// Makes the submission of a signed document. Metadata is ASCII, so nothing is lost.
     #[must_use]
-    pub fn new(document: &[u8], version_file: Option<String>) -> Self {
-        Self { format: FORMAT, document: String::from_utf8_lossy(document).into_owned(), version_file }
+    pub fn new(document: &[u8], base: Option<Base>, version_file: Option<String>) -> Self {
+        Self { format: FORMAT, document: String::from_utf8_lossy(document).into_owned(), base, version_file }
     }
 
     /// Reads the submission of a role; `None` when there is none or it was withdrawn.
     /// # Errors
     /// [`RepositoryError::Submission`] when it is no submission.
     pub fn read(storage: &Storage, role: &str) -> Result<Option<Self>, RepositoryError> {
-        let Some(bytes) = storage.read(&path(role), MAX_SUBMISSION)? else { return Ok(None) };
-        if bytes.is_empty() {
-            return Ok(None);
-        }
+        Place::look(storage, role)?.submission(storage, role)
+    }
+
+    fn from_bytes(bytes: &[u8], storage: &Storage, role: &str) -> Result<Self, RepositoryError> {
         let refuse = |rule: String| RepositoryError::Submission {
             role: role.to_owned(),
             storage: storage.name().to_owned(),
             rule,
         };
-        let read: Self = serde_json::from_slice(&bytes).map_err(|error| refuse(error.to_string()))?;
+        let read: Self = serde_json::from_slice(bytes).map_err(|error| refuse(error.to_string()))?;
         if read.format > FORMAT {
             return Err(refuse(format!("format {} is newer than this program", read.format)));
         }
-        Ok(Some(read))
+        Ok(read)
     }
 
-    /// Leaves it in a storage.
+    /// Leaves it in a storage, unless its place has changed since it was looked at.
+    ///
+    /// Where the service has no conditional replacement and an earlier submission lies there, two that come at the very
+    /// same moment are not told apart: the place is only read once more.
     /// # Errors
     /// [`RepositoryError::Storage`] when the storage fails.
-    pub fn leave(&self, storage: &Storage, role: &str) -> Result<(), RepositoryError> {
+    pub(super) fn leave(&self, storage: &Storage, role: &str, place: &Place) -> Result<Replaced, RepositoryError> {
         let refuse = |rule: String| RepositoryError::Submission {
             role: role.to_owned(),
             storage: storage.name().to_owned(),
             rule,
         };
         let bytes = serde_json::to_vec(self).map_err(|error| refuse(error.to_string()))?;
-        Ok(storage.put_mutable(&path(role), bytes)?)
+        let path = path(role);
+        Ok(match (&place.expected, &place.bytes) {
+            (Expected::Anything, None) => match storage.put_new(&path, bytes)? {
+                Created::New => Replaced::Done,
+                Created::Exists => Replaced::Changed,
+            },
+            (Expected::Anything, before) if storage.read(&path, MAX_SUBMISSION)? != *before => Replaced::Changed,
+            (expected, _) => storage.replace(&path, bytes, expected)?,
+        })
     }
 
     /// Takes the submission of a role back.
@@ -102,8 +165,9 @@ mod tests {
     fn a_submission_comes_back_and_can_be_withdrawn() {
         let storage = Storage::open(&StorageUri::Memory, "/".as_ref()).unwrap();
         assert_eq!(Submission::read(&storage, "stable").unwrap(), None);
-        let made = Submission::new(b"{\"signed\":{}}", Some("APP hello\n".to_owned()));
-        made.leave(&storage, "stable").unwrap();
+        let made = Submission::new(b"{\"signed\":{}}", None, Some("APP hello\n".to_owned()));
+        let place = Place::look(&storage, "stable").unwrap();
+        assert_eq!(made.leave(&storage, "stable", &place).unwrap(), Replaced::Done);
         assert_eq!(Submission::read(&storage, "stable").unwrap(), Some(made.clone()));
         assert!(matches!(made.parse(&storage, "stable"), Err(RepositoryError::Submission { .. })));
         Submission::withdraw(&storage, "stable").unwrap();
