@@ -69,8 +69,13 @@ impl Returning {
                 }
             }
         }
-        fs::sync_parent(layout.root())?;
-        fs::sync_dir(&layout.previous())?;
+        match layout.versions() {
+            Some(versions) => versions.sync(layout)?,
+            None => {
+                fs::sync_parent(layout.root())?;
+                fs::sync_dir(&layout.previous())?;
+            }
+        }
         Ok(PutBack(self.0))
     }
 }
@@ -136,6 +141,7 @@ pub(super) fn put_back_unfinished(
         let (old_tree, new_tree) = (versions.tree(&from.version), versions.tree(&to.version));
         let ((old, _), (new, _)) = (require_manifest(&old_tree, from)?, require_manifest(&new_tree, to)?);
         versions.switch(layout, &from.version)?;
+        versions.sync(layout)?;
         return Ok(carry_back(&new_tree, &new, &old_tree, &old)?);
     }
     for tree in [layout.staged_tree(), layout.previous_tree()] {

@@ -60,7 +60,10 @@ impl Swapping {
         if let Err(error) = changed {
             return Err(self.0.abandon(error));
         }
-        let durable = fs::sync_parent(layout.root()).and_then(|()| fs::sync_dir(&layout.staged()));
+        let durable = match layout.versions() {
+            Some(versions) => versions.sync(&layout),
+            None => fs::sync_parent(layout.root()).and_then(|()| fs::sync_dir(&layout.staged())),
+        };
         match durable {
             Ok(()) => Ok(Exchanged(self.0)),
             Err(error) => Err(self.0.undo(error.into())),

@@ -71,15 +71,20 @@ impl Versions {
         Ok(())
     }
 
-    /// The visible change: the link leads to another version.
+    /// The visible change: the link leads to another version. Its last step is the rename, so that an error always means
+    /// that nothing has changed; the caller makes it durable with [`Versions::sync`].
     pub(super) fn switch(&self, layout: &Layout, version: &ReleaseVersion) -> Result<(), InstallError> {
         let next = layout.hidden().join("next");
         fs::remove_all(&next)?;
         fs::symlink(&Path::new(FOLDER).join(self.name(version)), &next)?;
         fs::sync_dir(layout.hidden())?;
-        fs::rename(&next, &self.link())?;
+        Ok(fs::rename(&next, &self.link())?)
+    }
+
+    /// Makes durable where the link leads.
+    pub(super) fn sync(&self, layout: &Layout) -> fs::PathResult<()> {
         fs::sync_parent(&self.link())?;
-        Ok(fs::sync_dir(layout.hidden())?)
+        fs::sync_dir(layout.hidden())
     }
 
     /// Removes the folder of a version that is not current; what no release owns in it goes to the current one.

@@ -116,3 +116,35 @@ fn versions_on_another_file_system_are_refused_before_anything_is_staged() {
     assert!(matches!(&error, InstallError::Obstacle(Obstacle::MountInside { path }) if *path == folder), "{error:?}");
     assert_eq!(after, tree);
 }
+
+/// Does something in a thread that permission bits bind, whoever runs the tests.
+fn without_privilege<T: Send>(action: impl FnOnce() -> T + Send) -> T {
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+    let lowered = || {
+        let mut sets = capabilities(None).unwrap();
+        sets.effective.remove(CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH);
+        set_capabilities(None, sets).unwrap();
+        action()
+    };
+    std::thread::scope(|scope| scope.spawn(lowered).join().unwrap())
+}
+
+#[test]
+fn a_link_that_cannot_be_made_durable_leads_back() {
+    let world = World::versions();
+    let swapping = recovery::begin(&world);
+    let base = world.layout.parent();
+    let set = |mode| std::fs::set_permissions(base, std::fs::Permissions::from_mode(mode)).unwrap();
+    // What lies in it can be renamed, but it cannot be opened, and so not be made durable.
+    set(0o300);
+    let result = without_privilege(|| swapping.exchange().map(drop));
+    set(0o700);
+    let error = result.unwrap_err();
+    assert!(matches!(&error, InstallError::File(error) if error.operation == "make durable"), "{error:?}");
+    world.assert_installed(&world.old);
+    assert!(matches!(world.phase(), Phase::Swapping { .. }), "the way back is not durable either");
+    recovery::recover(&world);
+    world.assert_installed(&world.old);
+    assert_eq!((world.phase(), names(&world)), (Phase::Idle, vec!["hello-1.0.0".to_owned()]));
+    world.assert_tidy();
+}
