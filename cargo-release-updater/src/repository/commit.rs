@@ -8,6 +8,7 @@
 mod claim;
 mod upload;
 
+pub(super) use self::claim::Versions;
 use super::METADATA;
 use super::error::RepositoryError;
 use super::seen::{self, Entry, Seen};
@@ -249,7 +250,7 @@ impl Commit<'_> {
         let timestamp = Timestamp { extension, ..timestamp };
         let version = timestamp.version;
         let timestamp = Document::sign("timestamp", &timestamp, &timestamp_signers).map_err(RepositoryError::from)?;
-        if self.overtaken(known, free, claimed)? {
+        if self.overtaken(Versions::of(state.as_ref()), free, claimed)? {
             return Ok(None);
         }
         if self.storage.replace(&metadata(TIMESTAMP), timestamp.bytes, &expected)? == Replaced::Changed {

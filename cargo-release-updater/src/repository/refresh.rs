@@ -4,7 +4,7 @@
 //! It must not sign whatever somebody put into the storage. Every document that it names is verified under the newest
 //! root, no role goes back, and the storage is compared with what this machine has seen there.
 
-use super::commit::{ATTEMPTS, Commit, TIMESTAMP, WentBack, back_off, metadata};
+use super::commit::{ATTEMPTS, Commit, TIMESTAMP, Versions, WentBack, back_off, metadata};
 use super::error::RepositoryError;
 use super::seen::{Entry, Seen};
 use super::state::{RepositoryState, artifact_path};
@@ -12,7 +12,7 @@ use super::submission::{Base, Submission};
 use super::version_file;
 use crate::error::CommandError;
 use crate::roles::{Document, next_snapshot, next_timestamp, timestamp_days};
-use crate::storage::{Created, Replaced};
+use crate::storage::{Coordination, Created, Replaced};
 use std::time::{Duration, Instant, SystemTime};
 use updater_format::length::MAX_ROLE;
 use updater_format::release::{Artifact, ChannelContents};
@@ -160,7 +160,7 @@ impl Commit<'_> {
             far if far > FAR => self.newest_plausible_snapshot()?,
             known => known,
         };
-        // Waits for the claims of others; this one makes a claim only when it makes a snapshot.
+        // Waits for the claims of others. Where a claim is all that keeps publishers apart, there is a snapshot to claim.
         let Some(free) = self.free_snapshot_number(known)? else { return Ok(None) };
         let before = state.map(|state| &**state.timestamp());
         let (meta, snapshot) = match (prepared.renew_snapshot, state) {
@@ -181,9 +181,7 @@ impl Commit<'_> {
             timestamp.version = free;
         }
         let document = Document::sign("timestamp", &timestamp, &timestamp_signers).map_err(RepositoryError::from)?;
-        // Without a claim of its own, a fresh timestamp gives way to any claim made since.
-        let committed = state.map_or(0, |state| state.snapshot().version);
-        if self.overtaken(committed, snapshot.unwrap_or(free - 1), claimed)? {
+        if self.overtaken(Versions::of(state), free, claimed)? {
             return Ok(None);
         }
         if self.storage.replace(&metadata(TIMESTAMP), document.bytes, &expected)? == Replaced::Changed {
@@ -287,7 +285,9 @@ impl Commit<'_> {
             self.check_keys("timestamp", state.timestamp().bytes(), root.keyring(RoleName::Timestamp)).is_err()
         });
         let due = renew == Renew::Always || other_timestamp_keys || left < timestamp_days(&targets) * DAY / 2;
-        let renew_snapshot = first || !roles.is_empty() || other_snapshot_keys || old_snapshot;
+        // A timestamp alone makes no claim, and nobody would see it coming.
+        let claims = due && self.storage.coordination() == Coordination::Claim;
+        let renew_snapshot = first || !roles.is_empty() || other_snapshot_keys || old_snapshot || claims;
         Ok(Prepared { state, root, targets, roles, version_files, first, renew_snapshot, due, new_root })
     }
 

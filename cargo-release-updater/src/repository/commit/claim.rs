@@ -1,11 +1,27 @@
 //! Whose turn it is: claims of snapshot numbers, leases, and the clocks that leases are measured by.
 
 use super::{Commit, MAX_SKIPPED, TIMESTAMP, metadata};
-use crate::repository::RepositoryError;
+use crate::repository::{RepositoryError, RepositoryState};
 use crate::storage::Coordination;
 use std::time::{Duration, Instant, SystemTime};
 use updater_format::role::Timestamp;
 use updater_format::signed::{Signed, Untrusted};
+
+/// The two numbers of a committed state; zeros when there is none. A refresh may change the first alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::repository) struct Versions {
+    timestamp: u64,
+    snapshot: u64,
+}
+
+impl Versions {
+    pub(in crate::repository) fn of(state: Option<&RepositoryState>) -> Self {
+        state.map_or(Self::default(), |state| Self {
+            timestamp: state.timestamp().version,
+            snapshot: state.snapshot().version,
+        })
+    }
+}
 
 impl Commit<'_> {
     /// Warns where nothing keeps publishers apart.
@@ -47,7 +63,7 @@ impl Commit<'_> {
             _ => Duration::ZERO,
         };
         loop {
-            if self.committed_snapshot()? > known {
+            if self.committed()?.snapshot > known {
                 return Ok(false);
             }
             let age = before + seen.elapsed();
@@ -64,16 +80,16 @@ impl Commit<'_> {
     /// or took this claim for abandoned. A conditional commit finds out by itself.
     pub(in crate::repository) fn overtaken(
         &self,
-        known: u64,
+        known: Versions,
         claimed: u64,
         since: Instant,
     ) -> Result<bool, RepositoryError> {
         match self.storage.coordination() {
             Coordination::ConditionalReplace => Ok(false),
-            Coordination::Lock | Coordination::Nothing => Ok(self.committed_snapshot()? != known),
+            Coordination::Lock | Coordination::Nothing => Ok(self.committed()? != known),
             Coordination::Claim => {
                 let later = metadata(&format!("{}.snapshot.json", claimed + 1));
-                Ok(self.committed_snapshot()? != known
+                Ok(self.committed()? != known
                     || self.storage.length(&later)?.is_some()
                     || since.elapsed() >= self.lease.duration)
             }
@@ -95,12 +111,14 @@ impl Commit<'_> {
         }
     }
 
-    /// Returns the number of the committed snapshot; 0 when there is none. Read without verification: it only decides
-    /// whether to look again.
-    fn committed_snapshot(&self) -> Result<u64, RepositoryError> {
+    /// Returns what is committed. Read without verification: it only decides whether to look again.
+    fn committed(&self) -> Result<Versions, RepositoryError> {
         let bytes = self.storage.read(&metadata(TIMESTAMP), updater_format::length::MAX_TIMESTAMP)?;
         let timestamp = bytes.and_then(|bytes| Signed::<Timestamp>::parse(&Untrusted::new(bytes)).ok());
-        Ok(timestamp.map_or(0, |signed| signed.unverified().snapshot.version))
+        Ok(timestamp.map_or(Versions::default(), |signed| Versions {
+            timestamp: signed.unverified().version,
+            snapshot: signed.unverified().snapshot.version,
+        }))
     }
 }
 

@@ -561,3 +561,34 @@ fn a_submission_whose_number_went_to_another_release_is_told() {
     app.refresh(&storage).unwrap();
     assert!(app.shell.output().0.contains("version 2 of the role stable was submitted and something else"));
 }
+
+#[test]
+fn a_timestamp_of_the_same_snapshot_is_not_overwritten() {
+    let app = App::new();
+    let (storage, (_temp, locked)) = (memory(), folder());
+    for storage in [&storage, &locked] {
+        app.publish(storage, "a", NO_LEASE).unwrap();
+    }
+    // Under a lock, a refresh signs the timestamp alone.
+    assert_eq!(app.refresh(&locked).unwrap().snapshot, None);
+    let refreshed = locked.read(&metadata(TIMESTAMP), 1 << 20).unwrap().unwrap();
+    let mut tries = 0;
+    let mut keychain = app.keychain();
+    let lease = Lease { duration: Duration::from_millis(500), poll: Duration::from_millis(1) };
+    let committed = app.commit(&storage, &mut keychain, lease).publish(&app.channel, |role, _| {
+        tries += 1;
+        storage.put_mutable(&metadata(TIMESTAMP), refreshed.clone()).unwrap();
+        role.targets.insert("b".to_owned(), target("b"));
+        Ok(())
+    });
+    assert_eq!((tries, committed.unwrap().timestamp), (2, 3));
+}
+
+#[test]
+fn a_refresh_makes_a_claim_where_claims_keep_publishers_apart() {
+    let app = App::new();
+    let storage = memory();
+    app.publish(&storage, "a", NO_LEASE).unwrap();
+    let refreshed = app.refresh(&storage).unwrap();
+    assert_eq!((refreshed.timestamp, refreshed.snapshot), (Some(2), Some(2)));
+}
