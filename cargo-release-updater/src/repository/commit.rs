@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-use updater_format::role::{MetaFile, RoleName, Root, TargetFile, Targets, Timestamp, TimestampExtension};
+use updater_format::role::{MetaFile, RoleName, Root, Snapshot, TargetFile, Targets, Timestamp, TimestampExtension};
 use updater_format::signed::{Signed, Untrusted};
 use updater_format::trust::{Rules, TrustError, TrustedChannel, TrustedSet};
 use updater_format::{AppId, Channel, Sha256, SignaturePolicy, UtcTime};
@@ -200,6 +200,9 @@ impl Commit<'_> {
         let (root, targets) = self.human_roles(state.as_ref())?;
         if self.went_back(state.as_ref(), &root, &targets, &expected)? == WentBack::Repaired {
             return Ok(None);
+        }
+        if state.is_none() {
+            self.refuse_lost_timestamp()?;
         }
         let known = state.as_ref().map_or(0, |state| state.snapshot().version);
         let Some(free) = self.free_snapshot_number(known)? else { return Ok(None) };
@@ -380,6 +383,14 @@ impl Commit<'_> {
         if Sha256::of(&bytes) != seen.sha256 || !seen.withholds_the_same(state.timestamp()) {
             return Err(refuse());
         }
+        // The record lies in an ordinary file: that it names the snapshot makes nobody's signature.
+        let snapshot = Signed::<Snapshot>::parse(&Untrusted::new(bytes.clone()))
+            .map_err(|_| refuse())?
+            .verify("snapshot", root.keyring(RoleName::Snapshot), SignaturePolicy::default())
+            .map_err(|_| refuse())?;
+        if snapshot.version != seen.snapshot {
+            return Err(refuse());
+        }
         self.shell.warn(format_args!(
             "the timestamp of {} went back from {} to {}; repairing it",
             self.storage.name(),
@@ -394,6 +405,22 @@ impl Commit<'_> {
         // Somebody else may have repaired it or published meanwhile: the next try sees what came of it.
         self.storage.replace(&metadata(TIMESTAMP), timestamp.bytes, expected)?;
         Ok(WentBack::Repaired)
+    }
+
+    /// Refuses to start over where a timestamp has been: numbered from one again, it would unlist every release. A first
+    /// publication that was interrupted leaves one snapshot at most.
+    pub(super) fn refuse_lost_timestamp(&self) -> Result<(), RepositoryError> {
+        // What can only be read is not started over, and a web server lists nothing.
+        if !self.storage.is_writable() {
+            return Ok(());
+        }
+        let files = self.storage.list(METADATA)?;
+        let snapshots = files.iter().filter(|file| file.ends_with(".snapshot.json")).count();
+        // Looked for again: the first publishers of all may have raced meanwhile.
+        if snapshots > 1 && self.storage.length(&metadata(TIMESTAMP))?.is_none() {
+            return Err(RepositoryError::TimestampLost { storage: self.storage.name().to_owned(), snapshots });
+        }
+        Ok(())
     }
 
     /// Returns the root and the targets role in force, and refuses expired ones: no client would take the release.

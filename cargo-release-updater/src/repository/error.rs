@@ -112,6 +112,14 @@ pub enum RepositoryError {
         /// The record of what was seen.
         record: PathBuf,
     },
+    /// There are snapshots and no timestamp that names one.
+    #[error("{storage} has {snapshots} snapshots and no timestamp.json")]
+    TimestampLost {
+        /// The storage.
+        storage: String,
+        /// How many snapshots.
+        snapshots: usize,
+    },
     /// The record of what was seen cannot be read or written.
     #[error("cannot use {}", path.display())]
     Record {
@@ -155,6 +163,7 @@ impl Explain for RepositoryError {
             | Self::Missing { .. }
             | Self::Expired { .. }
             | Self::OtherKeys { .. }
+            | Self::TimestampLost { .. }
             | Self::WentBack { .. } => ExitCode::Verification,
             Self::Record { .. } => ExitCode::Key,
             Self::Clock { .. } => ExitCode::Unexpected,
@@ -201,6 +210,11 @@ impl Explain for RepositoryError {
                  is out there, remove {}",
                 record.display()
             ),
+            Self::TimestampLost { .. } => {
+                "copy metadata/timestamp.json back from a backup or a mirror; if nothing was ever published there, remove \
+                 metadata/*.snapshot.json, which interrupted tries left"
+                    .to_owned()
+            }
             Self::Record { .. } => "it is only a record of what was published; move it away if it is damaged".to_owned(),
             Self::Clock { .. } => {
                 "what is signed expires by this clock: set it, then run the same command again; nothing was published".to_owned()

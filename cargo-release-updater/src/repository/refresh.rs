@@ -270,6 +270,9 @@ impl Commit<'_> {
             }
         }
         let first = state.is_none();
+        if first {
+            self.refuse_lost_timestamp()?;
+        }
         if first && roles.is_empty() {
             return Err(RepositoryError::NothingPublished { storage: self.storage.name().to_owned() }.into());
         }

@@ -592,3 +592,43 @@ fn a_refresh_makes_a_claim_where_claims_keep_publishers_apart() {
     let refreshed = app.refresh(&storage).unwrap();
     assert_eq!((refreshed.timestamp, refreshed.snapshot), (Some(2), Some(2)));
 }
+
+#[test]
+fn a_timestamp_is_not_repaired_onto_a_snapshot_of_other_keys() {
+    let (app, other) = (App::new(), App::new());
+    let (temp, storage) = folder();
+    app.publish_remembering(&storage, "a", temp.path()).unwrap();
+    let old = storage.read(&metadata(TIMESTAMP), 1 << 20).unwrap().unwrap();
+    app.publish_remembering(&storage, "b", temp.path()).unwrap();
+    let elsewhere = memory();
+    other.publish(&elsewhere, "a", NO_LEASE).unwrap();
+    other.publish(&elsewhere, "b", NO_LEASE).unwrap();
+    let foreign = elsewhere.read(&metadata("2.snapshot.json"), 1 << 20).unwrap().unwrap();
+    let (record, identity) = (temp.path().join("last-published.json"), storage.identity().unwrap());
+    let entry = Seen::load(&record, &identity).unwrap().unwrap();
+    Seen::save(&record, &identity, Entry { sha256: Sha256::of(&foreign), ..entry }).unwrap();
+    storage.put_mutable(&metadata("2.snapshot.json"), foreign).unwrap();
+    storage.put_mutable(&metadata(TIMESTAMP), old.clone()).unwrap();
+
+    let error = app.publish_remembering(&storage, "c", temp.path()).unwrap_err();
+    assert!(error.to_string().contains("went back: timestamp 1 instead of 2 or newer"), "{error}");
+    assert_eq!(storage.read(&metadata(TIMESTAMP), 1 << 20).unwrap().unwrap(), old);
+}
+
+#[test]
+fn a_lost_timestamp_is_not_started_over() {
+    let app = App::new();
+    let (temp, storage) = folder();
+    app.publish(&storage, "a", NO_LEASE).unwrap();
+    app.publish(&storage, "b", NO_LEASE).unwrap();
+    let timestamp = temp.path().join("repository/metadata/timestamp.json");
+    std::fs::rename(&timestamp, temp.path().join("backup")).unwrap();
+    for error in [app.publish(&storage, "c", NO_LEASE).unwrap_err(), app.refresh(&storage).unwrap_err()] {
+        assert!(error.to_string().contains("fs:repository has 2 snapshots and no timestamp.json"), "{error}");
+        assert!(error.hints[0].contains("from a backup"), "{:?}", error.hints);
+    }
+    assert!(!timestamp.exists());
+    std::fs::rename(temp.path().join("backup"), &timestamp).unwrap();
+    app.publish(&storage, "c", NO_LEASE).unwrap();
+    assert_eq!(app.visible(&storage).unwrap(), ["a", "b", "c"]);
+}
