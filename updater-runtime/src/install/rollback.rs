@@ -82,29 +82,36 @@ impl Returning {
 
 impl PutBack {
     /// `PutBack` -> `Idle`: moves a folder's user files back, remembers the failed release, and drops it.
+    ///
+    /// From the moment at which the journal says so the return is complete: what cannot be removed then is left over.
     pub(super) fn finish(self, now: UtcTime) -> Result<Session, InstallError> {
         let Self(Return { mut session, bad, to }) = self;
-        let layout = session.layout();
+        let layout = session.layout().clone();
         let failed_tree = layout.other_tree(&bad);
         let is_there = failed_tree != layout.tree() && fs::metadata(&failed_tree)?.is_some();
-        if layout.kind() != InstallKind::Executable && is_there {
+        let is_failed = match layout.versions() {
+            // What is only called after that version is somebody's, and stays.
+            Some(_) => manifest_in(&failed_tree)?.is_some_and(|(_, digest)| Some(digest) == bad.manifest),
+            None => layout.kind() != InstallKind::Executable,
+        };
+        if is_there && is_failed {
             let (failed, _) = require_manifest(&failed_tree, &bad)?;
             let (old, _) = require_manifest(layout.root(), &to)?;
             carry_back(&failed_tree, &failed, &layout.tree(), &old)?;
-        }
-        if let Some(versions) = layout.versions()
-            && failed_tree != layout.tree()
-        {
-            // What carrying back has left there came with the release.
-            fs::remove_all(&failed_tree)?;
-            fs::sync_dir(versions.folder())?;
         }
         if let Some(manifest) = bad.manifest {
             session.change(|state| state.put_away(manifest, bad.version, now));
         }
         session.write(Phase::Idle)?;
-        session.sweep()?;
-        fs::remove_all(&session.layout().downloads())?;
+        let dropped = match layout.versions() {
+            // What carrying back has left there came with the release.
+            Some(versions) if is_there && is_failed => versions.put_aside(&layout, &failed_tree),
+            _ => Ok(()),
+        };
+        let swept = dropped.and(session.sweep()).and_then(|()| Ok(fs::remove_all(&layout.downloads())?));
+        if let Err(error) = swept {
+            log::warn!("{error}; a later update tidies up");
+        }
         Ok(session)
     }
 }

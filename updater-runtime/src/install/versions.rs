@@ -98,6 +98,14 @@ impl Versions {
         Ok(fs::sync_dir(&self.folder)?)
     }
 
+    /// Takes the folder of a version that is not current out of the others, whole, for a sweep to remove.
+    pub(super) fn put_aside(&self, layout: &Layout, tree: &Path) -> Result<(), InstallError> {
+        let aside = layout.hidden().join("dropped");
+        fs::remove_all(&aside)?;
+        fs::rename(tree, &aside)?;
+        Ok(fs::sync_dir(&self.folder)?)
+    }
+
     /// Brings what a process of another version has written into its folder to the current one.
     pub(super) fn salvage(&self, layout: &Layout, version: &ReleaseVersion) -> Result<(), InstallError> {
         let (tree, current) = (self.tree(version), layout.tree());

@@ -1,6 +1,7 @@
 //! What is special about a folder for each version.
 
 use super::*;
+use crate::install::rollback::{Kept, PutBack};
 use crate::install::versions::Versions;
 
 /// The names in `versions/`.
@@ -147,4 +148,43 @@ fn a_link_that_cannot_be_made_durable_leads_back() {
     world.assert_installed(&world.old);
     assert_eq!((world.phase(), names(&world)), (Phase::Idle, vec!["hello-1.0.0".to_owned()]));
     world.assert_tidy();
+}
+
+/// Puts the old release back, and stops before the end.
+fn returning(world: &World) -> PutBack {
+    world.swap(Trial::Confirm);
+    let session = Session::recover(&world.layout, Duration::from_secs(5), now()).unwrap();
+    Kept::verify(session).unwrap().unwrap().begin().unwrap().put_back().unwrap()
+}
+
+#[test]
+fn a_return_is_finished_when_the_failed_version_is_half_gone() {
+    let world = World::versions();
+    drop(returning(&world));
+    let failed = world.layout.versions().unwrap().tree(world.new.version());
+    std::fs::remove_file(failed.join(MANIFEST_PATH)).unwrap();
+    std::fs::write(failed.join("theirs"), "of nobody knows whom").unwrap();
+    assert!(matches!(settle(&world.layout, now()), Ok(Settled::Nothing)));
+    world.old.assert_installed(&world.layout);
+    assert_eq!(world.phase(), Phase::Idle);
+    assert_eq!(crate::install::bad_releases(&world.layout, now()), [world.new.digest()]);
+    assert_eq!(std::fs::read(failed.join("theirs")).unwrap(), b"of nobody knows whom");
+}
+
+#[test]
+fn a_failed_version_that_cannot_be_removed_does_not_hold_up_the_return() {
+    let world = World::versions();
+    let put_back = returning(&world);
+    let folder = world.layout.versions().unwrap().folder().to_owned();
+    let set = |mode| std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(mode)).unwrap();
+    set(0o500);
+    let result = without_privilege(|| put_back.finish(now()).map(drop));
+    set(0o700);
+    result.unwrap();
+    world.assert_installed(&world.old);
+    assert_eq!((world.phase(), names(&world)), (Phase::Idle, vec!["hello-1.0.0".to_owned(), "hello-1.1.0".to_owned()]));
+    // It can be installed again all the same.
+    world.swap(Trial::Confirm);
+    assert!(confirm(&world.layout, now()).unwrap());
+    world.assert_installed(&world.new);
 }
