@@ -100,10 +100,17 @@ fn run(seed: u64) {
     newer.assert_installed(&world.layout);
     assert!(confirm(&world.layout, now()).unwrap(), "{what}");
     world.assert_tidy();
+    // Without a journal nothing tells a forged copy of a file that users may edit from the one that the user edited, in
+    // the tree that was put aside: only the user can write to either.
+    let was = |what: &str| done.iter().any(|done| done.contains(what));
+    let is_forged = was("state.json") && was("tree/etc/app.conf");
     if world.layout.kind() != InstallKind::Executable {
         for (path, content) in
             [("notes.txt", "the user's"), ("gone/mine", "the user's too"), ("etc/app.conf", "edited")]
         {
+            if is_forged && path == "etc/app.conf" {
+                continue;
+            }
             assert_eq!(
                 std::fs::read_to_string(world.layout.root().join(path)).ok().as_deref(),
                 Some(content),
