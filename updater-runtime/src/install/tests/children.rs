@@ -121,6 +121,20 @@ fn command(program: &std::path::Path, action: &str) -> Command {
     command
 }
 
+/// Starts a program that was just written. A test beside this one may have forked while it was open for writing, and
+/// until that child execs the system calls the program busy.
+fn when_free<T>(start: impl Fn() -> std::io::Result<T>) -> T {
+    for _ in 0..500 {
+        match start() {
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            other => return other.unwrap(),
+        }
+    }
+    panic!("the program stays busy");
+}
+
 struct World {
     _folder: tempfile::TempDir,
     layout: Layout,
@@ -146,20 +160,21 @@ impl World {
 
     /// Runs the installed program to its end and returns what it said.
     fn run(&self, action: &str) -> (Vec<String>, ExitStatus) {
-        let output = command(self.layout.root(), action).output().unwrap();
+        let output = when_free(|| command(self.layout.root(), action).output());
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         (text.lines().filter_map(|line| line.strip_prefix("child: ")).map(str::to_owned).collect(), output.status)
     }
 
     /// Starts the installed program and returns when it waits.
     fn start(&self, action: &str) -> Running {
-        let mut child = command(self.layout.root(), action)
-            .env("UPDATER_TEST_NEW", self.layout.parent().join("new"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = when_free(|| {
+            command(self.layout.root(), action)
+                .env("UPDATER_TEST_NEW", self.layout.parent().join("new"))
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn()
+        });
         let mut lines = Vec::new();
         let mut output = BufReader::new(child.stderr.take().unwrap());
         while !lines.last().is_some_and(|line: &String| line.ends_with("waiting")) {
