@@ -297,6 +297,25 @@ fn the_headers_of_a_download_have_a_deadline_however_steadily_they_drip() {
 }
 
 #[test]
+fn bytes_that_are_not_of_the_body_do_not_keep_a_download_alive() {
+    let server = TestServer::start();
+    let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    let padding = "a".repeat(1000);
+    server.set("/extension", Answer::RawDrip(format!("{head}a;{padding}").into(), 40, Duration::from_millis(20)));
+    let trailers = format!("{head}a\r\n0123456789\r\n0\r\nx-trailer: {padding}");
+    server.set("/trailers", Answer::RawDrip(trailers.into(), 60, Duration::from_millis(50)));
+    for path in ["/extension", "/trailers"] {
+        let mut request = FetchRequest::new(url(&server, path), 1000);
+        request.body_idle = Duration::from_millis(300);
+        let started = Instant::now();
+        let error = get(direct(), &request).unwrap_err();
+        let FetchError::Timeout { what: TimedOut::Idle, limit, .. } = error else { panic!("{path}: {error:?}") };
+        assert_eq!(limit, request.body_idle, "{path}");
+        assert!(started.elapsed() < Duration::from_secs(5), "{path}: {:?}", started.elapsed());
+    }
+}
+
+#[test]
 fn silence_is_waited_out_once_for_headers_and_between_bytes() {
     let server = TestServer::start();
     server.set("/silent", Answer::Silence);

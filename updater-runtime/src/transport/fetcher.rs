@@ -25,7 +25,7 @@ pub struct Timeouts {
     pub headers: Duration,
     /// Between two bytes of anything.
     pub idle: Duration,
-    /// The time over which the speed of a download is looked at.
+    /// The time over which the speed of a download is looked at, and in which something of it must come at all.
     pub slow_window: Duration,
     /// The least bytes per second over that time.
     pub slow_bytes_per_second: u64,
@@ -249,6 +249,7 @@ impl Fetcher {
     fn request(&self, url: &Url, max_bytes: u64) -> FetchRequest {
         FetchRequest {
             idle: self.timeouts.idle,
+            body_idle: self.timeouts.slow_window,
             cancel: self.cancel.clone(),
             ..FetchRequest::new(url.clone(), max_bytes)
         }

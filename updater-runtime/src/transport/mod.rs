@@ -30,7 +30,8 @@ use std::time::{Duration, Instant};
 /// Fetches bytes from a URL. Implement it to bring a network stack of your own; a test brings a simulator.
 ///
 /// An implementation makes one attempt, never tries again, and keeps to [`FetchRequest::deadline`],
-/// [`idle`](FetchRequest::idle) and [`cancel`](FetchRequest::cancel) as well as it can. It answers
+/// [`headers_by`](FetchRequest::headers_by), [`idle`](FetchRequest::idle), [`body_idle`](FetchRequest::body_idle) and
+/// [`cancel`](FetchRequest::cancel) as well as it can. It answers
 /// [`FetchError::NotFound`] only when it was told that the file does not exist: anything else, a login page of a hotel
 /// network above all, must not be mistaken for that.
 pub trait Transport: Send + Sync {
@@ -58,8 +59,11 @@ pub struct FetchRequest {
     pub deadline: Option<Instant>,
     /// When the body must begin, redirects included: a body of any length has no deadline, its headers have one.
     pub headers_by: Option<Instant>,
-    /// The longest wait for the next byte.
+    /// The longest wait for the next byte of the connection.
     pub idle: Duration,
+    /// The longest wait for the next byte of the body, or its end. Bytes that only frame the body, the incomplete record of
+    /// an encryption or the extensions and trailers of chunks, keep a connection from being idle for ever; not this.
+    pub body_idle: Duration,
     /// Ends the attempt from another thread.
     pub cancel: CancelToken,
 }
@@ -93,7 +97,8 @@ pub enum Fetched {
 }
 
 impl FetchRequest {
-    /// Asks for a whole file of at most `max_bytes`, without a deadline and with 30 seconds of patience for each byte.
+    /// Asks for a whole file of at most `max_bytes`, without a deadline and with 30 seconds of patience for each byte of the
+    /// connection, 60 for each of the body.
     #[must_use]
     pub fn new(url: Url, max_bytes: u64) -> Self {
         Self {
@@ -105,6 +110,7 @@ impl FetchRequest {
             deadline: None,
             headers_by: None,
             idle: Timeouts::default().idle,
+            body_idle: Timeouts::default().slow_window,
             cancel: CancelToken::new(),
         }
     }

@@ -165,6 +165,7 @@ impl HttpTransport {
             patience: patience.for_body(request),
             url: url.clone(),
             idle: request.idle,
+            body_idle: request.body_idle,
             connect: self.options.connect_timeout,
         };
         Ok(Body::new(request, Box::new(reader)).with_start(start).with_length(length).with_etag(etag))
@@ -183,13 +184,14 @@ struct PatientReader<R> {
     patience: Patience,
     url: Url,
     idle: Duration,
+    body_idle: Duration,
     connect: Duration,
 }
 
 impl<R: Read> Read for PatientReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let reader = &mut self.reader;
-        self.patience.during(|| reader.read(buffer)).map_err(|error| match error.downcast::<ureq::Error>() {
+        let (reader, patience) = (&mut self.reader, self.patience.for_read(self.body_idle));
+        patience.during(|| reader.read(buffer)).map_err(|error| match error.downcast::<ureq::Error>() {
             Ok(error) => explain(error, &self.url, self.idle, self.connect).into_io(),
             Err(error) => error,
         })

@@ -39,6 +39,16 @@ impl Patience {
         Self { deadline: request.deadline.map(|by| (by, TimedOut::Total)), ..self }
     }
 
+    /// Returns these limits for one read of the body, which must give a byte or the end within `limit`.
+    pub(super) fn for_read(&self, limit: Duration) -> Self {
+        let started = Instant::now();
+        let read = (started + limit, TimedOut::Idle);
+        match self.deadline {
+            Some(sooner) if sooner.0 < read.0 => self.clone(),
+            _ => Self { started, deadline: Some(read), ..self.clone() },
+        }
+    }
+
     /// Runs something that reads from or writes to a connection, under these limits.
     pub(super) fn during<T>(&self, work: impl FnOnce() -> T) -> T {
         let outer = CURRENT.with(|current| current.replace(Some(self.clone())));
