@@ -5,7 +5,7 @@
 //! whose number is not above the published one is over; so nothing has to be removed.
 
 use super::error::RepositoryError;
-use crate::storage::{Created, Expected, Replaced, Storage};
+use crate::storage::{Created, Precondition, Replaced, Storage};
 use updater_format::Sha256;
 use updater_format::length::MAX_ROLE;
 use updater_format::role::Targets;
@@ -48,7 +48,7 @@ impl Base {
 /// What lay in the place of a submission when it was looked at.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
-    expected: Expected,
+    expected: Precondition,
     bytes: Option<Vec<u8>>,
 }
 
@@ -59,7 +59,7 @@ impl Place {
     pub(super) fn look(storage: &Storage, role: &str) -> Result<Self, RepositoryError> {
         let path = path(role);
         // The condition first: what is written after it and before the read is noticed by the one or the other.
-        let expected = storage.expect(&path)?;
+        let expected = storage.precondition(&path)?;
         Ok(Self { expected, bytes: storage.read(&path, MAX_SUBMISSION)? })
     }
 
@@ -116,13 +116,20 @@ impl Submission {
         let bytes = serde_json::to_vec(self).map_err(|error| refuse(error.to_string()))?;
         let path = path(role);
         Ok(match (&place.expected, &place.bytes) {
-            (Expected::Anything, None) => match storage.put_new(&path, bytes)? {
+            (Precondition::Anything, None) => match storage.put_new(&path, bytes)? {
                 Created::New => Replaced::Done,
                 Created::Exists => Replaced::Changed,
             },
-            (Expected::Anything, before) if storage.read(&path, MAX_SUBMISSION)? != *before => Replaced::Changed,
+            (Precondition::Anything, before) if storage.read(&path, MAX_SUBMISSION)? != *before => Replaced::Changed,
             (expected, _) => storage.replace(&path, bytes, expected)?,
         })
+    }
+
+    /// Leaves it in a storage in place of whatever lies there. [`Replaced::Changed`] when somebody else has just left one.
+    /// # Errors
+    /// [`RepositoryError::Storage`] when the storage fails.
+    pub fn put(&self, storage: &Storage, role: &str) -> Result<Replaced, RepositoryError> {
+        self.leave(storage, role, &Place::look(storage, role)?)
     }
 
     /// Takes the submission of a role back.

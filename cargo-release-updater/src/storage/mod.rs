@@ -6,12 +6,14 @@
 mod error;
 mod lock;
 mod object;
+mod objects;
 mod opendal;
 mod service;
 mod upload;
 mod uri;
 
-pub use self::opendal::{Coordination, Created, Expected, Replaced, Storage};
+pub use self::objects::{Created, Precondition, Replaced};
+pub use self::opendal::{Coordination, Storage};
 pub use error::{ServiceError, StorageError};
 pub use lock::StorageLock;
 pub use service::Service;

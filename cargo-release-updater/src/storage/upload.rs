@@ -1,7 +1,8 @@
 //! Files on their way into a storage: streamed, hashed on the way, and read back.
 
 use super::error::StorageError;
-use super::opendal::{Created, Storage};
+use super::objects::Created;
+use super::opendal::Storage;
 use opendal::options;
 use std::fs::File;
 use std::io::Read;

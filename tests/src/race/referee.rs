@@ -44,15 +44,7 @@ pub fn run(
     publisher: &dyn Fn(&Path, &str) -> Command,
     out: &mut dyn Write,
 ) -> Result<Score, Failure> {
-    let folder = tempfile::tempdir()?;
-    let app = App::create(folder.path())?;
-    let start = || Racer::start(publisher(folder.path(), &course.storage), course);
-    let mut racers = [start()?, start()?];
-    // So that there is something to poll from the first round on.
-    racers[0].prepare("stable", "0.1.0", TRIPLES[0])?;
-    racers[0].go()?;
-    racers[0].wait()?;
-
+    let (_folder, app, mut racers) = at_the_start(course, publisher)?;
     let over = AtomicBool::new(false);
     let mut score = Score::default();
     let mut judge = Client::new(&app, &course.url)?;
@@ -85,13 +77,7 @@ pub fn stop_everywhere(
     publisher: &dyn Fn(&Path, &str) -> Command,
     out: &mut dyn Write,
 ) -> Result<Score, Failure> {
-    let folder = tempfile::tempdir()?;
-    let app = App::create(folder.path())?;
-    let start = || Racer::start(publisher(folder.path(), &course.storage), course);
-    let [mut first, mut second] = [start()?, start()?];
-    first.prepare("stable", "0.1.0", TRIPLES[0])?;
-    first.go()?;
-    first.wait()?;
+    let (_folder, app, [mut first, mut second]) = at_the_start(course, publisher)?;
     let mut score = Score::default();
     let mut client = Client::new(&app, &course.url)?;
     for operation in (0..).step_by(every.max(1)) {
@@ -118,6 +104,21 @@ pub fn stop_everywhere(
         }
     }
     Ok(score)
+}
+
+/// Makes an app with two publishers. The first one has published a release, so that there is something to poll.
+fn at_the_start(
+    course: &Course,
+    publisher: &dyn Fn(&Path, &str) -> Command,
+) -> Result<(tempfile::TempDir, App, [Racer; 2]), Failure> {
+    let folder = tempfile::tempdir()?;
+    let app = App::create(folder.path())?;
+    let start = || Racer::start(publisher(folder.path(), &course.storage), course);
+    let [mut first, second] = [start()?, start()?];
+    first.prepare("stable", "0.1.0", TRIPLES[0])?;
+    first.go()?;
+    first.wait()?;
+    Ok((folder, app, [first, second]))
 }
 
 fn race(

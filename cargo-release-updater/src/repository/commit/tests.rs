@@ -3,14 +3,19 @@
 use super::*;
 use crate::context::Prompts;
 use crate::keys::{KeyFolder, Passwords, Signer};
-use crate::repository::TARGETS;
+use crate::repository::seen::{Entry, Seen};
+use crate::repository::{Submission, TARGETS};
 use crate::roles::{Custody, Holders, Purpose, Refresh, first_root, first_targets};
 use crate::shell::MessageFormat;
-use crate::storage::StorageUri;
+use crate::storage::{StorageError, StorageUri};
 use std::io::Write as _;
 use std::path::Path;
 use std::rc::Rc;
+use updater_format::Sha256;
 use updater_format::role::{Hashes, TargetFile};
+
+mod submissions;
+mod went_back;
 
 /// An app with one key per role, and everything a publisher of it has.
 struct App {
@@ -334,44 +339,6 @@ fn missing_keys_and_expired_roles_are_told_before_anything_is_written() {
 }
 
 #[test]
-fn a_timestamp_that_went_back_is_repaired_with_nothing_lost() {
-    let app = App::new();
-    let (temp, storage) = folder();
-    app.publish_remembering(&storage, "a", temp.path()).unwrap();
-    let old = storage.read(&metadata("timestamp.json"), 1 << 20).unwrap().unwrap();
-    app.publish_remembering(&storage, "b", temp.path()).unwrap();
-    storage.put_mutable(&metadata("timestamp.json"), old).unwrap();
-    assert_eq!(app.visible(&storage).unwrap(), ["a"]);
-    // 2 was the newest that clients may have; 3 repairs it, 4 is the release.
-    let committed = app.publish_remembering(&storage, "c", temp.path()).unwrap();
-    assert_eq!(committed, Committed { timestamp: 4, snapshot: 3, role: 3 });
-    assert_eq!(app.visible(&storage).unwrap(), ["a", "b", "c"]);
-    assert!(app.shell.output().0.contains("went back from 2 to 1; repairing it"));
-}
-
-#[test]
-fn a_storage_that_was_put_back_or_emptied_is_refused() {
-    let app = App::new();
-    let (temp, storage) = folder();
-    app.publish_remembering(&storage, "a", temp.path()).unwrap();
-    let old = storage.read(&metadata("timestamp.json"), 1 << 20).unwrap().unwrap();
-    app.publish_remembering(&storage, "b", temp.path()).unwrap();
-    storage.put_mutable(&metadata("timestamp.json"), old.clone()).unwrap();
-    storage.put_mutable(&metadata("2.snapshot.json"), b"gone".to_vec()).unwrap();
-    let error = app.publish_remembering(&storage, "c", temp.path()).unwrap_err();
-    assert!(error.to_string().contains("went back: timestamp 1 instead of 2 or newer"), "{error}");
-    assert_eq!(error.code, crate::error::ExitCode::Verification);
-    assert_eq!(storage.read(&metadata("timestamp.json"), 1 << 20).unwrap().unwrap(), old);
-
-    std::fs::remove_dir_all(temp.path().join("repository")).unwrap();
-    let emptied = Storage::open(&StorageUri::Folder("repository".into()), temp.path()).unwrap();
-    let error = app.publish_remembering(&emptied, "c", temp.path()).unwrap_err();
-    assert!(error.to_string().contains("went back: timestamp 0 instead of 2"), "{error}");
-    std::fs::remove_file(temp.path().join("last-published.json")).unwrap();
-    app.publish_remembering(&emptied, "c", temp.path()).unwrap();
-}
-
-#[test]
 fn an_expired_channel_does_not_stop_the_others() {
     let app = App::new();
     let (_temp, storage) = folder();
@@ -383,44 +350,6 @@ fn an_expired_channel_does_not_stop_the_others() {
     let state = RepositoryState::read(&storage, &app.id, &app.root, Expiry::Ignored).unwrap().unwrap();
     assert_eq!(state.expired(&app.channel, now().plus_days(100)), None);
     assert_eq!(state.expired(&beta(), now().plus_days(100)), Some(("beta".to_owned(), now().plus_days(90))));
-}
-
-#[test]
-fn a_timestamp_put_back_from_before_a_yank_is_not_signed_anew() {
-    let app = App::new();
-    let (temp, storage) = folder();
-    app.publish_remembering(&storage, "a", temp.path()).unwrap();
-    let before_the_yank = storage.read(&metadata("timestamp.json"), 1 << 20).unwrap().unwrap();
-    let mut keychain = app.keychain_in(temp.path().to_owned());
-    app.commit(&storage, &mut keychain, NO_LEASE)
-        .withhold(|extension, _| {
-            let steering = extension.channels.entry(Channel::stable()).or_default();
-            steering.yank.insert("1.0.0".parse().unwrap());
-            Ok(())
-        })
-        .unwrap();
-    storage.put_mutable(&metadata("timestamp.json"), before_the_yank.clone()).unwrap();
-    let error = app.publish_remembering(&storage, "b", temp.path()).unwrap_err();
-    assert!(error.to_string().contains("went back: timestamp 1 instead of 2 or newer"), "{error}");
-    assert_eq!(storage.read(&metadata("timestamp.json"), 1 << 20).unwrap().unwrap(), before_the_yank);
-}
-
-#[test]
-fn what_was_published_may_be_remembered_in_a_named_file() {
-    let app = App::new();
-    let (temp, storage) = folder();
-    let record = temp.path().join("kept/record.json");
-    std::fs::create_dir(temp.path().join("kept")).unwrap();
-    let storage = storage.remembered_in(Some(record.clone()));
-    app.publish(&storage, "a", NO_LEASE).unwrap();
-    assert!(record.is_file(), "the folder of the keys does not exist here");
-    let week_ago = storage.read(&metadata(TIMESTAMP), 1 << 20).unwrap().unwrap();
-    app.publish(&storage, "b", NO_LEASE).unwrap();
-    storage.put_mutable(&metadata(TIMESTAMP), week_ago).unwrap();
-    std::fs::remove_file(temp.path().join("repository/metadata/2.snapshot.json")).unwrap();
-    let error = app.publish(&storage, "c", NO_LEASE).unwrap_err();
-    assert!(error.to_string().contains("went back: timestamp 1 instead of 2 or newer"), "{error}");
-    assert!(error.hints[0].contains("record.json"), "{:?}", error.hints);
 }
 
 #[test]
@@ -453,115 +382,6 @@ fn files_are_uploaded_side_by_side_and_the_first_failure_ends_it() {
     assert!(matches!(error, StorageError::Io { action: "read", .. }), "{error}");
 }
 
-impl App {
-    /// Returns the key of the channels alone: what it signs waits for the online key.
-    fn channel_keychain(&self) -> Keychain {
-        let mut keychain =
-            Keychain::open(KeyFolder::at("/nonexistent".into()), Passwords::none(Prompts::Never)).unwrap();
-        keychain.add(Signer::from_text("test", &self.texts[3], || panic!("plain")).unwrap());
-        keychain
-    }
-
-    /// Submits a file of this name; `meanwhile` happens on the first try, after everything was read.
-    fn submit(
-        &self,
-        storage: &Storage,
-        name: &str,
-        meanwhile: impl FnOnce(),
-    ) -> (usize, Result<Committed, CommandError>) {
-        let (mut tries, mut meanwhile) = (0, Some(meanwhile));
-        let mut keychain = self.channel_keychain();
-        let committed = self.commit(storage, &mut keychain, NO_LEASE).publish(&self.channel, |role, _| {
-            tries += 1;
-            if let Some(meanwhile) = meanwhile.take() {
-                meanwhile();
-            }
-            role.targets.insert(name.to_owned(), target(name));
-            Ok(())
-        });
-        (tries, committed)
-    }
-
-    fn refresh(&self, storage: &Storage) -> Result<crate::repository::Refreshed, CommandError> {
-        let mut keychain = self.keychain();
-        self.commit(storage, &mut keychain, NO_LEASE).refresh(crate::repository::Renew::Always)
-    }
-}
-
-/// Returns the names that a channel's submission lists.
-fn waiting(storage: &Storage) -> Vec<String> {
-    let submission = Submission::read(storage, "stable").unwrap().unwrap();
-    submission.parse(storage, "stable").unwrap().unverified().targets.keys().cloned().collect()
-}
-
-const SUBMITTED: &str = "submissions/stable.json";
-
-#[test]
-fn a_submission_made_from_an_older_role_is_not_folded_in() {
-    let app = App::new();
-    let (temp, storage) = folder();
-    app.publish(&storage, "a", NO_LEASE).unwrap();
-    // The role of a release that is not committed yet has taken number 2.
-    storage.put_new(&metadata("2.stable.json"), b"of another publisher".to_vec()).unwrap();
-    assert_eq!(app.submit(&storage, "s", || {}).1.unwrap().role, 3);
-    let submitted = storage.read(SUBMITTED, 1 << 20).unwrap().unwrap();
-    Submission::withdraw(&storage, "stable").unwrap();
-    std::fs::remove_file(temp.path().join("repository/metadata/2.stable.json")).unwrap();
-    app.publish(&storage, "b", NO_LEASE).unwrap();
-    storage.put_mutable(SUBMITTED, submitted).unwrap();
-
-    let error = app.refresh(&storage).unwrap_err();
-    assert!(error.to_string().contains("the channel stable has changed since version 3"), "{error}");
-    assert!(error.hints[0].contains("refresh --discard stable"), "{:?}", error.hints);
-    assert_eq!(app.visible(&storage).unwrap(), ["a", "b"]);
-}
-
-#[test]
-fn a_submitter_builds_on_a_release_that_was_published_while_it_signed() {
-    let app = App::new();
-    let storage = memory();
-    app.publish(&storage, "a", NO_LEASE).unwrap();
-    let (tries, submitted) = app.submit(&storage, "s", || {
-        app.publish(&storage, "b", NO_LEASE).unwrap();
-    });
-    assert_eq!((tries, submitted.unwrap().role), (2, 3));
-    assert_eq!(waiting(&storage), ["a", "b", "s"]);
-}
-
-#[test]
-fn the_second_of_two_submitters_is_told_that_something_waits() {
-    for withdrawn in [false, true] {
-        let app = App::new();
-        let storage = memory();
-        app.publish(&storage, "a", NO_LEASE).unwrap();
-        if withdrawn {
-            Submission::withdraw(&storage, "stable").unwrap();
-        }
-        let (tries, second) = app.submit(&storage, "y", || {
-            app.submit(&storage, "x", || {}).1.unwrap();
-        });
-        let error = second.unwrap_err();
-        assert!(error.to_string().contains("version 2 of the role stable waits for the online key"), "{error}");
-        assert_eq!((tries, waiting(&storage)), (1, vec!["a".to_owned(), "x".to_owned()]));
-    }
-}
-
-#[test]
-fn a_submission_whose_number_went_to_another_release_is_told() {
-    let app = App::new();
-    let storage = memory();
-    app.publish(&storage, "a", NO_LEASE).unwrap();
-    app.submit(&storage, "s", || {}).1.unwrap();
-    let submitted = storage.read(SUBMITTED, 1 << 20).unwrap().unwrap();
-    Submission::withdraw(&storage, "stable").unwrap();
-    app.publish(&storage, "b", NO_LEASE).unwrap();
-    app.refresh(&storage).unwrap();
-    assert!(!app.shell.output().0.contains("was submitted"), "nothing is lost yet");
-    storage.put_mutable(SUBMITTED, submitted).unwrap();
-    app.refresh(&storage).unwrap();
-    assert!(app.shell.output().0.contains("version 2 of the role stable was submitted and something else"));
-}
-
 #[test]
 fn a_timestamp_of_the_same_snapshot_is_not_overwritten() {
     let app = App::new();
@@ -591,44 +411,4 @@ fn a_refresh_makes_a_claim_where_claims_keep_publishers_apart() {
     app.publish(&storage, "a", NO_LEASE).unwrap();
     let refreshed = app.refresh(&storage).unwrap();
     assert_eq!((refreshed.timestamp, refreshed.snapshot), (Some(2), Some(2)));
-}
-
-#[test]
-fn a_timestamp_is_not_repaired_onto_a_snapshot_of_other_keys() {
-    let (app, other) = (App::new(), App::new());
-    let (temp, storage) = folder();
-    app.publish_remembering(&storage, "a", temp.path()).unwrap();
-    let old = storage.read(&metadata(TIMESTAMP), 1 << 20).unwrap().unwrap();
-    app.publish_remembering(&storage, "b", temp.path()).unwrap();
-    let elsewhere = memory();
-    other.publish(&elsewhere, "a", NO_LEASE).unwrap();
-    other.publish(&elsewhere, "b", NO_LEASE).unwrap();
-    let foreign = elsewhere.read(&metadata("2.snapshot.json"), 1 << 20).unwrap().unwrap();
-    let (record, identity) = (temp.path().join("last-published.json"), storage.identity().unwrap());
-    let entry = Seen::load(&record, &identity).unwrap().unwrap();
-    Seen::save(&record, &identity, Entry { sha256: Sha256::of(&foreign), ..entry }).unwrap();
-    storage.put_mutable(&metadata("2.snapshot.json"), foreign).unwrap();
-    storage.put_mutable(&metadata(TIMESTAMP), old.clone()).unwrap();
-
-    let error = app.publish_remembering(&storage, "c", temp.path()).unwrap_err();
-    assert!(error.to_string().contains("went back: timestamp 1 instead of 2 or newer"), "{error}");
-    assert_eq!(storage.read(&metadata(TIMESTAMP), 1 << 20).unwrap().unwrap(), old);
-}
-
-#[test]
-fn a_lost_timestamp_is_not_started_over() {
-    let app = App::new();
-    let (temp, storage) = folder();
-    app.publish(&storage, "a", NO_LEASE).unwrap();
-    app.publish(&storage, "b", NO_LEASE).unwrap();
-    let timestamp = temp.path().join("repository/metadata/timestamp.json");
-    std::fs::rename(&timestamp, temp.path().join("backup")).unwrap();
-    for error in [app.publish(&storage, "c", NO_LEASE).unwrap_err(), app.refresh(&storage).unwrap_err()] {
-        assert!(error.to_string().contains("fs:repository has 2 snapshots and no timestamp.json"), "{error}");
-        assert!(error.hints[0].contains("from a backup"), "{:?}", error.hints);
-    }
-    assert!(!timestamp.exists());
-    std::fs::rename(temp.path().join("backup"), &timestamp).unwrap();
-    app.publish(&storage, "c", NO_LEASE).unwrap();
-    assert_eq!(app.visible(&storage).unwrap(), ["a", "b", "c"]);
 }

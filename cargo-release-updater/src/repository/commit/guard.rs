@@ -1,0 +1,98 @@
+//! What a publisher does not sign on top of: a storage that went back, or one that lost its timestamp.
+
+use super::{Commit, TIMESTAMP, metadata};
+use crate::repository::seen::{self, Seen};
+use crate::repository::{METADATA, RepositoryError, RepositoryState};
+use crate::roles::{Document, next_timestamp};
+use crate::storage::Precondition;
+use std::path::{Path, PathBuf};
+use updater_format::role::{MetaFile, RoleName, Root, Snapshot, Targets, Timestamp};
+use updater_format::signed::{Signed, Untrusted};
+use updater_format::{Sha256, SignaturePolicy};
+
+/// Whether the storage shows an older state than this machine has seen there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::repository) enum WentBack {
+    /// It does not.
+    No,
+    /// It did, and the newest state is in force again.
+    Repaired,
+}
+
+impl Commit<'_> {
+    /// Compares the storage with what this machine saw there. A timestamp that a late publisher put back, while the
+    /// newer snapshot is still there byte for byte, is replaced by a fresh one of that snapshot.
+    pub(in crate::repository) fn went_back(
+        &mut self,
+        state: Option<&RepositoryState>,
+        root: &Root,
+        targets: &Targets,
+        expected: &Precondition,
+    ) -> Result<WentBack, RepositoryError> {
+        let Some(identity) = self.storage.identity() else { return Ok(WentBack::No) };
+        let record = self.record();
+        let Some(seen) = Seen::load(&record, &identity)? else { return Ok(WentBack::No) };
+        // Trying out on one machine means emptying folders.
+        let development = root.extension.as_ref().is_some_and(|extension| extension.development);
+        if development || !seen.is_newer_than(state) {
+            return Ok(WentBack::No);
+        }
+        let refuse = || RepositoryError::WentBack {
+            storage: self.storage.name().to_owned(),
+            found: state.map_or(0, |state| state.timestamp().version),
+            seen: seen.timestamp,
+            record: record.clone(),
+        };
+        let file = metadata(&format!("{}.snapshot.json", seen.snapshot));
+        let (Some(state), Some(bytes)) = (state, self.storage.read(&file, updater_format::length::MAX_SNAPSHOT)?)
+        else {
+            return Err(refuse());
+        };
+        if Sha256::of(&bytes) != seen.sha256 || !seen.withholds_the_same(state.timestamp()) {
+            return Err(refuse());
+        }
+        // The record lies in an ordinary file: that it names the snapshot makes nobody's signature.
+        let snapshot = Signed::<Snapshot>::parse(&Untrusted::new(bytes.clone()))
+            .map_err(|_| refuse())?
+            .verify("snapshot", root.keyring(RoleName::Snapshot), SignaturePolicy::default())
+            .map_err(|_| refuse())?;
+        if snapshot.version != seen.snapshot {
+            return Err(refuse());
+        }
+        self.shell.warn(format_args!(
+            "the timestamp of {} went back from {} to {}; repairing it",
+            self.storage.name(),
+            seen.timestamp,
+            state.timestamp().version
+        ));
+        let before =
+            Timestamp { version: seen.timestamp.max(state.timestamp().version), ..(**state.timestamp()).clone() };
+        let timestamp = next_timestamp(Some(&before), MetaFile::of(seen.snapshot, &bytes), targets, self.now);
+        let signers = self.keychain.signers("timestamp", root.keyring(RoleName::Timestamp))?;
+        let timestamp = Document::sign("timestamp", &timestamp, &signers)?;
+        // Somebody else may have repaired it or published meanwhile: the next try sees what came of it.
+        self.storage.replace(&metadata(TIMESTAMP), timestamp.bytes, expected)?;
+        Ok(WentBack::Repaired)
+    }
+
+    /// Refuses to start over where a timestamp has been: numbered from one again, it would unlist every release. A first
+    /// publication that was interrupted leaves one snapshot at most.
+    pub(in crate::repository) fn refuse_lost_timestamp(&self) -> Result<(), RepositoryError> {
+        // What can only be read is not started over, and a web server lists nothing.
+        if !self.storage.is_writable() {
+            return Ok(());
+        }
+        let files = self.storage.list(METADATA)?;
+        let snapshots = files.iter().filter(|file| file.ends_with(".snapshot.json")).count();
+        // Looked for again: the first publishers of all may have raced meanwhile.
+        if snapshots > 1 && self.storage.length(&metadata(TIMESTAMP))?.is_none() {
+            return Err(RepositoryError::TimestampLost { storage: self.storage.name().to_owned(), snapshots });
+        }
+        Ok(())
+    }
+
+    /// Returns the file that remembers what was published: the one that was named, else the one beside the keys.
+    pub(in crate::repository) fn record(&self) -> PathBuf {
+        self.storage.record().map_or_else(|| seen::file(self.keychain.folder()), Path::to_owned)
+    }
+}

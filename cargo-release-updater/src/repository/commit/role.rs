@@ -1,0 +1,201 @@
+//! The role of a channel on its way: edited, signed, and created at its number or left as a submission.
+
+use super::{Commit, Edit, MAX_SKIPPED, metadata};
+use crate::error::CommandError;
+use crate::keys::Signer;
+use crate::repository::state::Expiry;
+use crate::repository::submission::{Base, Place, Submission};
+use crate::repository::{Committed, RepositoryError, RepositoryState, version_file};
+use crate::roles::{Document, next_channel};
+use crate::storage::{Created, Replaced, Storage, StorageError};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use updater_format::role::{MetaFile, RoleName, Root, TargetFile, Targets};
+use updater_format::signed::{Signed, Untrusted};
+use updater_format::trust::{Rules, TrustError, TrustedSet};
+use updater_format::{Channel, SignaturePolicy};
+
+/// A channel's role as it is to be, with the keys for it.
+pub(super) struct EditedRole {
+    pub(super) channel: Channel,
+    pub(super) role: Targets,
+    pub(super) signers: Vec<Rc<Signer>>,
+    /// What it lists beyond the version before.
+    pub(super) added: BTreeMap<String, TargetFile>,
+    /// The published role that it was made from.
+    pub(super) base: Option<Base>,
+    /// Where it waits when the online key is elsewhere.
+    pub(super) place: Place,
+}
+
+/// A channel's role that was signed and created, and is not committed yet.
+pub(super) struct SignedRole {
+    pub(super) channel: Channel,
+    pub(super) version: u64,
+    pub(super) meta: MetaFile,
+    /// The text of the channel's `VERSION`.
+    pub(super) version_file: String,
+    /// What it lists beyond the version before.
+    pub(super) added: BTreeMap<String, TargetFile>,
+}
+
+impl Commit<'_> {
+    /// Makes the next version of a channel's role, and unlocks the keys for it. Nothing is written.
+    pub(super) fn edit_role(
+        &mut self,
+        channel: &Channel,
+        edit: &mut Edit<'_>,
+        state: Option<&RepositoryState>,
+        targets: &Targets,
+    ) -> Result<EditedRole, CommandError> {
+        let delegation = targets.delegation(channel.as_str()).ok_or_else(|| RepositoryError::NoChannel {
+            channel: channel.clone(),
+            known: targets
+                .delegations
+                .iter()
+                .flat_map(|d| &d.roles)
+                .map(|r| r.name.clone())
+                .collect::<Vec<_>>()
+                .join(", "),
+        })?;
+        let before = state.and_then(|state| state.channels().get(channel));
+        let published = before.map_or(0, |channel| channel.role().version);
+        let place = Place::look(self.storage, channel.as_str())?;
+        let waiting = waiting_version(&place, self.storage, channel)?;
+        if let Some(version) = waiting.filter(|version| *version > published) {
+            // Built on what is published, this change would silently undo the one that waits.
+            return Err(RepositoryError::Waiting { channel: channel.clone(), version }.into());
+        }
+        let mut role = next_channel(self.app, channel, before.map(|channel| &**channel.role()), self.now);
+        edit(&mut role, before)?;
+        let listed = before.map(|channel| &channel.role().targets);
+        let is_new = |name: &str, file: &TargetFile| listed.is_none_or(|listed| listed.get(name) != Some(file));
+        let added = role.targets.iter().filter(|(name, file)| is_new(name, file));
+        let added = added.map(|(name, file)| (name.clone(), file.clone())).collect();
+        let signers = self.keychain.signers(channel.as_str(), &delegation.keyring)?;
+        let base = before.map(|channel| Base::of(channel.role()));
+        Ok(EditedRole { channel: channel.clone(), role, signers, added, base, place })
+    }
+
+    /// Leaves a channel's role, signed, for whoever has the online key. Its number stays free until then. `None` when
+    /// somebody else has published or submitted meanwhile.
+    pub(super) fn submit(&self, edited: &EditedRole) -> Result<Option<Committed>, RepositoryError> {
+        let EditedRole { channel, role, signers, base, place, .. } = edited;
+        let mut role = role.clone();
+        let first = role.version;
+        while self.storage.length(&metadata(&format!("{}.{channel}.json", role.version)))?.is_some() {
+            role.version += 1;
+            if role.version >= first + MAX_SKIPPED {
+                return Err(RepositoryError::NumbersTaken {
+                    file: format!("{first}.{channel}.json"),
+                    count: MAX_SKIPPED,
+                });
+            }
+        }
+        let document = Document::sign(channel.as_str(), &role, signers)?;
+        let version_file = signers.first().map(|signer| version_file::signed(self.app, channel, &role, signer));
+        // Signing may wait for a password or a touch: long enough for a release.
+        let state = RepositoryState::read(self.storage, self.app, self.root, Expiry::Ignored)?;
+        let published = state.as_ref().and_then(|state| state.channels().get(channel));
+        if published.map(|published| Base::of(published.role())) != *base {
+            return Ok(None);
+        }
+        let submission = Submission::new(&document.bytes, *base, version_file.transpose()?);
+        Ok(match submission.leave(self.storage, channel.as_str(), place)? {
+            Replaced::Done => Some(Committed { timestamp: 0, snapshot: 0, role: role.version }),
+            Replaced::Changed => None,
+        })
+    }
+
+    /// Signs and creates a channel's role, at its next free number.
+    pub(super) fn create_role(&self, edited: EditedRole) -> Result<SignedRole, RepositoryError> {
+        let EditedRole { channel, mut role, signers, added, .. } = edited;
+        let document = self.create_numbered(channel.as_str(), &mut role, &signers)?;
+        // A threshold is at least one, so there is a first signer.
+        let version_file = signers.first().map(|signer| version_file::signed(self.app, &channel, &role, signer));
+        let version_file = version_file.transpose()?.unwrap_or_default();
+        Ok(SignedRole { version: role.version, channel, meta: document.meta, version_file, added })
+    }
+
+    /// Returns the root and the targets role in force, and refuses expired ones: no client would take the release.
+    pub(super) fn human_roles(&self, state: Option<&RepositoryState>) -> Result<(Root, Targets), RepositoryError> {
+        let (root, targets) = match state {
+            Some(state) => ((**state.root()).clone(), (**state.targets()).clone()),
+            None => self.first_roles()?,
+        };
+        for (role, since) in [("root", root.expires), ("targets", targets.expires)] {
+            if since <= self.now {
+                return Err(RepositoryError::Expired { role: role.to_owned(), since });
+            }
+        }
+        Ok((root, targets))
+    }
+
+    /// Verifies the project's own root and targets role, for a repository that is still empty.
+    pub(super) fn first_roles(&self) -> Result<(Root, Targets), RepositoryError> {
+        let refuse = |file: &str| {
+            let file = file.to_owned();
+            move |source: TrustError| RepositoryError::Trust {
+                file,
+                storage: "the project".to_owned(),
+                source: Box::new(source),
+            }
+        };
+        let rules = Rules { now: self.now, policy: SignaturePolicy::default(), app: Some(self.app.clone()) };
+        let set = TrustedSet::new(rules, &Untrusted::new(self.root)).map_err(refuse("root.json"))?;
+        let root = (**set.current_root()).clone();
+        let targets = Signed::<Targets>::parse(&Untrusted::new(self.targets))
+            .map_err(|source| TrustError::Format { role: "targets".to_owned(), source })
+            .and_then(|signed| signed.verify("targets", root.keyring(RoleName::Targets), SignaturePolicy::default()))
+            .map_err(refuse("targets.json"))?;
+        Ok((root, (*targets).clone()))
+    }
+
+    /// Signs and creates a role at its number, or at the next that no unlisted file has taken.
+    pub(super) fn create_numbered(
+        &self,
+        name: &str,
+        role: &mut Targets,
+        signers: &[Rc<Signer>],
+    ) -> Result<Document, RepositoryError> {
+        let first = role.version;
+        while role.version < first + MAX_SKIPPED {
+            let document = Document::sign(name, role, signers)?;
+            if self.storage.put_new(&metadata(&document.file), document.bytes.clone())? == Created::New {
+                return Ok(document);
+            }
+            role.version += 1;
+        }
+        Err(RepositoryError::NumbersTaken { file: format!("{first}.{name}.json"), count: MAX_SKIPPED })
+    }
+
+    /// Publishes the project's root and targets role into an empty repository.
+    pub(in crate::repository) fn publish_first_roles(
+        &self,
+        root: u64,
+        targets: u64,
+    ) -> Result<MetaFile, RepositoryError> {
+        for (file, bytes) in
+            [(format!("{root}.root.json"), self.root), (format!("{targets}.targets.json"), self.targets)]
+        {
+            let path = metadata(&file);
+            if self.storage.put_new(&path, bytes.to_vec())? == Created::New {
+                continue;
+            }
+            // An upload that was cut off left the beginning of it, or the storage belongs to somebody else.
+            let there = self.storage.read(&path, updater_format::length::MAX_ROLE)?;
+            if !there.is_some_and(|there| bytes.starts_with(&there)) {
+                return Err(StorageError::Differs { path, storage: self.storage.name().to_owned() }.into());
+            }
+            self.storage.put_mutable(&path, bytes.to_vec())?;
+        }
+        Ok(MetaFile::of(targets, self.targets))
+    }
+}
+
+/// Returns the version of a channel's role that waits for the online key. Read without verification: it only decides
+/// whether to go on.
+fn waiting_version(place: &Place, storage: &Storage, channel: &Channel) -> Result<Option<u64>, RepositoryError> {
+    let Some(submission) = place.submission(storage, channel.as_str())? else { return Ok(None) };
+    Ok(Some(submission.parse(storage, channel.as_str())?.unverified().version))
+}
