@@ -36,7 +36,7 @@ impl RoleExpiry {
     #[must_use]
     pub fn cure(&self) -> String {
         match self.role.as_str() {
-            "root" | "targets" => "its holders have to sign a new one".to_owned(),
+            "root" | "targets" => format!("its holders renew it with `cargo updater keys renew {}`", self.role),
             "snapshot" | "timestamp" => {
                 "`cargo updater refresh` or the next `cargo updater publish` renews it".to_owned()
             }
@@ -79,8 +79,8 @@ mod tests {
     fn each_role_warns_in_its_own_time_and_names_what_helps() {
         let now = UtcTime::from_unix(1_800_000_000);
         for (role, days, command) in [
-            ("root", 90, "its holders have to sign a new one"),
-            ("targets", 90, "its holders have to sign a new one"),
+            ("root", 90, "cargo updater keys renew root"),
+            ("targets", 90, "cargo updater keys renew targets"),
             ("timestamp", 3, "cargo updater refresh"),
             ("snapshot", 30, "cargo updater refresh"),
             ("stable", 30, "cargo updater publish"),

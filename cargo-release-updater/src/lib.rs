@@ -7,6 +7,7 @@
 //! | [`config`] | the Cargo package a command works on, with its checked table |
 //! | [`init`] | sets a package up, part by part |
 //! | [`keys`] | secret keys: where they lie, how they are unlocked, what they sign |
+//! | [`ceremony`] | how roots and targets roles are replaced: drafts, signatures of several holders, publication |
 //! | [`roles`] | the metadata documents that a publisher makes |
 //! | [`repository`] | what is published, and how a release is added to it |
 //! | [`storage`] | where a repository is written |
@@ -23,6 +24,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod ceremony;
 pub mod cli;
 pub mod config;
 pub mod context;

@@ -218,9 +218,9 @@ pub fn timestamp_days(targets: &Targets) -> i64 {
 /// The field of the targets role's `x-updater` with the life of a timestamp in days.
 const TIMESTAMP_DAYS: &str = "timestamp_days";
 /// A root lives a year: long enough to meet its holders, short enough that a lost key is noticed.
-const ROOT_DAYS: i64 = 365;
+pub(crate) const ROOT_DAYS: i64 = 365;
 /// The delegations change as rarely as the root.
-const TARGETS_DAYS: i64 = 365;
+pub(crate) const TARGETS_DAYS: i64 = 365;
 /// The role of `stable`, renewed by each release.
 const STABLE_DAYS: i64 = 180;
 /// Roles of other channels, whose keys lie in build machines.

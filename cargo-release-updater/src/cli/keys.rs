@@ -1,4 +1,7 @@
-//! `cargo updater keys`: make and list keys.
+//! `cargo updater keys`: make and list keys, and change who may sign.
+
+mod ceremony;
+mod root;
 
 use super::{DryRunArgs, KeyArgs, PackageArgs};
 use crate::config::Project;
@@ -8,7 +11,7 @@ use crate::keys::{KeyFile, KeyRole, Protection};
 use crate::shell::Message;
 use updater_format::AppId;
 
-/// Make and list the keys that sign releases.
+/// Make and list the keys that sign releases, and change who may sign.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -19,6 +22,10 @@ pub(super) struct Args {
 enum Command {
     New(New),
     List(List),
+    Rotate(ceremony::RotateArgs),
+    Renew(ceremony::RenewArgs),
+    Resume(ceremony::ResumeArgs),
+    Root(root::Args),
 }
 
 /// Make a key for each role named.
@@ -79,6 +86,10 @@ impl Args {
         match &self.command {
             Command::New(args) => args.run(context),
             Command::List(args) => args.run(context),
+            Command::Rotate(args) => args.run(context),
+            Command::Renew(args) => args.run(context),
+            Command::Resume(args) => args.run(context),
+            Command::Root(args) => args.run(context),
         }
     }
 }

@@ -76,19 +76,7 @@ impl Args {
                 folder.path().display()
             ));
         }
-        if let Some(age) = commit.age_of_new_online_key()? {
-            let left = Duration::from_secs(self.wait).saturating_sub(age);
-            if !left.is_zero() {
-                context.shell.status(
-                    "Waiting",
-                    format_args!(
-                        "{} s until no cache says that there is no newer root (`--wait 0` for a stolen key)",
-                        left.as_secs() + 1
-                    ),
-                );
-                std::thread::sleep(left);
-            }
-        }
+        wait_out_caches(context, &commit, self.wait)?;
         let refreshed = commit.refresh(renew)?;
         tell(context, &desk, &refreshed, Tense::Did);
         self.look_ahead(context, &desk)
@@ -109,6 +97,21 @@ impl Args {
         let what = format!("the refresh is done, but the role {} {verb} on {}", first.role, first.expires);
         Err(CommandError::new(ExitCode::Due, what).hint(first.cure()))
     }
+}
+
+/// Waits until no cache on the way says any more that the newest root does not exist.
+pub(super) fn wait_out_caches(context: &Context, commit: &Commit<'_>, seconds: u64) -> CommandResult {
+    let Some(age) = commit.age_of_new_online_key()? else { return Ok(()) };
+    let left = Duration::from_secs(seconds).saturating_sub(age);
+    if !left.is_zero() {
+        let seconds = left.as_secs() + 1;
+        context.shell.status(
+            "Waiting",
+            format_args!("{seconds} s until no cache says that there is no newer root (`--wait 0` for a stolen key)"),
+        );
+        std::thread::sleep(left);
+    }
+    Ok(())
 }
 
 fn discard(context: &Context, desk: &Desk<'_>, role: &str, dry_run: bool) -> CommandResult {

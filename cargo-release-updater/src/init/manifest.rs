@@ -7,6 +7,8 @@ use crate::roles::Purpose;
 use std::path::PathBuf;
 use toml_edit::{DocumentMut, InlineTable, Item, Table, TableLike, Value, value};
 use updater_build::manifest::Manifest;
+use updater_format::role::{RoleName, Root};
+use updater_format::{KeyId, MinisignKey, PublicKey};
 
 /// Where the two crates of an app come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +41,40 @@ pub(super) fn edit(
         .and_then(|manifest| updater_build::table::Table::from_manifest(&manifest))
         .map_err(|source| InitError::Refused { path: path.clone(), source: Box::new(source) })?;
     work.write(path, edited.as_bytes())
+}
+
+/// Writes the public keys of a root into the table, where `init` has put them.
+/// # Errors
+/// [`InitError::Manifest`] when the table cannot be edited.
+pub fn write_public_keys(project: &Project, root: &Root) -> Result<(), InitError> {
+    let path = &project.manifest;
+    let failed = |action| move |source| InitError::Io { action, path: path.clone(), source };
+    let text = std::fs::read_to_string(path).map_err(failed("read"))?;
+    let refuse = |reason: String| InitError::Manifest { path: path.clone(), reason };
+    let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| refuse(error.to_string()))?;
+    let table = document.get_mut("package").and_then(|item| item.get_mut("metadata")?.get_mut("updater"));
+    let table = table.and_then(Item::as_table_like_mut).ok_or_else(|| refuse("it has no table of its own".to_owned()))?;
+    let keyring = root.keyring(RoleName::Root);
+    let id_of = |id: &KeyId| {
+        let text = &root.extension.as_ref()?.keys.get(id)?.minisign;
+        Some(u64::from_str_radix(text, 16).ok()?.to_le_bytes())
+    };
+    let line =
+        |(id, key): &(KeyId, PublicKey)| public_line(&MinisignKey { key: key.clone(), id: id_of(id).unwrap_or_default() });
+    let lines: Vec<String> = keyring.keys().iter().map(line).collect();
+    // In place, so that the comment above the key stays.
+    match table.get_mut("public-key") {
+        Some(item) => *item = strings(&lines),
+        None => drop(table.insert("public-key", strings(&lines))),
+    }
+    if keyring.threshold() > 1 {
+        table.remove("allow-single-root-key");
+    }
+    let edited = document.to_string();
+    if edited == text {
+        return Ok(());
+    }
+    crate::steps::write_file(&path.canonicalize().unwrap_or(path.clone()), edited.as_bytes()).map_err(failed("write"))
 }
 
 /// Adds the keys that the table does not have yet.

@@ -10,7 +10,7 @@ mod manifest;
 mod trust;
 
 pub use error::InitError;
-pub use manifest::Dependencies;
+pub use manifest::{Dependencies, write_public_keys};
 pub use trust::Trust;
 
 use crate::config::Project;

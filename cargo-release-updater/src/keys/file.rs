@@ -166,7 +166,31 @@ impl KeyFolder {
     /// # Errors
     /// [`KeyError::Exists`] when either file is there already: keys are never overwritten.
     pub fn create(&self, app: &AppId, role: &KeyRole, protection: &Protection) -> Result<Signer, KeyError> {
-        let secret_path = self.secret_path(role);
+        self.create_at(&self.secret_path(role), app, role, protection)
+    }
+
+    /// Makes the next key of a role, which has one already: `online-2`, `online-3`, and so on.
+    /// # Errors
+    /// As [`KeyFolder::create`].
+    pub fn create_next(&self, app: &AppId, role: &KeyRole, protection: &Protection) -> Result<Signer, KeyError> {
+        let mut path = self.secret_path(role);
+        for number in 2_u32.. {
+            if path.symlink_metadata().is_err() && path.with_extension("pub").symlink_metadata().is_err() {
+                break;
+            }
+            path = self.path.join(format!("{}-{number}.key", role.as_str()));
+        }
+        self.create_at(&path, app, role, protection)
+    }
+
+    fn create_at(
+        &self,
+        secret_path: &Path,
+        app: &AppId,
+        role: &KeyRole,
+        protection: &Protection,
+    ) -> Result<Signer, KeyError> {
+        let secret_path = secret_path.to_owned();
         let public_path = secret_path.with_extension("pub");
         for path in [&secret_path, &public_path] {
             if path.symlink_metadata().is_ok() {

@@ -79,6 +79,13 @@ impl Keychain {
         Ok(signers)
     }
 
+    /// Unlocks a key; `None` when it is not here.
+    /// # Errors
+    /// What unlocking returns.
+    pub fn signer(&mut self, key: &PublicKey) -> Result<Option<Rc<Signer>>, KeyError> {
+        self.unlock(key)
+    }
+
     /// Returns the public half of a key with minisign's id for it, when its file is here.
     #[must_use]
     pub fn public(&self, key: &PublicKey) -> Option<&MinisignKey> {

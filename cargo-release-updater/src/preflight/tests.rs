@@ -58,7 +58,7 @@ fn expired_roles_refuse_and_expiring_ones_warn() {
     let (result, told) = run_at(&app, &[2, 3], "stable", start().plus_days(300));
     result.unwrap();
     assert!(
-        told.contains("warning: the role root expires on 2027-01-01T00:00:00Z; its holders have to sign"),
+        told.contains("warning: the role root expires on 2027-01-01T00:00:00Z; its holders renew it with"),
         "{told}"
     );
     let (result, told) = run_at(&app, &[2, 3], "stable", start().plus_days(200));

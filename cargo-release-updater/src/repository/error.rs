@@ -188,7 +188,7 @@ impl Explain for RepositoryError {
             }
             Self::Missing { .. } => "copy it back from a backup or a mirror; published files must stay".to_owned(),
             Self::Expired { role, .. } => match role.as_str() {
-                "root" | "targets" => format!("its holders have to sign a new {role} role"),
+                "root" | "targets" => format!("its holders sign a new term: `cargo updater keys renew {role}`"),
                 "snapshot" | "timestamp" => "renew it with the online key: `cargo updater refresh`".to_owned(),
                 _ => "publish again: that renews it".to_owned(),
             },
@@ -202,7 +202,9 @@ impl Explain for RepositoryError {
             Self::BaseChanged { channel, .. } => format!(
                 "drop it with `cargo updater refresh --discard {channel}`, then run the command that submitted it again"
             ),
-            Self::OtherKeys { role } => format!("the holders of its new keys have to sign the {role} role again"),
+            Self::OtherKeys { role } => format!(
+                "the holders of its new keys have to sign the role {role} again: `cargo updater keys resume` where they are"
+            ),
             Self::NoChannel { known, .. } => format!("use one of: {known}"),
             Self::NothingPublished { .. } => "publish the first release with `cargo updater publish`".to_owned(),
             Self::WentBack { record, .. } => format!(

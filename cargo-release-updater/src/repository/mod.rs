@@ -15,7 +15,7 @@ pub use commit::{Commit, Committed, Lease, Upload};
 pub use error::RepositoryError;
 pub use refresh::{Refreshed, Renew};
 pub use state::RepositoryState;
-pub use submission::Submission;
+pub use submission::{Base, Submission};
 
 /// The folder of the metadata.
 pub const METADATA: &str = "metadata";

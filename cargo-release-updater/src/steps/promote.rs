@@ -82,20 +82,47 @@ impl Promotion {
     /// # Errors
     /// [`StorageError::Missing`] and [`StorageError::Differs`] when the storage does not have a file as it was signed.
     pub fn sign_files(&self, app: &AppId, storage: &Storage, signer: &Signer) -> CommandResult {
-        for entry in &self.entries {
-            let (artifact, triple) = part(entry);
-            let path = artifact_path(artifact);
-            let missing = || StorageError::Missing { path: path.clone(), storage: storage.name().to_owned() };
-            let bytes = storage.read(&path, artifact.length)?.ok_or_else(missing)?;
-            if bytes.len() as u64 != artifact.length || Sha256::of(&bytes) != artifact.sha256 {
-                return Err(StorageError::Differs { path, storage: storage.name().to_owned() }.into());
-            }
-            let comment = signature_comment(app, &self.version, triple, &self.to, artifact);
-            let signature = signer.sign_file(bytes.as_slice(), &comment).map_err(PromoteError::Key)?;
-            storage.put_mutable(&format!("{path}.minisig"), signature.into_bytes())?;
-        }
-        Ok(())
+        self.entries.iter().try_for_each(|entry| sign_file(app, &self.version, entry, &self.to, storage, signer))
     }
+}
+
+/// Replaces the detached signature of every file that a channel lists by one of its new key, as
+/// [`Promotion::sign_files`] does.
+/// # Errors
+/// As [`Promotion::sign_files`].
+pub fn sign_again(
+    app: &AppId,
+    channel: &Channel,
+    contents: &ChannelContents,
+    storage: &Storage,
+    signer: &Signer,
+) -> CommandResult {
+    let bundles = contents.bundles.iter().map(|bundle| (&bundle.version, Entry::Bundle(bundle.clone())));
+    let patches = contents.patches.iter().map(|patch| (&patch.version, Entry::Patch(patch.clone())));
+    let notes = contents.notes.iter().map(|notes| (&notes.version, Entry::Notes(notes.clone())));
+    let mut entries = bundles.chain(patches).chain(notes);
+    entries.try_for_each(|(version, entry)| sign_file(app, version, &entry, channel, storage, signer))
+}
+
+fn sign_file(
+    app: &AppId,
+    version: &ReleaseVersion,
+    entry: &Entry,
+    channel: &Channel,
+    storage: &Storage,
+    signer: &Signer,
+) -> CommandResult {
+    let (artifact, triple) = part(entry);
+    let path = artifact_path(artifact);
+    let missing = || StorageError::Missing { path: path.clone(), storage: storage.name().to_owned() };
+    let bytes = storage.read(&path, artifact.length)?.ok_or_else(missing)?;
+    if bytes.len() as u64 != artifact.length || Sha256::of(&bytes) != artifact.sha256 {
+        return Err(StorageError::Differs { path, storage: storage.name().to_owned() }.into());
+    }
+    let comment = signature_comment(app, version, triple, channel, artifact);
+    let signature = signer.sign_file(bytes.as_slice(), &comment).map_err(PromoteError::Key)?;
+    storage.put_mutable(&format!("{path}.minisig"), signature.into_bytes())?;
+    Ok(())
 }
 
 /// Returns the release to which a target belongs; `None` for a kind that this program does not know.

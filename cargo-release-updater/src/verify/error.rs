@@ -63,7 +63,7 @@ impl Explain for VerifyError {
             Self::Metadata { source } => match **source {
                 RefreshError::Fetch(ref error) => error.hint().to_owned(),
                 RefreshError::Stale { ref role, .. } => match role.as_str() {
-                    "root" | "targets" => format!("its holders have to sign a new {role} role"),
+                    "root" | "targets" => format!("its holders sign a new term: `cargo updater keys renew {role}`"),
                     _ => "publish again: that renews it".to_owned(),
                 },
                 _ => "compare it with another mirror or a backup; `--root FILE` names another root".to_owned(),

@@ -131,11 +131,11 @@ fn the_timestamp_lives_on_while_nothing_else_changes() {
     let run = package.run_in(160, &["refresh"]);
     run.fails(10, "the refresh is done, but the role stable expires on", "`cargo updater publish` renews it");
     let run = package.run_in(300, &["refresh", "--message-format", "json"]);
-    let run = run.fails(10, "the refresh is done, but the role root expires on", "its holders have to sign a new");
+    let run = run.fails(10, "the refresh is done, but the role root expires on", "cargo updater keys renew root");
     assert!(run.stderr.contains("warning: the role stable expired on"), "{}", run.stderr);
     assert_eq!(run.messages("error")[0]["code"], 10);
     let run = package.run_in(370, &["refresh"]);
-    run.fails(50, "the root role expired on", "its holders have to sign a new");
+    run.fails(50, "the root role expired on", "cargo updater keys renew root");
 }
 
 #[test]

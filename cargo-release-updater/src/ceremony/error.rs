@@ -1,0 +1,129 @@
+//! Why a ceremony cannot be begun or gone on with.
+
+use crate::error::{ExitCode, Explain};
+use std::path::PathBuf;
+use updater_format::FormatError;
+
+/// What stands in the way of a ceremony.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CeremonyError {
+    /// A draft is there already.
+    #[error("a ceremony is under way in {}", folder.display())]
+    UnderWay {
+        /// The folder of its drafts.
+        folder: PathBuf,
+    },
+    /// There is no draft.
+    #[error("no ceremony is under way")]
+    None,
+    /// A file of the ceremony could not be read or written.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A document is not what it is taken for.
+    #[error("{} is no {what}", path.display())]
+    NotADocument {
+        /// The file.
+        path: PathBuf,
+        /// What it should be.
+        what: &'static str,
+        /// Which rule it breaks.
+        source: FormatError,
+    },
+    /// The bytes to be signed are not the only form of their content.
+    #[error("{} is not in canonical form: its signature would be worth nothing", path.display())]
+    NotCanonical {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The new keyring breaks a rule.
+    #[error("the new keys of {role} do not fit")]
+    Keyring {
+        /// The role.
+        role: String,
+        /// Which rule they break.
+        source: FormatError,
+    },
+    /// The role has several keys, and it was not said which one goes.
+    #[error("{role} has several keys: {keys}")]
+    Which {
+        /// The role.
+        role: String,
+        /// minisign's ids of its keys.
+        keys: String,
+    },
+    /// No key of the role has this id.
+    #[error("{role} has no key {id}")]
+    NoSuchKey {
+        /// The role.
+        role: String,
+        /// The id that was given.
+        id: String,
+        /// minisign's ids of its keys.
+        keys: String,
+    },
+    /// A signature file cannot be used.
+    #[error("{} is not a signature that metadata can carry: {rule}", path.display())]
+    Signature {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        rule: &'static str,
+    },
+    /// A signature is of something else, or of a key that has no say.
+    #[error("{} signs none of the drafts with a key that may", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The published metadata has moved on since the draft was made.
+    #[error("the draft of {role} is version {draft}, but version {published} is published")]
+    Outdated {
+        /// The role.
+        role: String,
+        /// The draft's version.
+        draft: u64,
+        /// The published one.
+        published: u64,
+    },
+}
+
+impl Explain for CeremonyError {
+    fn code(&self) -> ExitCode {
+        match self {
+            Self::UnderWay { .. } | Self::None | Self::Which { .. } | Self::NoSuchKey { .. } => ExitCode::Usage,
+            _ => ExitCode::Key,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        vec![match self {
+            Self::UnderWay { .. } => {
+                "go on with `cargo updater keys resume`, or drop it with `cargo updater keys resume --abort`".to_owned()
+            }
+            Self::None => {
+                "begin one with `cargo updater keys rotate ROLE` or `cargo updater keys renew ROLE`".to_owned()
+            }
+            Self::Io { .. } => "check that the file exists and is yours".to_owned(),
+            Self::NotADocument { .. } | Self::NotCanonical { .. } => {
+                "sign only what `cargo updater keys root export` wrote".to_owned()
+            }
+            Self::Keyring { .. } => "give a threshold from 1 to the number of keys with `--threshold N`".to_owned(),
+            Self::Which { .. } | Self::NoSuchKey { .. } => {
+                "name the one that goes with `--replace ID`, or keep all with `--add`".to_owned()
+            }
+            Self::Signature { .. } => "sign the exported file with `minisign -Sl -m FILE`".to_owned(),
+            Self::Foreign { .. } => {
+                "export anew with `cargo updater keys root export` and sign that; `keys list` shows who may".to_owned()
+            }
+            Self::Outdated { .. } => "drop it with `cargo updater keys resume --abort` and begin again".to_owned(),
+        }]
+    }
+}

@@ -1,0 +1,193 @@
+//! Ceremonies: renewals and rotations of every role, partial signatures, stock minisign on another machine.
+
+use crate::package::Package;
+use crate::publish::{files, publish};
+use crate::refresh::real_package;
+use std::process::Command;
+
+fn published() -> Package {
+    let package = real_package();
+    package.run(&publish("1.0.0", &[])).ok();
+    package
+}
+
+fn root(package: &Package) -> serde_json::Value {
+    serde_json::from_str(&package.read("updater/root.json")).unwrap()
+}
+
+/// Everything holds, from the first root that was ever embedded, and the next release goes out.
+fn assert_healthy(package: &Package, first_root: &str, version: &str) {
+    package.run(&["verify", "--deep"]).ok();
+    package.write("first-root.json", first_root);
+    package.run(&["verify", "target/updater/repository/hello", "--root", "first-root.json"]).ok();
+    files(package, version);
+    package.run(&publish(version, &[])).ok();
+    package.run(&["verify"]).ok();
+}
+
+#[test]
+fn root_and_targets_get_a_new_term() {
+    let package = published();
+    let first = package.read("updater/root.json");
+    let run = package.run(&["keys", "renew", "root", "targets"]).ok();
+    assert!(run.stderr.contains("Published the new documents of hello"), "{}", run.stderr);
+    assert_eq!(root(&package)["signed"]["version"], 2);
+    assert!(!package.path("updater/next").exists());
+    let none = package.run(&["keys", "resume"]);
+    none.fails(2, "no ceremony is under way", "`cargo updater keys rotate ROLE`");
+    let run = package.run(&["keys", "renew", "stable"]).ok();
+    assert!(run.stderr.contains("Renewed version 2 of the role stable"), "{}", run.stderr);
+    package.run(&["keys", "renew", "online"]).fails(
+        2,
+        "root and targets are renewed together",
+        "cargo updater refresh",
+    );
+    assert_healthy(&package, &first, "1.1.0");
+}
+
+#[test]
+fn every_role_gets_a_new_key() {
+    let package = published();
+    let first = package.read("updater/root.json");
+    for role in ["online", "stable", "targets", "root"] {
+        let dry = package.snapshot();
+        package.run(&["keys", "rotate", role, "--no-password", "--dry-run"]).ok();
+        assert_eq!(dry, package.snapshot(), "{role}");
+        let run = package.run(&["keys", "rotate", role, "--no-password", "--wait", "0"]).ok();
+        assert!(run.stderr.contains("Published the new documents"), "{role}: {}", run.stderr);
+        assert!(package.keys().join(format!("{role}-2.key")).exists(), "{role}");
+        // The key that went is worth nothing any more.
+        std::fs::remove_file(package.keys().join(format!("{role}.key"))).unwrap();
+        package.run(&["verify"]).ok();
+    }
+    let public = std::fs::read_to_string(package.keys().join("root-2.pub")).unwrap();
+    assert!(package.read("Cargo.toml").contains(public.lines().nth(1).unwrap()), "{}", package.read("Cargo.toml"));
+    assert_healthy(&package, &first, "1.1.0");
+}
+
+#[test]
+fn a_rotation_of_the_online_key_goes_on_in_the_job_that_has_it() {
+    let package = published();
+    let first = package.read("updater/root.json");
+    let run = package.run(&["keys", "rotate", "online", "--no-password", "--wait", "0", "--dry-run"]).ok();
+    assert!(run.stderr.contains("Would draft a new key for online"), "{}", run.stderr);
+    // The new key is made by whoever runs the job; here is its public half alone.
+    package.run(&["keys", "new", "online", "--no-password", "--key-dir", "job"]).ok();
+    let with = ["keys", "rotate", "online", "--with", "job/online.pub"];
+    let run = package.run(&with).ok();
+    assert!(run.stderr.contains("`cargo updater refresh` with the online key publishes them"), "{}", run.stderr);
+    package.run(&with).fails(2, "a ceremony is under way in", "`cargo updater keys resume`");
+    // Clients of the new root get nothing from the old key; the job signs with the new one.
+    assert_eq!(package.run(&["verify"]).code, 50);
+    package.run(&["refresh", "--key-dir", "job", "--wait", "0"]).ok();
+    package.run(&["verify"]).ok();
+    let run = package.run(&["keys", "resume"]).ok();
+    assert!(run.stderr.contains("Published the new documents"), "{}", run.stderr);
+    assert_eq!(root(&package)["signed"]["version"], 2);
+    std::fs::copy(package.path("job/online.key"), package.keys().join("online-2.key")).unwrap();
+    std::fs::copy(package.path("job/online.pub"), package.keys().join("online-2.pub")).unwrap();
+    assert_healthy(&package, &first, "1.1.0");
+}
+
+#[test]
+fn stock_minisign_signs_a_root_of_two_out_of_three() {
+    if !updater_tests::require::command("minisign", "apt-get install minisign") {
+        return;
+    }
+    let package = published();
+    let first = package.read("updater/root.json");
+    // Two holders with machines of their own, and nothing on them but minisign.
+    let holder = |name: &str| {
+        let folder = package.home().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut minisign = Command::new("minisign");
+        minisign.args(["-G", "-W", "-s", "root.key", "-p", "root.pub"]).current_dir(&folder);
+        assert!(minisign.output().unwrap().status.success());
+        folder
+    };
+    let (anna, bert) = (holder("anna"), holder("bert"));
+    let public = |folder: &std::path::Path| folder.join("root.pub").to_str().unwrap().to_owned();
+    let run = package.run(&[
+        "keys",
+        "rotate",
+        "root",
+        "--add",
+        "--with",
+        &public(&anna),
+        "--with",
+        &public(&bert),
+        "--threshold",
+        "2",
+        "--message-format",
+        "json",
+    ]);
+    let run = run.ok();
+    // Our own key has signed for the old root and for the new one; one more is wanted there.
+    let missing = &run.messages("ceremony")[0]["missing"];
+    assert_eq!(
+        (missing.as_array().unwrap().len(), &missing[0]["have"], &missing[0]["threshold"]),
+        (1, &1.into(), &2.into())
+    );
+    assert_eq!(root(&package)["signed"]["version"], 1, "nothing is published before all have signed");
+
+    package.run(&["keys", "root", "export", anna.to_str().unwrap()]).ok();
+    let canonical = anna.join("root.canonical.json");
+    let review = ["keys", "root", "review", canonical.to_str().unwrap(), "--against", "updater/root.json"];
+    let reviewed = package.run(&review).ok();
+    assert!(reviewed.stdout.contains("root version 2"), "{}", reviewed.stdout);
+    assert!(reviewed.stdout.contains("change: root: 2 must sign instead of 1"), "{}", reviewed.stdout);
+    assert_eq!(reviewed.stdout.matches(" comes").count(), 2, "{}", reviewed.stdout);
+
+    let sign = |folder: &std::path::Path, options: &[&str], file: &str| {
+        let mut minisign = Command::new("minisign");
+        minisign.args(options).args(["-s", "root.key", "-m", file]).current_dir(folder);
+        assert!(minisign.output().unwrap().status.success());
+        folder.join(format!("{file}.minisig")).to_str().unwrap().to_owned()
+    };
+    let prehashed = sign(&anna, &["-S"], "root.canonical.json");
+    let run = package.run(&["keys", "root", "import", &prehashed]);
+    run.fails(40, &format!("{prehashed} is not a signature that metadata can carry"), "minisign -Sl -m FILE");
+    std::fs::write(anna.join("other"), "other bytes").unwrap();
+    let foreign = sign(&anna, &["-S", "-l"], "other");
+    package.run(&["keys", "root", "import", &foreign]).fails(40, "", "export anew");
+    let signed = sign(&anna, &["-S", "-l"], "root.canonical.json");
+    let run = package.run(&["keys", "root", "import", &signed]).ok();
+    assert!(run.stderr.contains("Published the new documents"), "{}", run.stderr);
+
+    let manifest = package.read("Cargo.toml");
+    assert!(!manifest.contains("allow-single-root-key") && manifest.matches("RW").count() == 3, "{manifest}");
+    // Now without our key at all: the two holders renew it, one today, one next week.
+    std::fs::remove_file(package.keys().join("root.key")).unwrap();
+    package.run(&["keys", "renew", "root"]).ok();
+    package.run(&["keys", "root", "export", anna.to_str().unwrap()]).ok();
+    package.run(&["keys", "root", "export", bert.to_str().unwrap()]).ok();
+    package.run(&["keys", "root", "import", &sign(&anna, &["-S", "-l"], "root.canonical.json")]).ok();
+    assert_eq!(root(&package)["signed"]["version"], 2);
+    package.run(&["keys", "root", "import", &sign(&bert, &["-S", "-l"], "root.canonical.json")]).ok();
+    assert_eq!(root(&package)["signed"]["version"], 3);
+    assert_healthy(&package, &first, "1.1.0");
+}
+
+#[test]
+fn what_is_signed_must_be_canonical_and_an_abandoned_draft_goes() {
+    let package = published();
+    std::fs::rename(package.keys().join("root.key"), package.path("away")).unwrap();
+    let run = package.run(&["keys", "renew", "root"]).ok();
+    assert!(run.stderr.contains("Waiting for the root in force: 0 of 1 signatures of root"), "{}", run.stderr);
+    package.run(&["keys", "root", "export", "."]).ok();
+    package.write("spaced.json", &package.read("root.canonical.json").replacen(':', ": ", 1));
+    let run = package.run(&["keys", "root", "review", "spaced.json"]);
+    run.fails(40, &format!("{} is not in canonical form", package.path("spaced.json").display()), "keys root export");
+    package.run(&["keys", "root", "review", "Cargo.toml"]).fails(40, "", "keys root export");
+    package.run(&["keys", "resume", "--abort"]).ok();
+    assert!(!package.path("updater/next").exists());
+    package.run(&["keys", "rotate", "nightly", "--no-password"]).fails(
+        20,
+        "the app has no channel `nightly`",
+        "stable",
+    );
+    let run = package.run(&["keys", "rotate", "online", "--replace", "0123456789ABCDEF", "--no-password"]);
+    run.fails(2, "online has no key 0123456789ABCDEF", "--add");
+    let run = package.run(&["keys", "rotate", "online", "--threshold", "5", "--no-password"]);
+    run.fails(40, "the new keys of online do not fit", "--threshold N");
+}
