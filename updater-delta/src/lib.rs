@@ -32,6 +32,9 @@ pub use header::Header;
 #[cfg(feature = "encode")]
 pub use inspect::{Inspection, RegionSummary, inspect};
 pub use limits::{ApplyLimits, DEFAULT_APPLY_MEMORY, NewLength};
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub use refs1::doors;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -7,6 +7,8 @@
 
 mod coder;
 mod control;
+#[cfg(feature = "fuzz")]
+pub mod doors;
 #[cfg(feature = "encode")]
 mod encode;
 #[cfg(feature = "encode")]

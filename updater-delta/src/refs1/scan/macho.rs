@@ -64,10 +64,12 @@ pub(super) fn unwind(source: &mut impl Source, span: Span, found: &mut List) -> 
         }
         Ok(u32::from_le_bytes(field))
     };
+    // Returns whether there may be more.
     let mut note = |at: u32, kind, aux| {
         if at.checked_add(4).is_some_and(|end| end <= span.length) {
             found.push(Reference { offset: span.offset + at, kind, aux });
         }
+        found.step()
     };
     let (index, count) = (word(20)?, word(24)?);
     let (mut pads, mut pads_end) = (0, 0);
@@ -87,10 +89,13 @@ pub(super) fn unwind(source: &mut impl Source, span: Span, found: &mut List) -> 
             if start.saturating_add(entry * 4) >= span.length {
                 break;
             }
-            match kind {
+            let goes_on = match kind {
                 3 => note(start.saturating_add(entry * 4), Kind::Low24, first),
                 2 => note(start.saturating_add(entry * 8), Kind::Rva32, 0),
                 _ => break,
+            };
+            if !goes_on {
+                return Ok(());
             }
         }
     }

@@ -29,6 +29,8 @@ struct List {
     most: usize,
     /// Whether there were more.
     is_full: bool,
+    /// Fields that may still be looked at: tables that overlap each other must not be gone through again and again.
+    steps: u64,
 }
 
 impl List {
@@ -38,6 +40,13 @@ impl List {
         } else {
             self.is_full = true;
         }
+    }
+
+    /// Counts a field that is looked at, and returns whether it may be.
+    const fn step(&mut self) -> bool {
+        let allowed = self.steps > 0 && !self.is_full;
+        self.steps = self.steps.saturating_sub(1);
+        allowed
     }
 }
 
@@ -59,7 +68,8 @@ pub(crate) fn references(
         }
     }
     // What is found in one region may lie in another.
-    let mut found = List { references: Vec::new(), most, is_full: false };
+    let bytes: u64 = layout.spans.iter().map(|placed| u64::from(placed.span.length)).sum();
+    let mut found = List { references: Vec::new(), most, is_full: false, steps: bytes / FIELD };
     x86::tables(source, layout, taken, &mut found)?;
     for placed in &layout.spans {
         match placed.kind {
@@ -114,5 +124,7 @@ pub(crate) fn references(
     Ok(all)
 }
 
+/// Bytes of a file per field that is looked at because something leads there: fields are that long, and lie beside each other.
+const FIELD: u64 = 4;
 /// Bytes of code looked at together: 64 KiB.
 const WINDOW: usize = 64 << 10;

@@ -116,6 +116,9 @@ struct Fields<'a, S> {
 
 impl<S: Source> Fields<'_, S> {
     fn bytes<const N: usize>(&mut self, address: u32) -> io::Result<Option<[u8; N]>> {
+        if !self.found.step() {
+            return Ok(None);
+        }
         let Some(offset) = self.layout.offset(address) else {
             return Ok(None);
         };
@@ -148,7 +151,7 @@ impl<S: Source> Fields<'_, S> {
             [(word(4), word(8), 8, 4), (word(20), word(24), 8, 0), (word(12), word(16), 20, 16)]
         {
             for index in 0..count.min(MAX_STATES) {
-                if start == 0 || self.found.is_full {
+                if start == 0 || self.found.is_full || self.found.steps == 0 {
                     break;
                 }
                 let entry = start.wrapping_add(index * size);
