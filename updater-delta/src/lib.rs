@@ -30,7 +30,7 @@ pub use diff::{Delta, DiffError, DiffOptions, Progress, Reading, Stage, diff};
 pub use error::{ApplyError, Side};
 pub use header::Header;
 #[cfg(feature = "encode")]
-pub use inspect::{Inspection, RegionSummary, inspect};
+pub use inspect::{Cost, Costs, Inspection, RegionSummary, inspect, inspect_with};
 pub use limits::{ApplyLimits, DEFAULT_APPLY_MEMORY, NewLength};
 #[cfg(feature = "fuzz")]
 #[doc(hidden)]

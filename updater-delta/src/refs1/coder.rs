@@ -21,6 +21,10 @@ pub(crate) trait Coder {
     #[inline]
     fn stream(&mut self, _: Stream) {}
 
+    /// Tells whether a reference was as predicted; only a measuring coder cares.
+    #[inline]
+    fn reference(&mut self, _: bool) {}
+
     /// Codes `count` bits that nothing is known about, highest first.
     fn raw(&mut self, count: u32, value: u32) -> u32 {
         (0..count).rev().fold(0, |known, shift| known << 1 | u32::from(self.bit(1 << 14, value >> shift & 1 == 1)))

@@ -13,6 +13,8 @@ pub mod doors;
 mod encode;
 #[cfg(feature = "encode")]
 mod exe;
+#[cfg(feature = "encode")]
+mod inspect;
 mod map;
 #[cfg(feature = "encode")]
 mod matcher;
@@ -45,6 +47,8 @@ use walk::{Known, Stop, Walk};
 pub use encode::Reading;
 #[cfg(feature = "encode")]
 pub(crate) use encode::{encode, encode_memory};
+#[cfg(feature = "encode")]
+pub(crate) use inspect::inspect;
 
 /// Applies the codec's own bytes; the header was read and the old file checked.
 pub(crate) fn apply(
@@ -123,25 +127,6 @@ pub(crate) fn apply(
         Ok(false) => Err(ApplyError::TrailingData),
         Err(source) => Err(ApplyError::Read { side: Side::Patch, source }),
     }
-}
-
-/// Reads what a delta says before its body.
-#[cfg(feature = "encode")]
-pub(crate) fn inspect(body: &[u8], inspection: &mut crate::Inspection) -> Result<(), ApplyError> {
-    let (old_length, new_length) = lengths(&inspection.header)?;
-    // Every match takes some bits of the delta, so there cannot be more than those.
-    let (plan, _, matches) = front(&mut Decoder::new(body), old_length, new_length, body.len().saturating_mul(8))?;
-    inspection.matches = matches.len() as u64;
-    inspection.matched = matches.iter().map(|found| u64::from(found.length)).sum();
-    inspection.spans = matches.iter().map(|found| (u64::from(found.new), u64::from(found.length))).collect();
-    let place = |span: region::Span| (u64::from(span.offset), u64::from(span.length));
-    let summary = |region: &region::Region| crate::RegionSummary {
-        kind: format!("{:?}", region.kind),
-        old: place(region.old),
-        new: place(region.new),
-    };
-    inspection.regions = plan.regions.iter().map(summary).collect();
-    Ok(())
 }
 
 fn lengths(header: &Header) -> Result<(u32, u32), ApplyError> {

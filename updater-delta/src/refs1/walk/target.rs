@@ -62,6 +62,7 @@ impl<C: Coder> Walk<'_, C> {
         let index = (class << 5 | sure) << 7 | self.history & 0x7f;
         let hit = simple(&mut self.coder, &mut self.hits[index as usize], hit);
         self.history = self.history << 1 | u32::from(!hit);
+        self.coder.reference(hit);
         if hit {
             // A split reference that was learned whole stays so.
             if standing < MAX_STANDING {

@@ -2,13 +2,13 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stderr, reason = "a program for people")]
 
+mod tell;
+
 use std::fs::{self, File};
 use std::io::{self, BufReader, IsTerminal as _, Read, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
-use updater_delta::{
-    ApplyError, ApplyLimits, Codec, DiffError, DiffOptions, Header, Inspection, Progress, Side, Stage,
-};
+use updater_delta::{ApplyError, ApplyLimits, DiffError, DiffOptions, Header, Progress, Reading, Side, Stage};
 
 /// Prints a line; a reader that went away is no failure.
 macro_rules! say {
@@ -23,7 +23,15 @@ fn main() -> ExitCode {
     let result = match arguments[..] {
         ["diff", old, new, patch] => diff(Path::new(old), Path::new(new), Path::new(patch)),
         ["apply", old, patch, new] => apply(Path::new(old), Path::new(patch), Path::new(new)),
-        ["inspect", patch] => inspect(Path::new(patch)),
+        ["inspect", "--message-format", format @ ("human" | "json"), patch, ref old @ ..]
+        | ["inspect", patch, ref old @ .., "--message-format", format @ ("human" | "json")]
+            if old.len() < 2 =>
+        {
+            let format = if format == "json" { Format::Json } else { Format::Human };
+            inspect(Path::new(patch), old.first().map(Path::new), format)
+        }
+        ["inspect", patch] => inspect(Path::new(patch), None, Format::Human),
+        ["inspect", patch, old] => inspect(Path::new(patch), Some(Path::new(old)), Format::Human),
         ["--help" | "-h" | "help"] => {
             say!("{}", USAGE.trim_end());
             return ExitCode::SUCCESS;
@@ -65,11 +73,16 @@ fn diff(old_path: &Path, new_path: &Path, patch_path: &Path) -> Result<(), Failu
     };
     let delta = updater_delta::diff(&old, &new, &DiffOptions { progress: Some(&tell), ..DiffOptions::default() });
     if terminal {
-        eprint!("\r                  \r");
+        eprint!("{CLEAR}");
     }
     let delta = delta?;
     fs::write(patch_path, delta.bytes()).map_err(|error| Failure::file("write", patch_path, &error))?;
-    say!("{}: {} bytes for {} new bytes ({})", patch_path.display(), delta.bytes().len(), new.len(), delta.codec());
+    let reading = match delta.reading() {
+        Reading::Programs => "programs",
+        _ => "data",
+    };
+    let (length, codec) = (delta.bytes().len(), delta.codec());
+    say!("{}: {length} bytes for {} new bytes ({codec}, read as {reading})", patch_path.display(), new.len());
     for (name, bytes) in delta.streams() {
         say!("{bytes:>12}  {name}");
     }
@@ -88,12 +101,14 @@ fn apply(old_path: &Path, patch_path: &Path, new_path: &Path) -> Result<(), Fail
     let mut partial = new_path.as_os_str().to_owned();
     partial.push(".partial");
     let partial = Path::new(&partial);
-    let mut new = File::create(partial).map_err(|error| Failure::file("write", partial, &error))?;
+    let new = File::create(partial).map_err(|error| Failure::file("write", partial, &error))?;
+    let mut new = Watched::new(new, header.new_length);
     let limits = ApplyLimits::exactly(header.new_length);
     let result = updater_delta::apply(header.codec, &mut old, head.chain(patch), &mut new, &limits)
         .map_err(Failure::from)
         .and_then(|_| new.flush().map_err(|error| Failure::file("write", partial, &error)))
         .and_then(|()| fs::rename(partial, new_path).map_err(|error| Failure::file("write", new_path, &error)));
+    new.clear();
     if result.is_err() {
         // The error that is reported is the one that came first.
         let _ = fs::remove_file(partial);
@@ -101,45 +116,66 @@ fn apply(old_path: &Path, patch_path: &Path, new_path: &Path) -> Result<(), Fail
     result
 }
 
-fn inspect(path: &Path) -> Result<(), Failure> {
+fn inspect(path: &Path, old: Option<&Path>, format: Format) -> Result<(), Failure> {
     let patch = fs::read(path).map_err(|error| Failure::file("read", path, &error))?;
-    let inspection = updater_delta::inspect(&patch)?;
-    let hex = |digest: [u8; 32]| digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let header = inspection.header;
-    say!("codec    {}", header.codec);
-    say!("old      {:>12} bytes  sha256 {}", header.old_length, hex(header.old_sha256));
-    say!("new      {:>12} bytes  sha256 {}", header.new_length, hex(header.new_sha256));
-    say!("delta    {:>12} bytes", patch.len());
-    tell(&inspection);
+    let inspection = match old {
+        None => updater_delta::inspect(&patch)?,
+        Some(old) => {
+            let bytes = fs::read(old).map_err(|error| Failure::file("read", old, &error))?;
+            updater_delta::inspect_with(&bytes, &patch)?
+        }
+    };
+    match format {
+        Format::Human => say!("{}", tell::text(&inspection, patch.len()).trim_end()),
+        Format::Json => say!("{}", tell::json(&inspection, patch.len())),
+    }
     Ok(())
 }
 
-/// Prints what a delta takes from where, per section of the new file.
-fn tell(inspection: &Inspection) {
-    if let Some(opened) = &inspection.opened {
-        let header = opened.header;
-        say!("opened   {:>12} bytes of old, {} of new, codec {}", header.old_length, header.new_length, header.codec);
-        return tell(opened);
+/// How a report is printed.
+#[derive(Clone, Copy)]
+enum Format {
+    Human,
+    Json,
+}
+
+/// A writer that tells a person how far it is.
+struct Watched<W> {
+    inner: W,
+    written: u64,
+    total: u64,
+    /// Per cent told last; `None` away from a terminal.
+    told: Option<u64>,
+}
+
+impl<W> Watched<W> {
+    fn new(inner: W, total: u64) -> Self {
+        Self { inner, written: 0, total, told: io::stderr().is_terminal().then_some(0) }
     }
-    if inspection.header.codec != Codec::Refs1 {
-        return;
+
+    /// Takes back what was told.
+    fn clear(&self) {
+        if self.told.is_some() {
+            eprint!("{CLEAR}");
+        }
     }
-    let new_length = inspection.header.new_length;
-    say!("matches  {:>12} covering {} bytes", inspection.matches, inspection.matched);
-    say!("inserted {:>12} bytes", new_length - inspection.matched);
-    say!("{:>16} {:>22} {:>22} {:>9} {:>12} {:>10}", "section", "old", "new", "matches", "matched", "inserted");
-    let (mut matches, mut matched, mut bytes) = (0, 0, 0);
-    for region in &inspection.regions {
-        let within = inspection.within(region.new);
-        (matches, matched, bytes) = (matches + within.0, matched + within.1, bytes + region.new.1);
-        let place = |(offset, length): (u64, u64)| format!("{offset}+{length}");
-        let inserted = region.new.1 - within.1;
-        let (old, new) = (place(region.old), place(region.new));
-        say!("{:>16} {old:>22} {new:>22} {:>9} {:>12} {inserted:>10}", region.kind, within.0, within.1);
+}
+
+impl<W: io::Write> io::Write for Watched<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.inner.write(bytes)?;
+        self.written += count as u64;
+        let now = self.written * 100 / self.total.max(1);
+        if self.told.is_some_and(|told| told != now) {
+            eprint!("\r{:>12} {now:>3} %", "Applying");
+            self.told = Some(now);
+        }
+        Ok(count)
     }
-    let rest = (inspection.matches - matches, inspection.matched - matched);
-    let inserted = new_length - bytes - rest.1;
-    say!("{:>16} {:>22} {:>22} {:>9} {:>12} {inserted:>10}", "elsewhere", "", new_length - bytes, rest.0, rest.1);
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
 }
 
 /// What a person is told.
@@ -175,11 +211,17 @@ impl From<DiffError> for Failure {
     }
 }
 
+/// Takes back a line about progress.
+const CLEAR: &str = "\r                  \r";
+
 const USAGE: &str = "\
 Binary deltas of executables
 
 Usage:
   updater-delta diff OLD NEW PATCH     make PATCH, which turns OLD into NEW; it is applied and compared before it is written
   updater-delta apply OLD PATCH NEW    make NEW from OLD and PATCH; both files are checked by length and SHA-256
-  updater-delta inspect PATCH          show what PATCH is made from and of
+  updater-delta inspect PATCH [OLD]    show what PATCH is made from and of; with OLD also what its bytes are for, per stream and section
+
+Options of inspect:
+  --message-format human|json          for people, or one JSON object for programs
 ";
