@@ -17,7 +17,8 @@ pub(crate) struct Shape {
 /// Returns the shape of the instruction that `bytes` begin with, or `None` if they end before it is known.
 #[inline]
 pub(crate) fn shape(bytes: &[u8]) -> Option<Shape> {
-    bytes.first_chunk().and_then(common).or_else(|| any(bytes))
+    // What is still open after the longest instruction is none.
+    bytes.first_chunk().and_then(common).or_else(|| any(bytes)).or((bytes.len() >= MAX_LENGTH).then_some(INVALID))
 }
 
 /// Knows the instructions that most code consists of: at most a REX prefix, and an opcode whose length depends on ModRM alone.
@@ -414,6 +415,9 @@ mod tests {
         assert_eq!(of(&[0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0]), Shape { length: 10, field: 0, lea: false });
         assert_eq!(of(&[0xc5, 0xf8, 0x77]), Shape { length: 3, field: 0, lea: false });
         assert_eq!(of(&[0x06]), Shape { length: 1, field: 0, lea: false });
+        // Prefixes without end, in front of what would need three bytes more.
+        assert_eq!(of(&[0x66; MAX_LENGTH]), super::INVALID);
+        assert_eq!(of(b"\x40\x40\x40\x40\x46ffffffff\x40\xc4\x40\x40\x32"), super::INVALID);
         assert_eq!(shape(&[]), None);
         assert_eq!(shape(&[0x48]), None);
     }
