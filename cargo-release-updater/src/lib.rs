@@ -16,6 +16,7 @@
 //! | [`plan`] | what publishing will do, computed before anything is done |
 //! | [`preflight`] | what is looked at before a release is begun |
 //! | [`expiry`] | which roles end before long, and what renews them |
+//! | [`doctor`] | looks whether settings, keys, repository, CI and programs agree |
 //! | [`verify`] | reads a published repository as clients do |
 //! | [`demo`] | the whole loop on this machine, with a program made for it |
 //! | [`elf`] | what a program says about the system it needs |
@@ -29,6 +30,7 @@ pub mod cli;
 pub mod config;
 pub mod context;
 pub mod demo;
+pub mod doctor;
 pub mod elf;
 pub mod error;
 pub mod expiry;

@@ -172,10 +172,17 @@ impl Verification<'_> {
     }
 
     fn fetcher(&self) -> Result<Fetcher, VerifyError> {
-        let options = HttpOptions::default().with_missing_status(self.missing_status.to_vec());
-        let http = HttpTransport::new(options).map_err(|source| VerifyError::Transport { source })?;
-        Ok(Fetcher::new(Arc::new(SchemeTransport::new(Some(Box::new(http))))))
+        fetcher(self.missing_status)
     }
+}
+
+/// Makes the client's own way to read documents, from `file:` and HTTP addresses.
+/// # Errors
+/// [`VerifyError::Transport`] when the settings of the network cannot be used.
+pub(crate) fn fetcher(missing_status: &[u16]) -> Result<Fetcher, VerifyError> {
+    let options = HttpOptions::default().with_missing_status(missing_status.to_vec());
+    let http = HttpTransport::new(options).map_err(|source| VerifyError::Transport { source })?;
+    Ok(Fetcher::new(Arc::new(SchemeTransport::new(Some(Box::new(http))))))
 }
 
 /// What a whole run found.

@@ -42,6 +42,7 @@ mod embedded;
 mod error;
 mod event;
 mod fs;
+pub mod inspect;
 mod install;
 mod install_id;
 mod interval;

@@ -5,6 +5,7 @@ mod bundle;
 mod demo;
 mod desk;
 mod diff;
+mod doctor;
 mod init;
 mod keys;
 mod publish;
@@ -98,6 +99,7 @@ enum Command {
     Release(release::Args),
     Status(status::Args),
     Verify(verify::Args),
+    Doctor(doctor::Args),
     Serve(serve::Args),
     Services(services::Args),
     Demo(demo::Args),
@@ -117,6 +119,7 @@ impl Command {
             Self::Release(args) => args.run(context),
             Self::Status(args) => args.run(context),
             Self::Verify(args) => args.run(context),
+            Self::Doctor(args) => args.run(context),
             Self::Serve(args) => args.run(context),
             Self::Services(args) => args.run(context),
             Self::Demo(args) => args.run(context),

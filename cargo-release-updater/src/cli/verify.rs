@@ -6,7 +6,7 @@ use crate::context::Context;
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::progress::human_bytes;
 use crate::verify::{Checked, Depth, Verification};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use updater_format::AppId;
 use updater_format::role::Root;
 use updater_format::signed::{Signed, Untrusted};
@@ -45,7 +45,7 @@ impl Args {
                 self.published(context, project)?
             }
         };
-        let root = self.root(context, project.as_ref().ok())?;
+        let root = trusted_root(context, self.root.as_deref(), project.as_ref().ok())?;
         let app = app_of(&root)?;
         let table = project.as_ref().ok().and_then(|project| project.table.as_ref());
         let missing_status = table.map_or(vec![404], |table| table.missing_status.clone());
@@ -79,21 +79,28 @@ impl Args {
             }
         }
     }
+}
 
-    fn root(&self, context: &Context, project: Option<&Project>) -> CommandResult<Vec<u8>> {
-        let path = match (&self.root, project) {
-            (Some(path), _) => context.path(path),
-            (None, Some(project)) if project.table.is_some() => project.root_file()?,
-            _ => {
-                return Err(CommandError::new(ExitCode::Usage, "there is no root to hold the repository against")
-                    .hint("name the one your app embeds with `--root FILE`, or run it inside the project"));
-            }
-        };
-        std::fs::read(&path).map_err(|source| {
-            let error = crate::steps::bundle::BundleStepError::NoRoot { path, source };
-            error.into()
-        })
-    }
+/// Reads the root that is named, else the project's.
+/// # Errors
+/// [`CommandError`] with [`ExitCode::Usage`] when there is neither.
+pub(super) fn trusted_root(
+    context: &Context,
+    named: Option<&Path>,
+    project: Option<&Project>,
+) -> CommandResult<Vec<u8>> {
+    let path = match (named, project) {
+        (Some(path), _) => context.path(path),
+        (None, Some(project)) if project.table.is_some() => project.root_file()?,
+        _ => {
+            return Err(CommandError::new(ExitCode::Usage, "there is no root to hold the repository against")
+                .hint("name the one your app embeds with `--root FILE`, or run it inside the project"));
+        }
+    };
+    std::fs::read(&path).map_err(|source| {
+        let error = crate::steps::bundle::BundleStepError::NoRoot { path, source };
+        error.into()
+    })
 }
 
 /// Reads a URL, or the path of a folder.
@@ -106,7 +113,7 @@ fn parse(context: &Context, text: &str) -> CommandResult<Url> {
 }
 
 /// Returns the app that a root is for: everything in the repository must belong to it.
-fn app_of(root: &[u8]) -> CommandResult<AppId> {
+pub(super) fn app_of(root: &[u8]) -> CommandResult<AppId> {
     let refuse = |message: String| {
         CommandError::new(ExitCode::Config, message)
             .hint("name a root that `cargo updater init` made with `--root FILE`")

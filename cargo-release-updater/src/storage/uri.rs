@@ -139,7 +139,12 @@ impl std::fmt::Display for StorageUri {
 
 /// Returns what looks like a secret: addresses stand in manifests, logs and shell histories.
 fn secret_in(text: &str) -> Option<&'static str> {
-    let (_, rest) = text.split_once("://")?;
+    let (scheme, rest) = text.split_once(':')?;
+    if scheme == "fs" {
+        return None;
+    }
+    // With or without the slashes: a password is one in a misspelled address, too.
+    let rest = rest.trim_start_matches('/');
     let (location, query) = rest.split_once('?').unwrap_or((rest, ""));
     let user = location.split('/').next().unwrap_or_default().rsplit_once('@').map(|(user, _)| user);
     if user.is_some_and(|user| user.contains(':')) {
@@ -159,8 +164,12 @@ fn redacted(text: &str) -> String {
         Some((location, _)) => (location, "?***"),
         None => (text, ""),
     };
-    let location = match (location.find("://"), location.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme < at => format!("{}***{}", &location[..scheme + 3], &location[at..]),
+    let location = match (location.find(':'), location.rfind('@')) {
+        (Some(colon), Some(at)) if colon < at => {
+            let (scheme, rest) = location.split_at(colon + 1);
+            let slashes = if rest.starts_with("//") { "//" } else { "" };
+            format!("{scheme}{slashes}***{}", &location[at..])
+        }
         _ => location.to_owned(),
     };
     format!("{location}{query}")
@@ -244,6 +253,8 @@ mod tests {
     fn secrets_are_refused_and_not_repeated() {
         for uri in [
             "sftp://me:hunter2@host/path",
+            "sftp:me:hunter2@host",
+            "sftp:/me:hunter2@host/path",
             "s3://bucket?secret_access_key=hunter2",
             "s3://bucket?region=eu&Session-Token=hunter2",
             "azblob://c?account_key=hunter2",
@@ -253,6 +264,10 @@ mod tests {
         ] {
             let error = StorageUri::parse(uri).unwrap_err();
             assert!(matches!(error, StorageError::Secret { .. }), "{uri}");
+            assert!(!error.to_string().contains("hunter2"), "{error}");
+        }
+        for uri in ["me:hunter2@host", "s4:me@hunter2@host"] {
+            let error = StorageUri::parse(uri).unwrap_err();
             assert!(!error.to_string().contains("hunter2"), "{error}");
         }
     }

@@ -4,6 +4,7 @@
 
 mod ceremony;
 mod cli;
+mod doctor;
 mod init;
 mod keys;
 mod package;

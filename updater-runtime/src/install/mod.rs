@@ -35,7 +35,7 @@ pub(crate) use exit::end_attempt;
 pub(crate) use journal::{bad_releases, highest_epoch};
 pub(crate) use layout::{Layout, Subject};
 pub use probe::{DEFAULT_PROBE_TIME, PROBE_VARIABLE, ProbeError};
-pub(crate) use probe::{Identity, answer as answer_probe, refuse as refuse_probe};
+pub(crate) use probe::{Identity, answer as answer_probe, ask, refuse as refuse_probe};
 pub(crate) use session::Session;
 pub(crate) use settle::{Settled, settle};
 pub(crate) use staged::Plan;

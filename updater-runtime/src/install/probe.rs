@@ -79,10 +79,21 @@ impl Identity<'_> {
     }
 }
 
-/// Starts a staged program in its own folder and waits for its answer, at most `limit`.
+/// Starts a staged program and holds its answer against what is expected, within `limit`.
+pub(crate) fn probe(program: &Path, expected: &Identity<'_>, limit: Duration) -> Result<(), ProbeError> {
+    let (nonce, text) = ask(program, limit)?;
+    let answer = expected.answer(&nonce);
+    if text.lines().any(|line| line == answer) {
+        return Ok(());
+    }
+    let got = crate::terminal_safe(text.trim(), MAX_SHOWN);
+    Err(ProbeError::Answer { expected: answer, got })
+}
+
+/// Starts a program in its own folder and waits for its answer, at most `limit`. Returns the nonce and what it wrote.
 ///
 /// It gets the probe variable, the search paths of programs and libraries, and nothing else: no input, no arguments.
-pub(crate) fn probe(program: &Path, expected: &Identity<'_>, limit: Duration) -> Result<(), ProbeError> {
+pub(crate) fn ask(program: &Path, limit: Duration) -> Result<(String, String), ProbeError> {
     let nonce = nonce(program);
     let mut command = Command::new(program);
     command.env_clear().env(PROBE_VARIABLE, &nonce);
@@ -109,13 +120,7 @@ pub(crate) fn probe(program: &Path, expected: &Identity<'_>, limit: Duration) ->
         kill_group(&child);
         Vec::new()
     });
-    let text = String::from_utf8_lossy(&output);
-    let answer = expected.answer(&nonce);
-    if text.lines().any(|line| line == answer) {
-        return Ok(());
-    }
-    let got = crate::terminal_safe(text.trim(), MAX_SHOWN);
-    Err(ProbeError::Answer { expected: answer, got })
+    Ok((nonce, String::from_utf8_lossy(&output).into_owned()))
 }
 
 /// Answers the probe if this process was started by one: prints the line on stdout and ends the process.

@@ -1,0 +1,41 @@
+//! Secret keys among the files that `cargo package` would upload.
+
+use super::history::judge;
+use super::secrets::find;
+use super::{Finding, Patient};
+use crate::keys::SECRET_VARIABLES;
+use std::io::Read as _;
+use std::path::Path;
+use std::process::Command;
+
+/// Looks through the files of the package. A package that cargo cannot list is looked through by the history alone.
+pub(super) fn examine(patient: &Patient<'_>) -> Vec<Finding> {
+    let folder = patient.project.folder();
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(["package", "--list", "--allow-dirty", "--offline", "--quiet", "--manifest-path"]);
+    command.arg(&patient.project.manifest).current_dir(folder);
+    for name in SECRET_VARIABLES {
+        command.env_remove(name);
+    }
+    let Ok(output) = command.output() else { return Vec::new() };
+    let mut findings = Vec::new();
+    for name in String::from_utf8_lossy(&output.stdout).lines() {
+        for secret in find(&beginning(&folder.join(name))) {
+            let finding = judge(patient, secret, &format!("the package ({name})"), "key-in-package");
+            let cure = format!("move {name} out of the package; {}", finding.cure);
+            findings.push(finding.cured_by(cure));
+        }
+    }
+    findings
+}
+
+/// Reads as much of a file as a key would be in; nothing of one that cannot be read.
+fn beginning(path: &Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes));
+    drop(read);
+    bytes
+}
+
+/// How much of each file is looked through, in bytes: 64 KiB.
+const MAX_FILE: u64 = 64 * 1024;
