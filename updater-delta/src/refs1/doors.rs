@@ -4,7 +4,7 @@
 
 use super::coder::{Decoder, Encoder};
 use super::refs::{Reference, References, target_of};
-use super::region::{Layout, Plan, Region, RegionKind, Span, Version};
+use super::region::{Layout, Pages, Plan, Region, RegionKind, Span, Version};
 use super::scan::{self, Relative};
 use super::source::{Normal, Source};
 use super::{exe, x86};
@@ -34,7 +34,7 @@ pub fn programs(old: &[u8], new: &[u8]) -> usize {
 /// If one lies outside, or does not hold what it is said to hold.
 pub fn arm64(code: &[u8], address: u32) -> usize {
     let span = Span { offset: 0, length: code.len() as u32, address: address & !3, extent: 0 };
-    let region = Region { kind: RegionKind::Arm64, old: span, new: span, link: 0 };
+    let region = Region { kind: RegionKind::Arm64, old: span, new: span, link: 0, pages: Pages::default() };
     let plan = Plan { regions: vec![region], ..Plan::default() };
     found(code, &plan, Version::New)
 }

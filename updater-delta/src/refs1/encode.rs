@@ -8,7 +8,7 @@ use super::matcher::{self, Found, Places};
 use super::rebuild::relocations;
 use super::recall::{self, Recall};
 use super::refs::{Kind, Reference, References};
-use super::region::{Layout, Placed, Plan, RegionKind, Version};
+use super::region::{Layout, Pages, Placed, Plan, RegionKind, Version};
 use super::scan::{self, Relative};
 use super::source::{Normal, Source};
 use super::walk::{self, Known, Truth, Walk};
@@ -183,11 +183,11 @@ fn settle(mut plan: Plan, old: &[u8], new: &[u8]) -> Plan {
         let made = scan::frame_table(&mut &*new, frames, table).ok().flatten();
         made.is_some_and(|made| new.get(table.offset as usize + 12..table.end() as usize) == Some(&made[..]))
     });
-    if plan.find(RegionKind::PageHashes, Version::New).is_none_or(|span| {
-        let made = super::rebuild::page_hashes(&new[..(plan.hashed as usize).min(new.len())], plan.page_bits);
-        new.get(span.offset as usize..span.end() as usize) != Some(&made[..])
-    }) {
-        plan.hashed = 0;
+    for region in plan.regions.iter_mut().filter(|region| region.kind == RegionKind::PageHashes) {
+        let made = super::rebuild::page_hashes(new, region.pages);
+        if new.get(region.new.offset as usize..region.new.end() as usize) != Some(&made[..]) {
+            region.pages = Pages::default();
+        }
     }
     let relocated = |version, bytes: &[u8], layout: &Layout| {
         let (span, pointers) = if let Some(span) = plan.find(RegionKind::BaseRelocations, version) {

@@ -1,7 +1,7 @@
 //! What is made again while the new file is written: relocations, the table of call frames, page hashes.
 
 use super::control::Order;
-use super::region::{Layout, Plan, RegionKind, Span, Version};
+use super::region::{self, Layout, Plan, RegionKind, Span, Version};
 use super::scan::{self, Relative};
 use super::source::{RELA, overlay};
 use crate::ApplyError;
@@ -22,13 +22,16 @@ pub(super) struct Rebuilt {
     relocated: bool,
     /// The table of an ELF in which they are made one by one.
     entries: Option<Span>,
-    pages: Option<Pages>,
+    /// By place.
+    pages: Vec<Pages>,
 }
 
 /// Hashes of the pages of a signed file, while it is written.
 struct Pages {
     hasher: Sha256,
     page: u32,
+    /// Where the first page begins.
+    start: u32,
     /// Bytes that are still to come, of the page and of all.
     page_left: u32,
     left: u32,
@@ -38,9 +41,24 @@ struct Pages {
 }
 
 impl Pages {
-    fn new(covered: u32, bits: u32, place: u32) -> Self {
-        let page = 1 << bits;
-        Self { hasher: Sha256::new(), page, page_left: page, left: covered, place, hashes: Vec::new() }
+    fn new(pages: region::Pages, place: u32) -> Self {
+        let page = 1 << pages.bits;
+        Self {
+            hasher: Sha256::new(),
+            page,
+            start: pages.start,
+            page_left: page,
+            left: pages.covered,
+            place,
+            hashes: Vec::new(),
+        }
+    }
+
+    /// Takes bytes from `place` on, as far as they are covered.
+    fn take(&mut self, place: u32, bytes: &[u8]) {
+        let before = (self.start.saturating_sub(place) as usize).min(bytes.len());
+        let covered = (bytes.len() - before).min(self.left as usize);
+        self.add(&bytes[before..before + covered]);
     }
 
     fn add(&mut self, mut bytes: &[u8]) {
@@ -68,9 +86,9 @@ impl Pages {
 
 /// Makes the page hashes of a file.
 #[cfg(feature = "encode")]
-pub(super) fn page_hashes(bytes: &[u8], bits: u32) -> Vec<u8> {
-    let mut pages = Pages::new(bytes.len() as u32, bits, 0);
-    pages.add(bytes);
+pub(super) fn page_hashes(bytes: &[u8], covered: region::Pages) -> Vec<u8> {
+    let mut pages = Pages::new(covered, 0);
+    pages.take(0, bytes);
     pages.finish();
     pages.hashes
 }
@@ -80,8 +98,9 @@ impl Rebuilt {
         let relocations =
             plan.find(RegionKind::BaseRelocations, Version::New).or_else(|| plan.find(RegionKind::Rela, Version::New));
         let relocations = relocations.filter(|_| plan.relative != 0).map_or(u32::MAX, |span| span.offset);
-        let hashes = plan.find(RegionKind::PageHashes, Version::New).filter(|span| plan.pages_fit(*span));
-        let pages = hashes.map(|span| Pages::new(plan.hashed, plan.page_bits, span.offset));
+        let mut pages: Vec<Pages> =
+            plan.page_hashes(Version::New).map(|(pages, span)| Pages::new(pages, span.offset)).collect();
+        pages.sort_by_key(|pages| pages.place);
         let early =
             order.segments[..order.early].iter().map(|&(_, place, length)| (place, length, Vec::new())).collect();
         Self { early, written: 0, overlays: None, relocations, relocated: false, entries: None, pages }
@@ -126,9 +145,9 @@ impl Rebuilt {
 
     /// Writes bytes, and puts page hashes into them where they belong.
     fn write(&mut self, place: u32, bytes: &mut [u8], output: &mut Output<'_, impl Write>) -> Result<(), ApplyError> {
-        if let Some(pages) = &mut self.pages {
-            let covered = (pages.left as usize).min(bytes.len());
-            pages.add(&bytes[..covered]);
+        // What covers the hashes of another program comes behind them.
+        for pages in &mut self.pages {
+            pages.take(place, bytes);
             if pages.left == 0 {
                 pages.finish();
                 overlay(bytes, place, pages.place, &pages.hashes);

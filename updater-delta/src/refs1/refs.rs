@@ -27,6 +27,8 @@ pub(crate) enum Kind {
     Self64,
     /// An address in the low 36 bits of a word.
     Chain64,
+    /// The same, with the base address added.
+    ChainAddress64,
     /// A distance in the low 24 bits from the address `aux`.
     Low24,
     /// AArch64 `b` and `bl`.
@@ -50,7 +52,7 @@ impl Kind {
     #[inline]
     pub(crate) const fn width(self) -> u32 {
         match self {
-            Self::Abs64 | Self::Pointer | Self::Self64 | Self::Chain64 => 8,
+            Self::Abs64 | Self::Pointer | Self::Self64 | Self::Chain64 | Self::ChainAddress64 => 8,
             _ => 4,
         }
     }
@@ -70,7 +72,7 @@ impl Kind {
             Self::Page21 => 9,
             Self::Low12(_) => 10,
             Self::Self64 => 11,
-            Self::Chain64 => 12,
+            Self::Chain64 | Self::ChainAddress64 => 12,
             Self::Low24 => 13,
         }
     }
@@ -85,11 +87,12 @@ impl Kind {
             Self::Self32 => at.wrapping_add(word),
             Self::Back32 => at.wrapping_sub(word),
             Self::Table32 => at.wrapping_sub(aux).wrapping_add(word),
-            Self::Rva32 => word,
+            Self::Rva32 => placed.origin.wrapping_add(word),
             Self::Offset32 => placed.link.wrapping_add(word),
             Self::Abs64 | Self::Pointer => {
                 let high = u32::from_le_bytes([field[4], field[5], field[6], field[7]]);
-                u32::try_from((u64::from(high) << 32 | u64::from(word)).wrapping_sub(base)).ok()?
+                let inside = (u64::from(high) << 32 | u64::from(word)).wrapping_sub(base);
+                placed.origin.wrapping_add(u32::try_from(inside).ok()?)
             }
             Self::Self64 => {
                 let high = u32::from_le_bytes([field[4], field[5], field[6], field[7]]);
@@ -97,7 +100,11 @@ impl Kind {
                 u32::try_from(target).ok()?
             }
             Self::Chain64 if field[4] & 15 != 0 => return None,
-            Self::Chain64 => word,
+            Self::Chain64 => placed.origin.wrapping_add(word),
+            Self::ChainAddress64 => {
+                let inside = (u64::from(field[4] & 15) << 32 | u64::from(word)).wrapping_sub(base) & CHAIN_MASK;
+                placed.origin.wrapping_add(u32::try_from(inside).ok()?)
+            }
             Self::Low24 => aux.wrapping_add(word & 0xff_ffff),
             Self::Branch26 => at.wrapping_add(((word << 6) as i32 >> 4) as u32),
             Self::Page21 => {
@@ -117,17 +124,25 @@ impl Kind {
             Self::Self32 => target.wrapping_sub(at),
             Self::Back32 => at.wrapping_sub(target),
             Self::Table32 => target.wrapping_sub(at.wrapping_sub(aux)),
-            Self::Rva32 => target,
+            Self::Rva32 | Self::Chain64 => target.wrapping_sub(placed.origin),
             Self::Offset32 => target.wrapping_sub(placed.link),
             Self::Abs64 | Self::Pointer => {
-                field[..8].copy_from_slice(&base.wrapping_add(u64::from(target)).to_le_bytes());
+                let inside = u64::from(target.wrapping_sub(placed.origin));
+                field[..8].copy_from_slice(&base.wrapping_add(inside).to_le_bytes());
+                return;
+            }
+            Self::ChainAddress64 => {
+                let inside = u64::from(target.wrapping_sub(placed.origin));
+                let address = base.wrapping_add(inside) & CHAIN_MASK;
+                for (byte, bits) in field.iter_mut().zip(address.to_le_bytes()) {
+                    *byte |= bits;
+                }
                 return;
             }
             Self::Self64 => {
                 field[..8].copy_from_slice(&u64::from(target).wrapping_sub(u64::from(at)).to_le_bytes());
                 return;
             }
-            Self::Chain64 => target,
             Self::Low24 => target.wrapping_sub(aux) & 0xff_ffff,
             Self::Branch26 => target.wrapping_sub(at) >> 2 & 0x03ff_ffff,
             Self::Page21 => {
@@ -159,7 +174,7 @@ impl Kind {
             Self::Page21 => 0x9f00_001f,
             Self::Low12(_) => !(0xfff << 10),
             Self::Low24 => 0xff00_0000,
-            Self::Chain64 => {
+            Self::Chain64 | Self::ChainAddress64 => {
                 field[..4].fill(0);
                 field[4] &= 0xf0;
                 return;
@@ -186,6 +201,7 @@ impl Kind {
             Self::Branch26 => 22,
             Self::Self64 => 23,
             Self::Chain64 => 24,
+            Self::ChainAddress64 => 25,
             Self::Table32 => AUX,
             Self::Page21 => AUX + 1,
             Self::Low24 => AUX + 2,
@@ -205,6 +221,7 @@ impl Kind {
             22 => Self::Branch26,
             23 => Self::Self64,
             24 => Self::Chain64,
+            25 => Self::ChainAddress64,
             AUX => Self::Table32,
             33 => Self::Page21,
             34 => Self::Low24,
@@ -213,6 +230,8 @@ impl Kind {
     }
 }
 
+/// The bits of a chained word that hold an address.
+const CHAIN_MASK: u64 = (1 << 36) - 1;
 /// Kinds from here on carry four more bytes.
 const AUX: u8 = 32;
 

@@ -42,10 +42,16 @@ pub(crate) enum RegionKind {
     Unwind,
     /// The page hashes in a Mach-O's signature, made again from the file.
     PageHashes,
+    /// The table of functions of a PE for AArch64.
+    FunctionsArm64,
+    /// A symbol table of a Mach-O.
+    Names,
+    /// Words of a Mach-O whose low 36 bits are an address that counts from nothing.
+    ChainedAddresses,
 }
 
 impl RegionKind {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 20] = [
         Self::Data,
         Self::X86,
         Self::Arm64,
@@ -63,6 +69,9 @@ impl RegionKind {
         Self::EhFrame64,
         Self::Unwind,
         Self::PageHashes,
+        Self::FunctionsArm64,
+        Self::Names,
+        Self::ChainedAddresses,
     ];
 
     /// Returns whether pointers that the loader relocates may lie in the region.
@@ -92,6 +101,27 @@ pub(crate) struct Region {
     pub(crate) new: Span,
     /// The region (by number) into which the 32-bit offsets of this one point: a symbol table's strings.
     pub(crate) link: u32,
+    /// Which pages of the new file the hashes in this region are of.
+    pub(crate) pages: Pages,
+}
+
+/// The pages of a signed program whose hashes are made again; none if nothing is covered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pages {
+    /// Where in the new file the program begins.
+    pub(crate) start: u32,
+    /// Bytes from there on that are hashed.
+    pub(crate) covered: u32,
+    /// Size of a page as a power of two.
+    pub(crate) bits: u32,
+}
+
+/// One more program in the same file: its regions, from the one with number `first` on, have addresses of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slice {
+    pub(crate) first: u32,
+    /// What is added to its addresses, so that no others are like them.
+    pub(crate) origin: u32,
 }
 
 /// What the applying side is told about both files.
@@ -108,9 +138,8 @@ pub(crate) struct Plan {
     /// Whether the old and the new file hold zeros where the loader puts pointers.
     pub(crate) old_blank: bool,
     pub(crate) new_blank: bool,
-    /// Of a signed Mach-O: how many bytes the page hashes cover, and the size of a page as a power of two.
-    pub(crate) hashed: u32,
-    pub(crate) page_bits: u32,
+    /// The programs behind the first one, by region.
+    pub(crate) slices: Vec<Slice>,
     /// Whether inserted bytes are coded as plain data that was seen before.
     pub(crate) recall: bool,
     /// Whether the new file's sorted table of call frames is made again.
@@ -134,12 +163,22 @@ impl Plan {
             let old = given.map_or(Span::default(), |region| region.old).code(coder, old_length)?;
             let new = given.map_or(Span::default(), |region| region.new).code(coder, new_length)?;
             let link = number(coder, given.map_or(0, |region| region.link));
-            regions.push(Region { kind, old, new, link });
+            let pages = given.map_or(Pages::default(), |region| region.pages);
+            let pages = if kind == RegionKind::PageHashes { pages.code(coder, new)? } else { Pages::default() };
+            regions.push(Region { kind, old, new, link, pages });
+        }
+        let count = number(coder, self.slices.len() as u32);
+        if count as usize > MAX_REGIONS {
+            return None;
+        }
+        let mut slices = Vec::new();
+        for index in 0..count {
+            let given = self.slices.get(index as usize);
+            let first = number(coder, given.map_or(0, |slice| slice.first));
+            slices.push(Slice { first, origin: number(coder, given.map_or(0, |slice| slice.origin)) });
         }
         let relative = number(coder, self.relative);
         let new_relative = number(coder, self.new_relative);
-        let hashed = number(coder, self.hashed);
-        let page_bits = coder.raw(4, self.page_bits);
         let old_blank = coder.raw(1, u32::from(self.old_blank)) == 1;
         let new_blank = coder.raw(1, u32::from(self.new_blank)) == 1;
         let recall = coder.raw(1, u32::from(self.recall)) == 1;
@@ -150,8 +189,7 @@ impl Plan {
             regions,
             relative,
             new_relative,
-            hashed,
-            page_bits,
+            slices,
             old_blank,
             new_blank,
             recall,
@@ -186,10 +224,15 @@ impl Plan {
         early
     }
 
-    /// Returns whether the hashes of the covered pages fill `span`, which lies behind them.
-    pub(crate) fn pages_fit(&self, span: Span) -> bool {
-        let pages = self.hashed.div_ceil(1 << self.page_bits);
-        self.hashed > 0 && self.hashed <= span.offset && pages.checked_mul(32) == Some(span.length)
+    /// Returns the regions of `version` with page hashes that are made again, each with the pages of the new file.
+    pub(crate) fn page_hashes(&self, version: Version) -> impl Iterator<Item = (Pages, Span)> {
+        let made = |region: &&Region| region.kind == RegionKind::PageHashes && region.pages.covered > 0;
+        self.regions.iter().filter(made).map(move |region| (region.pages, region.span(version)))
+    }
+
+    /// Returns what is added to the addresses of a region.
+    fn origin(&self, index: usize) -> u32 {
+        self.slices.iter().rev().find(|slice| slice.first as usize <= index).map_or(0, |slice| slice.origin)
     }
 
     /// Returns the first region of a kind that is there in `version`.
@@ -227,6 +270,20 @@ impl Span {
     }
 }
 
+impl Pages {
+    /// Codes the pages whose hashes lie in `span`; `None` if they do not fill it, or lie behind it.
+    fn code(self, coder: &mut impl Coder, span: Span) -> Option<Self> {
+        let pages = Self {
+            start: number(coder, self.start),
+            covered: number(coder, self.covered),
+            bits: coder.raw(4, self.bits),
+        };
+        let count = pages.covered.div_ceil(1 << pages.bits);
+        let before = pages.start.checked_add(pages.covered).is_some_and(|end| end <= span.offset);
+        (pages.covered == 0 || before && count.checked_mul(32) == Some(span.length)).then_some(pages)
+    }
+}
+
 /// One of the two files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Version {
@@ -251,17 +308,25 @@ pub(crate) struct Placed {
     pub(crate) span: Span,
     /// Address of the region that this one's offsets count from.
     pub(crate) link: u32,
+    /// Address of what the program's own addresses count from.
+    pub(crate) origin: u32,
 }
 
 impl Layout {
     pub(crate) fn new(plan: &Plan, version: Version) -> Self {
-        let place = |region: &Region| Placed {
+        let place = |(index, region): (usize, &Region)| Placed {
             kind: region.kind,
             span: region.span(version),
             link: plan.regions.get(region.link as usize).map_or(0, |linked| linked.span(version).address),
+            origin: plan.origin(index),
         };
-        let all: Vec<Placed> =
-            plan.regions.iter().map(place).filter(|placed| placed.span.length.max(placed.span.extent) > 0).collect();
+        let all: Vec<Placed> = plan
+            .regions
+            .iter()
+            .enumerate()
+            .map(place)
+            .filter(|placed| placed.span.length.max(placed.span.extent) > 0)
+            .collect();
         let lowest = all.iter().map(|placed| placed.span.address).min().unwrap_or(0);
         let end = |span: Span| span.address.saturating_add(span.length.max(span.extent));
         let highest = all.iter().map(|placed| end(placed.span)).max().unwrap_or(0);

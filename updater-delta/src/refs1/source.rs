@@ -93,7 +93,7 @@ impl<S: Source> Normal<S> {
         {
             blank.push(Span { offset: table.offset + 12, length: table.length - 12, ..table });
         }
-        blank.extend(plan.find(RegionKind::PageHashes, version).filter(|_| plan.hashed > 0));
+        blank.extend(plan.page_hashes(version).map(|(_, span)| span));
         Ok(Self { inner, pointers, base: layout.base, relative: plan.relative, relocations, blank })
     }
 }

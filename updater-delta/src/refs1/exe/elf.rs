@@ -1,7 +1,7 @@
 //! ELF, 64 bits, little endian: x86-64 and AArch64.
 
 use super::super::region::{RegionKind, Span};
-use super::{Program, Section, number};
+use super::{Format, Program, Section, Slice, number};
 
 /// Reads the section table of an ELF file.
 pub(super) fn read(bytes: &[u8]) -> Option<Program> {
@@ -65,10 +65,10 @@ pub(super) fn read(bytes: &[u8]) -> Option<Program> {
             _ => RegionKind::Data,
         };
         let link = usize::try_from(entry.link).ok().and_then(|link| raw.get(link)).map(|linked| linked.name.clone());
-        sections.push(Section { name: entry.name.clone(), kind, span, link });
+        sections.push(Section { link, ..Section::new(entry.name.clone(), kind, span) });
     }
     pointers(bytes, &mut sections, relative);
-    Some(Program { family: (1, machine as u32), base: 0, sections, relative, pages: (0, 0) })
+    Some(Program { format: Format::Elf, base: 0, relative, slices: vec![Slice { machine, sections }] })
 }
 
 /// Marks the sections with pointers that the loader relocates.

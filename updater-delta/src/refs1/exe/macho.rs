@@ -1,11 +1,17 @@
-//! Mach-O for arm64 (macOS).
+//! Mach-O for arm64 and x86-64 (macOS).
 
-use super::super::region::{RegionKind, Span};
-use super::{Program, Section, number};
+use super::super::region::{Pages, RegionKind, Span};
+use super::{Format, Program, Section, Slice, number};
 
 /// Reads the load commands of a Mach-O file.
 pub(super) fn read(bytes: &[u8]) -> Option<Program> {
-    if number::<4>(bytes, 0)? != MAGIC || number::<4>(bytes, 4)? != ARM64 {
+    let machine = number::<4>(bytes, 4)?;
+    let code = match machine {
+        ARM64 => RegionKind::Arm64,
+        X86_64 => RegionKind::X86,
+        _ => return None,
+    };
+    if number::<4>(bytes, 0)? != MAGIC {
         return None;
     }
     let count = number::<4>(bytes, 16)?;
@@ -17,10 +23,14 @@ pub(super) fn read(bytes: &[u8]) -> Option<Program> {
             Some((here, number::<4>(bytes, here)?))
         })
     };
-    let chained = commands().any(|(_, command)| command == CHAINED_FIXUPS);
+    let chained = commands().find(|(_, command)| *command == CHAINED_FIXUPS);
+    let words = match chained.map(|(at, _)| chain_format(bytes, at)) {
+        None => RegionKind::Words,
+        Some(Some(ADDRESSES)) => RegionKind::ChainedAddresses,
+        Some(_) => RegionKind::Chained,
+    };
     let mut sections = Vec::new();
     let mut base = None;
-    let mut pages = (0, 0);
     for (at, command) in commands() {
         match command {
             SEGMENT => {
@@ -31,44 +41,82 @@ pub(super) fn read(bytes: &[u8]) -> Option<Program> {
                 }
                 let base = *base.get_or_insert(address);
                 for index in 0..number::<4>(bytes, at + 64)? {
-                    sections.extend(section(bytes, at + 72 + index * 80, base, chained)?);
+                    sections.extend(section(bytes, at + 72 + index * 80, base, code, words)?);
                 }
-                if name(bytes, at + 8)? == "__LINKEDIT" {
+                if name(bytes, at + 8)? == LINK_EDIT {
                     let span = Span {
                         offset: u32::try_from(offset).ok()?,
                         length: u32::try_from(stored).ok()?,
                         address: u32::try_from(address.checked_sub(base)?).ok()?,
                         extent: u32::try_from(size).ok()?,
                     };
-                    sections.push(Section { name: "__LINKEDIT".to_owned(), kind: RegionKind::Data, span, link: None });
+                    span.offset.checked_add(span.length)?;
+                    span.address.checked_add(span.length)?;
+                    sections.push(Section::new(LINK_EDIT.to_owned(), RegionKind::Data, span));
+                }
+            }
+            SYMBOLS => {
+                let field =
+                    |index: u64| number::<4>(bytes, at + 8 + index * 4).and_then(|value| u32::try_from(value).ok());
+                let (symbols, count, strings, length) = (field(0)?, field(1)?, field(2)?, field(3)?);
+                carve(&mut sections, "strings", RegionKind::Data, (strings, length));
+                if let Some(table) =
+                    carve(&mut sections, "symbols", RegionKind::Names, (symbols, count.checked_mul(16)?))
+                {
+                    table.link = Some("strings".to_owned());
                 }
             }
             SIGNATURE => {
-                if let Some((covered, bits, span)) =
-                    number::<4>(bytes, at + 8).and_then(|blob| page_hashes(bytes, blob))
+                if let Some((pages, span)) = number::<4>(bytes, at + 8).and_then(|blob| page_hashes(bytes, blob))
+                    && let Some(hashes) =
+                        carve(&mut sections, "page hashes", RegionKind::PageHashes, (span.offset, span.length))
                 {
-                    pages = (covered, bits);
-                    // The signature lies inside the last segment, whose data it ends.
-                    for section in &mut sections {
-                        if section.span.offset < span.offset && section.span.end() > span.offset {
-                            section.span.length = span.offset - section.span.offset;
-                        }
-                    }
-                    sections.push(Section {
-                        name: "page hashes".to_owned(),
-                        kind: RegionKind::PageHashes,
-                        span,
-                        link: None,
-                    });
+                    hashes.pages = pages;
+                    // Nothing points there.
+                    hashes.span.address = 0;
                 }
             }
             _ => {}
         }
     }
-    Some(Program { family: (3, ARM64 as u32), base: base?, sections, relative: 0, pages })
+    Some(Program { format: Format::MachO, base: base?, relative: 0, slices: vec![Slice { machine, sections }] })
 }
 
-fn section(bytes: &[u8], at: u64, base: u64, chained: bool) -> Option<Option<Section>> {
+/// Cuts a section of its own out of the one that holds it, whose name the part behind it gets too.
+fn carve<'a>(
+    sections: &'a mut Vec<Section>,
+    name: &str,
+    kind: RegionKind,
+    (offset, length): (u32, u32),
+) -> Option<&'a mut Section> {
+    let end = offset.checked_add(length)?;
+    let around = |section: &Section| section.span.offset <= offset && end <= section.span.offset + section.span.length;
+    let around = sections.iter_mut().find(|section| section.kind == RegionKind::Data && around(section))?;
+    if length == 0 {
+        return None;
+    }
+    let whole = around.span;
+    let part =
+        |offset: u32, length| Span { offset, length, address: whole.address + (offset - whole.offset), extent: 0 };
+    around.span = part(whole.offset, offset - whole.offset);
+    let rest = Section::new(format!("{} behind {name}", around.name), RegionKind::Data, part(end, whole.end() - end));
+    sections.push(rest);
+    sections.push(Section::new(name.to_owned(), kind, part(offset, length)));
+    sections.last_mut()
+}
+
+/// Returns how the words of the first chain are made up.
+fn chain_format(bytes: &[u8], command: u64) -> Option<u64> {
+    let header = number::<4>(bytes, command + 8)?;
+    let image = header.checked_add(number::<4>(bytes, header + 4)?)?;
+    let starts = (0..number::<4>(bytes, image)?.min(MAX_SEGMENTS)).find_map(|segment| {
+        let offset = number::<4>(bytes, image + 4 + segment * 4)?;
+        (offset != 0).then_some(image + offset)
+    })?;
+    number::<2>(bytes, starts + 6)
+}
+
+fn section(bytes: &[u8], at: u64, base: u64, code: RegionKind, words: RegionKind) -> Option<Option<Section>> {
     let (section, segment) = (name(bytes, at)?, name(bytes, at + 16)?);
     let (address, size) = (number::<8>(bytes, at + 32)?, number::<8>(bytes, at + 40)?);
     let (offset, flags) = (number::<4>(bytes, at + 48)?, number::<4>(bytes, at + 64)?);
@@ -77,13 +125,13 @@ fn section(bytes: &[u8], at: u64, base: u64, chained: bool) -> Option<Option<Sec
         return Some(None);
     }
     let kind = match (segment.as_str(), section.as_str()) {
-        _ if flags & INSTRUCTIONS != 0 => RegionKind::Arm64,
+        _ if flags & INSTRUCTIONS != 0 => code,
         (_, "__eh_frame") => RegionKind::EhFrame64,
         (_, "__unwind_info") => RegionKind::Unwind,
+        ("__TEXT", "__const") if code == RegionKind::X86 => RegionKind::Constants,
         ("__TEXT", _) => RegionKind::Data,
         _ if blank => RegionKind::Data,
-        _ if chained => RegionKind::Chained,
-        _ => RegionKind::Words,
+        _ => words,
     };
     let (offset, size) = (u32::try_from(offset).ok()?, u32::try_from(size).ok()?);
     let address = u32::try_from(address.checked_sub(base)?).ok()?;
@@ -93,11 +141,12 @@ fn section(bytes: &[u8], at: u64, base: u64, chained: bool) -> Option<Option<Sec
         offset.checked_add(size)?;
         Span { offset, length: size, address, extent: 0 }
     };
-    Some(Some(Section { name: format!("{segment},{section}"), kind, span, link: None }))
+    address.checked_add(size)?;
+    Some(Some(Section::new(format!("{segment},{section}"), kind, span)))
 }
 
-/// Finds the SHA-256 page hashes of a signature: bytes covered, page size as a power of two, and where they are.
-fn page_hashes(bytes: &[u8], blob: u64) -> Option<(u32, u32, Span)> {
+/// Finds the SHA-256 page hashes of a signature: what they are of, and where they are.
+fn page_hashes(bytes: &[u8], blob: u64) -> Option<(Pages, Span)> {
     let big = |at: u64| number::<4>(bytes, at).map(|value| (value as u32).swap_bytes());
     if big(blob)? != SUPER_BLOB {
         return None;
@@ -122,7 +171,8 @@ fn page_hashes(bytes: &[u8], blob: u64) -> Option<(u32, u32, Span)> {
         if offset < covered || offset.checked_add(length)? as usize > bytes.len() {
             return None;
         }
-        return Some((covered, u32::from(bits), Span { offset, length, address: 0, extent: 0 }));
+        let pages = Pages { start: 0, covered, bits: u32::from(bits) };
+        return Some((pages, Span { offset, length, address: 0, extent: 0 }));
     }
     None
 }
@@ -134,9 +184,16 @@ fn name(bytes: &[u8], at: u64) -> Option<String> {
 
 const MAGIC: u64 = 0xfeed_facf;
 const ARM64: u64 = 0x0100_000c;
+const X86_64: u64 = 0x0100_0007;
+const LINK_EDIT: &str = "__LINKEDIT";
+const SYMBOLS: u64 = 0x2;
 const SEGMENT: u64 = 0x19;
 const SIGNATURE: u64 = 0x1d;
 const CHAINED_FIXUPS: u64 = 0x8000_0034;
+/// Chains of which each word holds an address with the base added; others hold it without.
+const ADDRESSES: u64 = 2;
+/// Segments whose chains are looked at.
+const MAX_SEGMENTS: u64 = 16;
 /// Sections of nothing but instructions.
 const INSTRUCTIONS: u64 = 0x8000_0000;
 const SUPER_BLOB: u32 = 0xfade_0cc0;

@@ -1,7 +1,7 @@
-//! PE for x86-64 (Windows).
+//! PE for x86-64 and AArch64 (Windows).
 
 use super::super::region::{RegionKind, Span};
-use super::{Program, Section, number};
+use super::{Format, Program, Section, Slice, number};
 
 /// Reads the section table of a PE file.
 pub(super) fn read(bytes: &[u8]) -> Option<Program> {
@@ -9,12 +9,15 @@ pub(super) fn read(bytes: &[u8]) -> Option<Program> {
         return None;
     }
     let header = number::<4>(bytes, 0x3c)?;
-    if number::<4>(bytes, header)? != 0x4550
-        || number::<2>(bytes, header + 4)? != X86_64
-        || number::<2>(bytes, header + 24)? != PE64
-    {
+    if number::<4>(bytes, header)? != 0x4550 || number::<2>(bytes, header + 24)? != PE64 {
         return None;
     }
+    let machine = number::<2>(bytes, header + 4)?;
+    let (code, functions) = match machine {
+        X86_64 => (RegionKind::X86, RegionKind::Functions),
+        ARM64 => (RegionKind::Arm64, RegionKind::FunctionsArm64),
+        _ => return None,
+    };
     let count = number::<2>(bytes, header + 6)?;
     let table = header + 24 + number::<2>(bytes, header + 20)?;
     let base = number::<8>(bytes, header + 24 + 24)?;
@@ -28,19 +31,20 @@ pub(super) fn read(bytes: &[u8]) -> Option<Program> {
         let (length, offset) = (number::<4>(bytes, at + 16)? as u32, number::<4>(bytes, at + 20)? as u32);
         offset.checked_add(length)?;
         let kind = match name.as_str() {
-            _ if flags & EXECUTE != 0 => RegionKind::X86,
+            _ if flags & EXECUTE != 0 => code,
             ".rdata" => RegionKind::Image,
             ".data" => RegionKind::Pointers,
-            ".pdata" => RegionKind::Functions,
+            ".pdata" => functions,
             ".reloc" => RegionKind::BaseRelocations,
             _ => RegionKind::Pointers,
         };
-        sections.push(Section { name, kind, span: Span { offset, length, address, extent }, link: None });
+        sections.push(Section::new(name, kind, Span { offset, length, address, extent }));
     }
-    Some(Program { family: (2, X86_64 as u32), base, sections, relative: DIR64, pages: (0, 0) })
+    Some(Program { format: Format::Pe, base, relative: DIR64, slices: vec![Slice { machine, sections }] })
 }
 
 const X86_64: u64 = 0x8664;
+const ARM64: u64 = 0xaa64;
 const PE64: u64 = 0x20b;
 const EXECUTE: u64 = 0x2000_0000;
 /// The type of a relocated 64-bit pointer.

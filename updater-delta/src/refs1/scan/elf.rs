@@ -14,7 +14,7 @@ pub(in super::super) fn relatives(
     layout: &Layout,
 ) -> io::Result<Vec<Relative>> {
     let mut found = Vec::new();
-    let mut hint = Placed { kind: RegionKind::Data, span: Span::default(), link: 0 };
+    let mut hint = Placed { kind: RegionKind::Data, span: Span::default(), link: 0, origin: 0 };
     for index in 0..span.length / RELA {
         let mut entry = [0; RELA as usize];
         source.read(span.offset + index * RELA, &mut entry)?;

@@ -1,7 +1,7 @@
 //! References in the data of a Mach-O: pointers, call frames and compact unwind information.
 
 use super::super::refs::{Kind, Reference};
-use super::super::region::{Layout, Placed, RegionKind, Span};
+use super::super::region::{Layout, Placed, RegionKind};
 use super::super::source::Source;
 use super::{List, WINDOW};
 use std::io;
@@ -14,7 +14,11 @@ pub(super) fn words(
     visit: &mut impl FnMut(Reference),
 ) -> io::Result<()> {
     let span = placed.span;
-    let kind = if placed.kind == RegionKind::Chained { Kind::Chain64 } else { Kind::Abs64 };
+    let kind = match placed.kind {
+        RegionKind::Chained => Kind::Chain64,
+        RegionKind::ChainedAddresses => Kind::ChainAddress64,
+        _ => Kind::Abs64,
+    };
     let mut window = vec![0; WINDOW];
     let first = span.offset + placed.address(span.offset).wrapping_neg() % 8;
     let (mut at, end) = (first.min(span.end()), span.end());
@@ -24,7 +28,8 @@ pub(super) fn words(
         for field in window[..length as usize].chunks_exact(8) {
             let target = kind.target(field, 0, at, placed, layout.base);
             // What is bound by name, and small numbers, are no addresses.
-            if target.is_some_and(|target| target > MIN_ADDRESS && layout.holds(target)) && field[7] < 0x80 {
+            let is_one = |target: u32| target.wrapping_sub(placed.origin) > MIN_ADDRESS && layout.holds(target);
+            if target.is_some_and(is_one) && field[7] < 0x80 {
                 visit(Reference { offset: at, kind, aux: 0 });
             }
             at += 8;
@@ -55,8 +60,31 @@ pub(super) fn frames64(source: &mut impl Source, placed: &Placed, visit: &mut im
     Ok(())
 }
 
+/// Finds the references of a symbol table.
+pub(super) fn names(
+    source: &mut impl Source,
+    layout: &Layout,
+    placed: &Placed,
+    visit: &mut impl FnMut(Reference),
+) -> io::Result<()> {
+    for at in (placed.span.offset..placed.span.end().saturating_sub(15)).step_by(16) {
+        let mut symbol = [0; 16];
+        source.read(at, &mut symbol)?;
+        if symbol[..4] != [0; 4] {
+            visit(Reference { offset: at, kind: Kind::Offset32, aux: 0 });
+        }
+        let target = Kind::Abs64.target(&symbol[8..16], 0, at + 8, placed, layout.base);
+        // What is defined elsewhere has no address.
+        if symbol[4] & TYPE == DEFINED && target.is_some_and(|target| layout.holds(target)) {
+            visit(Reference { offset: at + 8, kind: Kind::Abs64, aux: 0 });
+        }
+    }
+    Ok(())
+}
+
 /// Finds the references of compact unwind information.
-pub(super) fn unwind(source: &mut impl Source, span: Span, found: &mut List) -> io::Result<()> {
+pub(super) fn unwind(source: &mut impl Source, placed: &Placed, found: &mut List) -> io::Result<()> {
+    let span = placed.span;
     let mut word = |at: u32| -> io::Result<u32> {
         let mut field = [0; 4];
         if at.checked_add(4).is_some_and(|end| end <= span.length) {
@@ -90,7 +118,7 @@ pub(super) fn unwind(source: &mut impl Source, span: Span, found: &mut List) -> 
                 break;
             }
             let goes_on = match kind {
-                3 => note(start.saturating_add(entry * 4), Kind::Low24, first),
+                3 => note(start.saturating_add(entry * 4), Kind::Low24, placed.origin.wrapping_add(first)),
                 2 => note(start.saturating_add(entry * 8), Kind::Rva32, 0),
                 _ => break,
             };
@@ -105,5 +133,8 @@ pub(super) fn unwind(source: &mut impl Source, span: Span, found: &mut List) -> 
     Ok(())
 }
 
+/// The bits of a symbol's type that tell where it is defined, and their value for one in a section.
+const TYPE: u8 = 0x0e;
+const DEFINED: u8 = 0x0e;
 /// Addresses up to here are taken for small numbers.
 const MIN_ADDRESS: u32 = 0x1000;

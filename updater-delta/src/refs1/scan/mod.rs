@@ -73,8 +73,8 @@ pub(crate) fn references(
     x86::tables(source, layout, taken, &mut found)?;
     for placed in &layout.spans {
         match placed.kind {
-            RegionKind::Functions => pe::unwind(source, layout, placed.span, &mut found)?,
-            RegionKind::Unwind => macho::unwind(source, placed.span, &mut found)?,
+            RegionKind::Functions | RegionKind::FunctionsArm64 => pe::unwind(source, layout, placed, &mut found)?,
+            RegionKind::Unwind => macho::unwind(source, placed, &mut found)?,
             _ => {}
         }
     }
@@ -112,9 +112,12 @@ pub(crate) fn references(
         match placed.kind {
             RegionKind::EhFrame => elf::frames(source, placed, |frame| frame.references(&mut visit))?,
             RegionKind::Symbols => elf::symbols(source, layout, placed, &mut visit)?,
-            RegionKind::Functions => pe::functions(source, span, &mut visit)?,
+            RegionKind::Functions | RegionKind::FunctionsArm64 => pe::functions(source, placed, &mut visit)?,
             RegionKind::EhFrame64 => macho::frames64(source, placed, &mut visit)?,
-            RegionKind::Words | RegionKind::Chained => macho::words(source, layout, placed, &mut visit)?,
+            RegionKind::Names => macho::names(source, layout, placed, &mut visit)?,
+            RegionKind::Words | RegionKind::Chained | RegionKind::ChainedAddresses => {
+                macho::words(source, layout, placed, &mut visit)?;
+            }
             _ => {}
         }
         until(&mut part, span.end());

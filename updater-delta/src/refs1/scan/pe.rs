@@ -1,7 +1,7 @@
 //! References in the tables of a PE: relocations, functions, and what they lead to.
 
 use super::super::refs::{Kind, Reference};
-use super::super::region::{Layout, Span};
+use super::super::region::{Layout, Placed, RegionKind, Span};
 use super::super::source::Source;
 use super::{List, Relative};
 use std::io;
@@ -45,58 +45,78 @@ pub(in super::super) fn base_relocations(
     Ok(found)
 }
 
-/// Finds the references in a PE's table of functions.
-pub(super) fn functions(source: &mut impl Source, span: Span, visit: &mut impl FnMut(Reference)) -> io::Result<()> {
-    for at in (span.offset..span.end().saturating_sub(11)).step_by(12) {
+/// One function's entry in the table of a PE.
+struct Entry {
+    offset: u32,
+    /// Address of its unwind information; `None` if that lies in the entry itself.
+    unwind: Option<u32>,
+    /// Whether it is for AArch64: the function's length is left out.
+    short: bool,
+}
+
+/// Goes through a PE's table of functions.
+fn entries(source: &mut impl Source, placed: &Placed, mut visit: impl FnMut(Entry)) -> io::Result<()> {
+    let span = placed.span;
+    let short = placed.kind == RegionKind::FunctionsArm64;
+    let size = if short { 8 } else { 12 };
+    for offset in (span.offset..span.end().saturating_sub(size - 1)).step_by(size as usize) {
         let mut entry = [0; 12];
-        source.read(at, &mut entry)?;
-        if entry == [0; 12] {
+        let entry = &mut entry[..size as usize];
+        source.read(offset, entry)?;
+        if entry.iter().all(|&byte| byte == 0) {
             break;
         }
-        for offset in [at, at + 4, at + 8] {
-            visit(Reference { offset, kind: Kind::Rva32, aux: 0 });
-        }
+        let unwind = entry.last_chunk().map_or(0, |field| u32::from_le_bytes(*field));
+        visit(Entry { offset, unwind: (!short || unwind & 3 == 0).then_some(unwind), short });
     }
     Ok(())
 }
 
-/// Finds the references in the unwind information that a PE's table of functions leads to.
-pub(super) fn unwind(source: &mut impl Source, layout: &Layout, span: Span, found: &mut List) -> io::Result<()> {
-    let mut seen: Vec<u32> = Vec::new();
-    for at in (span.offset..span.end().saturating_sub(11)).step_by(12) {
-        let mut entry = [0; 12];
-        source.read(at, &mut entry)?;
-        if entry == [0; 12] {
-            break;
+/// Finds the references in a PE's table of functions.
+pub(super) fn functions(
+    source: &mut impl Source,
+    placed: &Placed,
+    visit: &mut impl FnMut(Reference),
+) -> io::Result<()> {
+    entries(source, placed, |entry| {
+        let fields = match (entry.short, entry.unwind) {
+            (false, _) => 3,
+            (true, Some(_)) => 2,
+            (true, None) => 1,
+        };
+        for index in 0..fields {
+            visit(Reference { offset: entry.offset + 4 * index, kind: Kind::Rva32, aux: 0 });
         }
-        seen.push(u32::from_le_bytes([entry[8], entry[9], entry[10], entry[11]]));
-    }
+    })
+}
+
+/// Finds the references in the unwind information that a PE's table of functions leads to.
+pub(super) fn unwind(source: &mut impl Source, layout: &Layout, placed: &Placed, found: &mut List) -> io::Result<()> {
+    let mut seen: Vec<u32> = Vec::new();
+    entries(source, placed, |entry| seen.extend(entry.unwind))?;
     seen.sort_unstable();
     seen.dedup();
     let mut tables: Vec<u32> = Vec::new();
     let mut finder = Fields { source, layout, found };
     for address in seen {
-        let Some(head) = finder.bytes::<4>(address)? else {
+        let handler = if placed.kind == RegionKind::FunctionsArm64 {
+            finder.handler_arm64(address)?
+        } else {
+            finder.handler(address)?
+        };
+        let Some(handler) = handler else {
             continue;
         };
-        let (flags, codes) = (head[0] >> 3, u32::from(head[2]));
-        let behind = address.wrapping_add(4 + codes.div_ceil(2) * 4);
-        if flags & 4 != 0 {
-            for index in 0..3 {
-                finder.address(behind.wrapping_add(index * 4))?;
-            }
-        } else if flags & 3 != 0 {
-            finder.address(behind)?;
-            let place = behind.wrapping_add(4);
-            let Some(table) = finder.bytes::<4>(place)?.map(u32::from_le_bytes).filter(|&table| table != 0) else {
-                continue;
-            };
-            if let Some(head) = finder.bytes::<4>(table)?
-                && u32::from_le_bytes(head) & 0x1fff_ffff == EXCEPTION_MAGIC
-            {
-                finder.address(place)?;
-                tables.push(table);
-            }
+        finder.address(handler)?;
+        let place = handler.wrapping_add(4);
+        let Some(table) = finder.bytes::<4>(place)?.map(u32::from_le_bytes).filter(|&table| table != 0) else {
+            continue;
+        };
+        if let Some(head) = finder.bytes::<4>(table)?
+            && u32::from_le_bytes(head) & 0x1fff_ffff == EXCEPTION_MAGIC
+        {
+            finder.address(place)?;
+            tables.push(table);
         }
     }
     tables.sort_unstable();
@@ -128,6 +148,37 @@ impl<S: Source> Fields<'_, S> {
         let mut bytes = [0; N];
         self.source.read(offset, &mut bytes)?;
         Ok(Some(bytes))
+    }
+
+    /// Reads unwind information of x86-64, notes the entry that it continues, and returns where its handler's address is.
+    fn handler(&mut self, address: u32) -> io::Result<Option<u32>> {
+        let Some(head) = self.bytes::<4>(address)? else {
+            return Ok(None);
+        };
+        let (flags, codes) = (head[0] >> 3, u32::from(head[2]));
+        let behind = address.wrapping_add(4 + codes.div_ceil(2) * 4);
+        if flags & 4 != 0 {
+            for index in 0..3 {
+                self.address(behind.wrapping_add(index * 4))?;
+            }
+            return Ok(None);
+        }
+        Ok((flags & 3 != 0).then_some(behind))
+    }
+
+    /// Reads unwind information of AArch64 and returns where its handler's address is: behind the scopes of epilogues and the codes.
+    fn handler_arm64(&mut self, address: u32) -> io::Result<Option<u32>> {
+        let Some(head) = self.bytes::<4>(address)?.map(u32::from_le_bytes) else {
+            return Ok(None);
+        };
+        let (mut epilogues, mut codes, mut length) = (head >> 22 & 31, head >> 27, 4);
+        if epilogues == 0 && codes == 0 {
+            let more = self.bytes::<4>(address.wrapping_add(4))?.map_or(0, u32::from_le_bytes);
+            (epilogues, codes, length) = (more & 0xffff, more >> 16 & 0xff, 8);
+        }
+        // With one packed epilogue the field says where its codes begin.
+        let scopes = if head >> 21 & 1 == 1 { 0 } else { epilogues };
+        Ok((head >> 20 & 1 == 1).then_some(address.wrapping_add(length + 4 * (scopes + codes))))
     }
 
     /// Notes the field at `address` as a reference unless it is zero, and returns what it holds.
