@@ -135,6 +135,10 @@ fn read(bytes: &[u8]) -> Option<Program> {
     let mut end = 0;
     program.slices.sort_by_key(|slice| slice.sections.iter().map(|section| section.span.offset).min());
     for slice in &mut program.slices {
+        // What is not in the file, and only has addresses, may be said to lie behind the file's end.
+        for span in slice.sections.iter_mut().map(|section| &mut section.span).filter(|span| span.length == 0) {
+            span.offset = 0;
+        }
         slice.sections.sort_by_key(|section| section.span.offset);
         slice.sections.retain(|section| {
             let span = section.span;
