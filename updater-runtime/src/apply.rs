@@ -234,7 +234,10 @@ impl Sources {
     fn check(layout: &Layout, sources: &[PatchSource], cancel: &CancelToken) -> Result<Self, ApplyError> {
         let place = match layout.kind() {
             InstallKind::Executable => Place::Program(layout.root().to_owned()),
-            _ => Place::Folder(Dir::open(&layout.tree())?),
+            _ => {
+                let lost = |_| ApplyError::Source { path: layout.entry().to_string(), problem: "no link leads to it" };
+                Place::Folder(Dir::open(&layout.tree().map_err(lost)?)?)
+            }
         };
         let this = Self { place, paths: sources.iter().map(|source| source.path.clone()).collect() };
         for (at, source) in sources.iter().enumerate() {

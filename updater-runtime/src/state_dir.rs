@@ -41,7 +41,9 @@ fn is_administrators(path: &Path) -> bool {
         let is_shared = metadata.is_dir() && metadata.mode() & 0o022 != 0 && metadata.mode() & 0o1000 == 0;
         metadata.uid() == 0 && !is_shared
     };
-    there.ancestors().chain(resolved.ancestors()).all(is_theirs)
+    // In a sticky folder such as /tmp others cannot rename what is there, but they can make what is not.
+    let is_closed = fs::metadata(&resolved).is_ok_and(|found| found.is_some_and(|found| found.mode() & 0o022 == 0));
+    is_closed && there.ancestors().chain(resolved.ancestors()).all(is_theirs)
 }
 
 /// Where an administrator's state lies when it cannot lie at home. Not `/var/lib/APP`: that may be another program's.
@@ -51,6 +53,7 @@ const ADMINISTRATORS: &str = "/var/lib/cargo-updater";
 mod tests {
     use super::*;
     use crate::install::InstallKind;
+    use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
     use updater_format::FilePath;
 
@@ -81,6 +84,12 @@ mod tests {
         std::fs::create_dir_all(home.join(".local/state")).unwrap();
         let state = home.join(".local/state/hello");
         assert!(is_administrators(&state));
+        let sticky = folder.path().join("sticky");
+        std::fs::create_dir(&sticky).unwrap();
+        std::fs::set_permissions(&sticky, std::fs::Permissions::from_mode(0o1777)).unwrap();
+        assert!(!is_administrators(&sticky.join("home/.local/state/hello")), "anybody can make that home");
+        std::fs::create_dir(sticky.join("home")).unwrap();
+        assert!(is_administrators(&sticky.join("home/.local/state/hello")), "nobody can rename this one");
         // A link of the administrator's own is followed, one of another user is not.
         std::os::unix::fs::symlink(&home, folder.path().join("link")).unwrap();
         assert!(is_administrators(&folder.path().join("link/.local/state/hello")));

@@ -71,20 +71,12 @@ impl TrustStore {
         let Some(folder) = &self.folder else { return Ok(StoreLock { _file: None }) };
         make_folder(folder)?;
         let path = folder.join(LOCK);
-        make_way(&path)?;
-        let file = match fs::open_lock(&path)? {
-            Some(file) => file,
-            None => match fs::create_new(&path, 0o600) {
-                // Another process made it in this moment.
-                Err(error) if error.source.kind() == std::io::ErrorKind::AlreadyExists => {
-                    fs::open_lock(&path)?.ok_or(error)?
-                }
-                created => created?,
-            },
-        };
         let begin = Instant::now();
         loop {
+            let file = open_lock(&path)?;
             match file.try_lock() {
+                // Another process may have put a file in the place of garbage in this moment: its lock is the one.
+                Ok(()) if !fs::is_same_file(&file, &path)? => {}
                 Ok(()) => return Ok(StoreLock { _file: Some(file) }),
                 Err(TryLockError::WouldBlock) if begin.elapsed() < LOCK_PATIENCE => std::thread::sleep(LOCK_PAUSE),
                 Err(TryLockError::WouldBlock) => {
@@ -178,6 +170,22 @@ fn make_folder(folder: &Path) -> Result<(), PathError> {
     fs::private_dir(folder)
 }
 
+/// Opens the lock file, and makes it if need be. What else lies there, a link or a pipe, is removed: the folder is this
+/// user's alone, and nothing could ever be kept while it lies there.
+fn open_lock(path: &Path) -> Result<File, PathError> {
+    if fs::metadata(path)?.is_some_and(|found| !found.is_file()) {
+        fs::remove_all(path)?;
+    }
+    if let Some(file) = fs::open_lock(path)? {
+        return Ok(file);
+    }
+    match fs::create_new(path, 0o600) {
+        // Another process made it in this moment.
+        Err(error) if error.source.kind() == std::io::ErrorKind::AlreadyExists => fs::open_lock(path)?.ok_or(error),
+        created => created,
+    }
+}
+
 /// Removes a folder from where a file of the store belongs: nothing could be kept there, and no app would ever hear of
 /// an update again.
 fn make_way(path: &Path) -> Result<(), PathError> {
@@ -263,6 +271,30 @@ mod tests {
             std::fs::write(&path, vec![b' '; usize::try_from(length).unwrap()]).unwrap();
             assert_eq!(store.read("timestamp").is_some(), is_read);
         }
+    }
+
+    #[test]
+    fn what_is_no_lock_file_gives_way_to_one() {
+        let home = tempfile::tempdir().unwrap();
+        let store = TrustStore::new(home.path());
+        let (path, victim) = (home.path().join(LOCK), home.path().join("victim"));
+        std::fs::write(&victim, "precious").unwrap();
+        let garbage: [fn(&Path); 4] = [
+            |path| symlink("victim", path).unwrap(),
+            |path| symlink("nowhere", path).unwrap(),
+            |path| std::fs::create_dir_all(path.join("full")).unwrap(),
+            |path| assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success()),
+        ];
+        for put in garbage {
+            fs::remove_all(&path).unwrap();
+            put(&path);
+            let lock = store.lock().unwrap();
+            assert!(path.symlink_metadata().unwrap().is_file());
+            let other = File::options().write(true).open(&path).unwrap();
+            assert!(matches!(other.try_lock(), Err(TryLockError::WouldBlock)), "the lock is held");
+            drop(lock);
+        }
+        assert_eq!(std::fs::read(&victim).unwrap(), b"precious");
     }
 
     #[test]

@@ -186,7 +186,7 @@ impl Updater {
             Decision::Available(_) if layout.subject() == Subject::Own && is_looping(config) => {
                 return Err(InstallError::RestartLoop { version: config.version.clone() }.into());
             }
-            Decision::Available(candidate) => match layout.obstacle() {
+            Decision::Available(candidate) => match layout.obstacle()? {
                 Some(obstacle) => {
                     Status::NoUpdate(NoUpdate::Blocked { version: candidate.bundle.version.clone(), obstacle })
                 }

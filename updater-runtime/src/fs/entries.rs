@@ -81,9 +81,22 @@ impl Dir {
     pub(crate) fn make_folder(&self, name: &OsStr, like: &Self) -> PathResult<Self> {
         rustix::fs::mkdirat(self, name, Mode::RWXU)
             .map_err(|error| PathError::new("create the folder", self.path().join(name), error))?;
-        let made = self.folder(name)?;
+        let made = self.just_made(name)?;
         made.adopt(like)?;
         Ok(made)
+    }
+
+    /// Opens a folder that this process has made a moment ago. Another user who may change this folder could have put one
+    /// in its place that lies elsewhere by another name; it must not be given away, nor filled.
+    pub(super) fn just_made(&self, name: &OsStr) -> PathResult<Self> {
+        let made = self.folder(name)?;
+        let stat = |dir: &Self| rustix::fs::fstat(dir).map_err(|error| PathError::new("inspect", dir.path(), error));
+        let (found, above) = (stat(&made)?, stat(self)?);
+        let is_new = found.st_uid == rustix::process::geteuid().as_raw()
+            && found.st_mode & 0o777 == 0o700
+            && found.st_dev == above.st_dev
+            && made.names()?.is_empty();
+        if is_new { Ok(made) } else { Err(PathError::new("use what took the place of", made.path(), Errno::PERM)) }
     }
 
     /// Takes over the permission bits and the group of another folder, and its owner if the administrator asks. Tells

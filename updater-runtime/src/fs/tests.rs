@@ -113,6 +113,36 @@ fn pipes_do_not_hold_a_reader() {
 }
 
 #[test]
+fn a_folder_that_took_the_place_of_the_one_just_made_is_not_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let (dir, like) = (Dir::open(folder.path()).unwrap(), tempfile::tempdir().unwrap());
+    let (like, name) = (Dir::open(like.path()).unwrap(), std::ffi::OsStr::new("made"));
+    let at = folder.path().join(name);
+    let put = |mode| {
+        std::fs::create_dir(&at).unwrap();
+        std::fs::set_permissions(&at, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    dir.make_folder(name, &like).unwrap();
+    remove_all(&at).unwrap();
+    put(0o700);
+    assert!(dir.just_made(name).is_ok());
+    std::fs::write(at.join("theirs"), "").unwrap();
+    assert!(dir.just_made(name).is_err(), "one in which something lies");
+    remove_all(&at).unwrap();
+    put(0o755);
+    assert!(dir.just_made(name).is_err(), "one with other permissions");
+    remove_all(&at).unwrap();
+    std::os::unix::fs::symlink(like.path(), &at).unwrap();
+    assert!(dir.just_made(name).is_err(), "a link");
+    remove_all(&at).unwrap();
+    put(0o700);
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(&at, Some(12345), None).unwrap();
+        assert!(dir.just_made(name).is_err(), "one of another user");
+    }
+}
+
+#[test]
 fn small_things() {
     let folder = tempfile::tempdir().unwrap();
     let (one, two) = (folder.path().join("one"), folder.path().join("two"));

@@ -30,7 +30,8 @@ pub(super) fn carry_back(from: &Path, failed: &Manifest, to: &Path, old: &Manife
 }
 
 /// Brings back from a tree that is about to be dropped what nobody has moved yet. Which of the two releases users worked
-/// with is not known any more: a file that they may edit counts as theirs if it is not as it was shipped.
+/// with is not known any more: a file that they may edit counts as theirs if it is not as it was shipped. What is installed
+/// and was edited stays, and the other copy lies beside it as `.saved`.
 pub(super) fn rescue(from: &Path, dropped: &Manifest, to: &Path, installed: &Manifest) -> PathResult<()> {
     Carrier::new(from, dropped, to, installed, Direction::Rescue)?.run()
 }
@@ -94,7 +95,7 @@ fn salvage_from(layout: &Layout, tree: &Path) -> Result<(), InstallError> {
     }
     let Some((installed, _)) = manifest_in(layout.root())? else { return Ok(()) };
     if let Some((manifest, _)) = manifest_in(tree)? {
-        rescue(tree, &manifest, &layout.tree(), &installed)?;
+        rescue(tree, &manifest, &layout.tree()?, &installed)?;
     }
     Ok(())
 }
@@ -219,11 +220,22 @@ impl<'a> Carrier<'a> {
     fn shared(&mut self, path: &Path, name: &OsStr) -> PathResult<()> {
         let is_new = parse(path).is_some_and(|path| self.new.find(&path).is_some());
         let is_there = self.there(name)?.is_some();
-        if self.direction == Direction::Back && (is_there || (!is_new && self.is_as_shipped(path, name)?)) {
+        let (old, new) = (self.old, self.new);
+        if self.direction == Direction::Back
+            && (is_there || (!is_new && is_as_shipped(&self.level().from, old, path, name)?))
+        {
             return Ok(());
         }
-        if self.direction == Direction::Rescue && self.is_as_shipped(path, name)? {
-            return Ok(());
+        if self.direction == Direction::Rescue {
+            if is_as_shipped(&self.level().from, old, path, name)? {
+                return Ok(());
+            }
+            if is_there && !is_as_shipped(self.target()?, new, path, name)? {
+                // Both were edited: the one that the app reads now is not taken from it.
+                let same = self.level().from.digest(name)? == self.target()?.digest(name)?;
+                let saved = self.free_name(&with_suffix(name, SAVED_SUFFIX))?;
+                return if same { Ok(()) } else { self.rename(name, &saved) };
+            }
         }
         if is_new && is_there {
             let target = self.target()?.digest(name)?;
@@ -235,13 +247,6 @@ impl<'a> Carrier<'a> {
             }
         }
         self.rename(name, name)
-    }
-
-    /// Tells whether a file is what the release that owns it brought.
-    fn is_as_shipped(&self, path: &Path, name: &OsStr) -> PathResult<bool> {
-        let entry = parse(path).and_then(|path| self.old.find(&path));
-        let Some(EntryContent::File { sha256, .. }) = entry.map(|entry| &entry.content) else { return Ok(false) };
-        Ok(self.level().from.digest(name)?.is_some_and(|(_, digest)| digest == *sha256))
     }
 
     fn rename(&mut self, name: &OsStr, new_name: &OsStr) -> PathResult<()> {
@@ -328,6 +333,13 @@ fn owner(old: &Manifest, path: &Path, is_dir: bool, keeps_local: impl Fn(&FilePa
         return Owner::Release;
     }
     Owner::User
+}
+
+/// Tells whether a file in a folder is what the release that owns it brought.
+fn is_as_shipped(folder: &Dir, release: &Manifest, path: &Path, name: &OsStr) -> PathResult<bool> {
+    let entry = parse(path).and_then(|path| release.find(&path));
+    let Some(EntryContent::File { sha256, .. }) = entry.map(|entry| &entry.content) else { return Ok(false) };
+    Ok(folder.digest(name)?.is_some_and(|(_, digest)| digest == *sha256))
 }
 
 fn check_folder(below: &Path, from: &Dir, old: &Manifest, device: u64) -> Result<(), InstallError> {

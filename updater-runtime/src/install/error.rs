@@ -17,6 +17,12 @@ pub enum Obstacle {
         /// The command that updates it.
         command: String,
     },
+    /// A package manager may have installed this copy: its records could not be read in time.
+    #[error("{manager} did not say in time whether it installed this copy")]
+    OwnerUnknown {
+        /// Its name, for example `rpm`.
+        manager: &'static str,
+    },
     /// The file system is mounted read-only.
     #[error("{} is on a read-only file system", path.display())]
     ReadOnly {
@@ -57,6 +63,9 @@ impl Obstacle {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::PackageManager { .. } => "run that command to update it",
+            Self::OwnerUnknown { .. } => {
+                "wait until no package is being installed, then check again; ask the package manager which package has the program"
+            }
             Self::ReadOnly { .. } => "update the image or package that this copy comes from",
             Self::NotWritable { .. } => "run the update as the user who installed the app",
             Self::NotTrusted { .. } => {
@@ -74,6 +83,7 @@ impl Obstacle {
     pub fn code(&self) -> &'static str {
         match self {
             Self::PackageManager { .. } => "install-package-manager",
+            Self::OwnerUnknown { .. } => "install-owner-unknown",
             Self::ReadOnly { .. } => "install-read-only",
             Self::NotWritable { .. } => "install-not-writable",
             Self::NotTrusted { .. } => "install-not-trusted",
@@ -116,6 +126,20 @@ pub enum InstallError {
         path: PathBuf,
         /// What it should be called.
         expected: String,
+    },
+    /// Something that is not this version of the app has the name that its folder needs.
+    #[error("{} is in the way of version {version}, and is not that version of this app", path.display())]
+    NameTaken {
+        /// What lies there.
+        path: PathBuf,
+        /// The version that cannot be put there.
+        version: ReleaseVersion,
+    },
+    /// The link to the installed version leads to none of the versions beside it.
+    #[error("{} does not lead to the folder of a version", path.display())]
+    LostLink {
+        /// The link.
+        path: PathBuf,
     },
     /// The installed program is not the one that runs, or that the update was chosen for: somebody else has updated it.
     #[error("{} has changed since this process looked at it", path.display())]
@@ -201,6 +225,8 @@ impl InstallError {
             Self::Busy { .. } => "wait until it has finished, then check again",
             Self::NotAnInstall { .. } => "start the installed program, not a build or a loose copy of it",
             Self::Misnamed { .. } => "rename the folder, and let the link `current` lead to it",
+            Self::NameTaken { .. } => "rename it, or remove it if nobody needs it, then update again",
+            Self::LostLink { .. } => "let the link lead to the folder of the installed version in versions/",
             Self::Changed { .. } => "restart the app, or look again at what is installed: it was updated meanwhile",
             Self::OtherKind { .. } => "install the new release by hand once",
             Self::OwnManifest { .. } => "unpack the bundle of the installed version over it, or install afresh",
@@ -223,6 +249,8 @@ impl InstallError {
             Self::Busy { .. } => "install-busy",
             Self::NotAnInstall { .. } => "install-not-found",
             Self::Misnamed { .. } => "install-misnamed",
+            Self::NameTaken { .. } => "install-name-taken",
+            Self::LostLink { .. } => "install-lost-link",
             Self::Changed { .. } => "install-changed",
             Self::OtherKind { .. } => "install-other-kind",
             Self::OwnManifest { .. } => "install-manifest",

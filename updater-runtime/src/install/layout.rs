@@ -82,6 +82,11 @@ impl Layout {
         Ok(Self { kind, root, versions, entry: entry.clone(), hidden, subject })
     }
 
+    /// Returns where the installed release has its program.
+    pub(crate) fn entry(&self) -> &FilePath {
+        &self.entry
+    }
+
     /// Returns how the app is installed.
     pub(crate) fn kind(&self) -> InstallKind {
         self.kind
@@ -98,9 +103,14 @@ impl Layout {
     }
 
     /// Returns the folder that the installed files lie in now, or the program file.
-    pub(crate) fn tree(&self) -> PathBuf {
-        let resolved = self.versions.as_ref().and_then(|_| fs::canonical(&self.root).ok());
-        resolved.unwrap_or_else(|| self.root.clone())
+    /// # Errors
+    /// [`InstallError::LostLink`] when the link to the current version leads to none.
+    pub(crate) fn tree(&self) -> Result<PathBuf, InstallError> {
+        let Some(versions) = &self.versions else { return Ok(self.root.clone()) };
+        match fs::canonical(&self.root) {
+            Ok(tree) if tree.parent() == Some(versions.folder()) => Ok(tree),
+            _ => Err(InstallError::LostLink { path: self.root.clone() }),
+        }
     }
 
     /// Returns where the release lies that a swap has replaced, until it is kept or dropped.
@@ -200,12 +210,14 @@ impl Layout {
     }
 
     /// Returns why this copy cannot be updated here; `None` when nothing is in the way. Changes nothing.
-    pub(crate) fn obstacle(&self) -> Option<Obstacle> {
+    /// # Errors
+    /// [`InstallError::LostLink`].
+    pub(crate) fn obstacle(&self) -> Result<Option<Obstacle>, InstallError> {
         // First: what a package manager owns is often not writable either, and its command helps more.
         if let Some(owned) = super::owner::of(&self.program(), &super::owner::system()) {
-            return Some(owned);
+            return Ok(Some(owned));
         }
-        let tree = self.tree();
+        let tree = self.tree()?;
         // A folder is moved as a whole, which changes its own `..` too.
         let changed = match self.kind {
             InstallKind::Executable => vec![self.parent()],
@@ -218,29 +230,28 @@ impl Layout {
             let path = || folder.to_owned();
             match fs::check_writable(folder) {
                 Ok(()) => {}
-                Err(rustix::io::Errno::ROFS) => return Some(Obstacle::ReadOnly { path: path() }),
-                Err(_) => return Some(Obstacle::NotWritable { path: path() }),
+                Err(rustix::io::Errno::ROFS) => return Ok(Some(Obstacle::ReadOnly { path: path() })),
+                Err(_) => return Ok(Some(Obstacle::NotWritable { path: path() })),
             }
         }
-        rustix::process::geteuid()
-            .is_root()
-            .then(|| self.not_trusted())
-            .flatten()
-            .map(|path| Obstacle::NotTrusted { path })
+        let not_trusted = rustix::process::geteuid().is_root().then(|| self.not_trusted(&tree)).flatten();
+        Ok(not_trusted.map(|path| Obstacle::NotTrusted { path }))
     }
 
     /// Returns the first file or folder on the way to the program, the program included, that somebody other than the
     /// administrator could change: they would choose what the administrator runs. Other folders of the install may belong
     /// to whom they like; they are only ever walked by descriptors.
-    fn not_trusted(&self) -> Option<PathBuf> {
+    fn not_trusted(&self, tree: &Path) -> Option<PathBuf> {
         let changeable = |path: &&Path| {
             let Ok(Some(metadata)) = fs::metadata(path) else { return true };
             let (mode, is_install) = (metadata.mode(), path.starts_with(self.parent()));
             // In a sticky folder such as /tmp nobody can rename what belongs to the administrator.
-            let shared = mode & 0o022 != 0 && (is_install || mode & 0o1000 == 0);
-            metadata.uid() != 0 || (metadata.is_dir() && shared)
+            let is_sticky = metadata.is_dir() && !is_install && mode & 0o1000 != 0;
+            // The bits of a link mean nothing.
+            let is_shared = !metadata.is_symlink() && mode & 0o022 != 0 && !is_sticky;
+            metadata.uid() != 0 || is_shared
         };
-        let (program, link) = (self.program_in(&self.tree()), self.program());
+        let (program, link) = (self.program_in(tree), self.program());
         program.ancestors().chain(link.ancestors()).find(changeable).map(Path::to_owned)
     }
 
@@ -350,18 +361,24 @@ mod tests {
         std::fs::create_dir(folder.path().join("bin")).unwrap();
         std::fs::write(&program, "").unwrap();
         let layout = Layout::at(InstallKind::Executable, &program, &entry("hello")).unwrap();
-        assert_eq!(layout.obstacle(), None);
+        assert_eq!(layout.obstacle().unwrap(), None);
+        for mode in [0o775, 0o757] {
+            std::fs::set_permissions(&program, std::fs::Permissions::from_mode(mode)).unwrap();
+            let expected = Some(Obstacle::NotTrusted { path: fs::canonical(&program).unwrap() });
+            assert_eq!(layout.obstacle().unwrap(), expected, "a program that others may write, {mode:o}");
+        }
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
         let bin = program.parent().unwrap();
         let set = |mode| std::fs::set_permissions(bin, std::fs::Permissions::from_mode(mode)).unwrap();
         for mode in [0o777, 0o775, 0o1777] {
             set(mode);
             let expected = Some(Obstacle::NotTrusted { path: fs::canonical(bin).unwrap() });
-            assert_eq!(layout.obstacle(), expected, "{mode:o}");
+            assert_eq!(layout.obstacle().unwrap(), expected, "{mode:o}");
         }
         set(0o755);
         std::os::unix::fs::chown(folder.path(), Some(12345), None).unwrap();
         let expected = Some(Obstacle::NotTrusted { path: fs::canonical(folder.path()).unwrap() });
-        assert_eq!(layout.obstacle(), expected, "the folder above counts too");
+        assert_eq!(layout.obstacle().unwrap(), expected, "the folder above counts too");
     }
 
     #[test]

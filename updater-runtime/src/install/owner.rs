@@ -1,7 +1,8 @@
 //! Whether a package manager owns this copy, told by the manager's own records: then the manager updates it, and a copy
 //! that changed under it would be damaged in its eyes.
 //!
-//! Asked only when there is an update. All reads are bounded; records that cannot be read own nothing.
+//! Asked only when there is an update. All reads are bounded; records that cannot be read own nothing, but a manager that
+//! was asked and did not answer may own everything.
 
 mod rpm;
 
@@ -16,20 +17,24 @@ use std::path::{Component, Path, PathBuf};
 pub(super) fn of(program: &Path, system: &Path) -> Option<Obstacle> {
     let found =
         [nix, snap, flatpak, homebrew, cargo, dpkg, pacman, rpm::rpm].iter().find_map(|ask| ask(program, system));
-    found.map(|Found { manager, command }| Obstacle::PackageManager {
-        manager,
+    found.map(|found| match found {
         // Names in records are text from outside, and this is shown on terminals.
-        command: terminal_safe(&command, MAX_COMMAND),
+        Found::Owned { manager, command } => {
+            Obstacle::PackageManager { manager, command: terminal_safe(&command, MAX_COMMAND) }
+        }
+        Found::Unknown { manager } => Obstacle::OwnerUnknown { manager },
     })
 }
 
-struct Found {
-    manager: &'static str,
-    command: String,
+enum Found {
+    /// It owns the program.
+    Owned { manager: &'static str, command: String },
+    /// It did not answer.
+    Unknown { manager: &'static str },
 }
 
 fn found(manager: &'static str, command: String) -> Option<Found> {
-    Some(Found { manager, command })
+    Some(Found::Owned { manager, command })
 }
 
 /// The store belongs to Nix alone; nothing in it is ever changed.
@@ -46,7 +51,7 @@ fn snap(program: &Path, system: &Path) -> Option<Found> {
         let below = names(program.strip_prefix(&mount).ok()?);
         let [name, revision, ..] = below[..] else { return None };
         exists(&mount.join(name).join(revision).join("meta/snap.yaml"))
-            .then(|| Found { manager: "snap", command: format!("snap refresh {}", shown(name)) })
+            .then(|| Found::Owned { manager: "snap", command: format!("snap refresh {}", shown(name)) })
     })
 }
 
@@ -66,7 +71,7 @@ fn homebrew(program: &Path, _: &Path) -> Option<Found> {
         let name = keg.parent()?.file_name()?;
         let is_cellar = keg.parent()?.parent()?.file_name()? == "Cellar";
         (is_cellar && exists(&keg.join("INSTALL_RECEIPT.json")))
-            .then(|| Found { manager: "brew", command: format!("brew upgrade {}", shown(name)) })
+            .then(|| Found::Owned { manager: "brew", command: format!("brew upgrade {}", shown(name)) })
     })
 }
 

@@ -62,7 +62,7 @@ impl Returning {
             _ => {
                 let kept = layout.other_tree(&self.0.to);
                 let (old, _) = require_manifest(&kept, &self.0.to)?;
-                carry::adopt_folders(&layout.tree(), &kept, &old)?;
+                carry::adopt_folders(&layout.tree()?, &kept, &old)?;
                 match layout.versions() {
                     Some(versions) => versions.switch(layout, &self.0.to.version)?,
                     None => fs::exchange(layout.root(), &kept)?,
@@ -88,7 +88,7 @@ impl PutBack {
         let Self(Return { mut session, bad, to }) = self;
         let layout = session.layout().clone();
         let failed_tree = layout.other_tree(&bad);
-        let is_there = failed_tree != layout.tree() && fs::metadata(&failed_tree)?.is_some();
+        let is_there = failed_tree != layout.tree()? && fs::metadata(&failed_tree)?.is_some();
         let is_failed = match layout.versions() {
             // What is only called after that version is somebody's, and stays.
             Some(_) => manifest_in(&failed_tree)?.is_some_and(|(_, digest)| Some(digest) == bad.manifest),
@@ -97,7 +97,7 @@ impl PutBack {
         if is_there && is_failed {
             let (failed, _) = require_manifest(&failed_tree, &bad)?;
             let (old, _) = require_manifest(layout.root(), &to)?;
-            carry_back(&failed_tree, &failed, &layout.tree(), &old)?;
+            carry_back(&failed_tree, &failed, &layout.tree()?, &old)?;
         }
         if let Some(manifest) = bad.manifest {
             session.change(|state| state.put_away(manifest, bad.version, now));
@@ -178,7 +178,7 @@ pub(super) fn finish_undo(layout: &Layout, from: &JournaledRelease, to: &Journal
     }
     for tree in trees {
         match manifest_in(&tree)? {
-            Some((new, digest)) if Some(digest) == to.manifest => carry_back(&tree, &new, &layout.tree(), &old)?,
+            Some((new, digest)) if Some(digest) == to.manifest => carry_back(&tree, &new, &layout.tree()?, &old)?,
             _ => {}
         }
     }

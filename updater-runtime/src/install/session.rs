@@ -31,7 +31,7 @@ impl Session {
     /// [`InstallError::Obstacle`] when it cannot be updated here; [`InstallError::Busy`]; [`InstallError::Journal`];
     /// [`InstallError::File`].
     pub(crate) fn open(layout: &Layout, now: UtcTime) -> Result<Self, InstallError> {
-        if let Some(obstacle) = layout.obstacle() {
+        if let Some(obstacle) = layout.obstacle()? {
             return Err(obstacle.into());
         }
         let session = Self::recover(layout, OPEN_PATIENCE, now)?;
@@ -56,17 +56,24 @@ impl Session {
     pub(super) fn recover(layout: &Layout, patience: Duration, now: UtcTime) -> Result<Self, InstallError> {
         let lock = InstallLock::take_within(layout, patience)?;
         let found = journal::read(layout)?;
-        let state = open::open(layout, InstallState::idle(layout.identity()));
-        let mut session = Self { layout: layout.clone(), lock, state };
+        // Known to other threads of this process from here on, so with what is on disk and nothing less.
+        let state = match &found {
+            Found::State(state) => state.clone(),
+            Found::Elsewhere(state) => {
+                let pending = matches!(state.phase, Phase::Swapping { .. } | Phase::Returning { .. });
+                // A swap that has begun is finished all the same: user files may be on their way.
+                let phase = if pending { state.phase.clone() } else { Phase::Idle };
+                InstallState { install: layout.identity(), phase, ..state.clone() }
+            }
+            Found::Nothing | Found::Garbage => InstallState::idle(layout.identity()),
+        };
+        let mut session = Self { layout: layout.clone(), lock, state: open::open(layout, state) };
         match found {
             Found::Nothing => session.sweep()?,
-            Found::State(state) => *open::lock(&session.state) = state,
-            Found::Elsewhere(found) => {
+            Found::State(_) => {}
+            Found::Elsewhere(_) => {
                 log::info!("{} was moved or copied; what was pending for it is dropped", layout.root().display());
-                let pending = matches!(found.phase, Phase::Swapping { .. } | Phase::Returning { .. });
-                // A swap that has begun is finished all the same: user files may be on their way.
-                let phase = if pending { found.phase } else { Phase::Idle };
-                session.change(|state| (state.bad, state.epoch) = (found.bad, found.epoch));
+                let phase = session.phase();
                 session.write(phase)?;
             }
             Found::Garbage => {
@@ -140,9 +147,7 @@ impl Session {
     /// Drops what is staged, and the plan to install it.
     pub(crate) fn clear_staged(&mut self) -> fs::PathResult<()> {
         if matches!(self.phase(), Phase::Staged { .. }) {
-            let mut state = open::lock(&self.state);
-            state.phase = Phase::Idle;
-            journal::write(&self.layout, &state)?;
+            self.store(Phase::Idle)?;
         }
         fs::remove_all(&self.layout.staged())
     }
@@ -166,9 +171,16 @@ impl Session {
 
     /// Writes the next phase durably.
     pub(super) fn write(&mut self, phase: Phase) -> Result<(), InstallError> {
+        Ok(self.store(phase)?)
+    }
+
+    /// What other threads see is what is on disk: a phase that could not be written has not begun.
+    fn store(&mut self, phase: Phase) -> fs::PathResult<()> {
         let mut state = open::lock(&self.state);
-        state.phase = phase;
-        Ok(journal::write(&self.layout, &state)?)
+        let next = InstallState { phase, ..state.clone() };
+        journal::write(&self.layout, &next)?;
+        *state = next;
+        Ok(())
     }
 
     /// Removes everything that belongs to no phase, whatever it is. What was downloaded stays: it can be resumed.

@@ -177,7 +177,7 @@ fn put_back(
 
 /// `Staged` -> `Swapping` and on: installs the release that an earlier process has staged, verified and probed.
 fn scheduled(layout: &Layout, now: UtcTime) -> Result<Settled, InstallError> {
-    if let Some(obstacle) = layout.obstacle() {
+    if let Some(obstacle) = layout.obstacle()? {
         return Err(obstacle.into());
     }
     let mut session = match Session::recover(layout, Duration::ZERO, now) {

@@ -80,7 +80,7 @@ impl Swapping {
     }
 
     fn exchange_folder(&self, layout: &Layout) -> Result<(), InstallError> {
-        let installed = layout.tree();
+        let installed = layout.tree()?;
         let (old, _) = require_manifest(&installed, &self.0.from)?;
         let (new, _) = require_manifest(&layout.staged_tree(), &self.0.to)?;
         carry::check_movable(&installed, &old)?;
@@ -100,7 +100,7 @@ impl Exchanged {
         if layout.kind() == InstallKind::Executable {
             return Ok(Carried(self.0));
         }
-        let (replaced, installed) = (layout.replaced_tree(&self.0.from), layout.tree());
+        let (replaced, installed) = (layout.replaced_tree(&self.0.from), layout.tree()?);
         let carried = require_manifest(&replaced, &self.0.from).and_then(|(old, _)| {
             let (new, _) = require_manifest(&installed, &self.0.to)?;
             Ok(carry::carry_over(&replaced, &old, &installed, &new)?)

@@ -128,13 +128,16 @@ pub(crate) fn failed() {
 
 /// `Trial` -> `Idle`: drops the old release. Returns whether this release was still on trial.
 pub(super) fn complete(mut session: Session, release: &JournaledRelease) -> Result<bool, InstallError> {
-    let on_trial = is_on_trial(&session.phase(), release);
+    let phase = session.phase();
+    let on_trial = is_on_trial(&phase, release);
     if on_trial {
-        keep_one_version(session.layout(), &session.phase())?;
         session.change(|state| state.epoch = state.epoch.max(release.epoch));
         session.write(Phase::Idle)?;
-        session.sweep()?;
-        fs::remove_all(&session.layout().downloads())?;
+        // It is completed now, whether or not what it replaced can be removed.
+        let layout = session.layout();
+        tell(keep_one_version(layout, &phase));
+        tell(session.sweep());
+        tell(fs::remove_all(&layout.downloads()).map_err(InstallError::from));
     }
     session.close();
     Ok(on_trial)
@@ -149,15 +152,21 @@ fn complete_within(
     if !is_on_trial(&state.phase, release) {
         return Ok(false);
     }
-    keep_one_version(layout, &state.phase)?;
     let epoch = state.epoch.max(release.epoch);
     let completed = InstallState { phase: Phase::Idle, epoch, ..state.clone() };
     journal::write(layout, &completed)?;
-    *state = completed;
-    carry::salvage_previous(layout)?;
-    fs::remove_all(&layout.previous())?;
-    fs::remove_all(&layout.attempts())?;
+    let before = std::mem::replace(state, completed);
+    tell(keep_one_version(layout, &before.phase));
+    tell(carry::salvage_previous(layout).and_then(|()| Ok(fs::remove_all(&layout.previous())?)));
+    tell(fs::remove_all(&layout.attempts()).map_err(InstallError::from));
     Ok(true)
+}
+
+/// Says what could not be removed after a trial was completed. Nothing depends on it: a later update tries again.
+fn tell(removed: Result<(), InstallError>) {
+    if let Err(error) = removed {
+        log::warn!("{error}; a later update tidies up");
+    }
 }
 
 /// Drops the versions before the last one, where each has a folder of its own.

@@ -52,19 +52,22 @@ impl Versions {
     /// Puts the staged tree among the versions. Nothing visible changes.
     /// # Errors
     /// [`InstallError::Misnamed`] when the folder of the installed version is not called after it: it would not be found
-    /// again.
+    /// again. [`InstallError::NameTaken`] when something else than this version of the app has its name.
     pub(super) fn place(
         &self,
         layout: &Layout,
         installed: &ReleaseVersion,
         version: &ReleaseVersion,
     ) -> Result<(), InstallError> {
-        let (tree, current) = (self.tree(version), layout.tree());
+        let (tree, current) = (self.tree(version), layout.tree()?);
         if self.tree(installed) != current || tree == current {
             return Err(InstallError::Misnamed { path: current, expected: self.name(installed) });
         }
         // One that was kept, or that a failed update has left.
         self.remove(layout, version)?;
+        if fs::metadata(&tree)?.is_some() {
+            return Err(InstallError::NameTaken { path: tree, version: version.clone() });
+        }
         fs::rename(&layout.staged_tree(), &tree)?;
         fs::sync_dir(&self.folder)?;
         fs::sync_dir(&layout.staged())?;
@@ -87,29 +90,38 @@ impl Versions {
         fs::sync_dir(layout.hidden())
     }
 
-    /// Removes the folder of a version that is not current; what no release owns in it goes to the current one.
+    /// Removes the folder of a version that is not current; what no release owns in it goes to the current one. A folder
+    /// that only has the name of a version, and not its manifest, is somebody's and stays.
     pub(super) fn remove(&self, layout: &Layout, version: &ReleaseVersion) -> Result<(), InstallError> {
         let tree = self.tree(version);
-        if tree == layout.tree() || !fs::metadata(&tree)?.is_some_and(|there| there.is_dir()) {
+        if tree == layout.tree()? || !self.is_ours(&tree, version)? {
             return Ok(());
         }
         self.salvage(layout, version)?;
-        fs::remove_all(&tree)?;
-        Ok(fs::sync_dir(&self.folder)?)
+        self.put_aside(layout, &tree)?;
+        Ok(fs::remove_all(&aside(layout))?)
     }
 
-    /// Takes the folder of a version that is not current out of the others, whole, for a sweep to remove.
+    /// Takes the folder of a version that is not current out of the others, whole, for a sweep to remove: half of one would
+    /// not be known for what it is.
     pub(super) fn put_aside(&self, layout: &Layout, tree: &Path) -> Result<(), InstallError> {
-        let aside = layout.hidden().join("dropped");
+        let aside = aside(layout);
         fs::remove_all(&aside)?;
         fs::rename(tree, &aside)?;
         Ok(fs::sync_dir(&self.folder)?)
     }
 
+    /// Tells whether a folder holds a version of this app, by its manifest.
+    fn is_ours(&self, tree: &Path, version: &ReleaseVersion) -> Result<bool, InstallError> {
+        let is_folder = fs::metadata(tree)?.is_some_and(|there| there.is_dir());
+        let manifest = if is_folder { manifest_in(tree)? } else { None };
+        Ok(manifest.is_some_and(|(manifest, _)| manifest.app().as_str() == self.app && manifest.version() == version))
+    }
+
     /// Brings what a process of another version has written into its folder to the current one.
     pub(super) fn salvage(&self, layout: &Layout, version: &ReleaseVersion) -> Result<(), InstallError> {
-        let (tree, current) = (self.tree(version), layout.tree());
-        if tree == current || !fs::metadata(&tree)?.is_some_and(|there| there.is_dir()) {
+        let (tree, current) = (self.tree(version), layout.tree()?);
+        if tree == current || !self.is_ours(&tree, version)? {
             return Ok(());
         }
         if let (Some((old, _)), Some((new, _))) = (manifest_in(&tree)?, manifest_in(&current)?) {
@@ -141,11 +153,7 @@ impl Versions {
         let mut versions = Vec::new();
         for name in fs::names(&self.folder)? {
             let Some((app, version)) = name.to_str().and_then(parse) else { continue };
-            let tree = self.folder.join(&name);
-            if app == self.app
-                && fs::metadata(&tree)?.is_some_and(|there| there.is_dir())
-                && manifest_in(&tree)?.is_some_and(|(manifest, _)| manifest.app().as_str() == app)
-            {
+            if app == self.app && self.is_ours(&self.folder.join(&name), &version)? {
                 versions.push(version);
             }
         }
@@ -155,6 +163,11 @@ impl Versions {
     fn name(&self, version: &ReleaseVersion) -> String {
         format!("{}-{version}", self.app)
     }
+}
+
+/// Where the folder of a version lies while it is removed.
+fn aside(layout: &Layout) -> PathBuf {
+    layout.hidden().join("dropped")
 }
 
 /// Takes `APP-VERSION` apart; the version begins behind the first hyphen that leaves one.

@@ -1,4 +1,4 @@
-use super::{carry_back, carry_over, check_movable};
+use super::{carry_back, carry_over, check_movable, rescue};
 use crate::install::testing::{Release, tree_of};
 use crate::install::{InstallError, Obstacle};
 use std::os::unix::ffi::OsStrExt as _;
@@ -230,5 +230,31 @@ fn a_folder_that_becomes_a_link_while_it_is_walked_leads_nowhere() {
             stop.store(true, SeqCst);
         });
         assert_eq!(tree_of(outside.path()), before, "a file outside was moved");
+    }
+}
+
+#[test]
+fn a_rescued_file_never_takes_the_place_of_one_that_was_edited() {
+    let content = [("etc/a.conf", "1"), ("etc/b.conf", "1"), ("etc/c.conf", "1"), ("etc/d.conf", "1")];
+    let newer = [("etc/a.conf", "2"), ("etc/b.conf", "2"), ("etc/c.conf", "2"), ("etc/d.conf", "2")];
+    let trees = Trees::new(&content, &newer, &["etc/*"]);
+    // What a process of the old version has written, and what the user has written for the new one since.
+    trees.user_file("etc/a.conf", "written late");
+    trees.user_file("etc/b.conf", "written late");
+    trees.user_file("etc/c.conf", "the same");
+    for (path, content) in [("etc/a.conf", "in use"), ("etc/c.conf", "the same"), ("etc/d.conf", "in use")] {
+        std::fs::write(trees.new_at(path), content).unwrap();
+    }
+    for _ in 0..2 {
+        rescue(&trees.old(""), &trees.old.manifest, &trees.new_at(""), &trees.new.manifest).unwrap();
+    }
+    trees.assert_new("etc/a.conf", "in use");
+    trees.assert_new("etc/a.conf.saved", "written late");
+    trees.assert_new("etc/b.conf", "written late");
+    trees.assert_new("etc/b.conf.new", "2");
+    trees.assert_new("etc/c.conf", "the same");
+    trees.assert_new("etc/d.conf", "in use");
+    for path in ["etc/c.conf.saved", "etc/d.conf.saved", "etc/a.conf.new"] {
+        assert!(!trees.new_at(path).exists(), "{path}");
     }
 }

@@ -4,7 +4,7 @@ use super::{Found, MAX_RECORD, exists, found, shown};
 use std::ffi::OsStr;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// Asks rpm, where it has a database, which package a program came with.
@@ -19,7 +19,11 @@ pub(super) fn rpm(program: &Path, system: &Path) -> Option<Found> {
         command.arg("--dbpath").arg(&database);
     }
     command.args(["--query", "--queryformat", "%{NAME}\\n", "--file"]).arg(PathBuf::from(os_str(&below)));
-    let answer = ask(command, PATIENCE)?;
+    let answer = match ask(command, PATIENCE) {
+        Answer::Said(answer) => answer,
+        Answer::No => return None,
+        Answer::Unknown => return Some(Found::Unknown { manager: "rpm" }),
+    };
     let package = shown(OsStr::new(answer.lines().next().filter(|name| !name.is_empty())?));
     let has = |path: &str| exists(&system.join(path));
     found(
@@ -35,22 +39,38 @@ pub(super) fn rpm(program: &Path, system: &Path) -> Option<Found> {
     )
 }
 
-/// Runs a question with nothing but its arguments and returns what it printed, if it was answered in time.
-fn ask(mut command: Command, patience: Duration) -> Option<String> {
-    command.env_clear().env("LC_ALL", "C").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = command.spawn().ok()?;
-    let succeeded = wait(&mut child, patience);
-    let mut text = String::new();
-    child.stdout.take()?.take(MAX_RECORD).read_to_string(&mut text).ok()?;
-    succeeded.then_some(text)
+/// What became of a question.
+#[derive(Debug, PartialEq, Eq)]
+enum Answer {
+    /// It was answered so.
+    Said(String),
+    /// There is nobody to ask, or the answer is no.
+    No,
+    /// There was no answer in time.
+    Unknown,
 }
 
-/// Waits for the end of a process, not for ever. What prints more than a pipe holds never ends.
-fn wait(child: &mut Child, patience: Duration) -> bool {
+/// Runs a question with nothing but its arguments.
+fn ask(mut command: Command, patience: Duration) -> Answer {
+    command.env_clear().env("LC_ALL", "C").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let Ok(mut child) = command.spawn() else { return Answer::No };
+    let Some(status) = wait(&mut child, patience) else { return Answer::Unknown };
+    let mut text = String::new();
+    let read = child.stdout.take().map(|pipe| pipe.take(MAX_RECORD).read_to_string(&mut text));
+    match (status.success(), status.code(), read) {
+        (true, _, Some(Ok(_))) => Answer::Said(text),
+        (false, Some(_), _) => Answer::No,
+        // Killed by a signal, or its words cannot be read.
+        _ => Answer::Unknown,
+    }
+}
+
+/// Waits for the end of a process, not for ever; `None` when it was ended. What prints more than a pipe holds never ends.
+fn wait(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
     let begin = Instant::now();
     while begin.elapsed() < patience {
         match child.try_wait() {
-            Ok(Some(status)) => return status.success(),
+            Ok(Some(status)) => return Some(status),
             Ok(None) => std::thread::sleep(PAUSE),
             Err(_) => break,
         }
@@ -58,7 +78,7 @@ fn wait(child: &mut Child, patience: Duration) -> bool {
     if let Err(error) = child.kill().and_then(|()| child.wait().map(drop)) {
         log::debug!("cannot end rpm: {error}");
     }
-    false
+    None
 }
 
 fn os_str(bytes: &[u8]) -> &OsStr {
@@ -148,10 +168,12 @@ mod tests {
             command.args(["-c", script]);
             command
         };
-        assert_eq!(ask(sh("echo hello"), PATIENCE).as_deref(), Some("hello\n"));
-        assert_eq!(ask(sh("echo hello; exit 1"), PATIENCE), None, "an answer that failed is none");
+        assert_eq!(ask(sh("echo hello"), PATIENCE), Answer::Said("hello\n".to_owned()));
+        assert_eq!(ask(sh("echo hello; exit 1"), PATIENCE), Answer::No, "an answer that failed is none");
+        assert_eq!(ask(Command::new("/nonexistent/rpm"), PATIENCE), Answer::No, "nobody is there to ask");
+        assert_eq!(ask(sh("kill -9 $$"), PATIENCE), Answer::Unknown);
         let begin = Instant::now();
-        assert_eq!(ask(sh("exec /bin/sleep 60"), Duration::from_millis(50)), None);
+        assert_eq!(ask(sh("exec /bin/sleep 60"), Duration::from_millis(50)), Answer::Unknown);
         assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
     }
 }

@@ -1,7 +1,7 @@
 //! Two of them at once: a confirmation during a download, an update that somebody else has overtaken.
 
 use super::*;
-use crate::install::{Basis, highest_epoch};
+use crate::install::{Basis, highest_epoch, open};
 
 fn plan(epoch: u64) -> Plan {
     Plan { installed: version("1.1.0"), trial: Trial::Confirm, epoch }
@@ -94,4 +94,30 @@ fn a_security_counter_that_was_raised_meanwhile_counts() {
     let basis = Basis::of(&world.layout).unwrap();
     assert!(matches!(Session::open_for(&world.layout, &basis, 2, now()), Err(InstallError::Changed { .. })));
     Session::open_for(&world.layout, &basis, 3, now()).unwrap().close();
+}
+
+#[test]
+fn no_thread_ever_sees_a_session_without_its_journal() {
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    let world = World::executable();
+    swap(&world, 1);
+    let seen = AtomicUsize::new(0);
+    let begin = std::time::Instant::now();
+    let is_over = || seen.load(SeqCst) >= 50 || begin.elapsed() > Duration::from_secs(20);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over() {
+                let phase = open::with(&world.layout, |state| state.phase.clone());
+                if let Some(phase) = phase {
+                    seen.fetch_add(1, SeqCst);
+                    assert!(matches!(phase, Phase::Trial { .. }), "{phase:?}");
+                }
+                std::hint::spin_loop();
+            }
+        });
+        while !is_over() {
+            Session::recover(&world.layout, Duration::from_secs(5), now()).unwrap().close();
+        }
+    });
+    assert!(seen.load(SeqCst) > 0, "no session was ever seen");
 }

@@ -103,11 +103,11 @@ fn an_administrator_does_not_run_a_program_in_a_folder_of_another_user() {
     }
     let world = World::directory();
     chown(world.layout.root().join("share"), Some(12345), None).unwrap();
-    assert_eq!(world.layout.obstacle(), None, "a folder that leads to no program");
+    assert_eq!(world.layout.obstacle().unwrap(), None, "a folder that leads to no program");
     let bin = world.layout.root().join("bin");
     chown(&bin, Some(12345), None).unwrap();
-    assert_eq!(world.layout.obstacle(), Some(Obstacle::NotTrusted { path: bin.clone() }));
+    assert_eq!(world.layout.obstacle().unwrap(), Some(Obstacle::NotTrusted { path: bin.clone() }));
     chown(&bin, Some(0), None).unwrap();
     set(&world, "bin", 0o777);
-    assert_eq!(world.layout.obstacle(), Some(Obstacle::NotTrusted { path: bin }));
+    assert_eq!(world.layout.obstacle().unwrap(), Some(Obstacle::NotTrusted { path: bin }));
 }

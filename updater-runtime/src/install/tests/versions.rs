@@ -188,3 +188,72 @@ fn a_failed_version_that_cannot_be_removed_does_not_hold_up_the_return() {
     assert!(confirm(&world.layout, now()).unwrap());
     world.assert_installed(&world.new);
 }
+
+#[test]
+fn an_old_version_that_cannot_be_removed_does_not_hold_up_a_confirmation() {
+    let mut world = World::versions();
+    let folder = world.layout.versions().unwrap().folder().to_owned();
+    world.swap(Trial::Confirm);
+    assert!(confirm(&world.layout, now()).unwrap());
+    world.old = std::mem::replace(&mut world.new, Release::directory("1.2.0", &[("share/a", "2")], &["etc/*.conf"]));
+    world.swap(Trial::Confirm);
+    let set = |mode| std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(mode)).unwrap();
+    set(0o500);
+    let confirmed = without_privilege(|| confirm(&world.layout, now()));
+    set(0o700);
+    assert!(confirmed.unwrap());
+    assert_eq!(world.phase(), Phase::Idle);
+    assert_eq!(names(&world), ["hello-1.0.0", "hello-1.1.0", "hello-1.2.0"]);
+    // The next one has the old one removed.
+    world.old = std::mem::replace(&mut world.new, Release::directory("1.3.0", &[("share/a", "3")], &["etc/*.conf"]));
+    world.swap(Trial::Confirm);
+    assert!(confirm(&world.layout, now()).unwrap());
+    assert_eq!(names(&world), ["hello-1.2.0", "hello-1.3.0"]);
+}
+
+#[test]
+fn a_folder_that_only_has_the_name_of_a_version_is_never_removed() {
+    let world = World::versions();
+    let theirs = world.layout.versions().unwrap().tree(world.new.version());
+    let put: [fn(&Path); 4] = [
+        |path| std::fs::create_dir(path).unwrap(),
+        |path| std::fs::write(path, "a file").unwrap(),
+        |path| std::os::unix::fs::symlink("/nowhere", path).unwrap(),
+        // A copy that the user made of another version: its manifest is not of the version that it is called.
+        |path| {
+            std::fs::create_dir(path).unwrap();
+            let manifest = path.with_file_name("hello-1.0.0").join(MANIFEST_PATH);
+            std::fs::copy(manifest, path.join(MANIFEST_PATH)).unwrap();
+            std::fs::write(path.join("thesis"), "three years of work").unwrap();
+        },
+    ];
+    for put in put {
+        put(&theirs);
+        let before = tree_of(theirs.parent().unwrap());
+        let error = staged(&world.layout, &world.old, &world.new, Trial::Start).unwrap().install().unwrap_err();
+        assert!(matches!(&error, InstallError::NameTaken { path, .. } if *path == theirs), "{error:?}");
+        assert_eq!(tree_of(theirs.parent().unwrap()), before);
+        world.assert_installed(&world.old);
+        world.assert_tidy();
+        crate::fs::remove_all(&theirs).unwrap();
+    }
+    world.swap(Trial::Start);
+    world.assert_installed(&world.new);
+}
+
+#[test]
+fn a_link_that_leads_elsewhere_is_no_install_to_change() {
+    let world = World::versions();
+    let link = world.layout.root().to_owned();
+    for target in ["/nowhere", "/", "versions"] {
+        std::fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink(target, &link).unwrap();
+        let lost = |error: &InstallError| matches!(error, InstallError::LostLink { path } if *path == link);
+        assert!(lost(&world.layout.tree().unwrap_err()), "{target}");
+        assert!(lost(&Session::open(&world.layout, now()).unwrap_err()), "{target}");
+    }
+    std::fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink("versions/hello-1.0.0", &link).unwrap();
+    world.swap(Trial::Start);
+    world.assert_installed(&world.new);
+}
