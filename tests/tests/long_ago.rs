@@ -3,11 +3,11 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use updater_format::UtcTime;
 use updater_format::role::RoleName;
-use updater_format::{InstallKind, UtcTime};
 use updater_tests::crash::app::{REPOSITORY, ROOT};
 use updater_tests::crash::release::{Release, small_program, write_repository};
-use updater_tests::crash::world::World;
+use updater_tests::crash::world::{Kind, World};
 use updater_tests::server::TestServer;
 use updater_tests::simulator::{RepositorySimulator, SigningKey, keyring};
 
@@ -22,9 +22,9 @@ fn a_copy_from_before_two_rotations_a_theft_and_a_revocation_updates_in_one_run(
     let repository = RepositorySimulator::starting_at(UtcTime::from_unix(now));
     std::fs::write(folder.path().join("root.json"), repository.repo().root_bytes()).unwrap();
 
-    let kind = InstallKind::Directory;
+    let kind = Kind::Directory;
     let world = World { slot: folder.path().join("slot"), kind };
-    let old = Release::new(&program, kind, "1.0.0", true);
+    let old = Release::new(&program, kind.install(), "1.0.0", true);
     world.install(&old).unwrap();
     old.publish(&repository);
     let run = || {
@@ -63,7 +63,7 @@ fn a_copy_from_before_two_rotations_a_theft_and_a_revocation_updates_in_one_run(
         repo.timestamp.version = 1;
         repo.snapshot.version = 1;
     }
-    let new = Release::new(&program, kind, "1.1.0", true);
+    let new = Release::new(&program, kind.install(), "1.1.0", true);
     new.publish(&repository);
     let told = run();
     assert!(told.ends_with("version 1.1.0\n") && !told.contains("failed"), "{told}");
@@ -71,7 +71,7 @@ fn a_copy_from_before_two_rotations_a_theft_and_a_revocation_updates_in_one_run(
 
     // The revoked key is worth nothing any more.
     repository.repo().signers.roles.insert("stable".to_owned(), vec![SigningKey::from_seed(4)]);
-    Release::new(&program, kind, "1.2.0", true).publish(&repository);
+    Release::new(&program, kind.install(), "1.2.0", true).publish(&repository);
     let told = run();
     assert!(
         told.contains("failed metadata-refused") && told.contains("metadata stable is signed by 0 of the 1 keys"),

@@ -10,10 +10,10 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use updater_format::{InstallKind, UtcTime};
+use updater_format::UtcTime;
 use updater_tests::crash::app::{REPOSITORY, ROOT};
 use updater_tests::crash::release::{Release, small_program, write_repository};
-use updater_tests::crash::world::World;
+use updater_tests::crash::world::{Kind, World};
 use updater_tests::proxy::{Breakage, FaultyRelay};
 use updater_tests::server::TestServer;
 use updater_tests::simulator::RepositorySimulator;
@@ -25,9 +25,9 @@ fn many_updates_in_a_row_survive_kills_and_a_broken_network() {
     let seed = number("UPDATER_TEST_SEED").unwrap_or_else(|| u64::from(std::process::id()) ^ now().unsigned_abs());
     eprintln!("seed {seed}, {updates} updates");
     let mut kills = 0;
-    for kind in [InstallKind::Executable, InstallKind::Directory] {
+    for kind in Kind::ALL {
         let tally = run(kind, updates, seed);
-        eprintln!("{kind}: 1.0.0 to 1.0.{updates} in {} runs, {} killed", tally.runs, tally.kills);
+        eprintln!("{}: 1.0.0 to 1.0.{updates} in {} runs, {} killed", kind.name(), tally.runs, tally.kills);
         kills += tally.kills;
     }
     assert!(kills > 0, "no run was killed: seed {seed}");
@@ -39,7 +39,7 @@ struct Tally {
     kills: u32,
 }
 
-fn run(kind: InstallKind, updates: u64, seed: u64) -> Tally {
+fn run(kind: Kind, updates: u64, seed: u64) -> Tally {
     let folder = tempfile::tempdir().unwrap();
     let program = small_program(Path::new(env!("CARGO_BIN_EXE_crash-points")), folder.path());
     let served = folder.path().join("repository");
@@ -56,14 +56,14 @@ fn run(kind: InstallKind, updates: u64, seed: u64) -> Tally {
     };
     std::fs::write(folder.path().join("root.json"), repository.repo().root_bytes()).unwrap();
     let world = World { slot: folder.path().join("slot"), kind };
-    let mut old = Release::new(&program, kind, "1.0.0", true);
+    let mut old = Release::new(&program, kind.install(), "1.0.0", true);
     world.install(&old).unwrap();
     let app = App { world: &world, folder: folder.path(), url: format!("http://{}/", relay.address()) };
     let mut tally = Tally::default();
     // How long an update takes that nothing disturbs: the first one is. Kills come within this time.
     let mut undisturbed = Duration::ZERO;
     for number in 1..=updates {
-        let new = Release::new(&program, kind, &format!("1.0.{number}"), true);
+        let new = Release::new(&program, kind.install(), &format!("1.0.{number}"), true);
         new.publish(&repository);
         write_repository(&repository, &served).unwrap();
         let room = 5 * new.files.len() as u64 * 8192 + 4 * program.len() as u64;

@@ -5,12 +5,12 @@ use std::ffi::OsStr;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use updater_format::{InstallKind, UtcTime};
+use updater_format::UtcTime;
 use updater_runtime::transport::Url;
 use updater_tests::crash::app::{REPOSITORY, ROOT};
 use updater_tests::crash::release::{Release, write_repository};
 use updater_tests::crash::trace;
-use updater_tests::crash::world::World;
+use updater_tests::crash::world::{Kind, World};
 use updater_tests::require;
 use updater_tests::simulator::RepositorySimulator;
 
@@ -22,14 +22,14 @@ struct Releases {
 }
 
 impl Releases {
-    fn new(kind: InstallKind) -> Self {
+    fn new(kind: Kind) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let stripped = folder.path().join("stripped");
         let program = env!("CARGO_BIN_EXE_crash-points");
         let strip = Command::new("strip").arg("-o").arg(&stripped).arg(program).status();
         let program = if strip.is_ok_and(|status| status.success()) { stripped } else { PathBuf::from(program) };
         let program = std::fs::read(program).unwrap();
-        let release = |version| Release::new(&program, kind, version, true);
+        let release = |version| Release::new(&program, kind.install(), version, true);
         let (old, new) = (release("1.0.0"), release("1.1.0"));
         let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
         let repository = RepositorySimulator::starting_at(UtcTime::from_unix(i64::try_from(now).unwrap()));
@@ -68,11 +68,11 @@ fn assert_updated(output: &str, world: &World, releases: &Releases) {
 
 #[test]
 fn an_update_works_at_odd_paths_under_a_narrow_umask() {
-    let releases = Releases::new(InstallKind::Directory);
+    let releases = Releases::new(Kind::Directory);
     let outer = tempfile::tempdir().unwrap();
     let long = "long ".repeat(40);
     for name in ["with space", "ünïcödé 更新", "quote\"'$(x)", long.trim()] {
-        let world = World { slot: outer.path().join(name), kind: InstallKind::Directory };
+        let world = World { slot: outer.path().join(name), kind: Kind::Directory };
         world.install(&releases.old).unwrap();
         let output = releases.update(&world.program(), "077");
         assert_updated(&output, &world, &releases);
@@ -81,9 +81,9 @@ fn an_update_works_at_odd_paths_under_a_narrow_umask() {
 
 #[test]
 fn an_update_through_a_link_changes_what_the_link_leads_to() {
-    let releases = Releases::new(InstallKind::Executable);
+    let releases = Releases::new(Kind::Executable);
     let outer = tempfile::tempdir().unwrap();
-    let world = World { slot: outer.path().join("real"), kind: InstallKind::Executable };
+    let world = World { slot: outer.path().join("real"), kind: Kind::Executable };
     world.install(&releases.old).unwrap();
     let link = outer.path().join("link");
     symlink(world.program(), &link).unwrap();
@@ -94,9 +94,9 @@ fn an_update_through_a_link_changes_what_the_link_leads_to() {
 
 #[test]
 fn an_update_below_a_linked_folder_changes_the_real_one() {
-    let releases = Releases::new(InstallKind::Directory);
+    let releases = Releases::new(Kind::Directory);
     let outer = tempfile::tempdir().unwrap();
-    let world = World { slot: outer.path().join("real"), kind: InstallKind::Directory };
+    let world = World { slot: outer.path().join("real"), kind: Kind::Directory };
     world.install(&releases.old).unwrap();
     symlink("real", outer.path().join("link")).unwrap();
     let output = releases.update(&outer.path().join("link/place/my app/bin/hello"), "022");
@@ -105,9 +105,9 @@ fn an_update_below_a_linked_folder_changes_the_real_one() {
 
 #[test]
 fn an_update_through_path_and_under_another_name_changes_the_program_that_runs() {
-    let releases = Releases::new(InstallKind::Executable);
+    let releases = Releases::new(Kind::Executable);
     let outer = tempfile::tempdir().unwrap();
-    let world = World { slot: outer.path().join("slot"), kind: InstallKind::Executable };
+    let world = World { slot: outer.path().join("slot"), kind: Kind::Executable };
     world.install(&releases.old).unwrap();
     // What the new process is started from is neither looked up again nor taken from the name it was called by.
     let decoy = outer.path().join("decoy");
@@ -122,9 +122,9 @@ fn an_update_through_path_and_under_another_name_changes_the_program_that_runs()
 
 #[test]
 fn an_update_behind_a_link_to_the_current_version_moves_the_link() {
-    let releases = Releases::new(InstallKind::Directory);
+    let releases = Releases::new(Kind::Directory);
     let outer = tempfile::tempdir().unwrap();
-    let world = World { slot: outer.path().join("slot"), kind: InstallKind::Directory };
+    let world = World { slot: outer.path().join("slot"), kind: Kind::Directory };
     world.install(&releases.old).unwrap();
     let base = outer.path().join("base");
     std::fs::create_dir_all(base.join("versions")).unwrap();
@@ -145,7 +145,7 @@ fn another_users_folder_is_left_alone_and_ones_own_is_updated() {
     if !require::root("becoming another user") || !require::command("setpriv", "apt install util-linux") {
         return;
     }
-    for kind in [InstallKind::Executable, InstallKind::Directory] {
+    for kind in Kind::ALL {
         let releases = Releases::new(kind);
         let outer = tempfile::tempdir().unwrap();
         for folder in [outer.path(), releases.folder.path()] {
@@ -177,10 +177,10 @@ fn a_file_system_without_free_bytes_or_files_keeps_the_old_version() {
     if !require::mounts("a full ext4") || !require::command("mkfs.ext4", "apt install e2fsprogs") {
         return;
     }
-    let releases = Releases::new(InstallKind::Directory);
+    let releases = Releases::new(Kind::Directory);
     let outer = tempfile::tempdir().unwrap();
     let _mount = Mount::ext4(outer.path(), releases.folder.path());
-    let world = World { slot: outer.path().join("slot"), kind: InstallKind::Directory };
+    let world = World { slot: outer.path().join("slot"), kind: Kind::Directory };
     world.install(&releases.old).unwrap();
     let filler = outer.path().join("filler");
     // Room for the download and not for the release beside it; then room for neither.
@@ -210,9 +210,9 @@ fn a_mount_inside_or_over_the_install_keeps_the_old_version() {
     if !require::mounts("mounts inside an install") {
         return;
     }
-    let releases = Releases::new(InstallKind::Directory);
+    let releases = Releases::new(Kind::Directory);
     let outer = tempfile::tempdir().unwrap();
-    let world = World { slot: outer.path().join("slot"), kind: InstallKind::Directory };
+    let world = World { slot: outer.path().join("slot"), kind: Kind::Directory };
     world.install(&releases.old).unwrap();
     // Where both releases have files, and the user too. A mount deep in a folder of the user moves along with that folder.
     let inside = world.root().join("share/data");
@@ -229,8 +229,8 @@ fn a_mount_inside_or_over_the_install_keeps_the_old_version() {
     let output = releases.update(&world.program(), "022");
     assert_updated(&output, &world, &releases);
 
-    let releases = Releases::new(InstallKind::Executable);
-    let world = World { slot: outer.path().join("file"), kind: InstallKind::Executable };
+    let releases = Releases::new(Kind::Executable);
+    let world = World { slot: outer.path().join("file"), kind: Kind::Executable };
     world.install(&releases.old).unwrap();
     let mount = Mount::bind(&world.root(), &world.root());
     let output = releases.update(&world.program(), "022");
@@ -245,7 +245,7 @@ fn an_overlay_is_updated_or_refused_with_its_reason() {
     if !require::mounts("an overlay") {
         return;
     }
-    for kind in [InstallKind::Executable, InstallKind::Directory] {
+    for kind in Kind::ALL {
         let releases = Releases::new(kind);
         let outer = tempfile::tempdir().unwrap();
         let [lower, upper, work, merged] = ["lower", "upper", "work", "merged"].map(|name| outer.path().join(name));
@@ -258,10 +258,7 @@ fn an_overlay_is_updated_or_refused_with_its_reason() {
             assert_updated(&output, &world, &releases);
         } else {
             // A folder of the lower layer cannot be renamed unless the mount allows redirection.
-            assert!(
-                kind == InstallKind::Directory && output.contains("cannot exchange folders in one step"),
-                "{output}"
-            );
+            assert!(kind == Kind::Directory && output.contains("cannot exchange folders in one step"), "{output}");
             world.check(&releases.old).unwrap();
         }
     }
@@ -272,7 +269,7 @@ fn a_full_or_read_only_file_system_keeps_the_old_version() {
     if !require::mounts("a small file system") {
         return;
     }
-    for kind in [InstallKind::Executable, InstallKind::Directory] {
+    for kind in Kind::ALL {
         let releases = Releases::new(kind);
         let outer = tempfile::tempdir().unwrap();
         let mount = Mount::tmpfs(outer.path());

@@ -1,4 +1,4 @@
-//! `crash-points [--all] [--runs N] [--seconds N] [--seed N] [--only KIND/SCENARIO] [--at POINT]`: stops and fails real
+//! `crash-points [--all] [--runs N] [--seconds N] [--jobs N] [--seed N] [--only KIND/SCENARIO] [--at POINT]`: stops and fails real
 //! updates at their file-system calls, cuts the power of a model of their disk, and checks what is left. Needs strace, cc.
 //!
 //! `--all` disturbs every call that can change the disk; otherwise a sample is taken from a printed seed. A failure is
@@ -35,15 +35,22 @@ fn harness() -> io::Result<bool> {
     }
     writeln!(out, "seed {}", options.seed)?;
     let summary = campaign::run(&options, &stripped()?, &mut out)?;
-    writeln!(out, "{} of the faults are power cuts", summary.cuts)?;
+    writeln!(out, "{} of the faults are power cuts; {} different states were left", summary.cuts, summary.states)?;
     writeln!(out, "{summary}")?;
     Ok(summary.failures == 0)
 }
 
 fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let mut options =
-        Options { all: false, runs: DEFAULT_RUNS, time: None, seed: now.as_secs(), only: String::new(), at: None };
+    let mut options = Options {
+        all: false,
+        runs: DEFAULT_RUNS,
+        time: None,
+        jobs: None,
+        seed: now.as_secs(),
+        only: String::new(),
+        at: None,
+    };
     while let Some(argument) = arguments.next() {
         if argument == "--all" {
             options.all = true;
@@ -54,6 +61,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
         match argument.as_str() {
             "--runs" => options.runs = usize::try_from(number()?).unwrap_or(usize::MAX),
             "--seconds" => options.time = Some(Duration::from_secs(number()?)),
+            "--jobs" => options.jobs = usize::try_from(number()?).ok(),
             "--seed" => options.seed = number()?,
             "--only" => options.only = value,
             "--at" => options.at = Some(value),

@@ -1,12 +1,48 @@
 //! One install among a user's files, and what must hold of it whatever happened.
 
+use super::disk::Item;
 use super::release::{Content, Release};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use updater_format::{FilePath, InstallKind, MANIFEST_PATH, NEW_SUFFIX};
+use updater_format::{EntryContent, FilePath, InstallKind, MANIFEST_PATH, Manifest, NEW_SUFFIX, Sha256};
+
+/// The ways in which an app is installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// One program.
+    Executable,
+    /// A folder, which is exchanged as a whole.
+    Directory,
+    /// A folder for each version, and a link `current` to one of them.
+    Versions,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Executable, Self::Directory, Self::Versions];
+
+    /// Returns its name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Executable => "executable",
+            Self::Directory => "directory",
+            Self::Versions => "versions",
+        }
+    }
+
+    /// Returns what its releases are published as.
+    #[must_use]
+    pub fn install(self) -> InstallKind {
+        match self {
+            Self::Executable => InstallKind::Executable,
+            Self::Directory | Self::Versions => InstallKind::Directory,
+        }
+    }
+}
 
 /// The folder that an install, its neighbours and the user's state folder lie in. It is always at the same path, because
 /// an install is known by its path; states are copied into it and out of it.
@@ -15,23 +51,41 @@ pub struct World {
     /// That folder.
     pub slot: PathBuf,
     /// How the app is installed in it.
-    pub kind: InstallKind,
+    pub kind: Kind,
 }
 
 impl World {
-    /// Returns the program file or the folder of the app.
+    /// Returns the program file, the folder of the app, or the link to the folder of its current version.
     #[must_use]
     pub fn root(&self) -> PathBuf {
-        self.slot.join(if self.kind == InstallKind::Executable { "place/hello" } else { "place/my app" })
+        self.slot.join(match self.kind {
+            Kind::Executable => "place/hello",
+            Kind::Directory => "place/my app",
+            Kind::Versions => "place/my app/current",
+        })
     }
 
     /// Returns the program.
     #[must_use]
     pub fn program(&self) -> PathBuf {
+        self.at(super::app::ENTRY)
+    }
+
+    /// Returns where a file of a release lies that is installed.
+    fn at(&self, path: &str) -> PathBuf {
+        if self.kind == Kind::Executable { self.root() } else { self.root().join(path) }
+    }
+
+    /// Returns the folder that holds a release when it is installed.
+    fn tree(&self, release: &Release) -> PathBuf {
         match self.kind {
-            InstallKind::Executable => self.root(),
-            _ => self.root().join(super::app::ENTRY),
+            Kind::Versions => self.versions().join(folder_name(&release.version)),
+            _ => self.root(),
         }
+    }
+
+    fn versions(&self) -> PathBuf {
+        self.root().with_file_name(VERSIONS)
     }
 
     /// Returns the hidden folder beside the install.
@@ -54,16 +108,19 @@ impl World {
     pub fn install(&self, release: &Release) -> io::Result<()> {
         self.clear()?;
         std::fs::create_dir_all(self.slot.join("place"))?;
+        if self.kind == Kind::Versions {
+            std::fs::create_dir_all(self.tree(release))?;
+            symlink(Path::new(VERSIONS).join(folder_name(&release.version)), self.root())?;
+        }
         for (path, content) in &release.files {
-            let at = if self.kind == InstallKind::Executable { self.root() } else { self.root().join(path) };
             let content = match content {
                 Content::File(bytes, mode) => Found::File(bytes.clone(), mode.bits()),
                 Content::Link(target) => Found::Link(target.clone()),
             };
-            content.write(&at)?;
+            content.write(&self.at(path))?;
         }
-        if self.kind == InstallKind::Directory {
-            std::fs::write(self.root().join(MANIFEST_PATH), release.manifest.encode())?;
+        if self.kind != Kind::Executable {
+            std::fs::write(self.at(MANIFEST_PATH), release.manifest.encode())?;
         }
         for (path, content) in self.users_files() {
             content.write(&self.slot.join(path))?;
@@ -96,6 +153,35 @@ impl World {
         }
     }
 
+    /// Tells states apart that could go on differently: everything that lies here, byte for byte, but for the numbers of
+    /// processes.
+    /// # Errors
+    /// When something cannot be read.
+    pub fn fingerprint(&self) -> io::Result<Sha256> {
+        let hidden = self.hidden();
+        let lock = hidden.join("lock");
+        let mut text = String::new();
+        for (path, item) in super::disk::read(&self.slot)? {
+            let path = self.slot.join(path);
+            let mut name = path.to_string_lossy().into_owned();
+            // Temporary files and attempts are called after their process.
+            if path.parent().is_some_and(|folder| folder == hidden || folder == hidden.join("attempts")) {
+                name.retain(|c| !c.is_ascii_digit());
+            }
+            let item = match item {
+                Item::File(_, mode) if path == lock => format!("lock {mode:o}"),
+                Item::File(bytes, mode) => {
+                    let names = std::fs::symlink_metadata(&path)?.nlink();
+                    format!("file {mode:o} {names} {}", Sha256::of(&bytes))
+                }
+                Item::Folder(mode) => format!("folder {mode:o}"),
+                Item::Link(target) => format!("link {target:?}"),
+            };
+            text.push_str(&format!("{name:?} {item}\n"));
+        }
+        Ok(Sha256::of(text.as_bytes()))
+    }
+
     /// Tells which of the releases is installed: all program files, byte for byte, with their modes. This holds at any
     /// moment, before anything was repaired.
     /// # Errors
@@ -119,20 +205,23 @@ impl World {
         if let Some(difference) = self.difference(release) {
             return Err(format!("{} is not whole: {difference}", release.version));
         }
-        let mut expected = BTreeSet::new();
+        let (root, tree) = (self.root(), self.tree(release));
+        let mut expected = BTreeSet::from([root.clone()]);
         for (path, content) in self.users_files() {
-            if Found::read(&self.slot.join(&path)).as_ref() != Some(&content) {
+            let at = self.slot.join(&path);
+            if Found::read(&at).as_ref() != Some(&content) {
                 return Err(format!("the user's {path} is not what it was"));
             }
-            expected.insert(self.slot.join(path));
+            expected.insert(at.strip_prefix(&root).map_or(at.clone(), |below| tree.join(below)));
         }
-        match self.kind {
-            InstallKind::Executable => drop(expected.insert(self.root())),
-            _ => {
-                expected.extend(release.files.keys().map(|path| self.root().join(path)));
-                expected.insert(self.root().join(MANIFEST_PATH));
-                expected.insert(self.root().join(format!("{KEPT_LOCAL}{NEW_SUFFIX}")));
-            }
+        if self.kind != Kind::Executable {
+            expected.extend(release.files.keys().map(|path| tree.join(path)));
+            expected.insert(tree.join(MANIFEST_PATH));
+            expected.insert(tree.join(format!("{KEPT_LOCAL}{NEW_SUFFIX}")));
+        }
+        for other in self.other_versions(release)? {
+            check_kept(&other)?;
+            expected.insert(other);
         }
         let mut pending = vec![self.slot.join("place")];
         while let Some(folder) = pending.pop() {
@@ -155,6 +244,12 @@ impl World {
     /// # Errors
     /// What is there.
     pub fn check_tidy(&self, remembers: bool) -> Result<(), String> {
+        if self.kind == Kind::Versions {
+            let kept = std::fs::read_dir(self.versions()).map_err(|error| error.to_string())?.count();
+            if kept > KEPT_VERSIONS {
+                return Err(format!("{kept} versions are kept"));
+            }
+        }
         let Ok(entries) = std::fs::read_dir(self.hidden()) else { return Ok(()) };
         let mut names: Vec<String> =
             entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
@@ -170,8 +265,7 @@ impl World {
             if is_users {
                 continue;
             }
-            let at = if self.kind == InstallKind::Executable { self.root() } else { self.root().join(path) };
-            let same = match (Found::read(&at), content) {
+            let same = match (Found::read(&self.at(path)), content) {
                 (Some(Found::File(bytes, mode)), Content::File(expected, expected_mode)) => {
                     bytes == *expected && mode == expected_mode.bits()
                 }
@@ -182,10 +276,23 @@ impl World {
                 return Some(format!("{path} differs"));
             }
         }
-        let manifest = self.root().join(MANIFEST_PATH);
-        let wrong = self.kind == InstallKind::Directory
-            && Found::read(&manifest) != Some(Found::File(release.manifest.encode(), 0o644));
-        wrong.then(|| "the manifest differs".to_owned())
+        let manifest = Some(Found::File(release.manifest.encode(), 0o644));
+        if self.kind != Kind::Executable && Found::read(&self.at(MANIFEST_PATH)) != manifest {
+            return Some("the manifest differs".to_owned());
+        }
+        let target = std::fs::read_link(self.root()).ok();
+        let expected = (self.kind == Kind::Versions).then(|| Path::new(VERSIONS).join(folder_name(&release.version)));
+        (target != expected).then(|| format!("the link leads to {target:?}"))
+    }
+
+    /// Returns the folders of the versions that are not installed.
+    fn other_versions(&self, installed: &Release) -> Result<Vec<PathBuf>, String> {
+        if self.kind != Kind::Versions {
+            return Ok(Vec::new());
+        }
+        let entries = std::fs::read_dir(self.versions()).map_err(|error| error.to_string())?;
+        let own = self.tree(installed);
+        Ok(entries.flatten().map(|entry| entry.path()).filter(|path| *path != own).collect())
     }
 
     /// What belongs to the user, by path below the slot. The settings file came with the app and was edited.
@@ -195,9 +302,9 @@ impl World {
             ("place/neighbour".to_owned(), text("another program", 0o700)),
             ("elsewhere/precious".to_owned(), text("outside", 0o600)),
         ]);
-        if self.kind == InstallKind::Directory {
+        if self.kind != Kind::Executable {
             let mut add = |path: &str, content| {
-                let at = self.root().join(path);
+                let at = self.at(path);
                 let below = at.strip_prefix(&self.slot).unwrap_or(&at).to_string_lossy().into_owned();
                 files.insert(below, content);
             };
@@ -210,6 +317,46 @@ impl World {
         }
         files
     }
+}
+
+/// Checks that a version that is kept beside the installed one is whole, and that nothing of a user is left in it.
+fn check_kept(tree: &Path) -> Result<(), String> {
+    let shown = tree.display();
+    let manifest = std::fs::read(tree.join(MANIFEST_PATH)).ok().and_then(|bytes| Manifest::parse(&bytes).ok());
+    let manifest = manifest.ok_or_else(|| format!("{shown} is left over"))?;
+    if tree.file_name() != Some(folder_name(&manifest.version().to_string()).as_ref()) {
+        return Err(format!("{shown} holds {}", manifest.version()));
+    }
+    let mut missing: BTreeSet<PathBuf> =
+        manifest.entries().iter().map(|entry| tree.join(entry.path.as_str())).collect();
+    // Settings go along with the user.
+    missing.retain(|path| *path != tree.join(KEPT_LOCAL));
+    missing.insert(tree.join(MANIFEST_PATH));
+    let mut pending = vec![tree.to_owned()];
+    while let Some(folder) = pending.pop() {
+        let entries = std::fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if path.is_dir() && !path.is_symlink() {
+                pending.push(path);
+            } else if !missing.remove(&path) && !path.starts_with(tree.join("etc")) {
+                return Err(format!("{} was left behind", path.display()));
+            }
+        }
+    }
+    for entry in manifest.entries() {
+        let Ok(sha256) = std::fs::read(tree.join(entry.path.as_str())).map(|bytes| Sha256::of(&bytes)) else {
+            continue;
+        };
+        if matches!(&entry.content, EntryContent::File { sha256: expected, .. } if *expected != sha256) {
+            return Err(format!("{} in {shown} is damaged", entry.path));
+        }
+    }
+    missing.first().map_or(Ok(()), |path| Err(format!("{} is missing", path.display())))
+}
+
+/// Returns what the folder of a version is called.
+fn folder_name(version: &str) -> String {
+    format!("hello-{version}")
 }
 
 /// What lies at a path.
@@ -245,5 +392,9 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     if status.success() { Ok(()) } else { Err(io::Error::other(format!("cp: {status}"))) }
 }
 
+/// The folder of those of the versions.
+const VERSIONS: &str = "versions";
+/// The installed version and the one before it.
+const KEPT_VERSIONS: usize = 2;
 /// The file of the app that its user may edit.
 const KEPT_LOCAL: &str = "etc/app.conf";
