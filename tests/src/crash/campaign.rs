@@ -196,7 +196,7 @@ fn report(case: &Case, what: What, problem: &str, out: &mut impl Write) -> io::R
 
 /// The start of the program itself is no step of the change.
 fn is_point(call: &Call) -> bool {
-    call.changes() && call.number > 0
+    call.changes() && call.number > 0 && !call.is_ambiguous
 }
 
 fn plan(cases: &[Case], cuts: &[Vec<Cut>], options: &Options) -> Vec<Step> {
@@ -219,12 +219,16 @@ fn plan(cases: &[Case], cuts: &[Vec<Cut>], options: &Options) -> Vec<Step> {
             }
             let is_large_write = call.name == "write" && written(call) > 1;
             let can_be_short = is_large_write && restart.is_none_or(|restart| index < restart);
-            if index >= begin && !loading.contains(&index) && FAILING.contains(&call.name.as_str()) {
+            if index >= begin
+                && !loading.contains(&index)
+                && !call.is_ambiguous
+                && FAILING.contains(&call.name.as_str())
+            {
                 errors.entry(group).or_default().push(step(random.fault(call, can_be_short)));
             }
             if is_point(call) && FAILING.contains(&call.name.as_str()) {
                 every.extend(ERRORS.map(|error| step(Fault::Error(error))));
-                every.extend(is_large_write.then(|| step(Fault::Lie(written(call)))));
+                every.extend(is_large_write.then(|| step(Fault::Lie(lie(call)))));
                 every.extend(can_be_short.then(|| step(Fault::Short)));
             }
         }
@@ -284,6 +288,12 @@ fn written(call: &Call) -> u32 {
     call.arguments.rsplit(", ").next().and_then(|length| length.parse().ok()).unwrap_or(0)
 }
 
+/// Returns how many bytes a write may claim: all that it was asked to, or one where that depends on the number of the
+/// process. No system claims more than it was asked to write.
+fn lie(call: &Call) -> u32 {
+    if call.arguments.contains("/lock>") { 1 } else { written(call) }
+}
+
 /// SplitMix64: the same seed gives the same choice.
 struct Random(u64);
 
@@ -305,7 +315,7 @@ impl Random {
     fn fault(&mut self, call: &Call, can_be_short: bool) -> Fault {
         match self.below(ERRORS.len() + 2) {
             choice if choice < ERRORS.len() => Fault::Error(ERRORS[choice]),
-            4 if call.name == "write" && written(call) > 1 => Fault::Lie(written(call)),
+            4 if call.name == "write" && written(call) > 1 => Fault::Lie(lie(call)),
             5 if can_be_short => Fault::Short,
             choice => Fault::Error(ERRORS[choice % ERRORS.len()]),
         }

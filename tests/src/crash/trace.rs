@@ -3,7 +3,8 @@
 //! What was learned of it: a signal is delivered before the call takes effect; calls are counted by name and by thread,
 //! through an exec; a filter of no calls turns injection off in silence. `-y` shows the path behind each descriptor, so
 //! that a call can be told to concern the install. Without `-f` only the main thread is traced, so that the probed program
-//! and the thread that fetches the timestamp early do not come to a number first.
+//! and the thread that fetches the timestamp early do not come to a number first; with it, calls that they could come to
+//! first are left out.
 
 use std::io::Read as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -41,6 +42,8 @@ pub struct Call {
     pub arguments: String,
     /// Whether it succeeded.
     pub succeeded: bool,
+    /// Whether another thread or a child makes as many calls of that name: a fault at this number could meet that one.
+    pub is_ambiguous: bool,
 }
 
 impl Call {
@@ -200,6 +203,7 @@ pub fn read(log: &Path, folder: &Path, subject: Subject) -> std::io::Result<Trac
     let actor = if subject == Subject::Main { main } else { second };
     let folder = folder.to_string_lossy();
     let mut counters = std::collections::BTreeMap::<String, usize>::new();
+    let mut others = std::collections::BTreeMap::<(&str, String), usize>::new();
     let mut trace = Trace::default();
     for (task, rest) in lines() {
         let Some((name, rest)) = rest.split_once('(') else { continue };
@@ -212,9 +216,13 @@ pub fn read(log: &Path, folder: &Path, subject: Subject) -> std::io::Result<Trac
             number: 0,
             arguments: arguments.trim_end().trim_end_matches(')').to_owned(),
             succeeded: !result.starts_with('-'),
+            is_ambiguous: false,
         };
         let concerns = arguments.contains(&*folder);
         if task != actor {
+            if subject == Subject::Second {
+                *others.entry((task, call.name.clone())).or_default() += 1;
+            }
             // A child that is started changes nothing by that.
             if concerns && call.changes() && call.succeeded && name != "execve" {
                 trace.strays.push(format!("{name}({})", call.arguments));
@@ -232,6 +240,9 @@ pub fn read(log: &Path, folder: &Path, subject: Subject) -> std::io::Result<Trac
             // Whichever thread execs goes on as the main one; that is what the other cases are for.
             break;
         }
+    }
+    for call in &mut trace.calls {
+        call.is_ambiguous = others.iter().any(|((_, name), count)| *name == call.name && *count >= call.number);
     }
     Ok(trace)
 }
