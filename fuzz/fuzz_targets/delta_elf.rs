@@ -4,12 +4,9 @@
 use libfuzzer_sys::fuzz_target;
 use updater_delta::doors;
 
-fuzz_target!(|input: (Vec<u8>, Vec<u8>)| {
-    let (mut old, mut new) = input;
-    let head = b"\x7fELF\x02\x01\x01";
-    for file in [&mut old, &mut new] {
-        let length = head.len().min(file.len());
-        file[..length].copy_from_slice(&head[..length]);
-    }
-    doors::programs(&old, &new);
+// The length of the old file, then both.
+fuzz_target!(|input: &[u8]| {
+    let Some((length, files)) = input.split_first_chunk() else { return };
+    let (old, new) = files.split_at(files.len().min(u32::from_le_bytes(*length) as usize));
+    doors::programs(old, new);
 });

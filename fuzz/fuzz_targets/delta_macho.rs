@@ -4,16 +4,9 @@
 use libfuzzer_sys::fuzz_target;
 use updater_delta::doors;
 
-fuzz_target!(|input: (u8, Vec<u8>, Vec<u8>)| {
-    let (kind, mut old, mut new) = input;
-    let head: &[u8] = match kind % 3 {
-        0 => b"\xcf\xfa\xed\xfe\x0c\x00\x00\x01",
-        1 => b"\xcf\xfa\xed\xfe\x07\x00\x00\x01",
-        _ => b"\xca\xfe\xba\xbe\x00\x00\x00",
-    };
-    for file in [&mut old, &mut new] {
-        let length = head.len().min(file.len());
-        file[..length].copy_from_slice(&head[..length]);
-    }
-    doors::programs(&old, &new);
+// The length of the old file, then both.
+fuzz_target!(|input: &[u8]| {
+    let Some((length, files)) = input.split_first_chunk() else { return };
+    let (old, new) = files.split_at(files.len().min(u32::from_le_bytes(*length) as usize));
+    doors::programs(old, new);
 });

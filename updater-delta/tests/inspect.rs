@@ -1,6 +1,7 @@
 //! What a delta says of itself.
 #![cfg(feature = "encode")]
 
+#[path = "programs/elf.rs"]
 mod programs;
 
 use updater_delta::{ApplyError, Codec, DiffOptions, Header, diff, inspect, inspect_with};

@@ -2,6 +2,7 @@
 #![cfg(feature = "encode")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "programs/elf.rs"]
 mod programs;
 
 use programs::linked;
