@@ -15,6 +15,8 @@ pub enum ExitCode {
     Usage = 2,
     /// Done, and before long people have to do something: a role comes near its end.
     Due = 10,
+    /// Done as far as it goes now: somebody else has to sign, or a time to pass.
+    Waiting = 11,
     /// The project's settings are missing or refused.
     Config = 20,
     /// The app could not be built, bundled, compared or rehearsed.
@@ -29,11 +31,12 @@ pub enum ExitCode {
 
 impl ExitCode {
     /// Every code, in order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Success,
         Self::Unexpected,
         Self::Usage,
         Self::Due,
+        Self::Waiting,
         Self::Config,
         Self::Bundle,
         Self::Key,

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use updater_format::length::MAX_ROOT;
 use updater_format::release::{Artifact, BundleEntry, ChannelContents, PatchEntry};
-use updater_format::role::{Payload, Root, TargetFile};
+use updater_format::role::{Payload, TargetFile};
 use updater_format::trust::{Complete, Rules, TrustedChannel, TrustedSet};
 use updater_format::{AppId, Channel, Keyring, ReleaseVersion, SignaturePolicy, TargetName, UtcTime};
 use updater_runtime::TrustStore;
@@ -127,7 +127,9 @@ impl Verification<'_> {
         for (channel, keyring, role) in &channels {
             let file = crate::repository::version_file::path(channel);
             if wanted(&file) {
-                note(self.version_file(file, channel, keyring, role, refreshed.set().current_root())?);
+                let set = refreshed.set();
+                let signers = Signers::new(keyring, set.current_root(), set.current_targets());
+                note(self.version_file(file, channel, signers, role)?);
             }
         }
         summary.result()
@@ -151,15 +153,13 @@ impl Verification<'_> {
         &self,
         file: String,
         channel: &Channel,
-        keyring: &Keyring,
+        signers: Signers<'_>,
         role: &TrustedChannel,
-        root: &Root,
     ) -> Result<Checked, VerifyError> {
         let request = DocumentRequest { max_bytes: version_file::MAX_VERSION_FILE, ..DocumentRequest::default() };
         let (bytes, problem) = match self.fetcher()?.document(&self.url.join(&file), &request) {
             Ok(Document::Bytes { bytes, .. }) => {
                 let app = self.app.as_ref();
-                let signers = Signers::new(keyring, root);
                 let problem = app.and_then(|app| version_file::problem(&bytes, app, channel, role.role(), signers));
                 (bytes.len() as u64, problem)
             }
@@ -272,7 +272,8 @@ impl Targets<'_> {
                 Ok(reader) => reader,
                 Err(error) => return Ok(Some(chain(&error))),
             };
-            let signers = Signers::new(keyring, self.refreshed.set().current_root());
+            let set = self.refreshed.set();
+            let signers = Signers::new(keyring, set.current_root(), set.current_targets());
             let comment = self.comment(channel, &artifact);
             outcome = outcome.or_else(|_| check_minisig(&signature, signers, &comment, reader));
         }

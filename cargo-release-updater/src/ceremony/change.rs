@@ -1,10 +1,10 @@
 //! What the next root and the next targets role are to be. Pure.
 
-use super::CeremonyError;
+use super::{CeremonyError, Documents};
 use crate::keys::KeyRole;
 use crate::roles::{ROOT_DAYS, TARGETS_DAYS};
 use updater_format::role::{KeyOwner, RoleName, Root, Targets};
-use updater_format::{Keyring, MinisignKey, PublicKey, UtcTime};
+use updater_format::{Channel, KeyId, Keyring, MinisignKey, PublicKey, UtcTime};
 
 /// A change of the keys of one role.
 #[derive(Debug, Clone, Default)]
@@ -30,39 +30,70 @@ impl KeyChange {
         targets: &Targets,
         now: UtcTime,
     ) -> Result<(Option<Root>, Option<Targets>), CeremonyError> {
-        let mut next = renewed_root(root, now);
-        for key in &self.add {
-            let owner = KeyOwner { minisign: key.id_text(), owner: self.owner.clone() };
-            next.extension.iter_mut().for_each(|x| drop(x.keys.insert(key.key.id(), owner.clone())));
+        if let KeyRole::Channel(channel) = role {
+            return Ok((None, Some(self.delegate(channel, root, targets, now)?)));
         }
-        let roles: &[RoleName] = match role {
+        let mut next = renewed_root(root, now);
+        let names: &[RoleName] = match role {
             KeyRole::Root => &[RoleName::Root],
             KeyRole::Targets => &[RoleName::Targets],
-            KeyRole::Online => &[RoleName::Snapshot, RoleName::Timestamp],
-            KeyRole::Channel(channel) => {
-                // The delegation names the keys; the root only says who holds them, and is asked for that no more.
-                let mut targets = renewed_targets(targets, now);
-                for delegation in targets.delegations.iter_mut().flat_map(|delegations| &mut delegations.roles) {
-                    if delegation.name == channel.as_str() {
-                        delegation.keyring = self.keyring(role, &delegation.keyring, root)?;
-                    }
-                }
-                return Ok((None, Some(targets)));
-            }
+            _ => &[RoleName::Snapshot, RoleName::Timestamp],
         };
-        for name in roles {
-            let keyring = self.keyring(role, next.keyring(*name), root)?;
+        for name in names {
+            let keyring = self.keyring(role, next.keyring(*name), root, targets)?;
             next.roles.insert(*name, keyring);
+        }
+        if let Some(extension) = &mut next.extension {
+            extension.keys.extend(self.owners());
+            // Who holds a key that is worth nothing any more is nobody's business.
+            let in_use: Vec<_> = next.roles.values().chain(delegated(targets)).flat_map(Keyring::keys).collect();
+            extension.keys.retain(|id, _| in_use.iter().any(|(used, _)| used == id));
         }
         let targets = (*role == KeyRole::Targets).then(|| renewed_targets(targets, now));
         Ok((Some(next), targets))
     }
 
-    fn keyring(&self, role: &KeyRole, before: &Keyring, root: &Root) -> Result<Keyring, CeremonyError> {
-        let id_of = |key: &PublicKey| id_of(root, key);
+    /// Makes the next targets role with other keys for a channel. It says itself by which ids minisign knows them: the
+    /// root need not be signed for that.
+    fn delegate(
+        &self,
+        channel: &Channel,
+        root: &Root,
+        targets: &Targets,
+        now: UtcTime,
+    ) -> Result<Targets, CeremonyError> {
+        let mut next = renewed_targets(targets, now);
+        for delegation in next.delegations.iter_mut().flat_map(|delegations| &mut delegations.roles) {
+            if delegation.name == channel.as_str() {
+                let role = KeyRole::Channel(channel.clone());
+                delegation.keyring = self.keyring(&role, &delegation.keyring, root, targets)?;
+            }
+        }
+        let in_use: Vec<_> = delegated(&next).flat_map(|keyring| keyring.keys().to_vec()).collect();
+        if let Some(extension) = &mut next.extension {
+            extension.keys.extend(self.owners());
+            extension.keys.retain(|id, _| in_use.iter().any(|(used, _)| used == id));
+        }
+        Ok(next)
+    }
+
+    fn owners(&self) -> impl Iterator<Item = (KeyId, KeyOwner)> {
+        let owner = |key: &MinisignKey| (key.key.id(), KeyOwner { minisign: key.id_text(), owner: self.owner.clone() });
+        self.add.iter().map(owner)
+    }
+
+    fn keyring(
+        &self,
+        role: &KeyRole,
+        before: &Keyring,
+        root: &Root,
+        targets: &Targets,
+    ) -> Result<Keyring, CeremonyError> {
+        let documents = Documents::of(root, targets);
+        let id_of = |key: &PublicKey| documents.id_of(key);
         for id in &self.remove {
             if !before.keys().iter().any(|(_, key)| id_of(key).eq_ignore_ascii_case(id)) {
-                let keys = ids(root, before).join(", ");
+                let keys = documents.ids(before).join(", ");
                 return Err(CeremonyError::NoSuchKey { role: role.as_str().to_owned(), id: id.clone(), keys });
             }
         }
@@ -79,6 +110,10 @@ impl KeyChange {
     }
 }
 
+fn delegated(targets: &Targets) -> impl Iterator<Item = &Keyring> {
+    targets.delegations.iter().flat_map(|delegations| delegations.roles.iter().map(|role| &role.keyring))
+}
+
 /// Returns the next root with the same keys and a new term.
 #[must_use]
 pub fn renewed_root(root: &Root, now: UtcTime) -> Root {
@@ -89,15 +124,4 @@ pub fn renewed_root(root: &Root, now: UtcTime) -> Root {
 #[must_use]
 pub fn renewed_targets(targets: &Targets, now: UtcTime) -> Targets {
     Targets { version: targets.version + 1, expires: now.plus_days(TARGETS_DAYS), ..targets.clone() }
-}
-
-/// Returns minisign's id of a key, as the root tells it.
-pub(crate) fn id_of(root: &Root, key: &PublicKey) -> String {
-    let known = root.extension.as_ref().and_then(|x| x.keys.get(&key.id()));
-    known.map_or_else(|| key.id().as_str().to_owned(), |owner| owner.minisign.clone())
-}
-
-/// Returns minisign's ids of a keyring.
-pub(crate) fn ids(root: &Root, keyring: &Keyring) -> Vec<String> {
-    keyring.keys().iter().map(|(_, key)| id_of(root, key)).collect()
 }

@@ -14,6 +14,14 @@ pub enum CeremonyError {
         /// The folder of its drafts.
         folder: PathBuf,
     },
+    /// What was asked for cannot be read back.
+    #[error("{} cannot be gone on with: {rule}", path.display())]
+    Request {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        rule: String,
+    },
     /// There is no draft.
     #[error("no ceremony is under way")]
     None,
@@ -51,6 +59,16 @@ pub enum CeremonyError {
         /// Which rule they break.
         source: FormatError,
     },
+    /// More keys would have to sign than there are.
+    #[error("{threshold} keys cannot have to sign {role}: it would have {keys}")]
+    Threshold {
+        /// The role.
+        role: String,
+        /// How many would have to sign.
+        threshold: u32,
+        /// How many there would be.
+        keys: usize,
+    },
     /// The role has several keys, and it was not said which one goes.
     #[error("{role} has several keys: {keys}")]
     Which {
@@ -83,6 +101,12 @@ pub enum CeremonyError {
         /// The file.
         path: PathBuf,
     },
+    /// No key of the holder's folder has a say.
+    #[error("no key in {} has a say in this document", folder.display())]
+    NoKeyHere {
+        /// The folder of the keys.
+        folder: PathBuf,
+    },
     /// The published metadata has moved on since the draft was made.
     #[error("the draft of {role} is version {draft}, but version {published} is published")]
     Outdated {
@@ -98,13 +122,20 @@ pub enum CeremonyError {
 impl Explain for CeremonyError {
     fn code(&self) -> ExitCode {
         match self {
-            Self::UnderWay { .. } | Self::None | Self::Which { .. } | Self::NoSuchKey { .. } => ExitCode::Usage,
+            Self::UnderWay { .. }
+            | Self::None
+            | Self::Which { .. }
+            | Self::NoSuchKey { .. }
+            | Self::Threshold { .. } => ExitCode::Usage,
             _ => ExitCode::Key,
         }
     }
 
     fn hints(&self) -> Vec<String> {
         vec![match self {
+            Self::Request { .. } => {
+                "restore it from version control, or drop all of it with `cargo updater keys resume --abort`".to_owned()
+            }
             Self::UnderWay { .. } => {
                 "go on with `cargo updater keys resume`, or drop it with `cargo updater keys resume --abort`".to_owned()
             }
@@ -115,13 +146,17 @@ impl Explain for CeremonyError {
             Self::NotADocument { .. } | Self::NotCanonical { .. } => {
                 "sign only what `cargo updater keys root export` wrote".to_owned()
             }
-            Self::Keyring { .. } => "give a threshold from 1 to the number of keys with `--threshold N`".to_owned(),
+            Self::Keyring { .. } => "give other keys with `--with FILE.pub`".to_owned(),
+            Self::Threshold { .. } => "give a threshold from 1 to the number of keys with `--threshold N`".to_owned(),
             Self::Which { .. } | Self::NoSuchKey { .. } => {
                 "name the one that goes with `--replace ID`, or keep all with `--add`".to_owned()
             }
             Self::Signature { .. } => "sign the exported file with `minisign -Sl -m FILE`".to_owned(),
             Self::Foreign { .. } => {
                 "export anew with `cargo updater keys root export` and sign that; `keys list` shows who may".to_owned()
+            }
+            Self::NoKeyHere { .. } => {
+                "name the folder of the keys with `--key-dir`, and the root in force with `--against`".to_owned()
             }
             Self::Outdated { .. } => "drop it with `cargo updater keys resume --abort` and begin again".to_owned(),
         }]

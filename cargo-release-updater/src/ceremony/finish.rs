@@ -1,22 +1,24 @@
 //! From signed drafts to what clients trust: the root is published first, roles wait for the online key, and the
 //! project's own files follow when clients can see all of it.
 
-use super::{Ceremony, CeremonyError};
+use super::folder::write_durably;
+use super::{Ceremony, CeremonyError, Documents, Draft, Folder, Missing, ROOT, TARGETS};
 use crate::error::CommandResult;
 use crate::keys::Keychain;
-use crate::repository::{Base, METADATA, RepositoryError, RepositoryState, Submission};
+use crate::repository::{Base, METADATA, RepositoryError, RepositoryState, Submission, version_file};
 use crate::roles::{Document, next_channel};
 use crate::steps::promote::sign_again;
-use crate::storage::{Created, Replaced, Storage, StorageError};
+use crate::storage::{Created, Replaced, Storage};
 use std::path::Path;
 use updater_format::length::MAX_ROOT;
-use updater_format::role::{DelegatedRole, Targets};
+use updater_format::role::{DelegatedRole, Root, Targets};
+use updater_format::signed::{Signed, Untrusted};
 use updater_format::trust::TrustedChannel;
-use updater_format::{AppId, Channel, SignaturePolicy, UtcTime};
+use updater_format::{AppId, Channel, SignaturePolicy, UtcTime, signed};
 
-/// How far a complete ceremony has come.
+/// How far a ceremony has come whose drafts are signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Finished {
+pub enum Progress {
     /// Clients see it; the project's files were replaced and the drafts removed.
     Done,
     /// What was signed is in the storage and waits for the online key.
@@ -25,7 +27,8 @@ pub enum Finished {
 
 impl Ceremony {
     /// Publishes the root, and leaves the targets role, and the roles of channels whose keys change, for the online key.
-    /// May be done again. Nothing of it needs the online key.
+    /// May be done again. Nothing of it needs the online key. Returns who has to sign before: the new keys of a channel
+    /// sign its role here, and then nothing was published.
     /// # Errors
     /// [`CeremonyError::Outdated`] when something newer is published; what the storage or a key returns.
     pub fn publish(
@@ -35,32 +38,43 @@ impl Ceremony {
         state: Option<&RepositoryState>,
         keychain: &mut Keychain,
         now: UtcTime,
-    ) -> CommandResult {
+    ) -> CommandResult<Vec<Missing>> {
         // A repository that is empty gets the new documents with its first release.
-        let Some(state) = state else { return Ok(()) };
+        let Some(state) = state else { return Ok(Vec::new()) };
         if let Some(draft) = &self.targets {
-            if draft.payload.version < state.targets().version {
-                return Err(outdated("targets", draft.payload.version, state.targets().version).into());
+            let (draft, published) = (&draft.payload, state.targets());
+            let same = signed::message(draft) == signed::message(&**published);
+            if draft.version < published.version || draft.version == published.version && !same {
+                return Err(outdated("targets", draft.version, published.version).into());
             }
             // The roles of channels first: without the targets role they are only waiting.
-            self.sign_channels(app, storage, state, &draft.payload, keychain, now)?;
-        }
-        if let Some(draft) = &self.root {
-            let path = format!("{METADATA}/{}.root.json", draft.payload.version);
-            let bytes = draft.bytes();
-            if storage.put_new(&path, bytes.clone())? == Created::Exists {
-                let there = storage.read(&path, MAX_ROOT)?;
-                if there.as_deref() != Some(&bytes) {
-                    return Err(StorageError::Differs { path, storage: storage.name().to_owned() }.into());
-                }
+            let missing = self.sign_channels(app, storage, state, draft, keychain, now)?;
+            if !missing.is_empty() {
+                return Ok(missing);
             }
         }
+        self.publish_root(storage)?;
         if let Some(draft) = &self.targets
             && draft.payload.version > state.targets().version
         {
             leave(&Submission::new(&draft.bytes(), None, None), storage, "targets", draft.payload.version)?;
         }
-        Ok(())
+        Ok(Vec::new())
+    }
+
+    fn publish_root(&self, storage: &Storage) -> CommandResult {
+        let Some(draft) = &self.root else { return Ok(()) };
+        let path = root_path(draft.payload.version);
+        if storage.put_new(&path, draft.bytes())? == Created::New {
+            return Ok(());
+        }
+        // The same one may have been published with other signatures of its holders.
+        let there = storage.read(&path, MAX_ROOT)?.unwrap_or_default();
+        let there = Signed::<Root>::parse(&Untrusted::new(there));
+        match there.is_ok_and(|there| there.message() == draft.message()) {
+            true => Ok(()),
+            false => Err(outdated("root", draft.payload.version, draft.payload.version).into()),
+        }
     }
 
     /// Tells whether clients see what was signed, and if so replaces the project's files and removes the drafts. `table`
@@ -68,37 +82,28 @@ impl Ceremony {
     /// # Errors
     /// What reading the storage or writing the files returns.
     pub fn settle(
-        &self,
+        &mut self,
         app: &AppId,
         storage: &Storage,
         root_file: &Path,
         root: &[u8],
-        table: &dyn Fn() -> CommandResult,
-    ) -> CommandResult<Finished> {
+        table: &dyn Fn(&Root) -> CommandResult,
+    ) -> CommandResult<Progress> {
         let (state, newest) = RepositoryState::read_behind(storage, app, root)?;
         if let Some(state) = &state {
             let root_is_in_force = state.root().version == newest.version
                 && self.root.as_ref().is_none_or(|draft| newest.version >= draft.payload.version);
             let targets_are = self.targets.as_ref().is_none_or(|t| state.targets().version >= t.payload.version);
             if !root_is_in_force || !targets_are {
-                return Ok(Finished::WaitsForOnlineKey);
+                return Ok(Progress::WaitsForOnlineKey);
             }
+            catch_up(storage, state)?;
         }
-        let write = |path: &Path, bytes: &[u8]| {
-            crate::steps::write_file(path, bytes)
-                .map_err(super::io("write", path))
-                .map_err(crate::error::CommandError::from)
-        };
-        table()?;
-        // The root last: the files are read together.
-        if let Some(draft) = &self.targets {
-            write(&crate::init::targets_file(root_file), &draft.bytes())?;
-        }
-        if let Some(draft) = &self.root {
-            write(root_file, &draft.bytes())?;
-        }
-        self.drop_drafts()?;
-        Ok(Finished::Done)
+        // From here on the two files of the project do not fit each other until both are written.
+        self.request.settling = true;
+        self.folder.set_request(&self.request)?;
+        settle(&self.folder, storage, root_file, table)?;
+        Ok(Progress::Done)
     }
 
     /// Signs the roles of channels whose keys the new targets role changes with the new keys, and their files.
@@ -110,11 +115,23 @@ impl Ceremony {
         targets: &Targets,
         keychain: &mut Keychain,
         now: UtcTime,
-    ) -> CommandResult {
+    ) -> CommandResult<Vec<Missing>> {
+        let documents = Documents::of(self.next_root(), targets);
+        let mut missing = Vec::new();
         for (channel, published) in state.channels() {
             let Some(delegation) = targets.delegation(channel.as_str()) else { continue };
             let before = state.targets().delegation(channel.as_str()).map(|before| &before.keyring);
             if before == Some(&delegation.keyring) || waits(storage, channel, published, delegation)? {
+                continue;
+            }
+            if !keychain.can_sign(&delegation.keyring) {
+                missing.push(Missing {
+                    document: channel.to_string(),
+                    keys_of: "its new keys",
+                    have: keychain.count(&delegation.keyring),
+                    threshold: delegation.keyring.threshold(),
+                    wanted: documents.ids(&delegation.keyring),
+                });
                 continue;
             }
             let signers = keychain.signers(channel.as_str(), &delegation.keyring)?;
@@ -127,15 +144,54 @@ impl Ceremony {
             let version_file = match signers.first() {
                 Some(signer) => {
                     sign_again(app, channel, published.contents(), storage, signer)?;
-                    Some(crate::repository::version_file::signed(app, channel, &role, signer)?)
+                    Some(version_file::signed(app, channel, &role, signer)?)
                 }
                 None => None,
             };
             let base = Some(Base::of(published.role()));
             leave(&Submission::new(&document.bytes, base, version_file), storage, channel.as_str(), role.version)?;
         }
-        Ok(())
+        Ok(missing)
     }
+}
+
+/// Publishes the `VERSION` of channels whose new role is in force: whoever folded the role in may have been stopped before
+/// that, and the old one is signed by a key that counts no more.
+fn catch_up(storage: &Storage, state: &RepositoryState) -> CommandResult {
+    for (channel, published) in state.channels() {
+        let Some(submission) = Submission::read(storage, channel.as_str())? else { continue };
+        let Some(text) = submission.version_file else { continue };
+        if submission.document.as_bytes() == published.role().bytes() {
+            storage.put_mutable(&version_file::path(channel), text.into_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+/// Replaces the project's files by the drafts and removes these: the last step, in which a stopped command goes on. Returns
+/// the documents that were replaced.
+/// # Errors
+/// What reading the storage or writing the files returns.
+pub fn settle(
+    folder: &Folder,
+    storage: &Storage,
+    root_file: &Path,
+    table: &dyn Fn(&Root) -> CommandResult,
+) -> CommandResult<Vec<&'static str>> {
+    let mut replaced = Vec::new();
+    if let Some(draft) = Draft::<Targets>::load(folder, TARGETS, "targets role")? {
+        write_durably(&crate::init::targets_file(root_file), &draft.bytes())?;
+        replaced.push("targets");
+    }
+    if let Some(draft) = Draft::<Root>::load(folder, ROOT, "root")? {
+        table(&draft.payload)?;
+        // As it is published, where it is.
+        let published = storage.read(&root_path(draft.payload.version), MAX_ROOT)?;
+        write_durably(root_file, &published.unwrap_or_else(|| draft.bytes()))?;
+        replaced.push("root");
+    }
+    folder.remove()?;
+    Ok(replaced)
 }
 
 /// Tells whether the channel's role, signed with its new keys on top of what is published, waits already: from an earlier
@@ -164,6 +220,10 @@ fn leave(submission: &Submission, storage: &Storage, role: &str, version: u64) -
         Replaced::Done => Ok(()),
         Replaced::Changed => Err(RepositoryError::NumberGone { role: role.to_owned(), version }.into()),
     }
+}
+
+fn root_path(version: u64) -> String {
+    format!("{METADATA}/{version}.root.json")
 }
 
 fn outdated(role: &str, draft: u64, published: u64) -> CeremonyError {

@@ -1,5 +1,7 @@
 //! `cargo updater keys`: make and list keys, and change who may sign.
 
+mod advance;
+mod ask;
 mod ceremony;
 mod root;
 

@@ -99,18 +99,22 @@ impl Args {
     }
 }
 
+/// Returns how long caches on the way may still say that the newest root does not exist, when `seconds` is as long as they
+/// may; `None` when nothing depends on it.
+pub(super) fn left_of_caches(commit: &Commit<'_>, seconds: u64) -> CommandResult<Option<Duration>> {
+    let age = commit.age_of_new_keys()?;
+    Ok(age.map(|age| Duration::from_secs(seconds).saturating_sub(age)).filter(|left| !left.is_zero()))
+}
+
 /// Waits until no cache on the way says any more that the newest root does not exist.
 pub(super) fn wait_out_caches(context: &Context, commit: &Commit<'_>, seconds: u64) -> CommandResult {
-    let Some(age) = commit.age_of_new_online_key()? else { return Ok(()) };
-    let left = Duration::from_secs(seconds).saturating_sub(age);
-    if !left.is_zero() {
-        let seconds = left.as_secs() + 1;
-        context.shell.status(
-            "Waiting",
-            format_args!("{seconds} s until no cache says that there is no newer root (`--wait 0` for a stolen key)"),
-        );
-        std::thread::sleep(left);
-    }
+    let Some(left) = left_of_caches(commit, seconds)? else { return Ok(()) };
+    let seconds = left.as_secs() + 1;
+    context.shell.status(
+        "Waiting",
+        format_args!("{seconds} s until no cache says that there is no newer root (`--wait 0` for a stolen key)"),
+    );
+    std::thread::sleep(left);
     Ok(())
 }
 

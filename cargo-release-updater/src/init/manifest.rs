@@ -53,14 +53,16 @@ pub fn write_public_keys(project: &Project, root: &Root) -> Result<(), InitError
     let refuse = |reason: String| InitError::Manifest { path: path.clone(), reason };
     let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| refuse(error.to_string()))?;
     let table = document.get_mut("package").and_then(|item| item.get_mut("metadata")?.get_mut("updater"));
-    let table = table.and_then(Item::as_table_like_mut).ok_or_else(|| refuse("it has no table of its own".to_owned()))?;
+    let table =
+        table.and_then(Item::as_table_like_mut).ok_or_else(|| refuse("it has no table of its own".to_owned()))?;
     let keyring = root.keyring(RoleName::Root);
     let id_of = |id: &KeyId| {
         let text = &root.extension.as_ref()?.keys.get(id)?.minisign;
         Some(u64::from_str_radix(text, 16).ok()?.to_le_bytes())
     };
-    let line =
-        |(id, key): &(KeyId, PublicKey)| public_line(&MinisignKey { key: key.clone(), id: id_of(id).unwrap_or_default() });
+    let line = |(id, key): &(KeyId, PublicKey)| {
+        public_line(&MinisignKey { key: key.clone(), id: id_of(id).unwrap_or_default() })
+    };
     let lines: Vec<String> = keyring.keys().iter().map(line).collect();
     // In place, so that the comment above the key stays.
     match table.get_mut("public-key") {

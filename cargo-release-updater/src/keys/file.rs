@@ -166,31 +166,59 @@ impl KeyFolder {
     /// # Errors
     /// [`KeyError::Exists`] when either file is there already: keys are never overwritten.
     pub fn create(&self, app: &AppId, role: &KeyRole, protection: &Protection) -> Result<Signer, KeyError> {
-        self.create_at(&self.secret_path(role), app, role, protection)
+        self.create_named(role.as_str(), app, role, protection)
     }
 
-    /// Makes the next key of a role, which has one already: `online-2`, `online-3`, and so on.
+    /// Returns the file name, without its ending, that the next key of a role gets: `online`, then `online-2`, and so on.
+    #[must_use]
+    pub fn next_name(&self, role: &KeyRole) -> String {
+        let is_free = |name: &String| {
+            let path = self.path.join(format!("{name}.key"));
+            path.symlink_metadata().is_err() && path.with_extension("pub").symlink_metadata().is_err()
+        };
+        let later = (2_u32..).map(|number| format!("{}-{number}", role.as_str()));
+        std::iter::once(role.as_str().to_owned()).chain(later).find(is_free).unwrap_or_default()
+    }
+
+    /// Makes the key of this file name, or takes the one that an interrupted call has made. Only for a name that
+    /// [`KeyFolder::next_name`] gave and that was written down before.
     /// # Errors
     /// As [`KeyFolder::create`].
-    pub fn create_next(&self, app: &AppId, role: &KeyRole, protection: &Protection) -> Result<Signer, KeyError> {
-        let mut path = self.secret_path(role);
-        for number in 2_u32.. {
-            if path.symlink_metadata().is_err() && path.with_extension("pub").symlink_metadata().is_err() {
-                break;
+    pub fn create_or_finish(
+        &self,
+        name: &str,
+        app: &AppId,
+        role: &KeyRole,
+        plain: bool,
+        passwords: &mut Passwords,
+    ) -> Result<MinisignKey, KeyError> {
+        let secret_path = self.path.join(format!("{name}.key"));
+        let public_path = secret_path.with_extension("pub");
+        match (public_path.is_file(), secret_path.is_file()) {
+            (true, true) => Ok(KeyFile::read(&public_path)?.public),
+            (false, true) => {
+                let signer = unlock(&secret_path, passwords)?;
+                self.write_public(&public_path, app, role, &signer)?;
+                Ok(signer.public().clone())
             }
-            path = self.path.join(format!("{}-{number}.key", role.as_str()));
+            (_, false) => {
+                let protection = match plain {
+                    true => Protection::Plain,
+                    false => Protection::Password(passwords.for_new_key()?),
+                };
+                Ok(self.create_named(name, app, role, &protection)?.public().clone())
+            }
         }
-        self.create_at(&path, app, role, protection)
     }
 
-    fn create_at(
+    fn create_named(
         &self,
-        secret_path: &Path,
+        name: &str,
         app: &AppId,
         role: &KeyRole,
         protection: &Protection,
     ) -> Result<Signer, KeyError> {
-        let secret_path = secret_path.to_owned();
+        let secret_path = self.path.join(format!("{name}.key"));
         let public_path = secret_path.with_extension("pub");
         for path in [&secret_path, &public_path] {
             if path.symlink_metadata().is_ok() {
@@ -204,17 +232,21 @@ impl KeyFolder {
         let comment = format!("{} {} secret key of cargo updater", app, role.as_str());
         let (signer, text) = Signer::generate(&comment, password)?;
         create_private_folder(&self.path)?;
-        write_new(&secret_path, text.as_bytes(), 0o600)?;
+        write_new(&secret_path, text.as_bytes(), Access::Owner)?;
+        self.write_public(&public_path, app, role, &signer)?;
+        Ok(signer)
+    }
+
+    fn write_public(&self, path: &Path, app: &AppId, role: &KeyRole, signer: &Signer) -> Result<(), KeyError> {
         let public = format!(
             "untrusted comment: {app} {} minisign public key {}\n{}\n",
             role.as_str(),
             signer.public().id_text(),
             signer.public_line()
         );
-        write_new(&public_path, public.as_bytes(), 0o644)?;
+        write_new(path, public.as_bytes(), Access::Everybody)?;
         let folder = std::fs::File::open(&self.path).and_then(|folder| folder.sync_all());
-        folder.map_err(io("write", &self.path))?;
-        Ok(signer)
+        folder.map_err(io("write", &self.path))
     }
 }
 
@@ -249,10 +281,8 @@ impl KeyFile {
     /// [`KeyError`] when others can read the file, the password is wrong, or the halves do not belong together.
     pub fn unlock(&self, passwords: &mut Passwords) -> Result<Option<Signer>, KeyError> {
         let Some(path) = &self.secret else { return Ok(None) };
-        refuse_readable_by_others(path)?;
-        let text = Zeroizing::new(std::fs::read_to_string(path).map_err(io("read", path))?);
+        let signer = unlock(path, passwords)?;
         let origin = path.display().to_string();
-        let signer = passwords.open(&origin, &text)?;
         if signer.public() != &self.public {
             return Err(KeyError::Mismatch { origin });
         }
@@ -269,19 +299,38 @@ fn create_private_folder(path: &Path) -> Result<(), KeyError> {
     builder.create(path).map_err(io("create", path))
 }
 
-/// Writes a file that must not exist yet, with its mode from the first moment on.
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeyError> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
+fn unlock(path: &Path, passwords: &mut Passwords) -> Result<Signer, KeyError> {
+    refuse_readable_by_others(path)?;
+    let text = Zeroizing::new(std::fs::read_to_string(path).map_err(io("read", path))?);
+    passwords.open(&path.display().to_string(), &text)
+}
+
+/// Who may read a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Owner,
+    Everybody,
+}
+
+/// Writes a file that must not exist yet: whole, on disk, and with its mode from the first moment on.
+fn write_new(path: &Path, bytes: &[u8], access: Access) -> Result<(), KeyError> {
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".new-");
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = if access == Access::Owner { 0o600 } else { 0o644 };
+        builder.permissions(std::fs::Permissions::from_mode(mode));
+    }
     #[cfg(not(unix))]
-    let _ = mode;
-    let mut file = options.open(path).map_err(|source| match source.kind() {
+    let _ = access;
+    let mut file = builder.tempfile_in(folder).map_err(io("create", path))?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(io("write", path))?;
+    file.persist_noclobber(path).map(drop).map_err(|error| match error.error.kind() {
         ErrorKind::AlreadyExists => KeyError::Exists { path: path.to_owned() },
-        _ => io("create", path)(source),
-    })?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io("write", path))
+        _ => io("create", path)(error.error),
+    })
 }
 
 /// A secret key that others can read is no secret; ssh refuses it for the same reason.

@@ -48,11 +48,23 @@ impl Keychain {
         &self.folder
     }
 
+    /// Returns the key files that were found.
+    #[must_use]
+    pub fn files(&self) -> &[KeyFile] {
+        &self.files
+    }
+
     /// Tells whether enough keys of a role are here, without unlocking any.
     #[must_use]
     pub fn can_sign(&self, keyring: &Keyring) -> bool {
-        let here = keyring.keys().iter().filter(|(_, key)| self.has(key)).count();
-        here >= keyring.threshold() as usize
+        self.count(keyring) >= keyring.threshold()
+    }
+
+    /// Returns how many keys of a role are here, without unlocking any.
+    #[must_use]
+    pub fn count(&self, keyring: &Keyring) -> u32 {
+        // A keyring has at most a few keys.
+        keyring.keys().iter().map(|(_, key)| u32::from(self.has(key))).sum()
     }
 
     /// Unlocks as many keys of a role as must sign, in the order in which the metadata lists them.
@@ -93,7 +105,9 @@ impl Keychain {
         self.files.iter().map(|file| &file.public).chain(unlocked).find(|public| public.key == *key)
     }
 
-    fn has(&self, key: &PublicKey) -> bool {
+    /// Tells whether a key is here, without unlocking it.
+    #[must_use]
+    pub fn has(&self, key: &PublicKey) -> bool {
         self.unlocked.contains_key(&key.id())
             || self.files.iter().any(|file| file.public.key == *key && file.secret.is_some())
     }

@@ -76,13 +76,13 @@ impl Commit<'_> {
     }
 
     /// Returns how long the newest root has been published while the timestamp is still signed by the keys of an earlier
-    /// one; `None` when no key of the online roles has changed.
+    /// one; `None` when no key has changed by which clients judge other documents.
     /// # Errors
     /// As [`RepositoryState::read_behind`].
-    pub fn age_of_new_online_key(&self) -> Result<Option<Duration>, RepositoryError> {
+    pub fn age_of_new_keys(&self) -> Result<Option<Duration>, RepositoryError> {
         let (state, root) = RepositoryState::read_behind(self.storage, self.app, self.root)?;
         let changed = state.is_some_and(|state| {
-            [RoleName::Snapshot, RoleName::Timestamp]
+            [RoleName::Targets, RoleName::Snapshot, RoleName::Timestamp]
                 .iter()
                 .any(|role| state.root().keyring(*role).keys() != root.keyring(*role).keys())
         });

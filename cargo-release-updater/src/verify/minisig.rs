@@ -3,7 +3,7 @@
 use crate::keys::public_line;
 use std::collections::BTreeMap;
 use std::io::{Read, Seek};
-use updater_format::role::{KeyOwner, Root};
+use updater_format::role::{KeyOwner, Root, Targets};
 use updater_format::{KeyId, Keyring, MinisignKey};
 
 /// By which keys a file may be signed.
@@ -11,19 +11,20 @@ use updater_format::{KeyId, Keyring, MinisignKey};
 pub(super) struct Signers<'a> {
     /// The keys of the channel.
     pub(super) keyring: &'a Keyring,
-    /// What the root says by which id minisign knows a key; `None` for a root that says nothing.
-    pub(super) owners: Option<&'a BTreeMap<KeyId, KeyOwner>>,
+    /// What the targets role and the root say by which id minisign knows a key; `None` for one that says nothing.
+    pub(super) owners: [Option<&'a BTreeMap<KeyId, KeyOwner>>; 2],
 }
 
 impl<'a> Signers<'a> {
-    pub(super) fn new(keyring: &'a Keyring, root: &'a Root) -> Self {
-        Self { keyring, owners: root.extension.as_ref().map(|extension| &extension.keys) }
+    pub(super) fn new(keyring: &'a Keyring, root: &'a Root, targets: &'a Targets) -> Self {
+        let of_targets = targets.extension.as_ref().map(|extension| &extension.keys);
+        Self { keyring, owners: [of_targets, root.extension.as_ref().map(|extension| &extension.keys)] }
     }
 
-    /// Tells by which id minisign must be told of a key, where the root says so. A key that a channel got later is not
-    /// in the root.
+    /// Tells by which id minisign must be told of a key, where a document says so: the root of the keys that an app began
+    /// with, the targets role of those that its channels got later.
     fn id_of(&self, key: &KeyId) -> Option<&'a str> {
-        self.owners.and_then(|owners| owners.get(key)).map(|owner| owner.minisign.as_str())
+        self.owners.iter().flatten().find_map(|owners| owners.get(key)).map(|owner| owner.minisign.as_str())
     }
 }
 
@@ -97,7 +98,7 @@ mod tests {
         let sign = |comment: &str| signer.sign_file(&b"content"[..], comment).unwrap();
         let good = sign(&expected);
         let check = |text: &str, ring: &Keyring, content: &'static [u8]| {
-            check_minisig(text, Signers { keyring: ring, owners: None }, &expected, Cursor::new(content))
+            check_minisig(text, Signers { keyring: ring, owners: [None; 2] }, &expected, Cursor::new(content))
         };
         check(&good, &ring(&signer), b"content").unwrap();
         assert!(check(&good, &ring(&other), b"content").is_err());
@@ -125,7 +126,7 @@ mod tests {
         let keyring = Keyring::new(vec![(signer.key_id(), signer.public().key.clone())], 1).unwrap();
         let minisign = signer.public().id_text();
         let owners = BTreeMap::from([(signer.key_id(), KeyOwner { minisign: minisign.clone(), owner: String::new() })]);
-        let signers = Signers { keyring: &keyring, owners: Some(&owners) };
+        let signers = Signers { keyring: &keyring, owners: [None, Some(&owners)] };
         let good = signer.sign_file(&b"content"[..], "file=x").unwrap();
         check_minisig(&good, signers, "file=x", Cursor::new(b"content")).unwrap();
         // The id, bytes 2 to 9 of the second line, is under no signature.
@@ -136,7 +137,10 @@ mod tests {
         let other = lines.join("\n") + "\n";
         let problem = check_minisig(&other, signers, "file=x", Cursor::new(b"content")).unwrap_err();
         assert!(problem.starts_with("it names the key ") && problem.ends_with(&minisign), "{problem}");
-        let unknown = Signers { owners: None, ..signers };
+        let of_targets = Signers { owners: [Some(&owners), None], ..signers };
+        check_minisig(&good, of_targets, "file=x", Cursor::new(b"content")).unwrap();
+        assert!(check_minisig(&other, of_targets, "file=x", Cursor::new(b"content")).is_err());
+        let unknown = Signers { owners: [None; 2], ..signers };
         check_minisig(&other, unknown, "file=x", Cursor::new(b"content")).unwrap();
     }
 }

@@ -45,7 +45,7 @@ mod tests {
         let (other, _) = Signer::generate("", None).unwrap();
         let keyring = Keyring::new(vec![(signer.key_id(), signer.public().key.clone())], 1).unwrap();
         let good = version_file::signed(&app, &channel, &role, &signer).unwrap();
-        let signers = Signers { keyring: &keyring, owners: None };
+        let signers = Signers { keyring: &keyring, owners: [None; 2] };
         let problem = |text: &str, role: &Targets| problem(text.as_bytes(), &app, &channel, role, signers);
         assert_eq!(problem(&good, &role), None);
         // Every byte of what is signed, and the end, which is the signature over the trusted comment.

@@ -70,13 +70,16 @@ fn a_rotation_of_the_online_key_goes_on_in_the_job_that_has_it() {
     let package = published();
     let first = package.read("updater/root.json");
     let run = package.run(&["keys", "rotate", "online", "--no-password", "--wait", "0", "--dry-run"]).ok();
-    assert!(run.stderr.contains("Would draft a new key for online"), "{}", run.stderr);
+    assert!(run.stderr.contains("Would draft a new key online-2 for online"), "{}", run.stderr);
     // The new key is made by whoever runs the job; here is its public half alone.
     package.run(&["keys", "new", "online", "--no-password", "--key-dir", "job"]).ok();
     let with = ["keys", "rotate", "online", "--with", "job/online.pub"];
-    let run = package.run(&with).ok();
-    assert!(run.stderr.contains("`cargo updater refresh` with the online key publishes them"), "{}", run.stderr);
-    package.run(&with).fails(2, "a ceremony is under way in", "`cargo updater keys resume`");
+    let waits = || package.run(&with).fails(11, "what was signed waits for the online key", "cargo updater refresh");
+    waits();
+    // The same question again goes on, and another one has to wait.
+    assert!(waits().stderr.contains("Continuing the ceremony in"));
+    let other = package.run(&["keys", "rotate", "root", "--no-password"]);
+    other.fails(2, "a ceremony is under way in", "`cargo updater keys resume`");
     // Clients of the new root get nothing from the old key; the job signs with the new one.
     assert_eq!(package.run(&["verify"]).code, 50);
     package.run(&["refresh", "--key-dir", "job", "--wait", "0"]).ok();
@@ -121,7 +124,7 @@ fn stock_minisign_signs_a_root_of_two_out_of_three() {
         "--message-format",
         "json",
     ]);
-    let run = run.ok();
+    assert_eq!(run.code, 11, "{}", run.stderr);
     // Our own key has signed for the old root and for the new one; one more is wanted there.
     let missing = &run.messages("ceremony")[0]["missing"];
     assert_eq!(
@@ -137,6 +140,9 @@ fn stock_minisign_signs_a_root_of_two_out_of_three() {
     assert!(reviewed.stdout.contains("root version 2"), "{}", reviewed.stdout);
     assert!(reviewed.stdout.contains("change: root: 2 must sign instead of 1"), "{}", reviewed.stdout);
     assert_eq!(reviewed.stdout.matches(" comes").count(), 2, "{}", reviewed.stdout);
+    // The key as its holder knows it, from the file that minisign wrote.
+    let public_line = std::fs::read_to_string(anna.join("root.pub")).unwrap().lines().nth(1).unwrap().to_owned();
+    assert!(reviewed.stdout.contains(&public_line), "{}", reviewed.stdout);
 
     let sign = |folder: &std::path::Path, options: &[&str], file: &str| {
         let mut minisign = Command::new("minisign");
@@ -150,7 +156,17 @@ fn stock_minisign_signs_a_root_of_two_out_of_three() {
     std::fs::write(anna.join("other"), "other bytes").unwrap();
     let foreign = sign(&anna, &["-S", "-l"], "other");
     package.run(&["keys", "root", "import", &foreign]).fails(40, "", "export anew");
-    let signed = sign(&anna, &["-S", "-l"], "root.canonical.json");
+    // Bert has this program, and no project.
+    std::fs::copy(&canonical, bert.join("root.canonical.json")).unwrap();
+    let exported = bert.join("root.canonical.json").to_str().unwrap().to_owned();
+    let sign_here = |folder: &str| {
+        package.run(&["keys", "root", "sign", &exported, "--key-dir", folder, "--against", "updater/root.json"])
+    };
+    std::fs::create_dir(package.path("empty")).unwrap();
+    sign_here("empty").fails(40, "no key in", "--key-dir");
+    let run = sign_here(bert.to_str().unwrap()).ok();
+    assert!(run.stdout.contains("change: root: 2 must sign instead of 1"), "{}", run.stdout);
+    let signed = bert.join("root.signed.json").to_str().unwrap().to_owned();
     let run = package.run(&["keys", "root", "import", &signed]).ok();
     assert!(run.stderr.contains("Published the new documents"), "{}", run.stderr);
 
@@ -158,10 +174,12 @@ fn stock_minisign_signs_a_root_of_two_out_of_three() {
     assert!(!manifest.contains("allow-single-root-key") && manifest.matches("RW").count() == 3, "{manifest}");
     // Now without our key at all: the two holders renew it, one today, one next week.
     std::fs::remove_file(package.keys().join("root.key")).unwrap();
-    package.run(&["keys", "renew", "root"]).ok();
+    let run = package.run(&["keys", "renew", "root"]);
+    run.fails(11, "0 of 2 signatures of root by the root in force are here", "keys root export");
     package.run(&["keys", "root", "export", anna.to_str().unwrap()]).ok();
     package.run(&["keys", "root", "export", bert.to_str().unwrap()]).ok();
-    package.run(&["keys", "root", "import", &sign(&anna, &["-S", "-l"], "root.canonical.json")]).ok();
+    let run = package.run(&["keys", "root", "import", &sign(&anna, &["-S", "-l"], "root.canonical.json")]);
+    run.fails(11, "1 of 2 signatures of root", "keys root import");
     assert_eq!(root(&package)["signed"]["version"], 2);
     package.run(&["keys", "root", "import", &sign(&bert, &["-S", "-l"], "root.canonical.json")]).ok();
     assert_eq!(root(&package)["signed"]["version"], 3);
@@ -172,8 +190,8 @@ fn stock_minisign_signs_a_root_of_two_out_of_three() {
 fn what_is_signed_must_be_canonical_and_an_abandoned_draft_goes() {
     let package = published();
     std::fs::rename(package.keys().join("root.key"), package.path("away")).unwrap();
-    let run = package.run(&["keys", "renew", "root"]).ok();
-    assert!(run.stderr.contains("Waiting for the root in force: 0 of 1 signatures of root"), "{}", run.stderr);
+    let run = package.run(&["keys", "renew", "root"]);
+    run.fails(11, "0 of 1 signatures of root by the root in force are here, wanted: ", "keys root export");
     package.run(&["keys", "root", "export", "."]).ok();
     package.write("spaced.json", &package.read("root.canonical.json").replacen(':', ": ", 1));
     let run = package.run(&["keys", "root", "review", "spaced.json"]);
@@ -189,5 +207,6 @@ fn what_is_signed_must_be_canonical_and_an_abandoned_draft_goes() {
     let run = package.run(&["keys", "rotate", "online", "--replace", "0123456789ABCDEF", "--no-password"]);
     run.fails(2, "online has no key 0123456789ABCDEF", "--add");
     let run = package.run(&["keys", "rotate", "online", "--threshold", "5", "--no-password"]);
-    run.fails(40, "the new keys of online do not fit", "--threshold N");
+    run.fails(2, "5 keys cannot have to sign online: it would have 1", "--threshold N");
+    assert!(!package.keys().join("online-2.key").exists() && !package.path("updater/next").exists());
 }

@@ -6,6 +6,7 @@ mod ceremony;
 mod cli;
 mod doctor;
 mod init;
+mod interrupted;
 mod keys;
 mod package;
 mod publish;

@@ -88,7 +88,7 @@ impl Package {
         self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-updater"));
         command.args(arguments).current_dir(self.path("")).stdin(std::process::Stdio::null());
         for name in ["UPDATER_KEY_DIR", "UPDATER_KEY_PASSWORD", "UPDATER_ONLINE_KEY", "XDG_CONFIG_HOME"] {

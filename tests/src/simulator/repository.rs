@@ -358,7 +358,13 @@ fn empty_role(app: &AppId, channel: Option<Channel>, expires: UtcTime) -> Target
         expires,
         targets: BTreeMap::new(),
         delegations: None,
-        extension: Some(TargetsExtension { app: app.clone(), channel, rules: Default::default(), extra: Map::new() }),
+        extension: Some(TargetsExtension {
+            app: app.clone(),
+            channel,
+            rules: Default::default(),
+            keys: Default::default(),
+            extra: Map::new(),
+        }),
         extra: Map::new(),
     }
 }

@@ -148,16 +148,7 @@ impl RootExtension {
         let mut fields = Fields::open("root x-updater", value)?;
         let app = fields.parsed("app")?;
         let development = if fields.has("development") { fields.boolean("development")? } else { false };
-        let mut keys = BTreeMap::new();
-        if fields.has("keys") {
-            for (id, value) in fields.object("keys")? {
-                let mut owner = Fields::open("root x-updater key", value)?;
-                keys.insert(
-                    KeyId::new(id),
-                    KeyOwner { minisign: owner.string("minisign")?, owner: owner.string("owner")? },
-                );
-            }
-        }
+        let keys = read_owners(&mut fields)?;
         Ok(Self { app, keys, development, extra: fields.rest() })
     }
 
@@ -167,13 +158,7 @@ impl RootExtension {
         if self.development {
             map.insert("development".to_owned(), true.into());
         }
-        let owners = self.keys.iter().map(|(id, owner)| {
-            let mut entry = Map::new();
-            entry.insert("minisign".to_owned(), owner.minisign.as_str().into());
-            entry.insert("owner".to_owned(), owner.owner.as_str().into());
-            (id.as_str().to_owned(), Value::Object(entry))
-        });
-        map.insert("keys".to_owned(), Value::Object(owners.collect()));
+        map.insert("keys".to_owned(), write_owners(&self.keys));
         Value::Object(map)
     }
 }
@@ -181,6 +166,30 @@ impl RootExtension {
 /// Reads the object `keys` of a root or a delegation.
 pub(super) fn read_keys(fields: &mut Fields) -> Result<BTreeMap<KeyId, PublicKey>, FormatError> {
     fields.object("keys")?.into_iter().map(|(id, value)| Ok((KeyId::new(id), PublicKey::from_value(value)?))).collect()
+}
+
+/// Reads who holds which key: the object `keys` of `x-updater`, which may be absent.
+pub(super) fn read_owners(fields: &mut Fields) -> Result<BTreeMap<KeyId, KeyOwner>, FormatError> {
+    let mut keys = BTreeMap::new();
+    if fields.has("keys") {
+        for (id, value) in fields.object("keys")? {
+            let mut owner = Fields::open("x-updater key", value)?;
+            let owner = KeyOwner { minisign: owner.string("minisign")?, owner: owner.string("owner")? };
+            keys.insert(KeyId::new(id), owner);
+        }
+    }
+    Ok(keys)
+}
+
+/// Writes who holds which key.
+pub(super) fn write_owners(keys: &BTreeMap<KeyId, KeyOwner>) -> Value {
+    let owners = keys.iter().map(|(id, owner)| {
+        let mut entry = Map::new();
+        entry.insert("minisign".to_owned(), owner.minisign.as_str().into());
+        entry.insert("owner".to_owned(), owner.owner.as_str().into());
+        (id.as_str().to_owned(), Value::Object(entry))
+    });
+    Value::Object(owners.collect())
 }
 
 /// Reads `keyids` and `threshold`; every key id must be in `keys`.

@@ -1,14 +1,14 @@
 //! The targets role and its delegations (TUF 4.5). Each channel is one delegated role.
 
 use super::meta::{length_and_hashes, write_length_and_hashes};
-use super::root::{read_keyring, read_keys, write_keyring};
+use super::root::{KeyOwner, read_keyring, read_keys, read_owners, write_keyring, write_owners};
 use super::rules::ChannelRules;
 use super::{Hashes, Head, Payload, head, open};
 use crate::app::AppId;
 use crate::channel::{Channel, RESERVED};
 use crate::error::FormatError;
 use crate::json::{Fields, Map, Value};
-use crate::key::Keyring;
+use crate::key::{KeyId, Keyring};
 use crate::length::MAX_DELEGATED_ROLES;
 use crate::time::UtcTime;
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,6 +52,8 @@ pub struct TargetsExtension {
     pub channel: Option<Channel>,
     /// What the channel's keys say about its releases; none in the top-level role.
     pub rules: ChannelRules,
+    /// Who holds which key of a delegation, by TUF key id: those that came after the root was signed.
+    pub keys: BTreeMap<KeyId, KeyOwner>,
     /// Unknown fields, preserved.
     pub extra: Map<String, Value>,
 }
@@ -146,13 +148,17 @@ impl TargetsExtension {
         let app = fields.parsed("app")?;
         let channel = if fields.has("channel") { Some(fields.parsed("channel")?) } else { None };
         let rules = ChannelRules::take(&mut fields)?;
-        Ok(Self { app, channel, rules, extra: fields.rest() })
+        let keys = read_owners(&mut fields)?;
+        Ok(Self { app, channel, rules, keys, extra: fields.rest() })
     }
 
     fn to_value(&self) -> Value {
         let mut map = self.extra.clone();
         self.rules.write(&mut map);
         map.insert("app".to_owned(), self.app.as_str().into());
+        if !self.keys.is_empty() {
+            map.insert("keys".to_owned(), write_owners(&self.keys));
+        }
         if let Some(channel) = &self.channel {
             map.insert("channel".to_owned(), channel.as_str().into());
         }

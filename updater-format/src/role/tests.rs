@@ -3,7 +3,7 @@
 use super::*;
 use crate::error::FormatError;
 use crate::json::{self, Value};
-use crate::key::{Keyring, PublicKey};
+use crate::key::{KeyId, Keyring, PublicKey};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
 fn key(seed: u8) -> PublicKey {
@@ -77,6 +77,8 @@ fn every_role_survives_the_round_trip() {
             app: "hello".parse().unwrap(),
             channel: Some("stable".parse().unwrap()),
             rules: ChannelRules::default(),
+            keys: [(KeyId::new("00"), KeyOwner { minisign: "0123456789ABCDEF".to_owned(), owner: "Anna".to_owned() })]
+                .into(),
             extra: unknown(),
         }),
         extra: unknown(),

@@ -69,8 +69,15 @@ impl Repo {
             unused_keys: [].into(),
             extra: Map::new(),
         };
-        let extension =
-            |channel| Some(TargetsExtension { app: app(), channel, rules: Default::default(), extra: Map::new() });
+        let extension = |channel| {
+            Some(TargetsExtension {
+                app: app(),
+                channel,
+                rules: Default::default(),
+                keys: Default::default(),
+                extra: Map::new(),
+            })
+        };
         let bundle = Entry::Bundle(BundleEntry {
             artifact: Artifact {
                 name: TargetName::parse("hello-1.0.0-x86_64-unknown-linux-gnu.tar.xz").unwrap(),

@@ -1,15 +1,15 @@
 //! `cargo updater keys rotate`, `renew` and `resume`: ceremonies that may be stopped anywhere and gone on with.
 
-use crate::ceremony::{Ceremony, CeremonyError, Finished, KeyChange, Missing, change};
+use super::advance::advance;
+use super::ask;
+use crate::ceremony::{Ceremony, CeremonyError, Documents, Folder, KeyChange, Maker, Request, Rotation, Task, begin};
 use crate::cli::desk::{ChannelArgs, Desk};
-use crate::cli::refresh::wait_out_caches;
 use crate::cli::{ExecuteArgs, KeyArgs, PackageArgs, StorageArgs};
 use crate::context::{Context, Execute};
 use crate::error::{CommandError, CommandResult, ExitCode};
-use crate::keys::{KeyFile, KeyRole, Protection};
-use crate::repository::{Commit, Lease, Renew, RepositoryError};
-use crate::shell::Message;
-use crate::steps::sign::{Trust, roles_in_force};
+use crate::keys::{KeyFile, KeyFolder, KeyRole, public_line};
+use crate::repository::{Commit, Lease, RepositoryError};
+use crate::steps::sign::roles_in_force;
 use std::path::PathBuf;
 use updater_format::role::{RoleName, Root, Targets};
 use updater_format::{Channel, Keyring};
@@ -22,26 +22,31 @@ pub(super) struct CeremonyArgs {
     #[command(flatten)]
     storage: StorageArgs,
     #[command(flatten)]
-    keys: KeyArgs,
+    pub(super) keys: KeyArgs,
     #[command(flatten)]
-    execute: ExecuteArgs,
-    /// How many seconds caches may go on saying that there is no newer root, before a new online key is used. 0 for a
-    /// stolen key.
+    pub(super) execute: ExecuteArgs,
+    /// How many seconds caches may go on saying that there is no newer root, before new keys are used. 0 for a stolen
+    /// key.
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(0..=86_400), help_heading = "Signing")]
-    wait: u64,
+    pub(super) wait: u64,
+    /// Do not sit that time out: end with exit code 11, and go on when called again.
+    #[arg(long, help_heading = "Signing")]
+    pub(super) later: bool,
 }
 
-/// Give a role a new key: makes it, drafts what has to be signed, and goes as far as the keys that are here allow.
+/// Give a role other keys: makes or takes them, drafts what has to be signed, and goes as far as the keys that are here
+/// allow.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  cargo updater keys rotate online\n  cargo updater keys rotate online --wait 0\n  \
                         cargo updater keys rotate root --add --with anna.pub --with bert.pub --threshold 2\n\n\
-                        Stopped, or short of signatures, it goes on with `cargo updater keys resume`."
+                        The same command, or `cargo updater keys resume`, goes on where it was stopped or had to wait\n\
+                        (exit code 11)."
 )]
 pub(super) struct RotateArgs {
-    /// `root`, `targets`, `online`, or a channel.
+    /// `root`, `targets`, `online`, or a channel; asked for on a terminal.
     #[arg(value_name = "ROLE")]
-    role: KeyRole,
+    role: Option<KeyRole>,
     /// The key that goes, by minisign's id; the only one of the role when not given.
     #[arg(long, value_name = "ID", help_heading = "Selection", conflicts_with = "add")]
     replace: Vec<String>,
@@ -93,60 +98,111 @@ impl CeremonyArgs {
         Ok(Desk::open_behind(context, &self.package, &self.storage, &ChannelArgs::default())?.0)
     }
 
-    /// Opens the project and the ceremony that is under way.
+    /// Opens the project and the drafts of the ceremony that is under way.
     pub(super) fn under_way<'a>(&self, context: &'a Context) -> CommandResult<(Desk<'a>, Ceremony)> {
         let desk = self.desk(context)?;
-        let ceremony = Ceremony::load(&desk.project.root_file()?, in_force(&desk)?)?.ok_or(CeremonyError::None)?;
+        let folder = Folder::beside(&desk.project.root_file()?);
+        let request = folder.request()?.filter(|request| request.drafted).ok_or(CeremonyError::None)?;
+        let ceremony = Ceremony::load(folder, request, in_force(&desk)?)?;
         Ok((desk, ceremony))
+    }
+
+    /// Goes on with a request from where it stands.
+    fn go_on(&self, context: &Context, desk: &Desk<'_>, folder: Folder, mut request: Request) -> CommandResult {
+        if request.settling {
+            // The project's files do not fit each other now, so that nothing can be verified by them.
+            return super::advance::settle_only(context, desk, &folder);
+        }
+        let (root, targets) = in_force(desk)?;
+        if !request.drafted {
+            let passwords = self.keys.passwords(context)?;
+            let keys = self.folder(context, desk, &root)?;
+            let mut maker = Maker { app: &desk.trust.app, keys: &keys, passwords, shell: &context.shell };
+            begin(&folder, &mut request, (&root, &targets), &mut maker, context.clock.now())?;
+        }
+        let ceremony = Ceremony::load(folder, request, (root, targets))?;
+        advance(context, desk, ceremony, self)
+    }
+
+    /// Begins what is asked for, or goes on with it. `check` looks whether it can be done at all.
+    fn ask_for(
+        &self,
+        context: &Context,
+        desk: &Desk<'_>,
+        task: Task,
+        check: impl FnOnce(&Root, &Targets) -> CommandResult<Task>,
+    ) -> CommandResult {
+        let folder = Folder::beside(&desk.project.root_file()?);
+        let request = match folder.request()? {
+            Some(request) if request.asks_the_same(&task) => {
+                context.shell.status("Continuing", format_args!("the ceremony in {}", folder.path().display()));
+                request
+            }
+            Some(_) => return Err(CeremonyError::UnderWay { folder: folder.path().to_owned() }.into()),
+            None => {
+                let (root, targets) = in_force(desk)?;
+                let request = Request::new(check(&root, &targets)?);
+                if self.execute.execute() == Execute::ForReal {
+                    folder.set_request(&request)?;
+                }
+                request
+            }
+        };
+        if self.execute.execute() == Execute::DryRun && !request.drafted {
+            context.shell.status("Would draft", format_args!("{} of {}", request.task, desk.trust.app));
+            context.shell.note("dry run: no key is made, nothing is signed");
+            return Ok(());
+        }
+        self.go_on(context, desk, folder, request)
+    }
+
+    fn folder(&self, context: &Context, desk: &Desk<'_>, root: &Root) -> CommandResult<KeyFolder> {
+        let folder = self.keys.folder(context, &desk.trust.app)?;
+        Ok(if is_development(root) { folder.development() } else { folder })
     }
 }
 
 impl RotateArgs {
     pub(super) fn run(&self, context: &Context) -> CommandResult {
         let desk = self.ceremony.desk(context)?;
-        let root_file = desk.project.root_file()?;
-        let (root, targets) = in_force(&desk)?;
-        if let Some(ceremony) = Ceremony::load(&root_file, (root.clone(), targets.clone()))? {
-            return Err(CeremonyError::UnderWay { folder: ceremony.folder().to_owned() }.into());
-        }
-        let keyring = keyring_of(&self.role, &root, &targets)?;
-        let mut change = KeyChange { threshold: self.threshold, owner: self.owner.clone(), ..KeyChange::default() };
-        change.remove = match (self.add, self.replace.as_slice(), change::ids(&root, &keyring).as_slice()) {
-            (true, ..) => Vec::new(),
-            (false, [], [only]) => vec![only.clone()],
-            (false, [], keys) => {
-                let role = self.role.as_str().to_owned();
-                return Err(CeremonyError::Which { role, keys: keys.join(", ") }.into());
-            }
-            (false, named, _) => named.to_vec(),
+        let role = match &self.role {
+            Some(role) => role.clone(),
+            None => ask::role(context, &desk)?,
         };
+        let mut with = Vec::new();
         for path in &self.with {
-            change.add.push(KeyFile::read(&context.path(path))?.public);
+            with.push(public_line(&KeyFile::read(&context.path(path))?.public));
         }
-        let app = &desk.trust.app;
-        let folder = self.ceremony.keys.folder(context, app)?;
-        let folder = if is_development(&root) { folder.development() } else { folder };
-        if self.ceremony.execute.execute() == Execute::DryRun {
-            let made = if self.with.is_empty() { "a new key" } else { "the keys given" };
-            context.shell.status("Would draft", format_args!("{made} for {} of {app}", self.role.as_str()));
-            context.shell.note("dry run: no key is made, nothing is signed");
-            return Ok(());
-        }
-        if self.with.is_empty() {
-            // Drafted before anything else can fail, so that a run that is stopped leaves at most a key nobody uses.
-            let protection = match self.no_password || is_development(&root) {
-                true => Protection::Plain,
-                false => Protection::Password(self.ceremony.keys.passwords(context)?.for_new_key()?),
+        let rotation = Rotation {
+            role: role.as_str().to_owned(),
+            replace: self.replace.clone(),
+            add: self.add,
+            with,
+            threshold: self.threshold,
+            owner: self.owner.clone(),
+            remove: Vec::new(),
+            key: None,
+            plain: false,
+        };
+        let check = |root: &Root, targets: &Targets| {
+            let keyring = keyring_of(&role, root, targets)?;
+            let ids = Documents::of(root, targets).ids(&keyring);
+            let remove = match (self.add, self.replace.as_slice(), ids.as_slice()) {
+                (true, ..) => Vec::new(),
+                (false, [], [only]) => vec![only.clone()],
+                (false, [], _) => vec![ask::which(context, &role, &ids)?],
+                (false, named, _) => named.to_vec(),
             };
-            let signer = folder.create_next(app, &self.role, &protection)?;
-            context
-                .shell
-                .status("Created", format_args!("the key {} for {}", signer.public().id_text(), self.role.as_str()));
-            change.add.push(signer.public().clone());
-        }
-        let (next_root, next_targets) = change.apply(&self.role, &root, &targets, context.clock.now())?;
-        let ceremony = Ceremony::begin(&root_file, (root, targets), next_root, next_targets)?;
-        advance(context, &desk, ceremony, &self.ceremony)
+            let key = match self.with.is_empty() {
+                true => Some(self.ceremony.folder(context, &desk, root)?.next_name(&role)),
+                false => None,
+            };
+            let plain = self.no_password || is_development(root);
+            let rotation = Rotation { remove, key, plain, ..rotation.clone() };
+            KeyChange::check(&rotation, &keyring, &ids)?;
+            Ok(Task::Rotate(rotation))
+        };
+        self.ceremony.ask_for(context, &desk, Task::Rotate(rotation.clone()), check)
     }
 }
 
@@ -156,22 +212,16 @@ impl RenewArgs {
         if let [KeyRole::Channel(channel)] = self.roles.as_slice() {
             return self.renew_channel(context, &desk, channel);
         }
-        let has = |role: &KeyRole| self.roles.contains(role);
         if self.roles.iter().any(|role| !matches!(role, KeyRole::Root | KeyRole::Targets)) {
-            return Err(CommandError::new(ExitCode::Usage, "root and targets are renewed together, a channel alone")
+            let what = "root and targets are renewed together, a channel alone";
+            return Err(CommandError::new(ExitCode::Usage, what)
                 .hint("`cargo updater refresh` renews what the online key signs"));
         }
-        if self.ceremony.execute.execute() == Execute::DryRun {
-            let roles: Vec<_> = self.roles.iter().map(KeyRole::as_str).collect();
-            context.shell.status("Would draft", format_args!("a new term of {}", roles.join(" and ")));
-            return Ok(());
-        }
-        let (root, targets) = in_force(&desk)?;
-        let now = context.clock.now();
-        let next_root = has(&KeyRole::Root).then(|| change::renewed_root(&root, now));
-        let next_targets = has(&KeyRole::Targets).then(|| change::renewed_targets(&targets, now));
-        let ceremony = Ceremony::begin(&desk.project.root_file()?, (root, targets), next_root, next_targets)?;
-        advance(context, &desk, ceremony, &self.ceremony)
+        let mut roles: Vec<_> = self.roles.iter().map(|role| role.as_str().to_owned()).collect();
+        roles.sort();
+        roles.dedup();
+        let task = Task::Renew { roles };
+        self.ceremony.ask_for(context, &desk, task.clone(), |_, _| Ok(task))
     }
 
     /// A channel's own keys do it alone, as a release would.
@@ -190,81 +240,40 @@ impl RenewArgs {
 
 impl ResumeArgs {
     pub(super) fn run(&self, context: &Context) -> CommandResult {
-        let (desk, ceremony) = self.ceremony.under_way(context)?;
+        let desk = self.ceremony.desk(context)?;
+        let folder = Folder::beside(&desk.project.root_file()?);
         if self.abort {
-            if self.ceremony.execute.execute() == Execute::ForReal {
-                ceremony.drop_drafts()?;
-            }
-            context.shell.status("Dropped", format_args!("the drafts in {}", ceremony.folder().display()));
+            return self.abort(context, &folder);
+        }
+        let request = folder.request()?.ok_or(CeremonyError::None)?;
+        if self.ceremony.execute.execute() == Execute::DryRun && !request.drafted {
+            context.shell.status("Would draft", format_args!("{} of {}", request.task, desk.trust.app));
             return Ok(());
         }
-        advance(context, &desk, ceremony, &self.ceremony)
+        self.ceremony.go_on(context, &desk, folder, request)
+    }
+
+    fn abort(&self, context: &Context, folder: &Folder) -> CommandResult {
+        // Also of a request that cannot be read.
+        if folder.request().is_ok_and(|request| request.is_none()) {
+            return Err(CeremonyError::None.into());
+        }
+        if self.ceremony.execute.execute() == Execute::DryRun {
+            context.shell.status("Would drop", format_args!("the drafts in {}", folder.path().display()));
+            return Ok(());
+        }
+        self.ceremony.execute.confirm(context, "Drop the drafts and their signatures?")?;
+        folder.remove()?;
+        context.shell.status("Dropped", format_args!("the drafts in {}", folder.path().display()));
+        Ok(())
     }
 }
 
-/// Signs with what is here, and publishes once everybody has signed.
-pub(super) fn advance(
-    context: &Context,
-    desk: &Desk<'_>,
-    mut ceremony: Ceremony,
-    args: &CeremonyArgs,
-) -> CommandResult {
-    let shell = &context.shell;
-    if args.execute.execute() == Execute::DryRun {
-        tell_missing(context, &ceremony.missing());
-        shell.note("dry run: nothing was signed or published");
-        return Ok(());
-    }
-    let mut keychain = desk.keychain(&args.keys)?;
-    let made = ceremony.sign(&mut keychain)?;
-    if made > 0 {
-        shell.status(
-            "Signed",
-            format_args!("the drafts in {} with the keys that are here", ceremony.folder().display()),
-        );
-    }
-    let missing = ceremony.missing();
-    if !missing.is_empty() {
-        tell_missing(context, &missing);
-        shell.note(
-            "keys elsewhere sign with `keys root export`, `minisign -Sl` and `keys root import`, or with `keys resume` there",
-        );
-        return Ok(());
-    }
-    args.execute.confirm(context, &format!("Publish the new keys of {}?", desk.trust.app))?;
-    let (app, now) = (&desk.trust.app, context.clock.now());
-    ceremony.publish(app, &desk.storage, desk.state.as_ref(), &mut keychain, now)?;
-    let root_file = desk.project.root_file()?;
-    let table = || match &ceremony.root {
-        Some(_) => crate::init::write_public_keys(&desk.project, ceremony.next_root()).map_err(CommandError::from),
-        None => Ok(()),
-    };
-    let settle = || ceremony.settle(app, &desk.storage, &root_file, &desk.trust.root, &table);
-    let mut finished = settle()?;
-    let has_online_key = [RoleName::Snapshot, RoleName::Timestamp]
-        .iter()
-        .all(|role| keychain.can_sign(ceremony.next_root().keyring(*role)));
-    if finished == Finished::WaitsForOnlineKey && has_online_key {
-        let mut commit = commit(context, desk, &mut keychain);
-        wait_out_caches(context, &commit, args.wait)?;
-        commit.refresh(Renew::Always)?;
-        finished = settle()?;
-    }
-    match finished {
-        Finished::WaitsForOnlineKey => {
-            shell.status("Submitted", "the new documents");
-            shell.note("`cargo updater refresh` with the online key publishes them; then `cargo updater keys resume` ends this");
-        }
-        Finished::Done => {
-            shell.status("Published", format_args!("the new documents of {app}, and {}", root_file.display()));
-            shell.note("commit the changed files: the next build embeds the new root");
-        }
-    }
-    shell.message(&Advanced { finished: finished == Finished::Done, missing: Vec::new() });
-    Ok(())
-}
-
-fn commit<'a>(context: &'a Context, desk: &'a Desk<'_>, keychain: &'a mut crate::keys::Keychain) -> Commit<'a> {
+pub(super) fn commit<'a>(
+    context: &'a Context,
+    desk: &'a Desk<'_>,
+    keychain: &'a mut crate::keys::Keychain,
+) -> Commit<'a> {
     Commit {
         storage: &desk.storage,
         app: &desk.trust.app,
@@ -277,24 +286,9 @@ fn commit<'a>(context: &'a Context, desk: &'a Desk<'_>, keychain: &'a mut crate:
     }
 }
 
-fn tell_missing(context: &Context, missing: &[Missing]) {
-    for one in missing {
-        let Missing { document, keys_of, have, threshold, wanted } = one;
-        context.shell.status(
-            "Waiting",
-            format_args!(
-                "for {keys_of}: {have} of {threshold} signatures of {document} are here, wanted: {}",
-                wanted.join(", ")
-            ),
-        );
-    }
-    context.shell.message(&Advanced { finished: false, missing: missing.to_vec() });
-}
-
 /// Returns the root and the targets role that the next ones follow.
-fn in_force(desk: &Desk<'_>) -> CommandResult<(Root, Targets)> {
-    let trust: &Trust = &desk.trust;
-    Ok(roles_in_force(trust, desk.state.as_ref())?)
+pub(super) fn in_force(desk: &Desk<'_>) -> CommandResult<(Root, Targets)> {
+    Ok(roles_in_force(&desk.trust, desk.state.as_ref())?)
 }
 
 fn is_development(root: &Root) -> bool {
@@ -315,15 +309,4 @@ fn keyring_of(role: &KeyRole, root: &Root, targets: &Targets) -> CommandResult<K
             }
         },
     })
-}
-
-/// How far a ceremony has come.
-#[derive(serde::Serialize)]
-struct Advanced {
-    finished: bool,
-    missing: Vec<Missing>,
-}
-
-impl Message for Advanced {
-    const REASON: &'static str = "ceremony";
 }

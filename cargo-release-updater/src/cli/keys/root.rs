@@ -1,16 +1,16 @@
 //! `cargo updater keys root`: the documents of a ceremony go out to their holders, are looked at, and come back signed.
 
-use super::ceremony::{CeremonyArgs, advance};
-use crate::ceremony::review::review;
-use crate::ceremony::{CeremonyError, read_signature};
-use crate::context::Context;
-use crate::error::CommandResult;
+use super::advance::{advance, tell_review};
+use super::ceremony::CeremonyArgs;
+use crate::ceremony::{CeremonyError, Documents, Reviewed, read_signatures, review, sign_file};
+use crate::cli::{ExecuteArgs, KeyArgs};
+use crate::context::{Context, Execute};
+use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::shell::Message;
 use std::path::{Path, PathBuf};
-use updater_format::role::Root;
-use updater_format::signed::{Signed, Untrusted};
+use updater_format::AppId;
 
-/// Export what holders sign, look at it, and import their signatures.
+/// Export what holders sign, look at it, sign it where no project is, and import the signatures.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -21,6 +21,7 @@ pub(super) struct Args {
 enum Command {
     Export(Export),
     Review(Review),
+    Sign(Sign),
     Import(Import),
 }
 
@@ -44,17 +45,47 @@ struct Review {
     /// The exported bytes, or a whole document.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The root in force: what is different is told.
-    #[arg(long, value_name = "FILE", help_heading = "Selection")]
-    against: Option<PathBuf>,
+    #[command(flatten)]
+    against: Against,
+}
+
+/// With what a document is compared.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Selection")]
+struct Against {
+    /// The root or targets role in force, from a place that you trust: what is different is told. Twice for both.
+    #[arg(long, value_name = "FILE")]
+    against: Vec<PathBuf>,
+}
+
+/// Sign an exported file with the keys of this machine: no network, no project. Writes the signed document beside it.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  cargo updater keys root sign root.canonical.json --key-dir /media/keys --against root.json"
+)]
+struct Sign {
+    /// The exported bytes, or a document that others have signed already.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    against: Against,
+    /// The app whose keys sign, when no folder is named; the one in the file when not given.
+    #[arg(long, value_name = "APP", help_heading = "Selection")]
+    app: Option<AppId>,
+    #[command(flatten)]
+    keys: KeyArgs,
+    #[command(flatten)]
+    execute: ExecuteArgs,
 }
 
 /// Take signatures that were made elsewhere, and go on with the ceremony.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  cargo updater keys root import root.canonical.json.minisig")]
+#[command(
+    after_help = "Examples:\n  cargo updater keys root import root.canonical.json.minisig\n  cargo updater keys root import root.signed.json"
+)]
 struct Import {
-    /// Files that `minisign -Sl` wrote.
-    #[arg(required = true, value_name = "MINISIG")]
+    /// Files that `minisign -Sl` or `keys root sign` wrote.
+    #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]
     ceremony: CeremonyArgs,
@@ -65,6 +96,7 @@ impl Args {
         match &self.command {
             Command::Export(args) => args.run(context),
             Command::Review(args) => args.run(context),
+            Command::Sign(args) => args.run(context),
             Command::Import(args) => args.run(context),
         }
     }
@@ -73,9 +105,18 @@ impl Args {
 impl Export {
     fn run(&self, context: &Context) -> CommandResult {
         let (_, ceremony) = self.ceremony.under_way(context)?;
-        for path in ceremony.export(&context.path(&self.folder))? {
+        let folder = context.path(&self.folder);
+        if self.ceremony.execute.execute() == Execute::DryRun {
+            for (name, bytes) in ceremony.messages() {
+                let what =
+                    format!("{}: {} bytes", folder.join(format!("{name}.canonical.json")).display(), bytes.len());
+                context.shell.status("Would write", what);
+            }
+            return Ok(());
+        }
+        for path in ceremony.export(&folder)? {
             context.shell.status("Exported", path.display());
-            context.shell.message(&Exported { path: path.display().to_string() });
+            context.shell.message(&Written { path: path.display().to_string() });
         }
         context
             .shell
@@ -84,32 +125,62 @@ impl Export {
     }
 }
 
+impl Against {
+    /// Reads the documents in force that are named.
+    fn read(&self, context: &Context) -> CommandResult<Vec<Reviewed>> {
+        Ok(self.against.iter().map(|path| read(&context.path(path))).collect::<Result<_, _>>()?)
+    }
+}
+
+fn read(path: &Path) -> Result<Reviewed, CeremonyError> {
+    let failed = |source| CeremonyError::Io { action: "read", path: path.to_owned(), source };
+    review::read(path, &std::fs::read(path).map_err(failed)?)
+}
+
+fn known(documents: &[Reviewed]) -> Documents<'_> {
+    let mut known = Documents::default();
+    for document in documents {
+        match document {
+            Reviewed::Root(root) => known.root = Some(root),
+            Reviewed::Targets(targets) => known.targets = Some(targets),
+        }
+    }
+    known
+}
+
 impl Review {
     fn run(&self, context: &Context) -> CommandResult {
-        let read = |path: &Path| {
-            std::fs::read(path).map_err(|source| CeremonyError::Io { action: "read", path: path.to_owned(), source })
-        };
-        let before = match &self.against {
-            None => None,
-            Some(path) => {
-                let path = context.path(path);
-                let refuse = |source| CeremonyError::NotADocument { path: path.clone(), what: "root", source };
-                let parsed = Signed::<Root>::parse(&Untrusted::new(read(&path)?)).map_err(refuse)?;
-                Some(parsed.unverified().clone())
+        let document = read(&context.path(&self.file))?;
+        let before = self.against.read(context)?;
+        let known = known(&before);
+        tell_review(&context.shell, &document.review(known, known.root));
+        Ok(())
+    }
+}
+
+impl Sign {
+    fn run(&self, context: &Context) -> CommandResult {
+        let path = context.path(&self.file);
+        let document = read(&path)?;
+        let before = self.against.read(context)?;
+        let known = known(&before);
+        tell_review(&context.shell, &document.review(known, known.root));
+        let app = match self.app.as_ref().or(document.app()) {
+            Some(app) => app.clone(),
+            None => {
+                return Err(CommandError::new(ExitCode::Usage, "the file is for no app of this program")
+                    .hint("name the app whose keys sign with `--app APP`"));
             }
         };
-        let path = context.path(&self.file);
-        let review = review(&path, &read(&path)?, before.as_ref())?;
-        let shell = &context.shell;
-        shell.result(format_args!("{} version {}, until {}", review.role, review.version, review.expires));
-        for line in &review.lines {
-            shell.result(format_args!("  {line}"));
+        let mut keychain = self.keys.keychain(context, &app)?;
+        if self.execute.execute() == Execute::DryRun {
+            context.shell.note("dry run: nothing was signed");
+            return Ok(());
         }
-        for change in review.changes.iter().flatten() {
-            shell.result(format_args!("  change: {change}"));
-        }
-        shell.result(format_args!("sha256 of what is signed: {}", review.sha256));
-        shell.message(&review);
+        self.execute.confirm(context, "Sign this?")?;
+        let signed = sign_file(&path, &document, known, &mut keychain)?;
+        context.shell.status("Signed", format_args!("{} times: {}", signed.count, signed.path.display()));
+        context.shell.message(&Written { path: signed.path.display().to_string() });
         Ok(())
     }
 }
@@ -117,25 +188,28 @@ impl Review {
 impl Import {
     fn run(&self, context: &Context) -> CommandResult {
         let (desk, mut ceremony) = self.ceremony.under_way(context)?;
+        if self.ceremony.execute.execute() == Execute::DryRun {
+            for file in &self.files {
+                read_signatures(&context.path(file))?;
+            }
+            return advance(context, &desk, ceremony, &self.ceremony);
+        }
         for file in &self.files {
             let path = context.path(file);
-            let document = ceremony.add(read_signature(&path)?, &path)?;
-            context.shell.status("Imported", format_args!("a signature of {document} from {}", file.display()));
+            for document in ceremony.add(&read_signatures(&path)?, &path)? {
+                context.shell.status("Imported", format_args!("a signature of {document} from {}", file.display()));
+            }
         }
         advance(context, &desk, ceremony, &self.ceremony)
     }
 }
 
-/// Bytes to be signed were written.
+/// A file was written that is carried elsewhere.
 #[derive(serde::Serialize)]
-struct Exported {
+struct Written {
     path: String,
 }
 
-impl Message for Exported {
+impl Message for Written {
     const REASON: &'static str = "exported";
-}
-
-impl Message for crate::ceremony::review::Review {
-    const REASON: &'static str = "review";
 }

@@ -48,7 +48,13 @@ fn role(rules: ChannelRules) -> Targets {
         expires: UtcTime::from_unix(1_800_000_000),
         targets: BTreeMap::new(),
         delegations: None,
-        extension: Some(TargetsExtension { app: "hello".parse().unwrap(), channel, rules, extra: unknown() }),
+        extension: Some(TargetsExtension {
+            app: "hello".parse().unwrap(),
+            channel,
+            rules,
+            keys: BTreeMap::new(),
+            extra: unknown(),
+        }),
         extra: Map::new(),
     }
 }

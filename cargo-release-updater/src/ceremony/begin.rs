@@ -1,0 +1,96 @@
+//! From a request to drafts: the new key where one is made here, then the documents.
+
+use super::draft::Draft;
+use super::{CeremonyError, Folder, KeyChange, ROOT, Request, Rotation, TARGETS, Task, change};
+use crate::error::CommandResult;
+use crate::keys::{KeyFolder, KeyRole, Passwords};
+use crate::shell::Shell;
+use updater_format::role::{Root, Targets};
+use updater_format::{AppId, Keyring, MinisignKey, UtcTime};
+
+/// With what a new key is made.
+#[derive(Debug)]
+pub struct Maker<'a> {
+    /// The app.
+    pub app: &'a AppId,
+    /// Where the key is put.
+    pub keys: &'a KeyFolder,
+    /// Where its password comes from.
+    pub passwords: Passwords,
+    /// Where it is told.
+    pub shell: &'a Shell,
+}
+
+/// Makes what a request needs: the key, the drafts. May be done again until the request says that it is drafted.
+/// # Errors
+/// [`CeremonyError::NoSuchKey`], [`CeremonyError::Keyring`]; what making a key returns.
+pub fn begin(
+    folder: &Folder,
+    request: &mut Request,
+    now_in_force: (&Root, &Targets),
+    maker: &mut Maker<'_>,
+    now: UtcTime,
+) -> CommandResult {
+    let (root, targets) = now_in_force;
+    let (next_root, next_targets) = match &request.task {
+        Task::Renew { roles } => {
+            let has = |role: &str| roles.iter().any(|name| name == role);
+            let next_root = has("root").then(|| change::renewed_root(root, now));
+            (next_root, has("targets").then(|| change::renewed_targets(targets, now)))
+        }
+        Task::Rotate(rotation) => {
+            let role = KeyRole::parse(&rotation.role)?;
+            let mut change = change_of(rotation)?;
+            if let Some(name) = &rotation.key {
+                let key = maker.keys.create_or_finish(name, maker.app, &role, rotation.plain, &mut maker.passwords)?;
+                maker.shell.status("Created", format_args!("the key {} for {}", key.id_text(), role.as_str()));
+                change.add.push(key);
+            }
+            change.apply(&role, root, targets, now)?
+        }
+    };
+    if let Some(root) = next_root {
+        Draft::new(root).save(folder, ROOT)?;
+    }
+    if let Some(targets) = next_targets {
+        Draft::new(targets).save(folder, TARGETS)?;
+    }
+    request.drafted = true;
+    Ok(folder.set_request(request)?)
+}
+
+/// Reads back what was written down of a rotation.
+pub(super) fn change_of(rotation: &Rotation) -> Result<KeyChange, CeremonyError> {
+    let parse = |line: &String| {
+        MinisignKey::parse(line).map_err(|source| CeremonyError::Keyring { role: rotation.role.clone(), source })
+    };
+    Ok(KeyChange {
+        add: rotation.with.iter().map(parse).collect::<Result<_, _>>()?,
+        remove: rotation.remove.clone(),
+        threshold: rotation.threshold,
+        owner: rotation.owner.clone(),
+    })
+}
+
+impl KeyChange {
+    /// Looks whether a rotation can be done, before any key is made for it. `keyring` is that of the role, `ids` minisign's
+    /// ids of its keys.
+    /// # Errors
+    /// [`CeremonyError::NoSuchKey`], [`CeremonyError::Threshold`]; [`CeremonyError::Keyring`] for a key that is none.
+    pub fn check(rotation: &Rotation, keyring: &Keyring, ids: &[String]) -> Result<(), CeremonyError> {
+        let change = change_of(rotation)?;
+        let role = || rotation.role.clone();
+        if let Some(id) = change.remove.iter().find(|id| !ids.iter().any(|known| known.eq_ignore_ascii_case(id))) {
+            return Err(CeremonyError::NoSuchKey { role: role(), id: id.clone(), keys: ids.join(", ") });
+        }
+        let is_new = |key: &&MinisignKey| !keyring.keys().iter().any(|(_, known)| *known == key.key);
+        let new = change.add.iter().filter(is_new).count() + usize::from(rotation.key.is_some());
+        let keys =
+            ids.iter().filter(|id| !change.remove.iter().any(|gone| gone.eq_ignore_ascii_case(id))).count() + new;
+        let threshold = rotation.threshold.unwrap_or(keyring.threshold());
+        match threshold >= 1 && threshold as usize <= keys {
+            true => Ok(()),
+            false => Err(CeremonyError::Threshold { role: role(), threshold, keys }),
+        }
+    }
+}
