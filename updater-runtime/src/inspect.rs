@@ -58,7 +58,7 @@ pub fn obstacle(program: &Path) -> Result<Option<Obstacle>, InstallError> {
             Layout::of_program(&program, InstallKind::Executable, &name, Subject::Other)?
         }
     };
-    Ok(layout.obstacle())
+    layout.obstacle()
 }
 
 /// How much of a wrong answer is shown, in characters.

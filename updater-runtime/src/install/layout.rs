@@ -62,7 +62,12 @@ impl Layout {
         Self::beside(fs::canonical(path)?, kind, entry, Subject::Other)
     }
 
-    pub(crate) fn of_program(program: &Path, kind: InstallKind, entry: &FilePath, subject: Subject) -> Result<Self, InstallError> {
+    pub(crate) fn of_program(
+        program: &Path,
+        kind: InstallKind,
+        entry: &FilePath,
+        subject: Subject,
+    ) -> Result<Self, InstallError> {
         let refuse = || InstallError::NotAnInstall { path: program.to_owned(), entry: entry.to_string() };
         let root = match kind {
             InstallKind::Executable => Some(program.to_owned()),
