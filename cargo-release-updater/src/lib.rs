@@ -18,6 +18,7 @@
 //! | [`expiry`] | which roles end before long, and what renews them |
 //! | [`doctor`] | looks whether settings, keys, repository, CI and programs agree |
 //! | [`verify`] | reads a published repository as clients do |
+//! | [`restore`] | puts a saved copy of a repository back |
 //! | [`demo`] | the whole loop on this machine, with a program made for it |
 //! | [`elf`] | what a program says about the system it needs |
 //! | [`serve`] | a small static file server for trying out, rehearsals and tests |
@@ -40,6 +41,7 @@ pub mod plan;
 pub mod preflight;
 pub mod progress;
 pub mod repository;
+pub mod restore;
 pub mod roles;
 pub mod serve;
 pub mod services;

@@ -4,12 +4,16 @@
 //! Everything goes through the client's own code: its transport, its refresh, its download. `.minisig` files are read
 //! with the minisign library, as people and package managers check them.
 
+mod copy;
 mod error;
 mod minisig;
+mod roots;
 mod version_file;
 
+pub use copy::SavedCopy;
 pub use error::VerifyError;
 
+use crate::repository::state::artifact_path;
 use crate::shell::Message;
 use crate::steps::diff::{self, OldBundle, Tree};
 use crate::steps::release::signature_comment;
@@ -18,13 +22,12 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use updater_format::length::MAX_ROOT;
 use updater_format::release::{Artifact, BundleEntry, ChannelContents, PatchEntry};
 use updater_format::role::{Payload, TargetFile};
 use updater_format::trust::{Complete, Rules, TrustedChannel, TrustedSet};
 use updater_format::{AppId, Channel, Keyring, ReleaseVersion, SignaturePolicy, TargetName, UtcTime};
 use updater_runtime::TrustStore;
-use updater_runtime::download::download;
+use updater_runtime::download::{VerifiedFile, download};
 use updater_runtime::refresh::{Refresh, Refreshed};
 use updater_runtime::transport::{
     Document, DocumentRequest, FetchError, Fetcher, HttpOptions, HttpTransport, Mirror, SchemeTransport, Url,
@@ -45,6 +48,8 @@ pub struct Verification<'a> {
     pub missing_status: &'a [u16],
     /// How much is read.
     pub depth: Depth,
+    /// Where a copy of everything is kept.
+    pub save: Option<&'a SavedCopy>,
 }
 
 /// How much of a repository is read.
@@ -98,7 +103,10 @@ impl Verification<'_> {
             }
             seen(&checked);
         };
-        for document in documents(refreshed.set(), self.root_problem(&refreshed)?) {
+        for root in self.roots(refreshed.set().current_root())? {
+            note(root);
+        }
+        for document in self.documents(refreshed.set())? {
             note(document);
         }
         let mut channels = Vec::new();
@@ -113,7 +121,11 @@ impl Verification<'_> {
             channels.push((channel, &delegation.keyring, role));
         }
         for (channel, _, role) in &channels {
-            note(document(&format!("{}.{channel}.json", role.role().version), channel.as_str(), role.role()));
+            let file = format!("{}.{channel}.json", role.role().version);
+            if let Some(copy) = self.save {
+                copy.document(&file, role.role().bytes())?;
+            }
+            note(document(&file, channel.as_str(), role.role()));
             let targets = Targets {
                 verification: self,
                 refreshed: &refreshed,
@@ -132,20 +144,27 @@ impl Verification<'_> {
                 note(self.version_file(file, channel, signers, role)?);
             }
         }
-        summary.result()
+        let summary = summary.result()?;
+        if let Some(copy) = self.save {
+            copy.document(TIMESTAMP, refreshed.set().current_timestamp().bytes())?;
+        }
+        Ok(summary)
     }
 
-    /// Returns what is wrong with the published copy of the root in force: this client trusts it already and did not
-    /// read it, one that was built with an older root will.
-    fn root_problem(&self, refreshed: &Refreshed<'_>) -> Result<Option<String>, VerifyError> {
-        let root = refreshed.set().current_root();
-        let url = Mirror::new(self.url).metadata_url(&format!("{}.root.json", root.version));
-        let request = DocumentRequest { max_bytes: MAX_ROOT, ..DocumentRequest::default() };
-        Ok(match self.fetcher()?.document(&url, &request) {
-            Ok(Document::Bytes { bytes, .. }) if bytes == root.bytes() => None,
-            Ok(_) => Some("it is not the root that is trusted".to_owned()),
-            Err(error) => Some(chain(&error)),
-        })
+    /// Looks at the documents below the root, and keeps all but the timestamp, which makes a copy a whole one.
+    fn documents(&self, set: &TrustedSet<Complete>) -> Result<Vec<Checked>, VerifyError> {
+        let (timestamp, snapshot, targets) = (set.current_timestamp(), set.current_snapshot(), set.current_targets());
+        let (snapshot_file, targets_file) =
+            (format!("{}.snapshot.json", snapshot.version), format!("{}.targets.json", targets.version));
+        if let Some(copy) = self.save {
+            copy.document(&snapshot_file, snapshot.bytes())?;
+            copy.document(&targets_file, targets.bytes())?;
+        }
+        Ok(vec![
+            document(TIMESTAMP, "timestamp", timestamp),
+            document(&snapshot_file, "snapshot", snapshot),
+            document(&targets_file, "targets", targets),
+        ])
     }
 
     /// Looks at the text for people and shell scripts.
@@ -161,6 +180,9 @@ impl Verification<'_> {
             Ok(Document::Bytes { bytes, .. }) => {
                 let app = self.app.as_ref();
                 let problem = app.and_then(|app| version_file::problem(&bytes, app, channel, role.role(), signers));
+                if let (Some(copy), None) = (self.save, &problem) {
+                    copy.text(&file, &bytes)?;
+                }
                 (bytes.len() as u64, problem)
             }
             Ok(Document::NotModified) => {
@@ -256,9 +278,12 @@ impl Targets<'_> {
         let urls: Vec<Url> =
             mirrors.iter().map(|mirror| mirror.target_url(&artifact.name, &artifact.sha256, &version)).collect();
         let fetcher = self.verification.fetcher()?;
-        let mut verified = match download(&fetcher, self.scratch, &artifact, &urls, &mut |_| {}) {
-            Ok(verified) => verified,
-            Err(error) => return Ok(Some(chain(&error))),
+        let mut content = match self.verification.save.and_then(|copy| copy.kept(&artifact)) {
+            Some(path) => Content::Kept(path),
+            None => match download(&fetcher, self.scratch, &artifact, &urls, &mut |_| {}) {
+                Ok(verified) => Content::Downloaded(verified),
+                Err(error) => return Ok(Some(chain(&error))),
+            },
         };
         let signature = match self.fetch_minisig(&fetcher, &urls) {
             Ok(signature) => signature,
@@ -268,9 +293,9 @@ impl Targets<'_> {
         let same =
             |role: &TrustedChannel| role.role().targets.get(name).is_some_and(|other| other.hashes == file.hashes);
         for (channel, keyring, _) in self.channels.iter().filter(|(_, _, role)| same(role)) {
-            let reader = match verified.reader() {
+            let reader = match content.reader() {
                 Ok(reader) => reader,
-                Err(error) => return Ok(Some(chain(&error))),
+                Err(problem) => return Ok(Some(problem)),
             };
             let set = self.refreshed.set();
             let signers = Signers::new(keyring, set.current_root(), set.current_targets());
@@ -280,10 +305,19 @@ impl Targets<'_> {
         if let Err(problem) = outcome {
             return Ok(Some(format!("its .minisig: {problem}")));
         }
+        if let Some(copy) = self.verification.save {
+            if let Content::Downloaded(_) = &content {
+                match content.reader() {
+                    Ok(reader) => copy.keep(&artifact, reader)?,
+                    Err(problem) => return Ok(Some(problem)),
+                }
+            }
+            copy.text(&format!("{}.minisig", artifact_path(&artifact)), signature.as_bytes())?;
+        }
         if self.verification.depth == Depth::Deep {
             let path = self.scratch.join(format!("deep-{}", artifact.name));
-            let copied = verified.reader().map_err(|error| chain(&error)).and_then(|reader| {
-                let copy = File::create(&path).and_then(|mut copy| std::io::copy(reader, &mut copy));
+            let copied = content.reader().and_then(|mut reader| {
+                let copy = File::create(&path).and_then(|mut copy| std::io::copy(&mut reader, &mut copy));
                 copy.map_err(|error| error.to_string())
             });
             if let Err(problem) = copied {
@@ -291,7 +325,7 @@ impl Targets<'_> {
             }
             self.kept.insert(artifact.name.clone(), path);
         }
-        verified.discard();
+        content.discard();
         Ok(self.deep_bundle(&artifact.name))
     }
 
@@ -354,15 +388,31 @@ impl Targets<'_> {
     }
 }
 
-fn documents(set: &TrustedSet<Complete>, root_problem: Option<String>) -> Vec<Checked> {
-    let (root, timestamp) = (set.current_root(), set.current_timestamp());
-    let (snapshot, targets) = (set.current_snapshot(), set.current_targets());
-    vec![
-        Checked { problem: root_problem, ..document(&format!("{}.root.json", root.version), "root", root) },
-        document("timestamp.json", "timestamp", timestamp),
-        document(&format!("{}.snapshot.json", snapshot.version), "snapshot", snapshot),
-        document(&format!("{}.targets.json", targets.version), "targets", targets),
-    ]
+/// The verified bytes of a target.
+enum Content {
+    /// Fetched by this run.
+    Downloaded(VerifiedFile),
+    /// In the copy since an earlier run.
+    Kept(PathBuf),
+}
+
+impl Content {
+    /// Returns its bytes from the first one on, or what is wrong.
+    fn reader(&mut self) -> Result<File, String> {
+        match self {
+            Self::Downloaded(verified) => {
+                let file = verified.reader().map_err(|error| chain(&error))?;
+                file.try_clone().map_err(|error| error.to_string())
+            }
+            Self::Kept(path) => File::open(path).map_err(|error| error.to_string()),
+        }
+    }
+
+    fn discard(self) {
+        if let Self::Downloaded(verified) = self {
+            verified.discard();
+        }
+    }
 }
 
 fn document<T: Payload>(file: &str, what: &str, verified: &updater_format::signed::Verified<T>) -> Checked {
@@ -395,5 +445,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// The document that makes a repository what it is.
+const TIMESTAMP: &str = "timestamp.json";
 /// The most bytes of a `.minisig`: 4,096. Ours have about 350.
 const MAX_MINISIG: u64 = 4096;

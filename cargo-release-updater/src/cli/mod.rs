@@ -12,6 +12,7 @@ mod publish;
 mod refresh;
 mod rehearse;
 mod release;
+mod restore;
 mod serve;
 mod services;
 mod sign;
@@ -99,6 +100,7 @@ enum Command {
     Release(release::Args),
     Status(status::Args),
     Verify(verify::Args),
+    Restore(restore::Args),
     Doctor(doctor::Args),
     Serve(serve::Args),
     Services(services::Args),
@@ -119,6 +121,7 @@ impl Command {
             Self::Release(args) => args.run(context),
             Self::Status(args) => args.run(context),
             Self::Verify(args) => args.run(context),
+            Self::Restore(args) => args.run(context),
             Self::Doctor(args) => args.run(context),
             Self::Serve(args) => args.run(context),
             Self::Services(args) => args.run(context),

@@ -161,6 +161,7 @@ fn read_back(desk: &Desk<'_>, rehearsed: &Rehearsed, context: &Context) -> Comma
         now: context.clock.now(),
         missing_status: &[404],
         depth: Depth::Files,
+        save: None,
     };
     let release = rehearsed.signed().release();
     let ours = |name: &str| {

@@ -5,7 +5,7 @@ use crate::config::Project;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::progress::human_bytes;
-use crate::verify::{Checked, Depth, Verification};
+use crate::verify::{Checked, Depth, SavedCopy, Verification};
 use std::path::{Path, PathBuf};
 use updater_format::AppId;
 use updater_format::role::Root;
@@ -15,7 +15,8 @@ use updater_runtime::transport::Url;
 /// Read what is published as clients do: every document, every listed file, every signature.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  cargo updater verify\n  cargo updater verify https://example.com/hello\n  \
-                        cargo updater verify /srv/hello --root updater/root.json --deep")]
+                        cargo updater verify /srv/hello --root updater/root.json --deep\n  \
+                        cargo updater verify --save /backup/hello")]
 pub(super) struct Args {
     /// A URL or a folder; the project's storage when not given.
     #[arg(value_name = "URL|PATH")]
@@ -26,6 +27,10 @@ pub(super) struct Args {
     /// Also unpack every bundle, and apply every patch to its bundle.
     #[arg(long, help_heading = "Selection")]
     deep: bool,
+    /// Keep a copy of everything there: what a lost storage is put back from with `cargo updater restore`. What an
+    /// earlier run has left there is not fetched again.
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    save: Option<PathBuf>,
     #[command(flatten)]
     package: PackageArgs,
     #[command(flatten)]
@@ -49,17 +54,22 @@ impl Args {
         let app = app_of(&root)?;
         let table = project.as_ref().ok().and_then(|project| project.table.as_ref());
         let missing_status = table.map_or(vec![404], |table| table.missing_status.clone());
+        let save = self.save.as_ref().map(|folder| SavedCopy::into_folder(&context.path(folder))).transpose()?;
         context.shell.status("Verifying", format_args!("{app} at {url}"));
         let verification = Verification {
             url: &url,
             root: &root,
-            app: Some(app),
+            app: Some(app.clone()),
             now: context.clock.now(),
             missing_status: &missing_status,
             depth: if self.deep { Depth::Deep } else { Depth::Files },
+            save: save.as_ref(),
         };
         let summary = verification.run(|_| true, |checked| tell(checked, context))?;
         context.shell.status("Verified", format_args!("{} files, {}", summary.files, human_bytes(summary.bytes)));
+        if let Some(folder) = &self.save {
+            context.shell.status("Saved", format_args!("{app} in {}", context.path(folder).display()));
+        }
         context.shell.message(&summary);
         Ok(())
     }

@@ -206,9 +206,11 @@ impl Explain for RepositoryError {
                 "the holders of its new keys have to sign the role {role} again: `cargo updater keys resume` where they are"
             ),
             Self::NoChannel { known, .. } => format!("use one of: {known}"),
-            Self::NothingPublished { .. } => "publish the first release with `cargo updater publish`".to_owned(),
+            Self::NothingPublished { .. } => "publish the first release with `cargo updater publish`; a storage that lost its \
+                                              files gets them back with `cargo updater restore DIR`"
+                .to_owned(),
             Self::WentBack { record, .. } => format!(
-                "somebody put old files back or emptied it: restore the newest state; if you did it on purpose and no app \
+                "somebody put old files back or emptied it: put the newest copy back with `cargo updater restore DIR`; if you did it on purpose and no app \
                  is out there, remove {}",
                 record.display()
             ),

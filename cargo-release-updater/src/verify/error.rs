@@ -1,6 +1,7 @@
 //! Why a repository does not verify, and which file it is.
 
 use crate::error::{ExitCode, Explain};
+use std::path::PathBuf;
 use updater_format::FormatError;
 use updater_runtime::refresh::RefreshError;
 use updater_runtime::transport::FetchError;
@@ -37,6 +38,20 @@ pub enum VerifyError {
         /// Why.
         source: FetchError,
     },
+    /// A file of the copy could not be written.
+    #[error("cannot write {}", path.display())]
+    Save {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The folder holds the copy of another repository.
+    #[error("{} holds a copy of another repository", path.display())]
+    OtherCopy {
+        /// The folder.
+        path: PathBuf,
+    },
     /// There is no room for what is downloaded.
     #[error("cannot make a temporary folder")]
     Scratch {
@@ -53,7 +68,8 @@ impl Explain for VerifyError {
                 _ => ExitCode::Verification,
             },
             Self::Files { .. } | Self::Channel { .. } => ExitCode::Verification,
-            Self::Transport { .. } => ExitCode::Usage,
+            Self::Transport { .. } | Self::OtherCopy { .. } => ExitCode::Usage,
+            Self::Save { .. } => ExitCode::Unexpected,
             Self::Scratch { .. } => ExitCode::Unexpected,
         }
     }
@@ -73,6 +89,8 @@ impl Explain for VerifyError {
             }
             Self::Channel { .. } => "this tool did not make that repository".to_owned(),
             Self::Transport { source } => source.hint().to_owned(),
+            Self::Save { .. } => "check the space and the permissions; run it again and it goes on".to_owned(),
+            Self::OtherCopy { .. } => "name a folder of its own for each app".to_owned(),
             Self::Scratch { .. } => "check the space and the permissions of the temporary folder".to_owned(),
         }]
     }

@@ -4,12 +4,14 @@
 
 mod ceremony;
 mod cli;
+mod client;
 mod doctor;
 mod init;
 mod interrupted;
 mod keys;
 mod package;
 mod publish;
+mod recovery;
 mod refresh;
 mod release;
 mod serve;

@@ -1,0 +1,86 @@
+//! `cargo updater restore`: puts the copy of `verify --save` back where a storage lost its files.
+
+use super::{DryRunArgs, PackageArgs, StorageArgs};
+use crate::config::Project;
+use crate::context::{Context, Execute};
+use crate::error::{CommandError, CommandResult, ExitCode};
+use crate::restore::restore;
+use crate::steps::sign::Trust;
+use crate::verify::{Depth, Verification};
+use std::path::PathBuf;
+use updater_format::UtcTime;
+use updater_runtime::transport::Url;
+
+/// Put a copy made by `cargo updater verify --save` back where files are missing. Needs no key.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  cargo updater restore /backup/hello\n  cargo updater restore /backup/hello --storage fs:/srv/hello\n\n\
+                        The copy is verified first. Nothing that is there is overwritten. Afterwards `cargo updater refresh`\n\
+                        signs a fresh timestamp."
+)]
+pub(super) struct Args {
+    /// The folder of the copy.
+    #[arg(value_name = "DIR")]
+    copy: PathBuf,
+    #[command(flatten)]
+    package: PackageArgs,
+    #[command(flatten)]
+    storage: StorageArgs,
+    #[command(flatten)]
+    dry_run: DryRunArgs,
+}
+
+impl Args {
+    pub(super) fn run(&self, context: &Context) -> CommandResult {
+        let project = Project::find(context, &self.package)?;
+        let trust = Trust::of(&project)?;
+        let storage = self.storage.open(context, &project)?;
+        let copy = crate::init::absolute(&context.working_dir, &self.copy);
+        let url = Url::from_path(&copy)
+            .map_err(|error| CommandError::new(ExitCode::Usage, error).hint("name the folder of the copy"))?;
+        context.shell.status("Verifying", format_args!("{} at {url}", trust.app));
+        let verification = Verification {
+            url: &url,
+            root: &trust.root,
+            app: Some(trust.app.clone()),
+            // A copy is put back on the worst day, when everything in it may be past its time.
+            now: UtcTime::from_unix(0),
+            missing_status: &[404],
+            depth: Depth::Files,
+            save: None,
+        };
+        verification.run(
+            |_| true,
+            |checked| {
+                if let Some(problem) = &checked.problem {
+                    context.shell.warn(format_args!("{}: {problem}", checked.file));
+                }
+            },
+        )?;
+        let execute = self.dry_run.execute();
+        let restored = restore(&copy, &storage, &trust.app, &trust.root, execute, &context.shell)?;
+        for file in &restored.restored {
+            context.shell.detail(file);
+        }
+        let verb = if execute == Execute::DryRun { "Would restore" } else { "Restored" };
+        context.shell.status(
+            verb,
+            format_args!(
+                "{} files of {} to {}, {} were there",
+                restored.restored.len(),
+                trust.app,
+                storage.name(),
+                restored.unchanged
+            ),
+        );
+        match restored.kept_timestamp {
+            Some(there) => context.shell.note(format_args!(
+                "timestamp.json was there and stays: version {there}, the copy has version {}",
+                restored.timestamp
+            )),
+            None => context.shell.note("sign a fresh timestamp now: `cargo updater refresh`"),
+        }
+        context.shell.message(&restored);
+        Ok(())
+    }
+}

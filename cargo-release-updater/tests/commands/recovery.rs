@@ -1,0 +1,162 @@
+//! A copy of everything that is published, and the way back from it.
+
+use crate::client::{Client, Told};
+use crate::package::Package;
+use crate::publish::{files, publish};
+use crate::refresh::real_package;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use updater_tests::server::TestServer;
+
+const REPOSITORY: &str = "target/updater/repository/hello";
+
+/// A package with two releases, one of them under a second root.
+fn published() -> Package {
+    let package = real_package();
+    package.run(&publish("1.0.0", &[])).ok();
+    package.run(&["keys", "renew", "root", "targets"]).ok();
+    files(&package, "1.1.0");
+    package.run(&publish("1.1.0", &[])).ok();
+    package
+}
+
+/// Returns the files below a folder with their bytes.
+fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.insert(path.strip_prefix(folder).unwrap().to_owned(), std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn a_copy_has_everything_that_clients_need_and_goes_on_where_it_stopped() {
+    let package = published();
+    let server = TestServer::start();
+    server.serve_folder(package.path(REPOSITORY));
+    let url = server.url("");
+    let save = || package.run(&["verify", &url, "--save", "copy"]);
+    let run = save().ok();
+    assert!(run.stderr.contains("Saved hello in"), "{}", run.stderr);
+    let (copy, repository) = (tree(&package.path("copy")), tree(&package.path(REPOSITORY)));
+    for (path, bytes) in &copy {
+        assert_eq!(repository.get(path), Some(bytes), "{}", path.display());
+    }
+    let has = |name: &str| copy.keys().any(|path| path.to_str().unwrap().contains(name));
+    for name in
+        ["1.root.json", "2.root.json", "2.targets.json", "2.stable.json", "timestamp.json", "VERSION", ".patch.minisig"]
+    {
+        assert!(has(name), "{name} is not in {:?}", copy.keys());
+    }
+    package.run(&["verify", "copy"]).ok();
+
+    // One file lost and one damaged: these two are fetched, and nothing else among the targets.
+    let targets: Vec<PathBuf> = copy
+        .keys()
+        .filter(|path| path.starts_with("targets") && path.extension().unwrap() != "minisig")
+        .cloned()
+        .collect();
+    assert!(targets.len() > 2, "{targets:?}");
+    std::fs::remove_file(package.path("copy").join(&targets[0])).unwrap();
+    std::fs::write(package.path("copy").join(&targets[1]), "damaged").unwrap();
+    server.take_log();
+    save().ok();
+    let fetched: Vec<String> = server.log().into_iter().map(|request| request.target).collect();
+    let fetched = fetched.iter().filter(|path| path.starts_with("/targets/") && !path.ends_with(".minisig"));
+    assert_eq!(fetched.count(), 2);
+    assert_eq!(tree(&package.path("copy")), copy);
+
+    // What does not verify does not get in, and takes nothing away.
+    let damaged = package.path(REPOSITORY).join(&targets[0]);
+    let good = std::fs::read(&damaged).unwrap();
+    std::fs::write(&damaged, "damaged").unwrap();
+    std::fs::remove_file(package.path("copy").join(&targets[0])).unwrap();
+    save().fails(50, "1 of ", "copy them back");
+    assert!(!package.path("copy").join(&targets[0]).exists());
+    std::fs::write(&damaged, good).unwrap();
+
+    // The first root is gone: installed copies of the first release could not follow any more.
+    std::fs::remove_file(package.path(REPOSITORY).join("metadata/1.root.json")).unwrap();
+    let run = save().fails(50, "2 of ", "copy them back");
+    assert!(run.stdout.contains("FAILED root") && run.stdout.contains("1.root.json"), "{}", run.stdout);
+}
+
+#[test]
+fn a_copy_of_another_repository_is_not_overwritten() {
+    let (one, other) = (published(), published());
+    one.run(&["verify", "--save", "copy"]).ok();
+    let folder = one.path("copy").display().to_string();
+    other.run(&["verify", "--save", &folder]).fails(2, &folder, "a folder of its own");
+    other.run(&["restore", &folder]).fails(50, "", "");
+}
+
+#[test]
+fn a_wiped_storage_is_put_back_and_installed_copies_go_on() {
+    let package = published();
+    let old = Client::install(&package, "1.0.0");
+    let new = Client::install(&package, "1.1.0");
+    assert_eq!(new.update(), Told::Current);
+    package.run(&["verify", "--save", "copy"]).ok();
+    let repository = package.path(REPOSITORY);
+    let before = tree(&repository);
+    // Timestamps go on after the copy was made, and clients see them.
+    package.run(&["refresh"]).ok();
+    package.run(&["refresh"]).ok();
+    assert_eq!(new.update(), Told::Current);
+    std::fs::remove_dir_all(&repository).unwrap();
+    package.run(&["refresh"]).fails(2, "nothing is published in fs:", "cargo updater restore DIR");
+    package.run(&publish("1.1.0", &[])).fails(50, "fs:", "cargo updater restore DIR");
+
+    let dry = package.run(&["restore", "copy", "--dry-run"]).ok();
+    assert!(dry.stderr.contains("Would restore"), "{}", dry.stderr);
+    assert!(!repository.join("metadata/timestamp.json").exists());
+    let run = package.run(&["restore", "copy", "--message-format", "json"]).ok();
+    assert!(run.stderr.contains("sign a fresh timestamp now: `cargo updater refresh`"), "{}", run.stderr);
+    let back = tree(&repository);
+    for (path, bytes) in tree(&package.path("copy")) {
+        assert!(before.get(&path) == Some(&bytes), "{} was copied as it was", path.display());
+        // The publish above has signed its files once more before it was refused.
+        let signature = path.extension().is_some_and(|ending| ending == "minisig");
+        assert!(signature || back.get(&path) == Some(&bytes), "{} was put back", path.display());
+    }
+    // Once more changes nothing.
+    let again = package.run(&["restore", "copy", "--message-format", "json"]).ok();
+    assert_eq!(again.messages("restored")[0]["restored"], serde_json::json!([]));
+    assert_eq!(tree(&repository), back);
+
+    let run = package.run(&["refresh"]).ok();
+    assert!(run.stderr.contains("went back from"), "{}", run.stderr);
+    assert_eq!(new.update(), Told::Current);
+    assert_eq!(old.update(), Told::Updated("1.1.0".to_owned()));
+    files(&package, "1.2.0");
+    package.run(&publish("1.2.0", &[])).ok();
+    for client in [&old, &new] {
+        assert_eq!(client.update(), Told::Updated("1.2.0".to_owned()));
+    }
+    package.run(&["verify", "--deep"]).ok();
+}
+
+#[test]
+fn what_was_published_since_is_not_overwritten() {
+    let package = published();
+    package.run(&["verify", "--save", "copy"]).ok();
+    files(&package, "1.2.0");
+    package.run(&publish("1.2.0", &[])).ok();
+    let before = tree(&package.path(REPOSITORY));
+    let run = package.run(&["restore", "copy"]).ok();
+    assert!(run.stderr.contains("timestamp.json was there and stays"), "{}", run.stderr);
+    assert_eq!(tree(&package.path(REPOSITORY)), before);
+    let taken = package.path(REPOSITORY).join("metadata/2.stable.json");
+    std::fs::write(&taken, "{}").unwrap();
+    package.run(&["restore", "copy"]).fails(50, "2.stable.json in fs:", "cargo updater verify");
+    std::fs::write(package.path("copy/metadata/2.stable.json"), "{}").unwrap();
+    package.run(&["restore", "copy"]).fails(50, "the repository does not verify", "another mirror");
+}
