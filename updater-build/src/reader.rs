@@ -5,6 +5,8 @@ use crate::manifest::Manifest;
 use crate::suggest::nearest;
 use std::path::PathBuf;
 use toml_edit::{Item, TableLike, Value};
+use updater_format::json;
+use updater_format::launcher::{LauncherError, LauncherSettings};
 
 /// The package's table over the workspace's, key by key.
 pub(crate) struct Reader<'a> {
@@ -88,6 +90,23 @@ impl<'a> Reader<'a> {
         Ok(Some(strings_of(key, item)?.into_iter().map(|name| (name, Vec::new())).collect()))
     }
 
+    /// Returns the table of a launcher, checked and as written.
+    pub(crate) fn launcher(&mut self, key: &'static str) -> Result<Option<json::Map<String, json::Value>>, TableError> {
+        let Some(item) = self.find(key) else { return Ok(None) };
+        let table = item.as_table_like().ok_or_else(|| wrong_type(key, "a table", item.type_name()))?;
+        let table = json_table(table);
+        match LauncherSettings::from_layers([&table]) {
+            Ok(_) => Ok(Some(table)),
+            Err(LauncherError::UnknownKey { key: unknown, known }) => Err(TableError::UnknownKey {
+                path: self.layers.first().map(|layer| layer.path.clone()).unwrap_or_default(),
+                table: "[package.metadata.updater.launcher]",
+                suggestion: nearest(&unknown, known.iter().map(String::as_str)).map(str::to_owned),
+                key: unknown,
+            }),
+            Err(error) => Err(TableError::Value { key, rule: error.to_string() }),
+        }
+    }
+
     /// Refuses every key that was never asked for.
     pub(crate) fn refuse_unknown(&self) -> Result<(), TableError> {
         for layer in &self.layers {
@@ -106,6 +125,33 @@ impl<'a> Reader<'a> {
     fn find(&mut self, key: &'static str) -> Option<&'a Item> {
         self.known.push(key);
         self.layers.iter().find_map(|layer| layer.table.get(key))
+    }
+}
+
+/// Writes a table as JSON. What JSON does not have, dates above all, becomes text and is refused by its type.
+fn json_table(table: &dyn TableLike) -> json::Map<String, json::Value> {
+    table.iter().filter_map(|(key, item)| Some((key.to_owned(), json_item(item)?))).collect()
+}
+
+fn json_item(item: &Item) -> Option<json::Value> {
+    match item {
+        Item::None => None,
+        Item::Value(value) => Some(json_value(value)),
+        Item::Table(table) => Some(json::Value::Object(json_table(table))),
+        Item::ArrayOfTables(tables) => {
+            Some(tables.iter().map(|table| json::Value::Object(json_table(table))).collect())
+        }
+    }
+}
+
+fn json_value(value: &Value) -> json::Value {
+    match value {
+        Value::String(text) => json::Value::String(text.value().clone()),
+        Value::Integer(number) => (*number.value()).into(),
+        Value::Boolean(truth) => (*truth.value()).into(),
+        Value::Array(array) => array.iter().map(json_value).collect(),
+        Value::InlineTable(table) => json::Value::Object(json_table(table)),
+        Value::Float(_) | Value::Datetime(_) => json::Value::String(value.to_string()),
     }
 }
 

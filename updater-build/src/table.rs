@@ -5,6 +5,7 @@ use crate::manifest::Manifest;
 use crate::reader::Reader;
 use crate::url::RepositoryUrl;
 use std::path::{Path, PathBuf};
+use updater_format::json::{Map, Value};
 use updater_format::{AppId, Channel, FilePath, InstallKind, MinisignKey, PathPattern, Platform};
 
 /// The settings of one app: `[package.metadata.updater]` over `[workspace.metadata.updater]`, every default filled in.
@@ -53,6 +54,8 @@ pub struct Table {
     pub probe: bool,
     /// The HTTP statuses that mean "absent" on this storage.
     pub missing_status: Vec<u16>,
+    /// How a launcher runs the app, as written; checked as [`updater_format::launcher::LauncherSettings`].
+    pub launcher: Option<Map<String, Value>>,
 }
 
 /// One channel, and where its clients look when it has nothing newer.
@@ -129,6 +132,7 @@ impl Table {
         let trial = reader.string("trial")?;
         let probe = reader.bool("probe")?;
         let missing_status = reader.numbers("missing-status")?;
+        let launcher = reader.launcher("launcher")?;
         // Before anything is called missing: `ulr = "..."` is a misspelled `url`, not an absent one.
         reader.refuse_unknown()?;
 
@@ -164,6 +168,7 @@ impl Table {
             trial: trial.map_or(Ok(Trial::Start), |text| trial_of(&text))?,
             probe: probe.unwrap_or(true),
             missing_status: checked_statuses(missing_status)?,
+            launcher,
         }))
     }
 
@@ -178,7 +183,10 @@ impl Table {
     pub fn install_kind(&self) -> InstallKind {
         match self.kind {
             Some(kind) => kind,
-            None if self.include.is_empty() && self.bins.len() <= 1 => InstallKind::Executable,
+            // The launcher's table is a file of the bundle.
+            None if self.include.is_empty() && self.bins.len() <= 1 && self.launcher.is_none() => {
+                InstallKind::Executable
+            }
             None => InstallKind::Directory,
         }
     }
@@ -283,12 +291,8 @@ fn complete_channels(
 }
 
 /// Keys that belong to features this version leaves out whole.
-const NOT_YET: &[(&str, &str)] = &[
-    ("launcher", "`launcher`"),
-    ("components", "`components`"),
-    ("hooks", "`hooks`"),
-    ("private-storage", "`private-storage`"),
-];
+const NOT_YET: &[(&str, &str)] =
+    &[("components", "`components`"), ("hooks", "`hooks`"), ("private-storage", "`private-storage`")];
 /// Where `init` puts the trusted root.
 const DEFAULT_ROOT: &str = "updater/root.json";
 /// Direct patches from this many earlier releases.

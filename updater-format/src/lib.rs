@@ -9,7 +9,7 @@
 //!   `Untrusted` bytes over `Signed` to `Verified`), [`role`] (the payloads of TUF's roles), [`release`] (what a channel
 //!   offers).
 //! * Trust: [`trust::TrustedSet`], the client's rules in the order in which they must run.
-//! * Content: [`Manifest`], the bundle, the patch container, and the install state.
+//! * Content: [`Manifest`], the bundle, the patch container, the install state, and how a [`launcher`] runs an app.
 //!
 //! The pages in `docs/format/` describe each format for another implementation.
 
@@ -24,6 +24,7 @@ pub mod digest;
 mod error;
 pub mod json;
 mod key;
+pub mod launcher;
 pub mod length;
 pub mod manifest;
 mod minisign;

@@ -4,8 +4,8 @@ use crate::config::{Project, ProjectError};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::steps::bundle::{
-    self, Build, BundleStepError, Bundled, Contents, DEFAULT_LEVEL, Packing, announced_codecs, check_embedded,
-    from_build, from_folder, host_triple,
+    self, Build, BundleStepError, Bundled, Contents, DEFAULT_LEVEL, Packing, add_launcher_table, announced_codecs,
+    check_embedded, from_build, from_folder, host_triple,
 };
 use crate::steps::folders::Folders;
 use std::path::{Path, PathBuf};
@@ -119,6 +119,9 @@ impl Source {
             Some(folder) => self.contents_of_folder(folder, platform)?,
             None => self.contents_of_package(context, platform)?,
         };
+        let table = self.project.as_ref().and_then(|project| project.table.as_ref());
+        let launcher = table.and_then(|table| table.launcher.as_ref());
+        add_launcher_table(&mut contents, launcher, &self.folders(context).root().join("launcher"))?;
         // Patches are made for the runtime in the release, which may be older or newer than this program.
         match announced_codecs(&contents)? {
             Some(codecs) => contents.codecs = codecs,

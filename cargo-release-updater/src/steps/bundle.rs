@@ -7,12 +7,14 @@ mod build;
 mod collect;
 mod embedded;
 mod error;
+mod launcher;
 mod part;
 
 pub use build::{Build, Built, host_triple};
 pub use collect::{Chosen, ChosenContent, from_build, from_folder};
 pub use embedded::{announced_codecs, check_embedded};
 pub use error::BundleStepError;
+pub use launcher::add_launcher_table;
 pub use part::Part;
 
 use crate::elf::{self, GlibcVersion};

@@ -47,6 +47,7 @@ fn every_key_is_read() {
         trial = "confirm"
         probe = false
         missing-status = [404, 403]
+        launcher = { restart = "always", stop = { grace = "3s" }, hooks = { before-start = [["bin/migrate"]] } }
         "#,
     )
     .unwrap();
@@ -82,14 +83,9 @@ fn a_misspelled_key_is_refused_with_the_right_one() {
 
 #[test]
 fn features_of_later_versions_are_refused_by_name() {
-    for line in [
-        "launcher = {}",
-        "components = []",
-        "hooks = {}",
-        "private-storage = \"fs:x\"",
-        "layout = \"plain\"",
-        "kind = \"app-bundle\"",
-    ] {
+    for line in
+        ["components = []", "hooks = {}", "private-storage = \"fs:x\"", "layout = \"plain\"", "kind = \"app-bundle\""]
+    {
         let error = table(line).unwrap_err();
         assert!(matches!(error, TableError::NotSupported { .. }), "{line}: {error}");
         assert!(error.to_string().contains("not supported by this version"), "{error}");
@@ -128,6 +124,22 @@ fn values_of_another_type_or_out_of_range_are_refused() {
         assert!(matches!(table(line), Err(TableError::Format { .. })), "{line}");
     }
     assert!(matches!(table("url = \"http://example.com\""), Err(TableError::Url { .. })));
+}
+
+#[test]
+fn the_launchers_table_is_checked_and_kept_as_written() {
+    let read = table("[package.metadata.updater.launcher]\nkeep = 3\nargs = [\"-v\"]\nstop.grace = \"3s\"").unwrap();
+    let launcher = read.launcher.clone().unwrap();
+    assert_eq!(updater_format::json::compact(&launcher.into()), br#"{"args":["-v"],"keep":3,"stop":{"grace":"3s"}}"#);
+    assert_eq!(read.install_kind(), InstallKind::Directory, "the table is a second file of the bundle");
+    match table("launcher = { stop = { grase = \"3s\" } }") {
+        Err(TableError::UnknownKey { key, suggestion, .. }) => {
+            assert_eq!((key.as_str(), suggestion.as_deref()), ("stop.grase", Some("stop.grace")));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(table("launcher = { keep = 1.5 }"), Err(TableError::Value { key: "launcher", .. })));
+    assert!(matches!(table("launcher = { interval = 2026-11-20 }"), Err(TableError::Value { key: "launcher", .. })));
 }
 
 #[test]

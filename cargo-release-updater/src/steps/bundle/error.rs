@@ -68,6 +68,14 @@ pub enum BundleStepError {
         /// Which rule, and which path.
         source: FormatError,
     },
+    /// A folder brings a launcher's table that no launcher would take.
+    #[error("{} is no launcher table: {problem}", path.display())]
+    Launcher {
+        /// The table.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// There is no program, or more than one, and none was named.
     #[error("{}", which_entry(programs))]
     WhichEntry {
@@ -229,6 +237,7 @@ impl Explain for BundleStepError {
             }
             Self::Read { .. } => "check the path and its permissions".to_owned(),
             Self::Manifest { .. } => "docs/format/manifest.md lists the rules".to_owned(),
+            Self::Launcher { .. } => "docs/format/launcher.md lists the keys".to_owned(),
             Self::WhichEntry { programs } if programs.is_empty() => {
                 "make the app's program executable (`chmod +x`)".to_owned()
             }
