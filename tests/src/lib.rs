@@ -6,6 +6,7 @@
     reason = "what the tests share may fail like a test: where the set-up is wrong"
 )]
 
+pub mod app;
 pub mod clock;
 pub mod corpus;
 pub mod crash;

@@ -27,6 +27,7 @@ pub struct Config {
     pub(crate) install: Install,
     pub(crate) trial: Trial,
     pub(crate) probe: Option<Duration>,
+    pub(crate) kept_versions: usize,
     pub(crate) rollout: Option<Rollout>,
     pub(crate) build_time: UtcTime,
     pub(crate) clock: Option<Arc<dyn Clock>>,
@@ -193,6 +194,7 @@ impl Config {
             root,
             trial: Trial::Start,
             probe: Some(crate::install::DEFAULT_PROBE_TIME),
+            kept_versions: 2,
             rollout: None,
             build_time: UtcTime::from_unix(0),
             clock: None,
@@ -251,6 +253,12 @@ impl Config {
     #[must_use]
     pub fn with_probe(self, limit: Option<Duration>) -> Self {
         Self { probe: limit, ..self }
+    }
+
+    /// Sets how many versions stay on disk where each has a folder of its own; two at least, which is the default.
+    #[must_use]
+    pub fn with_kept_versions(self, versions: usize) -> Self {
+        Self { kept_versions: versions, ..self }
     }
 
     /// Keeps trusted metadata and the install id here instead of in the user's state folder.

@@ -41,11 +41,13 @@ pub mod download;
 mod embedded;
 mod error;
 mod event;
+mod first_install;
 mod fs;
 pub mod inspect;
 mod install;
 mod install_id;
 mod interval;
+mod kept;
 mod libc_version;
 pub mod refresh;
 mod restart;
@@ -66,11 +68,15 @@ pub use config::{Config, ConfigError};
 pub use embedded::{Embedded, SCHEMA};
 pub use error::Error;
 pub use event::{Event, Phase, Progress};
+pub use first_install::{
+    FirstInstall, FirstInstallError, FirstRelease, OfferedRelease, app_of_root, fetch_pinned_root,
+};
 pub use fs::PathError;
 pub use install::{
     DEFAULT_PROBE_TIME, InstallError, InstallKind, Installed, Obstacle, PROBE_VARIABLE, ProbeError, Scheduled, Staged,
     Trial,
 };
+pub use kept::{PendingTrial, PutBack};
 pub use restart::RESTARTED_FROM_VARIABLE;
 pub use status::{NoUpdate, Status};
 pub use text::terminal_safe;

@@ -222,6 +222,14 @@ impl Updater {
         install::failed();
     }
 
+    /// Returns where the install lies; `None` for a disabled updater.
+    pub(crate) fn layout(&self) -> Option<&Layout> {
+        match &self.state {
+            State::Ready { layout, .. } => Some(layout),
+            State::Disabled { .. } => None,
+        }
+    }
+
     /// Returns when this copy asks by itself; `None` when it never does.
     pub(crate) fn schedule(&self) -> Option<Schedule> {
         match &self.state {
@@ -292,7 +300,7 @@ fn unsettled(error: &InstallError) -> Start {
 }
 
 fn layout(config: &Config) -> Result<Layout, InstallError> {
-    match &config.install {
+    let layout = match &config.install {
         Install::Executable { path } => {
             let entry = config.app.to_file_path();
             match path {
@@ -302,7 +310,8 @@ fn layout(config: &Config) -> Result<Layout, InstallError> {
         }
         Install::Directory { path: None, entry } => Layout::of_running(InstallKind::Directory, entry),
         Install::Directory { path: Some(path), entry } => Layout::at(InstallKind::Directory, path, entry),
-    }
+    }?;
+    Ok(layout.keeping(config.kept_versions))
 }
 
 fn state_folder(config: &Config, layout: &Layout) -> PathBuf {
@@ -316,7 +325,10 @@ fn is_looping(config: &Config) -> bool {
 
 /// Reads the app's channel and those it may fall back to, in this order. A fall-back channel that is gone, stale or
 /// broken is passed over: it must not keep the app from the releases of its own channel.
-fn read_channels(config: &Config, refreshed: &Refreshed<'_>) -> Result<Vec<(Channel, TrustedChannel)>, RefreshError> {
+pub(crate) fn read_channels(
+    config: &Config,
+    refreshed: &Refreshed<'_>,
+) -> Result<Vec<(Channel, TrustedChannel)>, RefreshError> {
     let mut channels = vec![(config.channel.clone(), refreshed.channel(&config.channel)?)];
     for channel in &config.fallback {
         match refreshed.channel(channel) {

@@ -127,6 +127,20 @@ pub enum InstallError {
         /// What it should be called.
         expected: String,
     },
+    /// A first install into a folder that has a version already.
+    #[error("{} is there already", path.display())]
+    Occupied {
+        /// The link `current`.
+        path: PathBuf,
+    },
+    /// A version that is not on this disk, or that is the current one.
+    #[error("version {version} cannot be returned to: {problem}")]
+    NotKept {
+        /// The version.
+        version: ReleaseVersion,
+        /// Why not.
+        problem: &'static str,
+    },
     /// Something that is not this version of the app has the name that its folder needs.
     #[error("{} is in the way of version {version}, and is not that version of this app", path.display())]
     NameTaken {
@@ -225,6 +239,8 @@ impl InstallError {
             Self::Busy { .. } => "wait until it has finished, then check again",
             Self::NotAnInstall { .. } => "start the installed program, not a build or a loose copy of it",
             Self::Misnamed { .. } => "rename the folder, and let the link `current` lead to it",
+            Self::Occupied { .. } => "update it, or install into another folder",
+            Self::NotKept { .. } => "choose one of the versions that are kept",
             Self::NameTaken { .. } => "rename it, or remove it if nobody needs it, then update again",
             Self::LostLink { .. } => "let the link lead to the folder of the installed version in versions/",
             Self::Changed { .. } => "restart the app, or look again at what is installed: it was updated meanwhile",
@@ -249,6 +265,8 @@ impl InstallError {
             Self::Busy { .. } => "install-busy",
             Self::NotAnInstall { .. } => "install-not-found",
             Self::Misnamed { .. } => "install-misnamed",
+            Self::Occupied { .. } => "install-occupied",
+            Self::NotKept { .. } => "install-not-kept",
             Self::NameTaken { .. } => "install-name-taken",
             Self::LostLink { .. } => "install-lost-link",
             Self::Changed { .. } => "install-changed",

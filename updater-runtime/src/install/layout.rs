@@ -76,6 +76,13 @@ impl Layout {
         Self::beside(root.ok_or_else(refuse)?, kind, entry, subject)
     }
 
+    /// Describes an install that is not there yet. No link is resolved.
+    /// # Errors
+    /// [`InstallError::NotAnInstall`] when the path has no name.
+    pub(super) fn future(kind: InstallKind, path: PathBuf, entry: &FilePath) -> Result<Self, InstallError> {
+        Self::beside(path, kind, entry, Subject::Other)
+    }
+
     fn beside(root: PathBuf, kind: InstallKind, entry: &FilePath, subject: Subject) -> Result<Self, InstallError> {
         let versions = if kind == InstallKind::Executable { None } else { Versions::around(&root) };
         let root = versions.as_ref().map_or(root, Versions::link);
@@ -85,6 +92,14 @@ impl Layout {
         name.push(HIDDEN_SUFFIX);
         let hidden = root.with_file_name(name);
         Ok(Self { kind, root, versions, entry: entry.clone(), hidden, subject })
+    }
+
+    /// Sets how many versions stay where each has a folder of its own.
+    pub(crate) fn keeping(mut self, versions: usize) -> Self {
+        if let Some(folders) = &mut self.versions {
+            folders.keep(versions);
+        }
+        self
     }
 
     /// Returns where the installed release has its program.

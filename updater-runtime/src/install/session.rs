@@ -134,7 +134,7 @@ impl Session {
     }
 
     /// Refuses a staged program that was built for another processor; the staged tree is dropped.
-    fn check_machine(&mut self, tree: &Tree) -> Result<(), InstallError> {
+    pub(super) fn check_machine(&mut self, tree: &Tree) -> Result<(), InstallError> {
         let manifest = tree.manifest();
         let program = self.layout.staged_tree().join(manifest.entry().as_str());
         let checked = super::machine::check(&program, manifest.platform());

@@ -161,7 +161,7 @@ fn on_trial(
 }
 
 /// Puts the kept release back in place of the one that failed.
-fn put_back(
+pub(super) fn put_back(
     session: Session,
     from: &JournaledRelease,
     to: &JournaledRelease,

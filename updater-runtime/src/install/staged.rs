@@ -159,7 +159,7 @@ impl Installed {
 }
 
 /// Describes what is installed.
-fn installed(layout: &Layout, version: ReleaseVersion) -> Result<JournaledRelease, InstallError> {
+pub(super) fn installed(layout: &Layout, version: ReleaseVersion) -> Result<JournaledRelease, InstallError> {
     let program = layout.program();
     let missing = || fs::PathError::new("find", &program, rustix::io::Errno::NOENT);
     let (_, entry) = fs::digest(&program)?.ok_or_else(missing)?;

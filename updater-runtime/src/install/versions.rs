@@ -21,6 +21,8 @@ use updater_format::{AppId, ReleaseVersion};
 pub(super) struct Versions {
     folder: PathBuf,
     app: String,
+    /// How many stay, the current one included.
+    keep: usize,
 }
 
 impl Versions {
@@ -31,7 +33,16 @@ impl Versions {
         let link = folder.with_file_name(CURRENT);
         let is_link = fs::metadata(&link).ok()??.is_symlink();
         let leads_to = fs::canonical(&link).ok()?;
-        (is_link && leads_to.parent() == Some(folder)).then(|| Self { folder: folder.to_owned(), app: app.to_owned() })
+        (is_link && leads_to.parent() == Some(folder)).then(|| Self {
+            folder: folder.to_owned(),
+            app: app.to_owned(),
+            keep: KEPT,
+        })
+    }
+
+    /// Sets how many versions stay; two at least, the current one and the one before it.
+    pub(super) fn keep(&mut self, versions: usize) {
+        self.keep = versions.max(KEPT);
     }
 
     /// Returns the link.
@@ -135,8 +146,8 @@ impl Versions {
         self.all()?.iter().try_for_each(|version| self.salvage(layout, version))
     }
 
-    /// Removes the folders of all versions but two: the current one and the one before it. Only what is named after a
-    /// version of this app and holds its manifest is one.
+    /// Removes the folders of all versions but the current one, the one before it, and the highest of the others as far as
+    /// they are to stay. Only what is named after a version of this app and holds its manifest is one.
     pub(super) fn keep_only(
         &self,
         layout: &Layout,
@@ -145,11 +156,13 @@ impl Versions {
     ) -> Result<(), InstallError> {
         self.salvage(layout, &before.version)?;
         let is_kept = |version: &ReleaseVersion| *version == before.version || *version == current.version;
-        self.all()?.iter().filter(|version| !is_kept(version)).try_for_each(|version| self.remove(layout, version))
+        let mut others: Vec<_> = self.all()?.into_iter().filter(|version| !is_kept(version)).collect();
+        others.sort_by(|a, b| b.cmp(a));
+        others.iter().skip(self.keep.saturating_sub(KEPT)).try_for_each(|version| self.remove(layout, version))
     }
 
     /// Returns every version that lies here.
-    fn all(&self) -> Result<Vec<ReleaseVersion>, InstallError> {
+    pub(super) fn all(&self) -> Result<Vec<ReleaseVersion>, InstallError> {
         let mut versions = Vec::new();
         for name in fs::names(&self.folder)? {
             let Some((app, version)) = name.to_str().and_then(parse) else { continue };
@@ -179,9 +192,11 @@ fn parse(name: &str) -> Option<(&str, ReleaseVersion)> {
 }
 
 /// The folder that holds those of the versions.
-const FOLDER: &str = "versions";
+pub(super) const FOLDER: &str = "versions";
 /// The link to the installed one.
-const CURRENT: &str = "current";
+pub(super) const CURRENT: &str = "current";
+/// How many versions stay at least: the current one, and the one that a failed trial goes back to.
+const KEPT: usize = 2;
 
 #[cfg(test)]
 mod tests {
