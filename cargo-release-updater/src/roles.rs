@@ -3,12 +3,14 @@
 //! Pure: keys come as signers, time as an argument; nothing is read or written here.
 
 use crate::keys::{KeyError, Signer};
+use crate::repository::Base;
 use std::rc::Rc;
 use updater_format::json::{Map, Value};
 use updater_format::role::{
     DelegatedRole, Delegations, KeyOwner, MetaFile, Payload, RoleName, Root, RootExtension, Snapshot, Targets,
     TargetsExtension, Timestamp,
 };
+use updater_format::signed::Verified;
 use updater_format::{AppId, Channel, FormatError, KeyId, Keyring, MinisignKey, PublicKey, UtcTime, signed};
 
 /// A signed document with the place where it is published.
@@ -157,13 +159,20 @@ pub fn first_targets(app: &AppId, custody: &Custody, refresh: Refresh, now: UtcT
     })
 }
 
-/// Makes the next version of a channel's role: what it lists stays, the expiry starts anew.
+/// Makes the next version of a channel's role: what it lists stays, the expiry starts anew, and it names the one that it was
+/// made from.
 #[must_use]
-pub fn next_channel(app: &AppId, channel: &Channel, previous: Option<&Targets>, now: UtcTime) -> Targets {
+pub fn next_channel(app: &AppId, channel: &Channel, previous: Option<&Verified<Targets>>, now: UtcTime) -> Targets {
     let days = if *channel == Channel::stable() { STABLE_DAYS } else { OTHER_CHANNEL_DAYS };
     let expires = now.plus_days(days);
     match previous {
-        Some(previous) => Targets { version: previous.version + 1, expires, ..previous.clone() },
+        Some(previous) => {
+            let mut next = Targets { version: previous.version + 1, expires, ..(**previous).clone() };
+            if let Some(extension) = &mut next.extension {
+                Base::of(previous).name_in(extension);
+            }
+            next
+        }
         None => Targets {
             version: 1,
             expires,

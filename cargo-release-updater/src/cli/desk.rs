@@ -7,7 +7,7 @@ use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::keys::Keychain;
 use crate::plan::{Epoch, Plan, Request};
 use crate::repository::state::Expiry;
-use crate::repository::{RepositoryError, RepositoryState, Submission};
+use crate::repository::{Base, RepositoryError, RepositoryState, Submission};
 use crate::shell::Message;
 use crate::steps::bundle::{Bundled, Part, host_triple};
 use crate::steps::diff::{self, DiffLimits, OldBundle, Outcome, Patch};
@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use updater_build::table::Table;
 use updater_format::release::{BundleEntry, ChannelContents};
 use updater_format::role::ChannelRules;
+use updater_format::trust::TrustedChannel;
 use updater_format::{Channel, Platform, ReleaseVersion};
 
 /// Which channel a release goes to.
@@ -102,12 +103,17 @@ impl<'a> Desk<'a> {
     /// Returns what a submission of the channel lists that waits for the online key.
     pub(super) fn waiting(&self) -> CommandResult<Option<ChannelContents>> {
         let published = self.state.as_ref().and_then(|state| state.channels().get(&self.channel));
-        let published = published.map_or(0, |channel| channel.role().version);
+        let published = published.map(TrustedChannel::role);
         let name = self.channel.as_str();
         let Some(submission) = Submission::read(&self.storage, name)? else { return Ok(None) };
         let role = submission.parse(&self.storage, name)?;
-        if role.unverified().version <= published {
+        let version = role.unverified().version;
+        if version <= published.map_or(0, |role| role.version) {
             return Ok(None);
+        }
+        if submission.base != published.map(Base::of) {
+            // Nobody will ever publish it.
+            return Err(RepositoryError::BaseChanged { channel: self.channel.clone(), version }.into());
         }
         // Unverified: it only decides that nothing is left to do.
         Ok(ChannelContents::read(&self.trust.app, role.unverified()).ok())

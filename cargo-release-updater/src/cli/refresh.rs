@@ -79,6 +79,11 @@ impl Args {
         wait_out_caches(context, &commit, self.wait)?;
         let refreshed = commit.refresh(renew)?;
         tell(context, &desk, &refreshed, Tense::Did);
+        if let Some(skipped) = refreshed.skipped.first() {
+            let what = format!("the refresh is done, but what waits of {} was left there", skipped.role);
+            let error = CommandError::new(skipped.code, what);
+            return Err(skipped.hints.iter().fold(error, |error, hint| error.hint(hint)));
+        }
         self.look_ahead(context, &desk)
     }
 
@@ -149,6 +154,9 @@ fn tell(context: &Context, desk: &Desk<'_>, refreshed: &Refreshed, tense: Tense)
         Tense::Did => ("Published", "Refreshed"),
         Tense::Would => ("Would publish", "Would refresh"),
     };
+    for skipped in &refreshed.skipped {
+        context.shell.warn(format_args!("what waits of {} is not published: {}", skipped.role, skipped.problem));
+    }
     for folded in &refreshed.folded {
         context.shell.status(publish, format_args!("{app}: version {} of the role {}", folded.version, folded.role));
     }

@@ -9,20 +9,20 @@ mod claim;
 mod confirm;
 mod guard;
 mod role;
+mod summary;
 mod upload;
 
-pub(super) use self::claim::Versions;
+pub(super) use self::claim::{Sent, Versions};
 use self::confirm::Newest;
 pub(super) use self::guard::WentBack;
 use super::METADATA;
 use super::error::RepositoryError;
 use super::state::{Expiry, RepositoryState};
-use super::version_file;
 use crate::error::CommandError;
 use crate::keys::Keychain;
 use crate::roles::{Document, next_snapshot, next_timestamp};
 use crate::shell::Shell;
-use crate::storage::{Created, Replaced, Storage};
+use crate::storage::{Created, Storage};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use updater_format::role::{MetaFile, RoleName, Targets, Timestamp, TimestampExtension};
@@ -194,52 +194,57 @@ impl Commit<'_> {
         let snapshot_signers = self.keychain.signers("snapshot", root.keyring(RoleName::Snapshot))?;
         let timestamp_signers = self.keychain.signers("timestamp", root.keyring(RoleName::Timestamp))?;
         let signed = edited.map(|edited| self.create_role(edited)).transpose()?;
-        if let Some(signed) = &signed {
-            self.check_clock(&metadata(&format!("{}.{}.json", signed.version, signed.channel)))?;
+        match &signed {
+            Some(signed) => self.check_clock(&metadata(&format!("{}.{}.json", signed.version, signed.channel)))?,
+            None => self.check_clocks()?,
         }
 
         // The top-level roles, which people signed elsewhere.
         let targets_meta = match &state {
             Some(state) => state.snapshot().roles.get("targets").cloned(),
-            None => Some(self.publish_first_roles(root.version, targets.version)?),
+            None => {
+                self.publish_first_root(root.version)?;
+                Some(self.publish_first_targets(targets.version)?)
+            }
         };
         let mut changed: Vec<(String, MetaFile)> =
             signed.iter().map(|signed| (signed.channel.to_string(), signed.meta.clone())).collect();
         changed.extend(targets_meta.map(|meta| ("targets".to_owned(), meta)));
 
-        // The claim.
-        let snapshot = next_snapshot(state.as_ref().map(|state| &**state.snapshot()), free, changed, self.now);
+        // The claim. Its lease runs from before it can be seen.
+        let claimed = Instant::now();
+        let mut snapshot = next_snapshot(state.as_ref().map(|state| &**state.snapshot()), free, changed, self.now);
+        self.mark_claim(&mut snapshot);
         let snapshot = Document::sign("snapshot", &snapshot, &snapshot_signers).map_err(RepositoryError::from)?;
         if self.storage.put_new(&metadata(&snapshot.file), snapshot.bytes.clone())? == Created::Exists {
             return Ok(None);
         }
-        let claimed = Instant::now();
 
         // The commit, unless somebody took this claim for abandoned.
         let timestamp = next_timestamp(timestamp_before, snapshot.meta.clone(), &targets, self.now);
         let timestamp = Timestamp { extension, ..timestamp };
-        let version = timestamp.version;
-        let timestamp = Document::sign("timestamp", &timestamp, &timestamp_signers).map_err(RepositoryError::from)?;
         if self.overtaken(Versions::of(state.as_ref()), free, claimed)? {
             return Ok(None);
         }
-        if self.storage.replace(&metadata(TIMESTAMP), timestamp.bytes, &expected)? == Replaced::Changed {
-            return Ok(None);
-        }
+        let document = Document::sign("timestamp", &timestamp, &timestamp_signers).map_err(RepositoryError::from)?;
+        let sent = self.replace_timestamp(document.bytes, &expected, claimed)?;
         let role = signed.as_ref().map_or(0, |signed| signed.version);
-        let before = signed.as_ref().map(|signed| self.storage.precondition(&version_file::path(&signed.channel)));
-        let committed = self.confirm(signed.as_ref(), Committed { timestamp: version, snapshot: free, role })?;
-        if let (Some((_, Newest::Ours)), Some(signed), Some(before)) = (&committed, signed, before) {
-            // Nothing of the update depends on it, and the release is out: no reason to call that a failure. Whoever has
-            // published a newer one meanwhile has written theirs.
-            let path = version_file::path(&signed.channel);
-            let replaced =
-                before.and_then(|before| self.storage.replace(&path, signed.version_file.into_bytes(), &before));
-            if let Err(error) = replaced {
-                self.shell.warn(format_args!("{path} is that of an earlier release until the next one: {error}"));
+        let committed = Committed { timestamp: timestamp.version, snapshot: free, role };
+        let newest = match (change, &signed) {
+            (Change::Withheld(edit), _) => self.confirm_withheld(*edit, &timestamp, &sent)?,
+            (_, Some(signed)) => self.confirm_role(signed)?,
+            (_, None) => None,
+        };
+        match (newest, sent) {
+            (None, Sent::Late(error)) => Err(error.into()),
+            (None, _) => Ok(None),
+            (Some(newest), _) => {
+                if let (Newest::Ours, Some(signed)) = (newest, &signed) {
+                    self.publish_version_file(&signed.channel, signed.version, &signed.version_file);
+                }
+                Ok(Some(committed))
             }
         }
-        Ok(committed.map(|(committed, _)| committed))
     }
 }
 

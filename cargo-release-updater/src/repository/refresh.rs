@@ -6,13 +6,12 @@
 
 mod prepare;
 
-use super::commit::{Commit, TIMESTAMP, Versions, WentBack, metadata};
+use super::commit::{Commit, Sent, TIMESTAMP, Versions, WentBack, metadata};
 use super::error::RepositoryError;
-use super::seen::{Entry, Seen};
-use super::state::RepositoryState;
-use crate::error::CommandError;
+use super::state::{Expiry, RepositoryState};
+use crate::error::{CommandError, ExitCode};
 use crate::roles::{Document, next_snapshot, next_timestamp};
-use crate::storage::{Created, Replaced};
+use crate::storage::Created;
 use std::time::{Duration, Instant, SystemTime};
 use updater_format::UtcTime;
 use updater_format::length::MAX_ROLE;
@@ -36,12 +35,28 @@ pub struct Refreshed {
     pub new_root: bool,
     /// The roles that were folded in, with their versions.
     pub folded: Vec<Folded>,
+    /// What waits and was left there, because clients would refuse it or lose something by it.
+    pub skipped: Vec<Skipped>,
     /// The version of the new snapshot; none when the old one stays.
     pub snapshot: Option<u64>,
     /// The version of the new timestamp; none when nothing was due.
     pub timestamp: Option<u64>,
     /// When the timestamp ends.
     pub expires: Option<UtcTime>,
+}
+
+/// A role that waits and cannot be folded in.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Skipped {
+    /// The role.
+    pub role: String,
+    /// Why not.
+    pub problem: String,
+    /// What to do about it.
+    pub hints: Vec<String>,
+    /// The exit code for it.
+    #[serde(skip)]
+    pub code: ExitCode,
 }
 
 /// A role that waited for the online key.
@@ -102,7 +117,10 @@ impl Commit<'_> {
             return Ok(None);
         }
         if !prepared.renew_snapshot && !prepared.due {
-            self.remember(state)?;
+            if let Some(state) = state {
+                self.remember(state)?;
+                self.mend_version_files(state)?;
+            }
             return Ok(Some(prepared.told(None, None, state.map(|state| state.timestamp().expires))));
         }
         let snapshot_signers = match prepared.renew_snapshot {
@@ -111,10 +129,14 @@ impl Commit<'_> {
         };
         let timestamp_signers = self.keychain.signers("timestamp", prepared.root.keyring(RoleName::Timestamp))?;
 
+        self.check_clocks()?;
+
         let mut changed = Vec::new();
         if prepared.first {
-            let targets = self.publish_first_roles(prepared.root.version, prepared.targets.version)?;
-            changed.push(("targets".to_owned(), targets));
+            self.publish_first_root(prepared.root.version)?;
+            if !prepared.folds("targets") {
+                changed.push(("targets".to_owned(), self.publish_first_targets(prepared.targets.version)?));
+            }
         }
         for (folded, document) in &prepared.roles {
             let path = metadata(&document.file);
@@ -133,11 +155,14 @@ impl Commit<'_> {
         };
         // Waits for the claims of others. Where a claim is all that keeps publishers apart, there is a snapshot to claim.
         let Some(free) = self.free_snapshot_number(known)? else { return Ok(None) };
+        // The lease runs from before the claim can be seen.
+        let claimed = Instant::now();
         let before = state.map(|state| &**state.timestamp());
         let (meta, snapshot) = match (prepared.renew_snapshot, state) {
             (false, Some(state)) => (state.timestamp().snapshot.clone(), None),
             _ => {
-                let snapshot = next_snapshot(state.map(|state| &**state.snapshot()), free, changed, self.now);
+                let mut snapshot = next_snapshot(state.map(|state| &**state.snapshot()), free, changed, self.now);
+                self.mark_claim(&mut snapshot);
                 let snapshot =
                     Document::sign("snapshot", &snapshot, &snapshot_signers).map_err(RepositoryError::from)?;
                 if self.storage.put_new(&metadata(&snapshot.file), snapshot.bytes.clone())? == Created::Exists {
@@ -146,7 +171,6 @@ impl Commit<'_> {
                 (snapshot.meta, Some(free))
             }
         };
-        let claimed = Instant::now();
         let mut timestamp = next_timestamp(before, meta, &prepared.targets, self.now);
         if timestamp.version > FAR && prepared.new_root {
             timestamp.version = free;
@@ -155,19 +179,25 @@ impl Commit<'_> {
         if self.overtaken(Versions::of(state), free, claimed)? {
             return Ok(None);
         }
-        if self.storage.replace(&metadata(TIMESTAMP), document.bytes, &expected)? == Replaced::Changed {
-            return Ok(None);
-        }
+        let sent = self.replace_timestamp(document.bytes, &expected, claimed)?;
 
         // Read as a client does: success is told only of what can be had.
-        let after = RepositoryState::read(self.storage, self.app, self.root, super::state::Expiry::Ignored)?;
-        let Some(after) = after.filter(|after| after.timestamp().version >= timestamp.version) else { return Ok(None) };
-        self.remember(Some(&after))?;
-        for (path, text) in &prepared.version_files {
-            if let Err(error) = self.storage.put_mutable(path, text.clone().into_bytes()) {
-                self.shell.warn(format_args!("{path} is that of an earlier release until the next one: {error}"));
-            }
+        let after = RepositoryState::read(self.storage, self.app, self.root, Expiry::Ignored)?;
+        let is_newer = |after: &RepositoryState| {
+            let folded = |folded: &Folded| after.snapshot().roles.get(&folded.role).map_or(0, |meta| meta.version);
+            after.timestamp().version >= timestamp.version
+                && prepared.roles.iter().all(|(role, _)| folded(role) >= role.version)
+        };
+        let after = match (after.filter(is_newer), sent) {
+            (Some(after), _) => after,
+            (None, Sent::Late(error)) => return Err(error.into()),
+            (None, _) => return Ok(None),
+        };
+        if let Some((role, since)) = after.expired_for_all(self.now) {
+            return Err(RepositoryError::Expired { role, since }.into());
         }
+        self.remember(&after)?;
+        self.mend_version_files(&after)?;
         Ok(Some(prepared.told(snapshot, Some(timestamp.version), Some(timestamp.expires))))
     }
 
@@ -177,13 +207,6 @@ impl Commit<'_> {
         let files = self.storage.list(super::METADATA)?;
         let numbers = files.iter().filter_map(|file| file.strip_suffix(".snapshot.json")?.parse().ok());
         Ok(numbers.filter(|number| *number <= FAR).max().unwrap_or(0))
-    }
-
-    fn remember(&self, state: Option<&RepositoryState>) -> Result<(), RepositoryError> {
-        match (self.storage.identity(), state) {
-            (Some(identity), Some(state)) => Seen::save(&self.record(), &identity, Entry::of(state)),
-            _ => Ok(()),
-        }
     }
 }
 

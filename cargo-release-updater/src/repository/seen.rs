@@ -64,12 +64,8 @@ impl Seen {
         Ok(Self::read(record)?.storages.get(storage).copied())
     }
 
-    /// Records a state. Where there is no folder for the record (a job with its key in a variable, that has named no
-    /// file) nothing is kept.
+    /// Records a state.
     pub(super) fn save(path: &Path, storage: &str, entry: Entry) -> Result<(), RepositoryError> {
-        if !path.parent().is_some_and(Path::is_dir) {
-            return Ok(());
-        }
         let mut seen = Self::read(path)?;
         seen.format = FORMAT;
         seen.storages.insert(storage.to_owned(), entry);

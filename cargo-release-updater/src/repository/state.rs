@@ -113,6 +113,12 @@ impl RepositoryState {
         let others: Vec<&str> = self.channels.keys().filter(|name| *name != channel).map(Channel::as_str).collect();
         self.expiries().into_iter().find(|(role, expires)| *expires <= now && !others.contains(&role.as_str()))
     }
+
+    /// Returns the first of the four roles of TUF whose time is over, for clients of every channel, and since when.
+    #[must_use]
+    pub fn expired_for_all(&self, now: UtcTime) -> Option<(String, UtcTime)> {
+        self.expiries().into_iter().take(4).find(|(_, expires)| *expires <= now)
+    }
 }
 
 impl Storage {

@@ -7,8 +7,9 @@
 use super::error::RepositoryError;
 use crate::storage::{Created, Precondition, Replaced, Storage};
 use updater_format::Sha256;
+use updater_format::json::Value;
 use updater_format::length::MAX_ROLE;
-use updater_format::role::Targets;
+use updater_format::role::{Targets, TargetsExtension};
 use updater_format::signed::{Signed, Untrusted, Verified};
 
 /// A signed role that waits.
@@ -42,6 +43,20 @@ impl Base {
     #[must_use]
     pub fn of(role: &Verified<Targets>) -> Self {
         Self { version: role.version, sha256: Sha256::of(role.bytes()) }
+    }
+
+    /// Writes it into the next role, whose keys sign it there.
+    pub(crate) fn name_in(self, extension: &mut TargetsExtension) {
+        let fields = [("sha256", Value::from(self.sha256.to_string())), ("version", Value::from(self.version))];
+        let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        extension.extra.insert(PREVIOUS.to_owned(), Value::Object(fields));
+    }
+
+    /// Returns the role from which a role says that it was made; `None` for the first one.
+    pub(crate) fn named_in(role: &Targets) -> Option<Self> {
+        let fields = role.extension.as_ref()?.extra.get(PREVIOUS)?;
+        let sha256 = Sha256::parse(fields["sha256"].as_str()?).ok()?;
+        Some(Self { version: fields["version"].as_u64()?, sha256 })
     }
 }
 
@@ -157,7 +172,9 @@ fn path(role: &str) -> String {
 }
 
 /// The folder of the submissions.
-const SUBMISSIONS: &str = "submissions";
+pub(super) const SUBMISSIONS: &str = "submissions";
+/// The field of a channel's `x-updater` that names the role from which it was made.
+const PREVIOUS: &str = "previous";
 /// The format of a submission.
 const FORMAT: u32 = 1;
 /// A role, its quotes escaped as JSON wants it, and the short text of `VERSION`.

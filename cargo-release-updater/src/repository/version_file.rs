@@ -32,6 +32,13 @@ pub fn comment(app: &AppId, channel: &Channel, role: &Targets) -> String {
     format!("app={app} channel={channel} role={} file={}", role.version, path(channel))
 }
 
+/// Returns the version of the role that a text is made from, as it says itself. Nothing is verified.
+#[must_use]
+pub fn role_of(text: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(text).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("ROLE "))?.parse().ok()
+}
+
 /// Returns the lines that are signed. A release counts when it is for everybody: not yanked, not left by a retreat, not in
 /// the middle of a rollout. What the online key holds back is not looked at, because this is the channel's word.
 #[must_use]
@@ -61,3 +68,6 @@ pub fn text(app: &AppId, channel: &Channel, role: &Targets) -> String {
     }
     text
 }
+
+/// The most bytes of the text: 65,536. A line for each triple has less than 400.
+pub const MAX_LENGTH: u64 = 64 * 1024;

@@ -96,6 +96,16 @@ pub enum StorageError {
         /// The storage.
         storage: String,
     },
+    /// An object could not be written while it was this publisher's turn.
+    #[error("writing {path} to {storage} took longer than the {seconds} s that were left")]
+    Late {
+        /// The object.
+        path: String,
+        /// The storage.
+        storage: String,
+        /// How long it was tried, in seconds.
+        seconds: u64,
+    },
     /// An object that the signed metadata lists is absent.
     #[error("{path} is missing in {storage}")]
     Missing {
@@ -170,6 +180,7 @@ impl Explain for StorageError {
                 "published files never change: raise the version, or look who wrote this one".to_owned()
             }
             Self::Missing { .. } => "copy it back from a backup or a mirror; published files must stay".to_owned(),
+            Self::Late { .. } => "run the same command again on a better line; it continues".to_owned(),
             Self::Stopped { .. } => "run the same command again; it continues".to_owned(),
         }]
     }
@@ -188,6 +199,12 @@ impl ServiceError {
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         self.0.is_temporary()
+    }
+
+    /// Tells whether these credentials may not do it.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.0.kind() == ErrorKind::PermissionDenied
     }
 }
 

@@ -70,16 +70,18 @@ impl Storage {
         Ok(self.stat(path)?.and_then(|found| found.last_modified()).map(SystemTime::from))
     }
 
-    /// Returns the time by the clock of the storage, from a small object that is written and removed again; `None`
-    /// when the service does not say when an object was written.
+    /// Returns the time by the clock of the storage, from a small object that is written and, where that is allowed,
+    /// removed again; `None` when the service does not say when an object was written.
     /// # Errors
     /// [`StorageError::Service`] when the service fails.
     pub fn clock(&self) -> Result<Option<SystemTime>, StorageError> {
         let path = format!("{ASIDE}/clock-{}", std::process::id());
         self.put_mutable(&path, b"what time is it here?\n".to_vec())?;
         let time = self.modified(&path)?;
-        self.remove(&path)?;
-        Ok(time)
+        match self.remove(&path) {
+            Err(StorageError::Service { source, .. }) if source.is_refused() => Ok(time),
+            removed => removed.map(|()| time),
+        }
     }
 
     /// Lists the names of the objects in a folder, sorted. A folder that does not exist is empty.
@@ -121,8 +123,8 @@ impl Storage {
         }
         self.spend()?;
         let write = options::WriteOptions { if_not_exists: conditional, ..self.write_options(path) };
-        match self.operator.write_options(path, bytes.clone(), write) {
-            Ok(_) => self.settle(path)?,
+        match self.send(path, bytes.clone(), write, None)? {
+            Ok(()) => self.settle(path)?,
             Err(error) if is_refused_condition(&error) => {}
             Err(error) => return Err(self.failed("create", path, error)),
         }
@@ -142,19 +144,58 @@ impl Storage {
     /// # Errors
     /// [`StorageError::Service`] when the service fails.
     pub fn put_mutable(&self, path: &str, bytes: Vec<u8>) -> Result<(), StorageError> {
+        self.put_within(path, bytes, None)
+    }
+
+    fn put_within(&self, path: &str, bytes: Vec<u8>, within: Option<Duration>) -> Result<(), StorageError> {
         self.must_be_writable()?;
         self.spend()?;
         if self.service != Service::Sftp {
-            self.operator
-                .write_options(path, bytes, self.write_options(path))
-                .map_err(|e| self.failed("write", path, e))?;
+            self.send(path, bytes, self.write_options(path), within)?.map_err(|e| self.failed("write", path, e))?;
             return self.settle(path);
         }
         // OpenDAL writes into the file itself here, and a reader would see half of it.
         let aside = format!("{ASIDE}/{}-{}", std::process::id(), Sha256::of(&bytes));
         self.operator.write(&aside, bytes).map_err(|e| self.failed("write", path, e))?;
         self.spend()?;
-        self.operator.rename(&aside, path).map_err(|e| self.failed("write", path, e))
+        let renamed = self.in_time(path, within, self.timely.rename(&aside, path))?;
+        renamed.map_err(|e| self.failed("write", path, e))
+    }
+
+    /// Sends a whole object.
+    fn send(
+        &self,
+        path: &str,
+        bytes: Vec<u8>,
+        how: options::WriteOptions,
+        within: Option<Duration>,
+    ) -> Result<opendal::Result<()>, StorageError> {
+        let sent = self.in_time(path, within, self.timely.write_options(path, bytes, how))?;
+        Ok(sent.map(drop))
+    }
+
+    /// Does one operation, its repetitions included. What is not done `within` this time is given up.
+    fn in_time<T>(
+        &self,
+        path: &str,
+        within: Option<Duration>,
+        operation: impl Future<Output = opendal::Result<T>>,
+    ) -> Result<opendal::Result<T>, StorageError> {
+        #[cfg(test)]
+        let operation = async {
+            self.dawdle(path).await;
+            operation.await
+        };
+        self.runtime.block_on(async {
+            match within {
+                None => Ok(operation.await),
+                Some(within) => tokio::time::timeout(within, operation).await.map_err(|_| StorageError::Late {
+                    path: path.to_owned(),
+                    storage: self.name.clone(),
+                    seconds: within.as_secs(),
+                }),
+            }
+        })
     }
 
     /// Looks at an object that is to be replaced later, and only if it is still the same then.
@@ -174,15 +215,29 @@ impl Storage {
     /// # Errors
     /// [`StorageError::Service`] for anything but the condition.
     pub fn replace(&self, path: &str, bytes: Vec<u8>, expected: &Precondition) -> Result<Replaced, StorageError> {
+        self.replace_within(path, bytes, expected, None)
+    }
+
+    /// Replaces an object as [`Storage::replace`] does, and gives up when that takes longer than `within`. Nobody knows
+    /// then whether it was replaced.
+    /// # Errors
+    /// [`StorageError::Late`] when the time is over; [`StorageError::Service`] for anything else but the condition.
+    pub fn replace_within(
+        &self,
+        path: &str,
+        bytes: Vec<u8>,
+        expected: &Precondition,
+        within: Option<Duration>,
+    ) -> Result<Replaced, StorageError> {
         let condition = match expected {
-            Precondition::Anything => return self.put_mutable(path, bytes).map(|()| Replaced::Done),
+            Precondition::Anything => return self.put_within(path, bytes, within).map(|()| Replaced::Done),
             Precondition::Absent => options::WriteOptions { if_not_exists: true, ..self.write_options(path) },
             Precondition::Tag(tag) => options::WriteOptions { if_match: Some(tag.clone()), ..self.write_options(path) },
         };
         self.must_be_writable()?;
         self.spend()?;
-        match self.operator.write_options(path, bytes.clone(), condition) {
-            Ok(_) => Ok(Replaced::Done),
+        match self.send(path, bytes.clone(), condition, within)? {
+            Ok(()) => Ok(Replaced::Done),
             // Its answer may have got lost and the request repeated.
             Err(error) if is_refused_condition(&error) => match self.created_if_same(path, &bytes)? {
                 Created::New => Ok(Replaced::Done),
@@ -248,6 +303,21 @@ impl Storage {
     fn remove(&self, path: &str) -> Result<(), StorageError> {
         self.spend()?;
         self.operator.delete(path).map_err(|e| self.failed("remove", path, e))
+    }
+}
+
+#[cfg(test)]
+impl Storage {
+    /// Lets the next write of an object take this long.
+    pub(crate) fn slow_down(&self, path: &str, by: Duration) {
+        *self.slow.lock().unwrap() = Some((path.to_owned(), by));
+    }
+
+    async fn dawdle(&self, path: &str) {
+        let slow = self.slow.lock().unwrap().take_if(|(slow, _)| slow == path);
+        if let Some((_, by)) = slow {
+            tokio::time::sleep(by).await;
+        }
     }
 }
 

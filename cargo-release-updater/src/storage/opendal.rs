@@ -14,8 +14,10 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub struct Storage {
     pub(super) operator: blocking::Operator,
-    /// Kept alive for the operator, which hands its work to it.
-    _runtime: Arc<tokio::runtime::Runtime>,
+    /// The same without the blocking face, for what must end in time.
+    pub(super) timely: Operator,
+    /// Does the work of both.
+    pub(super) runtime: Arc<tokio::runtime::Runtime>,
     pub(super) name: String,
     pub(super) service: Service,
     pub(super) capability: Capability,
@@ -27,6 +29,9 @@ pub struct Storage {
     record: Option<PathBuf>,
     /// How many operations may still be done; a test's crash point.
     budget: Option<Arc<AtomicU64>>,
+    /// How long the next write of an object takes; a test's slow network.
+    #[cfg(test)]
+    pub(super) slow: Arc<std::sync::Mutex<Option<(String, Duration)>>>,
 }
 
 /// How publishers of one storage are kept apart.
@@ -116,6 +121,7 @@ impl Storage {
         let timeout = opendal::layers::TimeoutLayer::new().with_timeout(OPERATION).with_io_timeout(TRANSFER);
         let retry = opendal::layers::RetryLayer::new().with_max_times(RETRIES).with_jitter();
         let operator = Operator::via_iter(scheme, settings).map_err(failed)?.layer(timeout).layer(retry);
+        let timely = operator.clone();
         let operator = {
             let _inside = runtime.enter();
             blocking::Operator::new(operator).map_err(failed)?
@@ -124,7 +130,8 @@ impl Storage {
         let runtime = Arc::new(runtime);
         Ok(Self {
             operator,
-            _runtime: runtime,
+            timely,
+            runtime,
             name,
             service,
             capability,
@@ -132,6 +139,8 @@ impl Storage {
             scratch: false,
             record: None,
             budget: None,
+            #[cfg(test)]
+            slow: Arc::default(),
         })
     }
 

@@ -2,9 +2,11 @@
 
 use super::{Commit, MAX_SKIPPED, TIMESTAMP, metadata};
 use crate::repository::{RepositoryError, RepositoryState};
-use crate::storage::Coordination;
+use crate::storage::{Coordination, Precondition, Replaced, StorageError};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::{Duration, Instant, SystemTime};
-use updater_format::role::Timestamp;
+use updater_format::json::Value;
+use updater_format::role::{Snapshot, Timestamp};
 use updater_format::signed::{Signed, Untrusted};
 
 /// The two numbers of a committed state; zeros when there is none. A refresh may change the first alone.
@@ -21,6 +23,18 @@ impl Versions {
             snapshot: state.snapshot().version,
         })
     }
+}
+
+/// What became of the request that commits. What is published decides, not what was answered: an answer can get lost,
+/// and the conditions of a service can fail.
+#[derive(Debug)]
+pub(in crate::repository) enum Sent {
+    /// The storage says that the timestamp is replaced.
+    Done,
+    /// The storage says that somebody else had replaced it.
+    Refused,
+    /// The lease was over before the storage said anything.
+    Late(StorageError),
 }
 
 impl Commit<'_> {
@@ -96,14 +110,55 @@ impl Commit<'_> {
         }
     }
 
+    /// Makes a snapshot different from that of anybody else who claims the same number in the same second, where the claim
+    /// is all that keeps publishers apart: an object with the very bytes that were to be created counts as created.
+    pub(in crate::repository) fn mark_claim(&self, snapshot: &mut Snapshot) {
+        if self.storage.coordination() != Coordination::Claim {
+            return;
+        }
+        // Seeded by the system, each anew.
+        let owner = RandomState::new().build_hasher().finish();
+        let owner = Value::Object([("claim".to_owned(), Value::from(format!("{owner:016x}")))].into_iter().collect());
+        snapshot.extra.insert("x-updater".to_owned(), owner);
+    }
+
+    /// Commits. Where a claim is the lock, within what is left of its lease.
+    pub(in crate::repository) fn replace_timestamp(
+        &self,
+        bytes: Vec<u8>,
+        expected: &Precondition,
+        claimed: Instant,
+    ) -> Result<Sent, RepositoryError> {
+        let left = self.lease.duration.saturating_sub(claimed.elapsed());
+        let left = (self.storage.coordination() == Coordination::Claim).then_some(left);
+        match self.storage.replace_within(&metadata(TIMESTAMP), bytes, expected, left) {
+            Ok(Replaced::Done) => Ok(Sent::Done),
+            Ok(Replaced::Changed) => Ok(Sent::Refused),
+            Err(late @ StorageError::Late { .. }) => Ok(Sent::Late(late)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Refuses to sign by a clock that is far from the storage's: clients would take the release for expired, or keep an
     /// old one for valid. `path` was written just now.
     pub(super) fn check_clock(&self, path: &str) -> Result<(), RepositoryError> {
-        if self.storage.coordination() == Coordination::Lock {
-            return Ok(());
+        match self.storage.coordination() {
+            // That of this machine.
+            Coordination::Lock => Ok(()),
+            _ => self.compare_clocks(self.storage.modified(path)?),
         }
-        let Some(there) = self.storage.modified(path)? else { return Ok(()) };
-        match skew(SystemTime::now(), there) {
+    }
+
+    /// Refuses the same where nothing was written yet.
+    pub(in crate::repository) fn check_clocks(&self) -> Result<(), RepositoryError> {
+        match self.storage.coordination() {
+            Coordination::Lock => Ok(()),
+            _ => self.compare_clocks(self.storage.clock()?),
+        }
+    }
+
+    fn compare_clocks(&self, there: Option<SystemTime>) -> Result<(), RepositoryError> {
+        match there.and_then(|there| skew(SystemTime::now(), there)) {
             None => Ok(()),
             Some((minutes, direction)) => {
                 Err(RepositoryError::Clock { storage: self.storage.name().to_owned(), minutes, direction })

@@ -4,8 +4,9 @@ use super::{Commit, TIMESTAMP, metadata};
 use crate::repository::seen::{self, Seen};
 use crate::repository::{METADATA, RepositoryError, RepositoryState};
 use crate::roles::{Document, next_timestamp};
-use crate::storage::Precondition;
+use crate::storage::{Coordination, Precondition};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use updater_format::role::{MetaFile, RoleName, Root, Snapshot, Targets, Timestamp};
 use updater_format::signed::{Signed, Untrusted};
 use updater_format::{Sha256, SignaturePolicy};
@@ -76,19 +77,31 @@ impl Commit<'_> {
     }
 
     /// Refuses to start over where a timestamp has been: numbered from one again, it would unlist every release. A first
-    /// publication that was interrupted leaves one snapshot at most.
+    /// publication that was interrupted leaves one snapshot at most; the first publishers of all, racing, leave as many as
+    /// they are until one of them has committed.
     pub(in crate::repository) fn refuse_lost_timestamp(&self) -> Result<(), RepositoryError> {
         // What can only be read is not started over, and a web server lists nothing.
         if !self.storage.is_writable() {
             return Ok(());
         }
-        let files = self.storage.list(METADATA)?;
-        let snapshots = files.iter().filter(|file| file.ends_with(".snapshot.json")).count();
-        // Looked for again: the first publishers of all may have raced meanwhile.
-        if snapshots > 1 && self.storage.length(&metadata(TIMESTAMP))?.is_none() {
-            return Err(RepositoryError::TimestampLost { storage: self.storage.name().to_owned(), snapshots });
+        let patience = match self.storage.coordination() {
+            Coordination::Lock | Coordination::Nothing => Duration::ZERO,
+            Coordination::ConditionalReplace => RACE,
+            Coordination::Claim => self.lease.duration,
+        };
+        let since = Instant::now();
+        loop {
+            let files = self.storage.list(METADATA)?;
+            let snapshots = files.iter().filter(|file| file.ends_with(".snapshot.json")).count();
+            if snapshots <= 1 || self.storage.length(&metadata(TIMESTAMP))?.is_some() {
+                return Ok(());
+            }
+            if since.elapsed() >= patience {
+                return Err(RepositoryError::TimestampLost { storage: self.storage.name().to_owned(), snapshots });
+            }
+            self.shell.detail("waiting for the first timestamp: somebody may be publishing it now");
+            std::thread::sleep(self.lease.poll);
         }
-        Ok(())
     }
 
     /// Returns the file that remembers what was published: the one that was named, else the one beside the keys.
@@ -96,3 +109,6 @@ impl Commit<'_> {
         self.storage.record().map_or_else(|| seen::file(self.keychain.folder()), Path::to_owned)
     }
 }
+
+/// How long a publisher may take from its snapshot to the timestamp where nobody waits for anybody: two small uploads.
+const RACE: Duration = Duration::from_secs(10);

@@ -7,12 +7,11 @@ use crate::repository::state::Expiry;
 use crate::repository::submission::{Base, Place, Submission};
 use crate::repository::{Committed, RepositoryError, RepositoryState, version_file};
 use crate::roles::{Document, next_channel};
-use crate::storage::{Created, Replaced, Storage, StorageError};
-use std::collections::BTreeMap;
+use crate::storage::{Created, Replaced, StorageError};
 use std::rc::Rc;
-use updater_format::role::{MetaFile, RoleName, Root, TargetFile, Targets};
+use updater_format::role::{Hashes, MetaFile, RoleName, Root, Targets};
 use updater_format::signed::{Signed, Untrusted};
-use updater_format::trust::{Rules, TrustError, TrustedSet};
+use updater_format::trust::{Rules, TrustError, TrustedChannel, TrustedSet};
 use updater_format::{Channel, SignaturePolicy};
 
 /// A channel's role as it is to be, with the keys for it.
@@ -20,8 +19,6 @@ pub(super) struct EditedRole {
     pub(super) channel: Channel,
     pub(super) role: Targets,
     pub(super) signers: Vec<Rc<Signer>>,
-    /// What it lists beyond the version before.
-    pub(super) added: BTreeMap<String, TargetFile>,
     /// The published role that it was made from.
     pub(super) base: Option<Base>,
     /// Where it waits when the online key is elsewhere.
@@ -35,8 +32,14 @@ pub(super) struct SignedRole {
     pub(super) meta: MetaFile,
     /// The text of the channel's `VERSION`.
     pub(super) version_file: String,
-    /// What it lists beyond the version before.
-    pub(super) added: BTreeMap<String, TargetFile>,
+}
+
+impl SignedRole {
+    /// Tells whether another role names this one as its base.
+    pub(super) fn is(&self, base: Base) -> bool {
+        let sha256 = self.meta.hashes.as_ref().and_then(Hashes::sha256);
+        (self.version, sha256) == (base.version, Some(base.sha256))
+    }
 }
 
 impl Commit<'_> {
@@ -59,22 +62,34 @@ impl Commit<'_> {
                 .join(", "),
         })?;
         let before = state.and_then(|state| state.channels().get(channel));
-        let published = before.map_or(0, |channel| channel.role().version);
         let place = Place::look(self.storage, channel.as_str())?;
-        let waiting = waiting_version(&place, self.storage, channel)?;
-        if let Some(version) = waiting.filter(|version| *version > published) {
-            // Built on what is published, this change would silently undo the one that waits.
-            return Err(RepositoryError::Waiting { channel: channel.clone(), version }.into());
-        }
-        let mut role = next_channel(self.app, channel, before.map(|channel| &**channel.role()), self.now);
+        self.refuse_waiting(channel, &place, before)?;
+        let mut role = next_channel(self.app, channel, before.map(TrustedChannel::role), self.now);
         edit(&mut role, before)?;
-        let listed = before.map(|channel| &channel.role().targets);
-        let is_new = |name: &str, file: &TargetFile| listed.is_none_or(|listed| listed.get(name) != Some(file));
-        let added = role.targets.iter().filter(|(name, file)| is_new(name, file));
-        let added = added.map(|(name, file)| (name.clone(), file.clone())).collect();
         let signers = self.keychain.signers(channel.as_str(), &delegation.keyring)?;
         let base = before.map(|channel| Base::of(channel.role()));
-        Ok(EditedRole { channel: channel.clone(), role, signers, added, base, place })
+        Ok(EditedRole { channel: channel.clone(), role, signers, base, place })
+    }
+
+    /// Refuses to build on what is published while something waits: it would silently undo that.
+    fn refuse_waiting(
+        &self,
+        channel: &Channel,
+        place: &Place,
+        published: Option<&TrustedChannel>,
+    ) -> Result<(), RepositoryError> {
+        let Some(submission) = place.submission(self.storage, channel.as_str())? else { return Ok(()) };
+        // Read without verification: it only decides whether to go on.
+        let version = submission.parse(self.storage, channel.as_str())?.unverified().version;
+        let (channel, role) = (channel.clone(), published.map(TrustedChannel::role));
+        if version <= role.map_or(0, |role| role.version) {
+            return Ok(());
+        }
+        match submission.base == role.map(Base::of) {
+            true => Err(RepositoryError::Waiting { channel, version }),
+            // It can never be published any more.
+            false => Err(RepositoryError::BaseChanged { channel, version }),
+        }
     }
 
     /// Leaves a channel's role, signed, for whoever has the online key. Its number stays free until then. `None` when
@@ -109,12 +124,13 @@ impl Commit<'_> {
 
     /// Signs and creates a channel's role, at its next free number.
     pub(super) fn create_role(&self, edited: EditedRole) -> Result<SignedRole, RepositoryError> {
-        let EditedRole { channel, mut role, signers, added, .. } = edited;
+        let EditedRole { channel, mut role, signers, .. } = edited;
         let document = self.create_numbered(channel.as_str(), &mut role, &signers)?;
         // A threshold is at least one, so there is a first signer.
         let version_file = signers.first().map(|signer| version_file::signed(self.app, &channel, &role, signer));
         let version_file = version_file.transpose()?.unwrap_or_default();
-        Ok(SignedRole { version: role.version, channel, meta: document.meta, version_file, added })
+        self.keep_version_file(&channel, role.version, &version_file)?;
+        Ok(SignedRole { version: role.version, channel, meta: document.meta, version_file })
     }
 
     /// Returns the root and the targets role in force, and refuses expired ones: no client would take the release.
@@ -169,33 +185,27 @@ impl Commit<'_> {
         Err(RepositoryError::NumbersTaken { file: format!("{first}.{name}.json"), count: MAX_SKIPPED })
     }
 
-    /// Publishes the project's root and targets role into an empty repository.
-    pub(in crate::repository) fn publish_first_roles(
-        &self,
-        root: u64,
-        targets: u64,
-    ) -> Result<MetaFile, RepositoryError> {
-        for (file, bytes) in
-            [(format!("{root}.root.json"), self.root), (format!("{targets}.targets.json"), self.targets)]
-        {
-            let path = metadata(&file);
-            if self.storage.put_new(&path, bytes.to_vec())? == Created::New {
-                continue;
-            }
-            // An upload that was cut off left the beginning of it, or the storage belongs to somebody else.
-            let there = self.storage.read(&path, updater_format::length::MAX_ROLE)?;
-            if !there.is_some_and(|there| bytes.starts_with(&there)) {
-                return Err(StorageError::Differs { path, storage: self.storage.name().to_owned() }.into());
-            }
-            self.storage.put_mutable(&path, bytes.to_vec())?;
-        }
-        Ok(MetaFile::of(targets, self.targets))
+    /// Publishes the project's root into an empty repository.
+    pub(in crate::repository) fn publish_first_root(&self, version: u64) -> Result<(), RepositoryError> {
+        self.publish_first(&format!("{version}.root.json"), self.root)
     }
-}
 
-/// Returns the version of a channel's role that waits for the online key. Read without verification: it only decides
-/// whether to go on.
-fn waiting_version(place: &Place, storage: &Storage, channel: &Channel) -> Result<Option<u64>, RepositoryError> {
-    let Some(submission) = place.submission(storage, channel.as_str())? else { return Ok(None) };
-    Ok(Some(submission.parse(storage, channel.as_str())?.unverified().version))
+    /// Publishes the project's targets role into an empty repository.
+    pub(in crate::repository) fn publish_first_targets(&self, version: u64) -> Result<MetaFile, RepositoryError> {
+        self.publish_first(&format!("{version}.targets.json"), self.targets)?;
+        Ok(MetaFile::of(version, self.targets))
+    }
+
+    fn publish_first(&self, file: &str, bytes: &[u8]) -> Result<(), RepositoryError> {
+        let path = metadata(file);
+        if self.storage.put_new(&path, bytes.to_vec())? == Created::New {
+            return Ok(());
+        }
+        // An upload that was cut off left the beginning of it, or the storage belongs to somebody else.
+        let there = self.storage.read(&path, updater_format::length::MAX_ROLE)?;
+        if !there.is_some_and(|there| bytes.starts_with(&there)) {
+            return Err(StorageError::Differs { path, storage: self.storage.name().to_owned() }.into());
+        }
+        Ok(self.storage.put_mutable(&path, bytes.to_vec())?)
+    }
 }

@@ -1,5 +1,6 @@
 //! The commit protocol: races, crashes at every operation, abandoned claims.
 
+use super::role::SignedRole;
 use super::*;
 use crate::context::Prompts;
 use crate::keys::{KeyFolder, Passwords, Signer};
@@ -149,7 +150,16 @@ fn memory() -> Storage {
     Storage::open(&StorageUri::Memory, Path::new(".")).unwrap()
 }
 
-const NO_LEASE: Lease = Lease { duration: Duration::from_secs(3600), poll: Duration::from_millis(1) };
+/// Copies the documents of a storage into one where a claim is all that keeps publishers apart.
+fn copy_of(storage: &Storage) -> Storage {
+    let copy = memory();
+    for file in storage.list(METADATA).unwrap() {
+        copy.put_mutable(&metadata(&file), storage.read(&metadata(&file), 1 << 20).unwrap().unwrap()).unwrap();
+    }
+    copy
+}
+
+const NO_LEASE: Lease = Lease { duration: Duration::from_secs(30), poll: Duration::from_millis(1) };
 
 #[test]
 fn releases_add_up_and_versions_grow() {
@@ -235,8 +245,7 @@ fn without_a_lock_a_claim_is_waited_for_until_it_is_committed() {
     let storage = memory();
     app.publish(&storage, "a", NO_LEASE).unwrap();
     // Somebody claims 2 and commits it a little later.
-    let staging = memory();
-    app.publish(&staging, "a", NO_LEASE).unwrap();
+    let staging = copy_of(&storage);
     app.publish(&staging, "b", NO_LEASE).unwrap();
     let copy = |file: &str| {
         let bytes = staging.read(&metadata(file), 1 << 20).unwrap().unwrap();
@@ -265,6 +274,150 @@ fn without_a_lock_a_claim_is_skipped_when_its_lease_has_run_out() {
     assert_eq!(app.publish(&storage, "b", lease).unwrap(), Committed { timestamp: 2, snapshot: 3, role: 2 });
     assert!(before.elapsed() >= Duration::from_millis(40));
     assert_eq!(app.visible(&storage).unwrap(), ["a", "b"]);
+}
+
+#[test]
+fn a_commit_that_outlasts_its_lease_is_given_up() {
+    let late = Some("took longer than the 0 s that were left");
+    for (slow, millis, told) in [("2.snapshot.json", 900, None), (TIMESTAMP, 20_000, late)] {
+        let app = App::new();
+        let storage = memory();
+        app.publish(&storage, "a", NO_LEASE).unwrap();
+        let lease = Lease { duration: Duration::from_millis(800), poll: Duration::from_millis(5) };
+        storage.slow_down(&metadata(slow), Duration::from_millis(millis));
+        let committed = match (app.publish(&storage, "b", lease), told) {
+            (Ok(committed), None) => committed,
+            (Err(error), Some(told)) => {
+                assert!(error.to_string().contains(told), "{error}");
+                assert_eq!(app.visible(&storage).unwrap(), ["a"]);
+                app.publish(&storage, "b", lease).unwrap()
+            }
+            (other, _) => panic!("{slow} was slow: {other:?}"),
+        };
+        // Others may have taken claim 2 for abandoned.
+        assert_eq!(committed.snapshot, 3, "{slow} was slow");
+        assert_eq!(app.visible(&storage).unwrap(), ["a", "b"]);
+    }
+}
+
+#[test]
+fn two_claims_of_the_same_second_are_told_apart() {
+    let app = App::new();
+    let storage = memory();
+    app.publish(&storage, "a", NO_LEASE).unwrap();
+    let mut keychain = app.keychain();
+    let commit = app.commit(&storage, &mut keychain, NO_LEASE);
+    let claim = || {
+        let mut snapshot = next_snapshot(None, 2, [], now());
+        commit.mark_claim(&mut snapshot);
+        storage.put_new(&metadata("2.snapshot.json"), format!("{snapshot:?}").into_bytes()).unwrap()
+    };
+    assert_eq!([claim(), claim()], [Created::New, Created::Exists]);
+}
+
+/// Sets the floor of a channel and returns the role that says so, as its publisher knows it.
+fn floor(app: &App, storage: &Storage, floor: &str) -> SignedRole {
+    let mut keychain = app.keychain();
+    let mut commit = app.commit(storage, &mut keychain, NO_LEASE);
+    let committed = commit.publish(&app.channel, |role, _| {
+        role.extension.as_mut().unwrap().rules.floor = Some(floor.parse().unwrap());
+        Ok(())
+    });
+    let state = RepositoryState::read(storage, &app.id, &app.root, Expiry::Ignored).unwrap().unwrap();
+    let meta = state.snapshot().roles["stable"].clone();
+    SignedRole { channel: app.channel.clone(), version: committed.unwrap().role, meta, version_file: String::new() }
+}
+
+#[test]
+fn a_rule_counts_as_published_when_the_newest_role_was_made_from_its_own() {
+    let app = App::new();
+    let storage = memory();
+    app.publish(&storage, "a", NO_LEASE).unwrap();
+    let ours = floor(&app, &storage, "1.0.0");
+    let mut keychain = app.keychain();
+    let commit = app.commit(&storage, &mut keychain, NO_LEASE);
+    assert_eq!(commit.confirm_role(&ours).unwrap(), Some(Newest::Ours));
+    // Somebody else sets it anew, and again: ours is not lost, it is over.
+    floor(&app, &storage, "2.0.0");
+    floor(&app, &storage, "3.0.0");
+    assert_eq!(commit.confirm_role(&ours).unwrap(), Some(Newest::Theirs));
+    // Of the same number, lost to one that knew nothing of it.
+    let lost = SignedRole { meta: MetaFile::of(ours.version, b"another"), ..ours };
+    assert_eq!(commit.confirm_role(&lost).unwrap(), None);
+}
+
+#[test]
+fn a_hold_that_another_commit_has_overwritten_is_not_told_as_done() {
+    let app = App::new();
+    let storage = memory();
+    app.publish(&storage, "a", NO_LEASE).unwrap();
+    let before = storage.read(&metadata(TIMESTAMP), 1 << 20).unwrap().unwrap();
+    let mut keychain = app.keychain();
+    let mut commit = app.commit(&storage, &mut keychain, NO_LEASE);
+    let mut yank = |extension: &mut TimestampExtension, _: &RepositoryState| {
+        extension.channels.entry(Channel::stable()).or_default().yank.insert("1.0.0".parse().unwrap());
+        Ok(())
+    };
+    commit.withhold(&mut yank).unwrap();
+    let ours = RepositoryState::read(&storage, &app.id, &app.root, Expiry::Ignored).unwrap().unwrap();
+    let ours = (**ours.timestamp()).clone();
+    assert_eq!(commit.confirm_withheld(&mut yank, &ours, &Sent::Done).unwrap(), Some(Newest::Ours));
+    // A later one that holds more keeps it; the one from before does not.
+    commit
+        .withhold(|extension, _| {
+            extension.channels.entry(beta()).or_default().yank.insert("1.0.0".parse().unwrap());
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(commit.confirm_withheld(&mut yank, &ours, &Sent::Refused).unwrap(), Some(Newest::Theirs));
+    storage.put_mutable(&metadata(TIMESTAMP), before).unwrap();
+    assert_eq!(commit.confirm_withheld(&mut yank, &ours, &Sent::Done).unwrap(), None);
+}
+
+#[test]
+fn a_version_file_that_was_not_written_is_written_by_the_next_refresh() {
+    let app = App::new();
+    let read = |storage: &Storage| {
+        let text = storage.read("VERSION", 1 << 16).unwrap().unwrap();
+        String::from_utf8(text).unwrap()
+    };
+    let stopped_after_the_commit = |operation| {
+        let (temp, storage) = folder();
+        app.publish(&storage, "a", NO_LEASE).unwrap();
+        let _ = app.publish(&storage.stopping_after(operation), "b", NO_LEASE);
+        (app.visible(&storage).unwrap().len() == 2).then_some((temp, storage))
+    };
+    let (_temp, storage) = (0..100).find_map(stopped_after_the_commit).unwrap();
+    let first = read(&storage);
+    assert!(first.contains("\nROLE 1\n"), "{first}");
+    app.refresh(&storage).unwrap();
+    let mended = read(&storage);
+    assert!(mended.contains("\nROLE 2\n") && mended.contains("\nSIGNATURE "), "{mended}");
+    // A late publisher of an older role does not put its own back.
+    let mut keychain = app.keychain();
+    app.commit(&storage, &mut keychain, NO_LEASE).publish_version_file(&app.channel, 1, &first);
+    assert_eq!(read(&storage), mended);
+}
+
+#[test]
+fn three_first_publishers_wait_for_the_first_timestamp() {
+    let app = App::new();
+    let (storage, staging) = (memory(), memory());
+    app.publish(&staging, "a", NO_LEASE).unwrap();
+    let copy = |file: &str| {
+        let bytes = staging.read(&metadata(file), 1 << 20).unwrap().unwrap();
+        storage.put_mutable(&metadata(file), bytes).unwrap();
+    };
+    ["1.root.json", "1.targets.json", "1.stable.json", "1.snapshot.json"].into_iter().for_each(copy);
+    storage.put_new(&metadata("2.snapshot.json"), b"of the second".to_vec()).unwrap();
+    let lease = Lease { duration: Duration::from_millis(500), poll: Duration::from_millis(1) };
+    std::thread::scope(|scope| {
+        let third = scope.spawn(|| app.publish(&storage, "c", lease).unwrap());
+        std::thread::sleep(Duration::from_millis(100));
+        copy(TIMESTAMP);
+        assert_eq!(third.join().unwrap().role, 2);
+    });
+    assert_eq!(app.visible(&storage).unwrap(), ["a", "c"]);
 }
 
 #[test]
@@ -385,10 +538,9 @@ fn files_are_uploaded_side_by_side_and_the_first_failure_ends_it() {
 #[test]
 fn a_timestamp_of_the_same_snapshot_is_not_overwritten() {
     let app = App::new();
-    let (storage, (_temp, locked)) = (memory(), folder());
-    for storage in [&storage, &locked] {
-        app.publish(storage, "a", NO_LEASE).unwrap();
-    }
+    let (_temp, locked) = folder();
+    app.publish(&locked, "a", NO_LEASE).unwrap();
+    let storage = copy_of(&locked);
     // Under a lock, a refresh signs the timestamp alone.
     assert_eq!(app.refresh(&locked).unwrap().snapshot, None);
     let refreshed = locked.read(&metadata(TIMESTAMP), 1 << 20).unwrap().unwrap();

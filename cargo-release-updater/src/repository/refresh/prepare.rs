@@ -1,18 +1,18 @@
 //! What a refresh decides before a key is asked for: which of what waits may be published, and what is due.
 
-use super::{Folded, Refreshed, Renew};
+use super::{Folded, Refreshed, Renew, Skipped};
 use crate::error::CommandError;
+use crate::repository::RepositoryError;
 use crate::repository::commit::{Commit, metadata};
 use crate::repository::state::{RepositoryState, artifact_path};
 use crate::repository::submission::{Base, Submission};
-use crate::repository::{RepositoryError, version_file};
 use crate::roles::{Document, timestamp_days};
 use crate::storage::Coordination;
 use updater_format::length::MAX_ROLE;
 use updater_format::release::{Artifact, ChannelContents};
-use updater_format::role::{MetaFile, RoleName, Root, Targets};
+use updater_format::role::{DelegatedRole, MetaFile, RoleName, Root, Targets};
 use updater_format::signed::{Signed, Untrusted, Verified};
-use updater_format::trust::TrustError;
+use updater_format::trust::{TrustError, TrustedChannel};
 use updater_format::{Channel, SignaturePolicy, UtcTime};
 
 /// Everything that is decided before a key is asked for.
@@ -22,8 +22,8 @@ pub(super) struct Prepared {
     pub(super) targets: Targets,
     /// Documents to be created: the file, its bytes and what the snapshot says of it.
     pub(super) roles: Vec<(Folded, Document)>,
-    /// What replaces the `VERSION` of channels.
-    pub(super) version_files: Vec<(String, String)>,
+    /// What waits and is left where it is.
+    pub(super) left: Vec<Skipped>,
     /// The first root and targets role of an empty storage.
     pub(super) first: bool,
     pub(super) renew_snapshot: bool,
@@ -38,8 +38,10 @@ impl Commit<'_> {
         self.refuse_expired("root", root.expires)?;
 
         let mut roles = Vec::new();
-        let mut version_files = Vec::new();
-        let waiting = self.waiting_targets(state.as_ref(), &root)?;
+        let mut left = Vec::new();
+        let (waiting, skipped) = skip("targets", self.waiting_targets(state.as_ref(), &root))?;
+        let waiting = waiting.flatten();
+        left.extend(skipped);
         let targets = match (&waiting, &state) {
             (Some(document), _) => {
                 let folded = Folded { role: "targets".to_owned(), version: document.version };
@@ -57,33 +59,22 @@ impl Commit<'_> {
         for delegation in targets.delegations.iter().flat_map(|delegations| &delegations.roles) {
             let Ok(channel) = Channel::parse(&delegation.name) else { continue };
             let published = state.as_ref().and_then(|state| state.channels().get(&channel));
-            let version = published.map_or(0, |published| published.role().version);
-            let submission = Submission::read(self.storage, channel.as_str())?;
-            let parsed = submission.as_ref().map(|s| s.parse(self.storage, channel.as_str())).transpose()?;
-            if let (Some(submission), Some(role)) = (&submission, &parsed) {
-                let waiting = role.unverified().version;
-                if waiting <= version {
-                    self.tell_lost(channel.as_str(), waiting, submission)?;
-                }
-            }
-            match (submission, parsed.filter(|role| role.unverified().version > version), published) {
-                (Some(submission), Some(role), _) => {
-                    let role = role
-                        .verify(channel.as_str(), &delegation.keyring, SignaturePolicy::default())
-                        .map_err(|source| self.refuse_submission(channel.as_str(), source))?;
-                    if published.map(|published| Base::of(published.role())) != submission.base {
-                        return Err(RepositoryError::BaseChanged { channel, version: role.version }.into());
-                    }
-                    self.check_submission(&channel, &role)?;
+            let (waiting, skipped) = skip(channel.as_str(), self.waiting_channel(&channel, delegation, published))?;
+            match (waiting.flatten(), published, skipped) {
+                (Some(role), ..) => {
                     let folded = Folded { role: channel.to_string(), version: role.version };
                     roles.push((folded, Document::of(channel.as_str(), &role)));
-                    version_files.extend(submission.version_file.map(|text| (version_file::path(&channel), text)));
                 }
                 // A delegation with other keys needs a role that they have signed.
-                (_, _, Some(published)) => {
-                    self.check_keys(channel.as_str(), published.role().bytes(), &delegation.keyring)?;
+                (None, Some(published), refused) => {
+                    let checked = self.check_keys(channel.as_str(), published.role().bytes(), &delegation.keyring);
+                    match (checked, refused) {
+                        (Ok(()), refused) => left.extend(refused),
+                        (Err(other_keys), None) => return Err(other_keys.into()),
+                        (Err(_), Some(refused)) => return Err(refused.into_error()),
+                    }
                 }
-                _ => {}
+                (None, None, refused) => left.extend(refused),
             }
         }
         let first = state.is_none();
@@ -91,6 +82,9 @@ impl Commit<'_> {
             self.refuse_lost_timestamp()?;
         }
         if first && roles.is_empty() {
+            if let Some(skipped) = left.into_iter().next() {
+                return Err(skipped.into_error());
+            }
             return Err(RepositoryError::NothingPublished { storage: self.storage.name().to_owned() }.into());
         }
         // A snapshot of other keys is none for clients of the new root.
@@ -100,21 +94,55 @@ impl Commit<'_> {
         let old_snapshot = state.as_ref().is_some_and(|state| {
             state.snapshot().expires.unix() - self.now.unix() < crate::roles::SNAPSHOT_DAYS * DAY / 2
         });
-        let left = state.as_ref().map_or(0, |state| state.timestamp().expires.unix() - self.now.unix());
+        let life = state.as_ref().map_or(0, |state| state.timestamp().expires.unix() - self.now.unix());
         let other_timestamp_keys = state.as_ref().is_some_and(|state| {
             self.check_keys("timestamp", state.timestamp().bytes(), root.keyring(RoleName::Timestamp)).is_err()
         });
-        let due = renew == Renew::Always || other_timestamp_keys || left < timestamp_days(&targets) * DAY / 2;
+        let due = renew == Renew::Always || other_timestamp_keys || life < timestamp_days(&targets) * DAY / 2;
         // A timestamp alone makes no claim, and nobody would see it coming.
         let claims = due && self.storage.coordination() == Coordination::Claim;
         let renew_snapshot = first || !roles.is_empty() || other_snapshot_keys || old_snapshot || claims;
-        Ok(Prepared { state, root, targets, roles, version_files, first, renew_snapshot, due, new_root })
+        Ok(Prepared { state, root, targets, roles, left, first, renew_snapshot, due, new_root })
     }
 
     fn refuse_expired(&self, role: &str, since: UtcTime) -> Result<(), RepositoryError> {
         match since <= self.now {
             true => Err(RepositoryError::Expired { role: role.to_owned(), since }),
             false => Ok(()),
+        }
+    }
+
+    /// Returns the role of a channel that waits, when it is above the published one.
+    fn waiting_channel(
+        &self,
+        channel: &Channel,
+        delegation: &DelegatedRole,
+        published: Option<&TrustedChannel>,
+    ) -> Result<Option<Verified<Targets>>, RepositoryError> {
+        let Some(submission) = Submission::read(self.storage, channel.as_str())? else { return Ok(None) };
+        let role = submission.parse(self.storage, channel.as_str())?;
+        let version = role.unverified().version;
+        if version <= published.map_or(0, |published| published.role().version) {
+            self.tell_lost(channel.as_str(), version, &submission)?;
+            return Ok(None);
+        }
+        let role = role
+            .verify(channel.as_str(), &delegation.keyring, SignaturePolicy::default())
+            .map_err(|source| self.refuse_submission(channel.as_str(), source))?;
+        if published.map(|published| Base::of(published.role())) != submission.base {
+            return Err(RepositoryError::BaseChanged { channel: channel.clone(), version });
+        }
+        self.check_submission(channel, &role)?;
+        self.check_number(channel.as_str(), &role)?;
+        Ok(Some(role))
+    }
+
+    /// Refuses a role whose number was given to another document.
+    fn check_number(&self, name: &str, role: &Verified<Targets>) -> Result<(), RepositoryError> {
+        let there = self.storage.read(&metadata(&format!("{}.{name}.json", role.version)), MAX_ROLE)?;
+        match there.is_none_or(|there| there == role.bytes()) {
+            true => Ok(()),
+            false => Err(RepositoryError::NumberGone { role: name.to_owned(), version: role.version }),
         }
     }
 
@@ -133,6 +161,7 @@ impl Commit<'_> {
             .verify("targets", root.keyring(RoleName::Targets), SignaturePolicy::default())
             .map_err(|source| self.refuse_submission("targets", source))?;
         self.check_app("targets", &role)?;
+        self.check_number("targets", &role)?;
         Ok(Some(role))
     }
 
@@ -231,10 +260,16 @@ impl Commit<'_> {
 }
 
 impl Prepared {
+    /// Tells whether a role that waits is folded in.
+    pub(super) fn folds(&self, role: &str) -> bool {
+        self.roles.iter().any(|(folded, _)| folded.role == role)
+    }
+
     pub(super) fn told(&self, snapshot: Option<u64>, timestamp: Option<u64>, expires: Option<UtcTime>) -> Refreshed {
         Refreshed {
             root: self.root.version,
             new_root: self.new_root,
+            skipped: self.left.clone(),
             folded: self.roles.iter().map(|(folded, _)| folded.clone()).collect(),
             snapshot,
             timestamp,
@@ -251,6 +286,29 @@ impl Document {
             meta: MetaFile::of(signed.version, signed.bytes()),
             bytes: signed.bytes().to_vec(),
         }
+    }
+}
+
+/// Turns what is wrong with one submission into a reason to leave it there: the other roles go on. What the storage fails
+/// at stops everything.
+fn skip<T>(role: &str, waiting: Result<T, RepositoryError>) -> Result<(Option<T>, Option<Skipped>), RepositoryError> {
+    use crate::storage::StorageError::{Io, Service, Stopped};
+    match waiting {
+        Ok(waiting) => Ok((Some(waiting), None)),
+        Err(error @ RepositoryError::Storage(Io { .. } | Service { .. } | Stopped { .. })) => Err(error),
+        Err(error) => {
+            let error = CommandError::from(error);
+            let (problem, code) = (error.to_string(), error.code);
+            Ok((None, Some(Skipped { role: role.to_owned(), problem, hints: error.hints, code })))
+        }
+    }
+}
+
+impl Skipped {
+    /// Returns it as the failure of a command that could do nothing else.
+    fn into_error(self) -> CommandError {
+        let error = CommandError::new(self.code, self.problem);
+        self.hints.into_iter().fold(error, CommandError::hint)
     }
 }
 

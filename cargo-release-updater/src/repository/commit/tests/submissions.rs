@@ -1,6 +1,7 @@
 //! Roles that wait for the online key, and the refresh that folds them in.
 
 use super::*;
+use updater_format::signed::{Signed, Untrusted};
 
 impl App {
     /// Returns the key of the channels alone: what it signs waits for the online key.
@@ -59,9 +60,13 @@ fn a_submission_made_from_an_older_role_is_not_folded_in() {
     app.publish(&storage, "b", NO_LEASE).unwrap();
     storage.put_mutable(SUBMITTED, submitted).unwrap();
 
-    let error = app.refresh(&storage).unwrap_err();
+    let refreshed = app.refresh(&storage).unwrap();
+    let [skipped] = &refreshed.skipped[..] else { panic!("{refreshed:?}") };
+    assert!(skipped.problem.contains("the channel stable has changed since version 3"), "{skipped:?}");
+    assert!(skipped.hints[0].contains("refresh --discard stable"), "{skipped:?}");
+    // Nor is it built upon.
+    let error = app.submit(&storage, "t", || {}).1.unwrap_err();
     assert!(error.to_string().contains("the channel stable has changed since version 3"), "{error}");
-    assert!(error.hints[0].contains("refresh --discard stable"), "{:?}", error.hints);
     assert_eq!(app.visible(&storage).unwrap(), ["a", "b"]);
 }
 
@@ -109,4 +114,35 @@ fn a_submission_whose_number_went_to_another_release_is_told() {
     storage.put_mutable(SUBMITTED, submitted).unwrap();
     app.refresh(&storage).unwrap();
     assert!(app.shell.output().0.contains("version 2 of the role stable was submitted and something else"));
+}
+
+#[test]
+fn a_bad_submission_does_not_stop_the_good_one_of_another_channel() {
+    let app = App::new();
+    let storage = memory();
+    app.publish(&storage, "a", NO_LEASE).unwrap();
+    app.submit(&storage, "s", || {}).1.unwrap();
+    for bad in [b"{".to_vec(), vec![b' '; 4 << 20]] {
+        storage.put_mutable("submissions/beta.json", bad).unwrap();
+        // Nothing is folded in twice, so each round has one of its own.
+        let refreshed = app.refresh(&storage).unwrap();
+        let [skipped] = &refreshed.skipped[..] else { panic!("{refreshed:?}") };
+        assert_eq!((skipped.role.as_str(), skipped.code), ("beta", crate::error::ExitCode::Storage));
+    }
+    assert_eq!(app.visible(&storage).unwrap(), ["a", "s"]);
+}
+
+#[test]
+fn a_later_targets_role_may_be_the_first_that_is_published() {
+    let app = App::new();
+    let storage = memory();
+    app.submit(&storage, "a", || {}).1.unwrap();
+    let targets = Signed::<Targets>::parse(&Untrusted::new(&*app.targets)).unwrap().unverified().clone();
+    let signer = Rc::new(Signer::from_text("test", &app.texts[1], || panic!("plain")).unwrap());
+    let second = Document::sign("targets", &Targets { version: 2, ..targets }, &[signer]).unwrap();
+    Submission::new(&second.bytes, None, None).put(&storage, "targets").unwrap();
+    let refreshed = app.refresh(&storage).unwrap();
+    assert_eq!(refreshed.skipped, []);
+    assert_eq!(app.visible(&storage).unwrap(), ["a"]);
+    assert_eq!(storage.read(&metadata("2.targets.json"), 1 << 20).unwrap().unwrap(), second.bytes);
 }

@@ -65,7 +65,6 @@ fn what_was_published_may_be_remembered_in_a_named_file() {
     let app = App::new();
     let (temp, storage) = folder();
     let record = temp.path().join("kept/record.json");
-    std::fs::create_dir(temp.path().join("kept")).unwrap();
     let storage = storage.remembered_in(Some(record.clone()));
     app.publish(&storage, "a", NO_LEASE).unwrap();
     assert!(record.is_file(), "the folder of the keys does not exist here");
