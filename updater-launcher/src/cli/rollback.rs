@@ -1,0 +1,53 @@
+//! `rollback`: back to a version that is kept.
+
+use super::Place;
+use crate::error::{Error, Result};
+use crate::lock::Lock;
+use crate::release::Install;
+use crate::shell;
+use clap::Args;
+use std::process::ExitCode;
+use updater_format::ReleaseVersion;
+use updater_runtime::Updater;
+
+/// Go back to the version before, or to a kept one. The version left is not offered again for 30 days or until there is a
+/// newer one.
+#[derive(Debug, Args)]
+pub(super) struct Rollback {
+    /// The version; the highest one below the current when not given.
+    version: Option<ReleaseVersion>,
+    #[command(flatten)]
+    place: Place,
+}
+
+impl Rollback {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let install = Install::open(&self.place.dir)?;
+        let _lock = Lock::take(&install.places)?;
+        let updater = install.updater()?;
+        let to = target(&updater, self.version, &install.current()?.version)?;
+        let back = updater.return_to(&to)?;
+        let installed = back.map_or(to, |back| back.installed);
+        shell::step("Returned", format!("to {installed}"));
+        shell::out(installed.to_string());
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Returns the version to go back to.
+/// # Errors
+/// [`Error::Usage`] when none was named and there is none below the current one.
+pub(crate) fn target(
+    updater: &Updater,
+    named: Option<ReleaseVersion>,
+    current: &ReleaseVersion,
+) -> Result<ReleaseVersion> {
+    if let Some(version) = named {
+        return Ok(version);
+    }
+    let below = updater.kept_versions()?.into_iter().find(|version| version < current);
+    below.ok_or_else(|| Error::Usage {
+        problem: format!("no version before {current} is kept"),
+        hint: "`updater-launcher list` shows what there is",
+    })
+}

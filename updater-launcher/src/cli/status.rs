@@ -1,0 +1,39 @@
+//! `status`: what is installed, and whether it runs.
+
+use super::Place;
+use crate::error::Result;
+use crate::release::Install;
+use crate::shell;
+use clap::Args;
+use serde_json::json;
+use std::process::ExitCode;
+
+/// Tell what is installed and whether it runs, as one JSON object. Changes nothing.
+#[derive(Debug, Args)]
+pub(super) struct Status {
+    #[command(flatten)]
+    place: Place,
+}
+
+impl Status {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let install = Install::open(&self.place.dir)?;
+        shell::out(offline(&install)?.to_string());
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Describes an install that no supervisor runs.
+fn offline(install: &Install) -> Result<serde_json::Value> {
+    let record = &install.record;
+    let version = install.current()?.version;
+    Ok(json!({
+        "app": record.app,
+        "channel": record.channel,
+        "folder": install.places.root(),
+        "root": record.root,
+        "running": false,
+        "url": record.url,
+        "version": version,
+    }))
+}

@@ -1,0 +1,162 @@
+//! Where everything lies in an install's folder.
+//!
+//! ```text
+//! launcher.toml            what the owner of this computer wants otherwise; written by people (and by `init`)
+//! versions/APP-VERSION/    one folder for each version; never changed once it is there
+//! current                  the link to the one that runs
+//! .current.updater/        the runtime's hidden folder: lock, journal, staging
+//! var/log/                 APP.out.log, APP.err.log, launcher.log, and older ones with a number
+//! var/run/                 lock, control.sock, app.json; nothing that must survive a boot
+//! var/state/               install.json, root.json (the pinned trust), metadata/ (what was verified)
+//! ```
+//!
+//! What the app itself keeps belongs outside of `versions/`: anywhere else in this folder, or elsewhere.
+
+use crate::error::{Error, Result};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use updater_format::AppId;
+
+/// The places of one install.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Places {
+    root: PathBuf,
+}
+
+impl Places {
+    /// Uses a folder that exists.
+    /// # Errors
+    /// [`Error::File`] when it does not.
+    pub(crate) fn at(root: &Path) -> Result<Self> {
+        let root = root.canonicalize().map_err(|source| Error::file("open the folder", root, source))?;
+        Ok(Self { root })
+    }
+
+    /// Uses a folder with an install, finished or not.
+    /// # Errors
+    /// [`Error::NoInstall`].
+    pub(crate) fn of_install(root: &Path) -> Result<Self> {
+        let missing = || Error::NoInstall { path: root.to_owned() };
+        let places = Self::at(root).map_err(|_| missing())?;
+        if places.record().is_file() { Ok(places) } else { Err(missing()) }
+    }
+
+    /// Returns the install's folder.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn current(&self) -> PathBuf {
+        self.root.join("current")
+    }
+
+    pub(crate) fn overrides(&self) -> PathBuf {
+        self.root.join(OVERRIDES)
+    }
+
+    pub(crate) fn logs(&self) -> PathBuf {
+        self.root.join("var/log")
+    }
+
+    pub(crate) fn own_log(&self) -> PathBuf {
+        self.logs().join("launcher.log")
+    }
+
+    /// Returns the log file of a stream, `out` or `err`.
+    pub(crate) fn app_log(&self, app: &AppId, stream: &str) -> PathBuf {
+        self.logs().join(format!("{app}.{stream}.log"))
+    }
+
+    pub(crate) fn run(&self) -> PathBuf {
+        self.root.join("var/run")
+    }
+
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.run().join("lock")
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.run().join("control.sock")
+    }
+
+    /// Returns where the running app is written down, for a launcher that comes after one that was killed.
+    pub(crate) fn running_app(&self) -> PathBuf {
+        self.run().join("app.json")
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.root.join("var/state")
+    }
+
+    pub(crate) fn record(&self) -> PathBuf {
+        self.state().join("install.json")
+    }
+
+    pub(crate) fn trusted_root(&self) -> PathBuf {
+        self.state().join("root.json")
+    }
+
+    /// Makes the folders below `var`. What is in `run` and `state` is for this user alone.
+    /// # Errors
+    /// [`Error::File`].
+    pub(crate) fn make(&self) -> Result<()> {
+        make_folder(&self.root.join("var"), 0o755)?;
+        make_folder(&self.logs(), 0o755)?;
+        make_folder(&self.run(), 0o700)?;
+        make_folder(&self.state(), 0o700)
+    }
+
+    /// Returns the folder of the version that `current` leads to.
+    /// # Errors
+    /// [`Error::NoInstall`] when there is none: the install was not finished.
+    pub(crate) fn current_version(&self) -> Result<PathBuf> {
+        let missing = |_| Error::NoInstall { path: self.root.clone() };
+        self.current().canonicalize().map_err(missing)
+    }
+
+    /// Returns the first thing in the folder that no install has put there.
+    /// # Errors
+    /// [`Error::File`].
+    pub(crate) fn foreign(&self) -> Result<Option<String>> {
+        let failed = |source| Error::file("list", &self.root, source);
+        for entry in std::fs::read_dir(&self.root).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            let is_own = OWN.iter().any(|own| name == *own);
+            if !is_own {
+                return Ok(Some(name.to_string_lossy().into_owned()));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Makes a folder with this mode unless it is there.
+fn make_folder(path: &Path, mode: u32) -> Result<()> {
+    match std::fs::DirBuilder::new().mode(mode).create(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        other => other.map_err(|source| Error::file("create the folder", path, source)),
+    }
+}
+
+/// Writes a file so that a reader sees the old or the new one, durably.
+/// # Errors
+/// [`Error::File`].
+pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+    let written = || {
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)?;
+        std::fs::File::open(path.parent().unwrap_or(path))?.sync_all()
+    };
+    written().map_err(|source| Error::file("write", path, source))
+}
+
+/// The file for local settings.
+const OVERRIDES: &str = "launcher.toml";
+/// What an install consists of.
+const OWN: [&str; 5] = [OVERRIDES, "versions", "current", ".current.updater", "var"];

@@ -1,0 +1,142 @@
+//! The runtime as the launcher uses it: what is installed, and an updater for it whose trust is what `install` pinned.
+
+use crate::error::{Error, Result};
+use crate::places::Places;
+use crate::record::Record;
+use crate::settings::Merged;
+use crate::variables::Variables;
+use std::path::{Path, PathBuf};
+use updater_format::{AppId, Channel, FilePath, MANIFEST_PATH, Manifest, Platform, ReleaseVersion};
+use updater_runtime::{Config, DEFAULT_PROBE_TIME, NoUpdate, Status, Trial, Updater};
+
+/// An install, as far as its disk tells.
+#[derive(Debug, Clone)]
+pub(crate) struct Install {
+    /// Its places.
+    pub(crate) places: Places,
+    /// What `install` wrote down.
+    pub(crate) record: Record,
+    root: Vec<u8>,
+}
+
+/// One version in its folder.
+#[derive(Debug, Clone)]
+pub(crate) struct Version {
+    /// Its number.
+    pub(crate) version: ReleaseVersion,
+    /// Its folder.
+    pub(crate) dir: PathBuf,
+    /// Its program, relative to the folder.
+    pub(crate) entry: FilePath,
+}
+
+impl Install {
+    /// Reads the install in a folder.
+    /// # Errors
+    /// [`Error::NoInstall`], [`Error::Format`], [`Error::File`].
+    pub(crate) fn open(folder: &Path) -> Result<Self> {
+        let places = Places::of_install(folder)?;
+        let (record, root) = Record::read(&places)?;
+        places.make()?;
+        Ok(Self { places, record, root })
+    }
+
+    /// Reads which version `current` leads to.
+    /// # Errors
+    /// [`Error::NoInstall`] when the install was not finished; [`Error::Format`].
+    pub(crate) fn current(&self) -> Result<Version> {
+        Version::read(&self.places.current_version()?, &self.record.app)
+    }
+
+    /// Makes an updater for the current version. What an earlier process left unfinished is settled first.
+    /// # Errors
+    /// [`Error::Update`], and as [`Install::current`].
+    pub(crate) fn updater(&self) -> Result<Updater> {
+        // What is pending may change which version is current, and with it the entry.
+        let updater = self.updater_for(&self.current()?)?;
+        let version = self.current()?;
+        if updater.pending_trial()?.is_some_and(|trial| trial.to != version.version) {
+            log::debug!("a trial of another version than the current one");
+        }
+        self.updater_for(&version)
+    }
+
+    /// Reads the settings of a version; those that cannot be read give the defaults, for steps that must go on.
+    pub(crate) fn settings(&self, version: &Path) -> Result<Merged> {
+        Merged::read(&self.places, version)
+    }
+
+    /// Makes the variables of a version.
+    pub(crate) fn variables(&self, version: &Version, previous: Option<&ReleaseVersion>, merged: &Merged) -> Variables {
+        Variables {
+            app: self.record.app.to_string(),
+            version: version.version.to_string(),
+            previous: previous.map(ToString::to_string).unwrap_or_default(),
+            dir: version.dir.clone(),
+            root: self.places.root().to_owned(),
+            values: merged.settings.values.clone(),
+        }
+    }
+
+    /// Makes the runtime's settings: what is trusted comes from the record alone.
+    pub(crate) fn config(&self, version: &ReleaseVersion) -> Result<Config> {
+        let record = &self.record;
+        let config =
+            Config::new(record.app.clone(), version.clone(), record.platform.clone(), self.root.clone(), &record.url)?;
+        Ok(config.with_channel(record.channel.clone(), Vec::new()).with_state_dir(self.places.state()))
+    }
+
+    fn updater_for(&self, version: &Version) -> Result<Updater> {
+        // Settings that cannot be read must not keep an install from being repaired or updated.
+        let settings = self.settings(&version.dir).map(|merged| merged.settings).unwrap_or_default();
+        let config = self
+            .config(&version.version)?
+            .with_directory(self.places.current(), version.entry.clone())
+            .with_trial(Trial::Confirm)
+            .with_probe(settings.probe.then_some(DEFAULT_PROBE_TIME))
+            .with_kept_versions(settings.keep as usize);
+        Ok(Updater::new(config)?)
+    }
+}
+
+impl Version {
+    /// Reads the manifest of a version's folder.
+    /// # Errors
+    /// [`Error::Format`] when it is none, or that of another app.
+    pub(crate) fn read(dir: &Path, app: &AppId) -> Result<Self> {
+        let path = dir.join(MANIFEST_PATH);
+        let refuse = |problem: String| Error::Format { path: path.clone(), problem };
+        let bytes = std::fs::read(&path).map_err(|source| Error::file("read", &path, source))?;
+        let manifest = Manifest::parse(&bytes).map_err(|error| refuse(error.to_string()))?;
+        if manifest.app() != app {
+            return Err(refuse(format!("it is of {}, not of {app}", manifest.app())));
+        }
+        Ok(Self { version: manifest.version().clone(), dir: dir.to_owned(), entry: manifest.entry().clone() })
+    }
+}
+
+/// Says in words why there is no update; `None` when there is simply nothing newer.
+pub(crate) fn why_not(status: &Status) -> Option<String> {
+    match status {
+        Status::Available(_) | Status::NoUpdate(NoUpdate::Current { .. }) => None,
+        Status::NoUpdate(reason) => Some(reason.to_string()),
+    }
+}
+
+/// Returns the triple whose releases run on this computer.
+pub(crate) fn host_platform() -> Result<Platform> {
+    let libc = if cfg!(target_env = "musl") { "musl" } else { "gnu" };
+    Ok(Platform::parse(&format!("{}-unknown-linux-{libc}", std::env::consts::ARCH))?)
+}
+
+/// Makes the settings of a repository whose app is not known yet, for the request of its pinned root.
+pub(crate) fn bare_config(
+    url: &str,
+    app: AppId,
+    platform: Platform,
+    channel: Channel,
+    root: Vec<u8>,
+) -> Result<Config> {
+    let version = ReleaseVersion::parse("0.0.0")?;
+    Ok(Config::new(app, version, platform, root, url)?.with_channel(channel, Vec::new()))
+}

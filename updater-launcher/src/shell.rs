@@ -1,0 +1,24 @@
+//! The only code that prints. People read stderr, programs read stdout.
+
+use crate::error::Error;
+use std::io::Write as _;
+use updater_runtime::terminal_safe;
+
+/// Writes a line of results to stdout. A reader that is gone is no error.
+pub(crate) fn out(line: impl AsRef<str>) {
+    let _ = writeln!(std::io::stdout().lock(), "{}", line.as_ref());
+}
+
+/// Writes a step to stderr: a verb in twelve columns, and what it is about.
+pub(crate) fn step(verb: &str, what: impl AsRef<str>) {
+    let _ = writeln!(std::io::stderr().lock(), "{verb:>12} {}", terminal_safe(what.as_ref(), MAX_LINE));
+}
+
+/// Writes an error and what to do next to stderr.
+pub(crate) fn error(error: &Error) {
+    let message = terminal_safe(&error.full_message(), MAX_LINE);
+    let _ = writeln!(std::io::stderr().lock(), "error: {message}\n  help: {}", error.hint());
+}
+
+/// The most characters of a line: 4,096. What a server says is not let loose on a terminal.
+const MAX_LINE: usize = 4096;

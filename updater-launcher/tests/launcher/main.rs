@@ -1,0 +1,5 @@
+//! The launcher as people use it: the program, real repositories, real processes.
+#![expect(clippy::unwrap_used, reason = "helpers of tests outside a test function")]
+
+mod install;
+mod scene;
