@@ -13,9 +13,11 @@ pub(crate) trait Coder {
     /// Codes one bit. `one` is the probability of a 1 in 1/32768, from 1 to 32767. A decoder ignores `bit`.
     fn bit(&mut self, one: u32, bit: bool) -> bool;
 
-    /// Codes one symbol of four bits. `cumulative[i]` is the probability of a symbol up to `i` in 1/32768, rising from at least 1
-    /// in every step; the last entry counts as 32768. A decoder ignores `symbol`.
-    fn symbol(&mut self, cumulative: &[i16; 16], symbol: u32) -> u32;
+    /// Codes one symbol of four bits. A decoder ignores `symbol`.
+    fn symbol(&mut self, table: &Table, symbol: u32) -> u32;
+
+    /// Codes up to 14 bits that nothing is known about. A decoder ignores `value`.
+    fn flat(&mut self, count: u32, value: u32) -> u32;
 
     /// Tells what is coded from here on; only a measuring coder cares.
     #[inline]
@@ -27,17 +29,30 @@ pub(crate) trait Coder {
 
     /// Codes `count` bits that nothing is known about, highest first.
     fn raw(&mut self, count: u32, value: u32) -> u32 {
-        (0..count).rev().fold(0, |known, shift| known << 1 | u32::from(self.bit(1 << 14, value >> shift & 1 == 1)))
+        let mut known = 0;
+        let mut left = count;
+        while left > 0 {
+            let now = left.min(14);
+            left -= now;
+            known = known << now | self.flat(now, value >> left & ((1 << now) - 1));
+        }
+        known
     }
 }
 
-/// Returns where a symbol's share begins and how large it is.
-#[inline]
-pub(crate) fn share(cumulative: &[i16; 16], symbol: u32) -> (u32, u32) {
-    let symbol = symbol as usize & 15;
-    let start = if symbol == 0 { 0 } else { cumulative[symbol - 1] as u32 };
-    let end = if symbol == 15 { SCALE } else { cumulative[symbol] as u32 };
-    (start, end.wrapping_sub(start))
+/// The probability of each symbol or a lower one, in 1/32768, behind a zero: steps of at least 1, of which the last leads to 32767.
+/// The rest is for nobody; lanes behind it are for the alignment of what is written to them together.
+#[derive(Clone, Copy, Default)]
+#[repr(align(32))]
+pub(crate) struct Table(pub(crate) [i16; 24]);
+
+impl Table {
+    /// Returns how much a symbol has more than the one before it.
+    #[inline(always)]
+    pub(crate) const fn step(&self, symbol: u32) -> i32 {
+        let symbol = symbol as usize & 15;
+        self.0[symbol + 1] as i32 - self.0[symbol] as i32
+    }
 }
 
 /// What is coded.
@@ -141,8 +156,13 @@ impl Coder for Encoder {
         bit
     }
 
-    fn symbol(&mut self, cumulative: &[i16; 16], symbol: u32) -> u32 {
-        let (start, size) = share(cumulative, symbol);
+    fn flat(&mut self, count: u32, value: u32) -> u32 {
+        self.put(value << (SCALE_BITS - count), 1 << (SCALE_BITS - count));
+        value
+    }
+
+    fn symbol(&mut self, table: &Table, symbol: u32) -> u32 {
+        let (start, size) = (table.0[symbol as usize & 15] as u32, table.step(symbol) as u32);
         self.put(start, size);
         symbol
     }
@@ -257,13 +277,20 @@ impl<R: Read> Coder for Decoder<R> {
     }
 
     #[inline]
-    fn symbol(&mut self, cumulative: &[i16; 16], _: u32) -> u32 {
+    fn flat(&mut self, count: u32, _: u32) -> u32 {
         let slot = self.slot();
-        // As one comparison of all sixteen; the last entry is never below the slot but may be equal.
-        let below: i16 = cumulative.iter().map(|&end| i16::from(end <= slot as i16)).sum();
+        let shift = SCALE_BITS - count;
+        self.take(slot, slot >> shift << shift, 1 << shift);
+        slot >> shift
+    }
+
+    #[inline(always)]
+    fn symbol(&mut self, table: &Table, _: u32) -> u32 {
+        let slot = self.slot();
+        // As one comparison of all sixteen.
+        let below: i16 = table.0[1..17].iter().map(|&end| i16::from(end <= slot as i16)).sum();
         let symbol = (below as u32).min(15);
-        let (start, size) = share(cumulative, symbol);
-        self.take(slot, start, size);
+        self.take(slot, table.0[symbol as usize] as u32, table.step(symbol) as u32);
         symbol
     }
 }
@@ -279,7 +306,7 @@ const BLOCK: u32 = 1 << 20;
 
 #[cfg(all(test, feature = "encode"))]
 mod tests {
-    use super::{Coder, Decoder, Encoder};
+    use super::{Coder, Decoder, Encoder, Table};
 
     #[test]
     fn reads_what_was_written_and_nothing_more() {
@@ -301,7 +328,7 @@ mod tests {
                 .collect();
             let table = |one: u32| {
                 let skew = (one & 1023) as i16;
-                std::array::from_fn(|i| if i == 15 { 32_767 } else { (i as i16 + 1) * (2 + skew) })
+                Table(std::array::from_fn(|i| if i > 15 { 32_767 } else { i as i16 * (2 + skew) }))
             };
             let mut encoder = Encoder::new();
             for &(one, symbol) in &bits {

@@ -84,17 +84,16 @@ pub(crate) fn code(
         return None;
     }
     let mut matches = Vec::new();
-    let mut model = Numbers::<3, CONTROL_LINES>::new(4, 120);
+    let mut model = Numbers::<CONTROL_LINES>::new(4);
     let mut at = 0_u32;
-    let mut old_end = 0_u32;
     let mut recent = [0_u32; RECENT];
     let (mut last_choice, mut last_gap, mut last_length, mut last_jump) = (0, 0, 0, 0);
     for index in 0..count {
         let found = given.map(|matches| matches[index]);
         let gap = found.map_or(0, |found| found.at - at);
         let (recent_gap, recent_length) = (bits(last_gap), bits(last_length));
-        let contexts = [hash(1, recent_gap, recent_length), hash(2, last_choice, recent_gap), hash(3, last_choice, 0)];
-        let gap = model.number(coder, &contexts, 0, gap);
+        let contexts = [hash(1, recent_gap, recent_length), hash(2, last_choice, recent_gap)];
+        let gap = model.number(coder, contexts, 0, gap);
         at = at.checked_add(gap).filter(|&at| at < new_length)?;
         let (new, room) = order.place(at);
         // Which of the shifts (old place less new place) used last it is; beyond them, a new one.
@@ -103,9 +102,8 @@ pub(crate) fn code(
         let contexts = [
             hash(4, last_choice, bits(gap).min(8)),
             hash(5, last_choice, u32::from(gap == 0) | bits(last_length) << 1),
-            hash(6, last_choice, u32::from(old_end == new.wrapping_add(recent[0]))),
         ];
-        let choice = model.short(coder, &contexts, 1, choice as u32) as usize;
+        let choice = model.short(coder, contexts, 1, choice as u32) as usize;
         let old = if let Some(&shift) = recent.get(choice) {
             recent.copy_within(0..choice, 1);
             recent[0] = shift;
@@ -115,8 +113,8 @@ pub(crate) fn code(
             let expected = new.wrapping_add(recent[0]);
             let jump = found.map_or(0, |found| found.old.wrapping_sub(expected));
             let folded = jump << 1 ^ ((jump as i32) >> 31) as u32;
-            let contexts = [hash(7, bits(gap), 0), hash(8, bits(last_jump), 0), hash(9, last_choice, 0)];
-            let folded = model.number(coder, &contexts, 2, folded);
+            let contexts = [hash(7, bits(gap), 0), hash(8, bits(last_jump), 0)];
+            let folded = model.number(coder, contexts, 2, folded);
             last_jump = folded;
             let jump = folded >> 1 ^ (folded & 1).wrapping_neg();
             let old = expected.wrapping_add(jump);
@@ -124,14 +122,13 @@ pub(crate) fn code(
             recent[0] = old.wrapping_sub(new);
             old
         };
-        let contexts = [hash(10, choice as u32, bits(gap)), hash(11, recent_length, choice as u32), hash(12, 0, 0)];
-        let length = model.number(coder, &contexts, 3, found.map_or(0, |found| found.length));
+        let contexts = [hash(10, choice as u32, bits(gap)), hash(11, recent_length, choice as u32)];
+        let length = model.number(coder, contexts, 3, found.map_or(0, |found| found.length));
         if length == 0 || length > room || old > old_length || length > old_length - old {
             return None;
         }
         matches.push(Match { at, new, old, length });
         at += length;
-        old_end = old.wrapping_add(length);
         (last_choice, last_gap, last_length) = (choice as u32, gap, length);
     }
     Some(matches)

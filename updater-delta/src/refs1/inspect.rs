@@ -1,6 +1,6 @@
 //! What a delta is made of: read from it alone, or measured while it is applied.
 
-use super::coder::{Coder, Decoder, Stream};
+use super::coder::{Coder, Decoder, Stream, Table};
 use super::control::{self, Match, Order};
 use super::map::AddressMap;
 use super::recall::{self, Recall};
@@ -141,10 +141,16 @@ impl<R: Read> Coder for Meter<R> {
         bit
     }
 
-    fn symbol(&mut self, cumulative: &[i16; 16], symbol: u32) -> u32 {
-        let symbol = self.inner.symbol(cumulative, symbol);
-        self.count(super::coder::share(cumulative, symbol).1);
+    fn symbol(&mut self, table: &Table, symbol: u32) -> u32 {
+        let symbol = self.inner.symbol(table, symbol);
+        self.count(table.step(symbol) as u32);
         symbol
+    }
+
+    fn flat(&mut self, count: u32, value: u32) -> u32 {
+        let value = self.inner.flat(count, value);
+        self.count((1 << 15) >> count);
+        value
     }
 
     fn stream(&mut self, stream: Stream) {

@@ -1,166 +1,169 @@
-//! What is known about the next symbol: adaptive distributions, several per symbol, averaged by how well each has done.
+//! What is known about the next symbol: two adaptive distributions per symbol, averaged by how well each has done.
 //!
 //! Everything is integer arithmetic, because encoder and decoder must agree to the last bit on every machine. A distribution is
-//! sixteen lanes of sixteen bits, so that compilers turn each step into a few vector instructions.
+//! sixteen lanes of sixteen bits, so that compilers turn each step into a few vector instructions. Nothing here divides, and no
+//! jump depends on a symbol: what one symbol takes is what all of applying a delta takes.
 
-use super::coder::{Coder, share};
+use super::coder::{Coder, Table};
 
 /// What one context knows about a symbol: the probability of each value or a lower one in 1/32767, and how often it was adapted.
 #[derive(Clone, Copy)]
 #[repr(align(32))]
 struct Line([i16; 16]);
 
-/// A model whose symbols are predicted from `N` contexts each.
-pub(crate) struct Model<const N: usize, const LINES: usize> {
+/// A model whose symbols are predicted from two contexts each.
+pub(crate) struct Model<const LINES: usize> {
     lines: Box<[Line; LINES]>,
-    /// Shares of the contexts, in 1/32768, by selector and by how much each context has seen.
-    weights: Vec<[i16; N]>,
-    /// The count at which a line stops slowing down.
-    slowest: i16,
+    /// The first context's share of the average, in 1/32768, by selector.
+    weights: Vec<i16>,
 }
 
-impl<const N: usize, const LINES: usize> Model<N, LINES> {
-    /// Makes a model with `selectors` sets of weights.
-    pub(crate) fn new(selectors: usize, slowest: i16) -> Self {
-        const { assert!(LINES.is_power_of_two() && LINES <= 1 << 24) };
+impl<const LINES: usize> Model<LINES> {
+    /// Makes a model with `selectors` weights.
+    pub(crate) fn new(selectors: usize) -> Self {
+        const { assert!(LINES.is_power_of_two() && LINES > 1 && LINES <= 1 << 24) };
         let lines: Box<[Line]> = vec![Line(UNSEEN); LINES].into_boxed_slice();
         let Ok(lines) = lines.try_into() else { unreachable!("as many as were asked for") };
-        let weights: Vec<[i16; N]> = (0..Self::SETS).map(start::<N>).collect();
-        Self { lines, weights: weights.repeat(selectors), slowest }
+        Self { lines, weights: vec![HALF; selectors] }
     }
 
     /// Returns the memory that a model of this size takes, in bytes.
     pub(crate) const fn memory(selectors: usize) -> u64 {
-        (size_of::<Line>() * LINES + selectors * Self::SETS * N * 2) as u64
+        (size_of::<Line>() * LINES + selectors * 2) as u64
     }
 
-    /// Ways in which the contexts can have seen nothing, little or much.
-    const SETS: usize = 3_usize.pow(N as u32);
-
     /// Codes a symbol of at most four bits.
-    #[inline]
-    pub(crate) fn short(&mut self, coder: &mut impl Coder, contexts: &[u32; N], selector: usize, value: u32) -> u32 {
-        let index: [usize; N] = contexts.map(|context| (context.wrapping_mul(0x85eb_ca6b) >> 8) as usize & (LINES - 1));
-        let mut lines: [[i16; 16]; N] = [[0; 16]; N];
-        let mut set = selector * Self::SETS;
-        let mut place = 1;
-        for i in 0..N {
-            lines[i] = self.lines[index[i]].0;
-            set += place * LEVELS[lines[i][15] as usize & 255] as usize;
-            place *= 3;
+    #[inline(always)]
+    pub(crate) fn short(&mut self, coder: &mut impl Coder, contexts: [u32; 2], selector: usize, value: u32) -> u32 {
+        let shift = u32::BITS - LINES.trailing_zeros();
+        let index = contexts.map(|context| (context >> shift) as usize & (LINES - 1));
+        let [mut first, mut second] = index.map(|index| self.lines[index].0);
+        // What was never seen starts as what is known of the other context.
+        if first[15] == 0 {
+            first = second;
+            first[15] = INHERITED;
+        } else if second[15] == 0 {
+            second = first;
+            second[15] = INHERITED;
         }
-        let weights = self.weights[set];
-        let mut mixed = [0_i16; 16];
+        let weight = &mut self.weights[selector];
+        let (mut table, mut apart) = (Table::default(), Table::default());
         for lane in 0..16 {
-            let mut sum = 0_i16;
-            for i in 0..N {
-                sum += ((i32::from(lines[i][lane]) * i32::from(weights[i])) >> 16) as i16;
-            }
-            // The last lane is not one of them: masks rather than a store, which the next load would have to wait for.
-            mixed[lane] = (sum * 2 + FLOOR[lane]) & !COUNTS[lane] | COUNTS[lane] & i16::MAX;
+            let more = (first[lane].wrapping_sub(second[lane])) & !COUNTS[lane];
+            let share = ((i32::from(more) * i32::from(*weight)) >> 16) as i16;
+            apart.0[lane + 1] = more;
+            table.0[lane + 1] = squeeze(second[lane].wrapping_add(share.wrapping_mul(2)), lane);
         }
-        let symbol = coder.symbol(&mixed, value);
-        let (_, got) = share(&mixed, symbol);
-        // Contexts that gave the symbol more than the average of all did gain weight.
-        let inverse = (1 << 20) / (got as i32 + 1);
-        let mut total = 0;
-        let mut adapted = [0_i16; N];
-        for i in 0..N {
-            let (_, said) = share(&lines[i], symbol);
-            let gain = (((said as i32 - got as i32) * (inverse >> 4)) >> 10).clamp(-64, 192);
-            let weight = i32::from(weights[i]);
-            let weight = (weight + ((weight * gain) >> LEARNING)).clamp(LEAST, TOTAL);
-            adapted[i] = weight as i16;
-            total += weight;
-        }
-        // The most trusted context takes the difference.
-        let mut largest = 0;
-        for i in 1..N {
-            if adapted[i] > adapted[largest] {
-                largest = i;
-            }
-        }
-        let rest = TOTAL - total + i32::from(adapted[largest]);
-        if rest >= LEAST {
-            adapted[largest] = rest as i16;
-            self.weights[set] = adapted;
-        }
-        for i in 0..N {
-            let count = lines[i][15];
-            let (pace, more) = (PACE[count as usize & 255], i16::from(count < self.slowest));
-            for (lane, value) in (0_i16..).zip(&mut lines[i]) {
-                // The distance to the goal, which is one from the symbol on and zero below.
-                let flip = if lane >= symbol as i16 { i16::MAX } else { 0 };
-                let far = *value ^ flip;
-                let near = far + ((i32::from(-far) * i32::from(pace)) >> 16) as i16;
-                let counts = COUNTS[lane as usize];
-                *value = (near ^ flip) & !counts | value.wrapping_add(more) & counts;
-            }
-            self.lines[index[i]].0 = lines[i];
-        }
+        let symbol = coder.symbol(&table, value);
+        // The context that gave the symbol more gains weight, by how much that would have helped.
+        let got = table.step(symbol) as u32;
+        let gain = (apart.step(symbol) << (got.leading_zeros() - 16)) >> 8;
+        *weight = (i32::from(*weight) + 2 * gain.clamp(-MOST_GAIN, MOST_GAIN)).clamp(LEAST, ONE - LEAST) as i16;
+        self.lines[index[0]].0 = learn(first, symbol);
+        self.lines[index[1]].0 = learn(second, symbol);
         symbol
     }
 
     /// Codes a byte.
     #[inline]
-    pub(crate) fn byte(&mut self, coder: &mut impl Coder, contexts: &[u32; N], selector: usize, value: u32) -> u32 {
+    pub(crate) fn byte(&mut self, coder: &mut impl Coder, contexts: [u32; 2], selector: usize, value: u32) -> u32 {
         let high = self.short(coder, contexts, selector, value >> 4);
-        let contexts = contexts.map(|context| (context ^ (high + 1).wrapping_mul(0x9e37_79b1)).rotate_left(5));
-        high << 4 | self.short(coder, &contexts, selector, value & 15)
+        let contexts = contexts.map(|context| context ^ (high + 1).wrapping_mul(0x9e37_79b1));
+        high << 4 | self.short(coder, contexts, selector, value & 15)
     }
 }
 
 /// A model of numbers.
-pub(crate) struct Numbers<const N: usize, const LINES: usize> {
-    model: Model<N, LINES>,
-    /// The low bits, by selector, length and place: nothing else is known about them.
-    low: Vec<[u32; 32]>,
+pub(crate) struct Numbers<const LINES: usize> {
+    model: Model<LINES>,
+    /// The lowest bits, by selector and length: nothing else is known about them.
+    low: Vec<[Line; 33]>,
 }
 
-impl<const N: usize, const LINES: usize> Numbers<N, LINES> {
-    /// Makes a model with `selectors` sets of weights.
-    pub(crate) fn new(selectors: usize, slowest: i16) -> Self {
-        Self { model: Model::new(selectors, slowest), low: vec![[UNKNOWN; 32]; selectors * 33] }
+impl<const LINES: usize> Numbers<LINES> {
+    /// Makes a model with `selectors` weights.
+    pub(crate) fn new(selectors: usize) -> Self {
+        Self { model: Model::new(selectors), low: vec![[Line(UNSEEN); 33]; selectors] }
     }
 
     /// Returns the memory that a model of this size takes, in bytes.
     pub(crate) const fn memory(selectors: usize) -> u64 {
-        Model::<N, LINES>::memory(selectors) + (selectors * 33 * 32 * 4) as u64
+        Model::<LINES>::memory(selectors) + (selectors * 33 * size_of::<Line>()) as u64
     }
 
     /// Codes a symbol of at most four bits.
-    pub(crate) fn short(&mut self, coder: &mut impl Coder, contexts: &[u32; N], selector: usize, value: u32) -> u32 {
+    pub(crate) fn short(&mut self, coder: &mut impl Coder, contexts: [u32; 2], selector: usize, value: u32) -> u32 {
         self.model.short(coder, contexts, selector, value)
     }
 
-    /// Codes a number of up to 32 bits: its length in bits, then its bits below the highest.
+    /// Codes a number of up to 32 bits: its length in bits, the three bits below the highest, the lowest four, and as they are
+    /// those between.
     #[inline]
-    pub(crate) fn number(&mut self, coder: &mut impl Coder, contexts: &[u32; N], selector: usize, value: u32) -> u32 {
-        let wanted = 32 - value.leading_zeros();
+    pub(crate) fn number(&mut self, coder: &mut impl Coder, contexts: [u32; 2], selector: usize, value: u32) -> u32 {
+        let wanted = u32::BITS - value.leading_zeros();
         let mut length = self.model.short(coder, contexts, selector, wanted.min(15));
         if length == 15 {
             let contexts = contexts.map(|context| context ^ 0x5bd1_e995);
-            let more = wanted.wrapping_sub(15);
-            length += (self.model.short(coder, &contexts, selector, more >> 4) & 1) << 4;
-            let contexts = contexts.map(|context| context ^ length.wrapping_mul(0x9e37_79b1));
-            length += self.model.short(coder, &contexts, selector, more & 15);
-            length = length.min(32);
+            length += self.model.short(coder, contexts, selector, (wanted.max(15) - 15).min(15));
+            if length == 30 {
+                let contexts = contexts.map(|context| context ^ 0x1b56_c4e9);
+                length = (length + self.model.short(coder, contexts, selector, wanted.max(30) - 30)).min(32);
+            }
         }
         if length < 2 {
             return length;
         }
-        // The first bits below the highest depend on each other; deeper ones only on their place.
-        let first = (length - 1).min(3);
-        let contexts = contexts.map(|context| context ^ (length + 40).wrapping_mul(0x9e37_79b1));
-        let top = value >> (length - 1 - first) & ((1 << first) - 1);
-        let top = self.model.short(coder, &contexts, selector, top) & ((1 << first) - 1);
-        let mut known = 1 << first | top;
-        for shift in (0..length - 1 - first).rev() {
-            let counter = &mut self.low[selector * 33 + length as usize][shift as usize];
-            known = known << 1 | u32::from(simple(coder, counter, value >> shift & 1 == 1));
+        let rest = length - 1;
+        let high = rest.min(3);
+        let low = (rest - high).min(4);
+        let middle = rest - high - low;
+        let part = |shift: u32, bits: u32| value >> shift & ((1 << bits) - 1);
+        let contexts = contexts.map(|context| context ^ (length + 1).wrapping_mul(0x85eb_ca6b));
+        let top = self.model.short(coder, contexts, selector, part(rest - high, high));
+        let mut known = 1 << high | top & ((1 << high) - 1);
+        if middle > 0 {
+            known = known << middle | coder.raw(middle, part(low, middle));
+        }
+        if low > 0 {
+            let bottom = lone(coder, &mut self.low[selector][length as usize], part(0, low));
+            known = known << low | bottom & ((1 << low) - 1);
         }
         known
     }
+}
+
+/// Codes a symbol with one line.
+#[inline]
+fn lone(coder: &mut impl Coder, line: &mut Line, value: u32) -> u32 {
+    let mut table = Table::default();
+    for lane in 0..16 {
+        table.0[lane + 1] = squeeze(line.0[lane], lane);
+    }
+    let symbol = coder.symbol(&table, value);
+    line.0 = learn(line.0, symbol);
+    symbol
+}
+
+/// Leaves something to every value, as a cumulative distribution: nothing is impossible.
+#[inline(always)]
+const fn squeeze(known: i16, lane: usize) -> i16 {
+    // The last lane is not one of them: masks rather than a store, which the next load would have to wait for.
+    (known - (known >> 9) + FLOOR[lane]) & !COUNTS[lane] | COUNTS[lane] & i16::MAX
+}
+
+/// Moves a line towards a symbol.
+#[inline(always)]
+fn learn(mut line: [i16; 16], symbol: u32) -> [i16; 16] {
+    let count = line[15];
+    let (pace, more) = (PACE[count as usize & 255], i16::from(count < SLOWEST_LINE));
+    let flips = &FLIPS[symbol as usize & 15];
+    for lane in 0..16 {
+        // The distance to the goal, which is one from the symbol on and zero below.
+        let far = line[lane] ^ flips[lane];
+        let near = far + ((i32::from(-far) * i32::from(pace)) >> 16) as i16;
+        line[lane] = (near ^ flips[lane]) & !COUNTS[lane] | line[lane].wrapping_add(more) & COUNTS[lane];
+    }
+    line
 }
 
 /// Codes a bit with one counter.
@@ -192,28 +195,22 @@ pub(crate) fn adapt(counter: u32, bit: bool) -> u32 {
     ((probability + step) as u32) << 10 | (count + u32::from(count < SLOWEST))
 }
 
-/// The weights that a set starts with: contexts that have seen something count.
-fn start<const N: usize>(mut set: usize) -> [i16; N] {
-    let mut raw = [0; N];
-    for weight in &mut raw {
-        *weight = [1, 12, 24][set % 3];
-        set /= 3;
-    }
-    let sum: i32 = raw.iter().sum();
-    raw.map(|weight| (weight * TOTAL / sum).max(LEAST) as i16)
-}
-
 const COUNT: u32 = (1 << 10) - 1;
 /// The count at which a counter of a bit stops slowing down.
 const SLOWEST: u32 = 250;
-/// What all weights of a set add up to: one, less what the floor takes.
-const TOTAL: i32 = 32_768 - 16 * FLOOR[0] as i32;
-/// The least weight.
-const LEAST: i32 = 64;
-/// How slowly weights learn, as a power of two.
-const LEARNING: i32 = 11;
+/// The count at which a line stops slowing down.
+const SLOWEST_LINE: i16 = 120;
+/// The count of a line that starts as another: little, so that it soon becomes its own.
+const INHERITED: i16 = 2;
+/// All of a symbol's average.
+const ONE: i32 = 32_768;
+const HALF: i16 = 16_384;
+/// The least share of either context.
+const LEAST: i32 = 256;
+/// The most that one symbol tells about the contexts: a probability four times too low.
+const MOST_GAIN: i32 = 1024;
 
-/// What every value gets, as a cumulative distribution: nothing is impossible.
+/// What every value gets, as a cumulative distribution.
 const FLOOR: [i16; 16] = {
     let mut table = [0; 16];
     let mut lane = 0;
@@ -238,12 +235,14 @@ const UNSEEN: [i16; 16] = {
     table
 };
 
-/// How much a line has seen by its count: nothing, little, much.
-static LEVELS: [u8; 256] = {
-    let mut table = [2; 256];
-    table[0] = 0;
-    table[1] = 1;
-    table[2] = 1;
+/// All bits of the lanes from each symbol on.
+static FLIPS: [[i16; 16]; 16] = {
+    let mut table = [[0; 16]; 16];
+    let mut at = 0;
+    while at < 256 {
+        table[at / 16][at % 16] = if at % 16 >= at / 16 { i16::MAX } else { 0 };
+        at += 1;
+    }
     table
 };
 

@@ -1,6 +1,6 @@
 //! Inserted bytes of plain data: what followed the last time the same bytes came by, in the old file or in an earlier insertion.
 
-use super::coder::Coder;
+use super::coder::{Coder, Table};
 use super::mix::Mixer;
 use super::model::hash;
 
@@ -137,7 +137,11 @@ impl Coder for Silent {
         bit
     }
 
-    fn symbol(&mut self, _: &[i16; 16], symbol: u32) -> u32 {
+    fn flat(&mut self, _: u32, value: u32) -> u32 {
+        value
+    }
+
+    fn symbol(&mut self, _: &Table, symbol: u32) -> u32 {
         symbol
     }
 }

@@ -118,14 +118,9 @@ impl<C: Coder> Walk<'_, C> {
         let mut known = 0_u32;
         for (index, byte) in wanted.into_iter().enumerate() {
             let index = index as u32;
-            let contexts = [
-                hash(70 + index, known, class),
-                hash(80 + index, known, self.last_fresh),
-                hash(90 + index, known, before << 1 | class),
-            ];
-            known = known << 8 | self.fresh.byte(&mut self.coder, &contexts, index as usize, u32::from(byte));
+            let contexts = [hash(70 + index, known, class), hash(90 + index, known, before << 1 | class)];
+            known = known << 8 | self.fresh.byte(&mut self.coder, contexts, index as usize, u32::from(byte));
         }
-        self.last_fresh = known;
         known
     }
 
@@ -137,12 +132,10 @@ impl<C: Coder> Walk<'_, C> {
             bytes[at] = recall.byte(&mut self.coder, value);
             return;
         }
-        let back = |distance: usize| at.checked_sub(distance).map_or(0, |at| u32::from(bytes[at]));
-        let (one, two) = (back(1), back(2));
-        let pair = one | two << 8;
-        let contexts = [hash(100, class, structure), hash(101, one, class), hash(104, pair, structure)];
+        let before = at.checked_sub(1).map_or(0, |at| u32::from(bytes[at]));
+        let contexts = [hash(100, class, structure), hash(101, before, class)];
         self.coder.stream(if class < 32 { Stream::Data } else { Stream::Code });
         let value = self.truth.as_ref().map_or(0, |truth| truth.new[place as usize + at]);
-        bytes[at] = self.literals.byte(&mut self.coder, &contexts, class as usize, u32::from(value)) as u8;
+        bytes[at] = self.literals.byte(&mut self.coder, contexts, class as usize, u32::from(value)) as u8;
     }
 }

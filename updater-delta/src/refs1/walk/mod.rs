@@ -71,18 +71,17 @@ pub(crate) struct Walk<'a, C> {
     pointer: [u32; 2],
     /// Whether a target is a second guess.
     second: [u32; 3 * 16],
-    misses: Numbers<3, MISS_LINES>,
-    fresh: Model<3, FRESH_LINES>,
-    differences: Model<3, DIFFERENCE_LINES>,
-    gaps: Numbers<3, GAP_LINES>,
+    misses: Numbers<MISS_LINES>,
+    fresh: Model<FRESH_LINES>,
+    differences: Model<DIFFERENCE_LINES>,
+    gaps: Numbers<GAP_LINES>,
     /// The model of inserted bytes, where the file is plain data.
     recall: Option<Recall>,
-    literals: Model<3, LITERAL_LINES>,
+    literals: Model<LITERAL_LINES>,
     /// Whether the last references were predicted, newest in the lowest bit.
     history: u32,
     last_shift: [u32; 2],
-    last_fresh: u32,
-    last_difference: [u32; 2],
+    last_difference: u32,
     last_gap: u32,
     /// Bytes of matches until the next one that differs.
     until: u32,
@@ -101,16 +100,15 @@ impl<'a, C: Coder> Walk<'a, C> {
             hits: vec![UNKNOWN; 1 << HIT_BITS],
             pointer: [UNKNOWN; 2],
             second: [UNKNOWN; 48],
-            misses: Numbers::new(16, 120),
-            fresh: Model::new(4, 120),
-            differences: Model::new(12, 120),
-            gaps: Numbers::new(2, 120),
+            misses: Numbers::new(16),
+            fresh: Model::new(4),
+            differences: Model::new(12),
+            gaps: Numbers::new(2),
             recall,
-            literals: Model::new(64, 120),
+            literals: Model::new(64),
             history: 0,
             last_shift: [0; 2],
-            last_fresh: 0,
-            last_difference: [0; 2],
+            last_difference: 0,
             last_gap: 0,
             until: 0,
             room: Room::default(),
@@ -121,11 +119,11 @@ impl<'a, C: Coder> Walk<'a, C> {
     /// Returns the memory of the models, in bytes.
     pub(crate) const fn model_memory() -> u64 {
         (4 << HIT_BITS)
-            + Numbers::<3, MISS_LINES>::memory(16)
-            + Model::<3, FRESH_LINES>::memory(4)
-            + Model::<3, DIFFERENCE_LINES>::memory(12)
-            + Numbers::<3, GAP_LINES>::memory(2)
-            + Model::<3, LITERAL_LINES>::memory(64)
+            + Numbers::<MISS_LINES>::memory(16)
+            + Model::<FRESH_LINES>::memory(4)
+            + Model::<DIFFERENCE_LINES>::memory(12)
+            + Numbers::<GAP_LINES>::memory(2)
+            + Model::<LITERAL_LINES>::memory(64)
     }
 
     /// Returns the memory that grew with the input, in bytes.
@@ -252,16 +250,12 @@ impl<'a, C: Coder> Walk<'a, C> {
             at += self.until as usize;
             let before = at.checked_sub(1).map_or(0, |before| u32::from(ours[before]));
             let known = u32::from(theirs[at]);
-            let contexts = [
-                hash(40, known, before),
-                hash(41, self.last_difference[0], self.last_gap.min(20)),
-                hash(42, self.last_difference[0] | self.last_difference[1] << 8, known),
-            ];
+            let contexts = [hash(40, known, before), hash(41, self.last_difference, self.last_gap.min(20))];
             self.coder.stream(Stream::Differences);
             let value = wanted.get(at).map_or(0, |wanted| wanted.wrapping_sub(ours[at]));
-            let value = self.differences.byte(&mut self.coder, &contexts, 0, u32::from(value));
+            let value = self.differences.byte(&mut self.coder, contexts, 0, u32::from(value));
             ours[at] = ours[at].wrapping_add(value as u8);
-            self.last_difference = [value, self.last_difference[0]];
+            self.last_difference = value;
             at += 1;
             self.next_gap();
         }
@@ -271,13 +265,9 @@ impl<'a, C: Coder> Walk<'a, C> {
     fn next_gap(&mut self) {
         let gap = self.truth.as_mut().map_or(0, |truth| truth.gaps.next().copied().unwrap_or(u32::MAX));
         let length = 32 - self.last_gap.leading_zeros();
-        let contexts = [
-            hash(50, length, 0),
-            hash(51, self.last_gap.min(40), self.last_difference[0]),
-            hash(52, self.last_gap.min(40), length),
-        ];
+        let contexts = [hash(50, self.last_gap.min(40), length), hash(51, 0, self.last_difference)];
         self.coder.stream(Stream::Gaps);
-        self.until = self.gaps.number(&mut self.coder, &contexts, 0, gap);
+        self.until = self.gaps.number(&mut self.coder, contexts, 0, gap);
         self.last_gap = self.until;
     }
 }

@@ -86,7 +86,7 @@ impl<C: Coder> Walk<'_, C> {
         }
         if let Kind::Low12(shift) = kind {
             let low = actual.map_or(0, |(plain, _)| (plain & 0xfff) >> shift);
-            let low = self.misses.number(&mut self.coder, &[hash(35, u32::from(shift), 0); 3], 1, low) << shift;
+            let low = self.misses.number(&mut self.coder, [hash(35, u32::from(shift), 0); 2], 1, low) << shift;
             return predicted & !0xfff | low & 0xfff;
         }
         let target = target.unwrap_or_else(|| {
@@ -104,8 +104,8 @@ impl<C: Coder> Walk<'_, C> {
             }
             let delta = wanted.wrapping_sub(predicted);
             let folded = delta << 1 ^ ((delta as i32) >> 31) as u32;
-            let contexts = [hash(33, class, 0), hash(34, class, standing.min(2)), hash(36, class, self.history & 7)];
-            let folded = self.misses.number(&mut self.coder, &contexts, 4 + class.min(11) as usize, folded);
+            let contexts = [hash(34, class, standing.min(2)), hash(36, class, self.history & 7)];
+            let folded = self.misses.number(&mut self.coder, contexts, 4 + class.min(11) as usize, folded);
             predicted.wrapping_add(folded >> 1 ^ (folded & 1).wrapping_neg())
         });
         let shift = target.wrapping_sub(mapped);
