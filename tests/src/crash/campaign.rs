@@ -218,17 +218,19 @@ fn plan(cases: &[Case], cuts: &[Vec<Cut>], options: &Options) -> Vec<Step> {
                 kills.entry(group.clone()).or_default().push(step(Fault::Kill));
             }
             let is_large_write = call.name == "write" && written(call) > 1;
+            // A thread that restarts the program counts anew in it, so that a lie that nobody noticed would be told twice.
+            let can_lie = is_large_write && case.scenario != Scenario::Thread;
             let can_be_short = is_large_write && restart.is_none_or(|restart| index < restart);
             if index >= begin
                 && !loading.contains(&index)
                 && !call.is_ambiguous
                 && FAILING.contains(&call.name.as_str())
             {
-                errors.entry(group).or_default().push(step(random.fault(call, can_be_short)));
+                errors.entry(group).or_default().push(step(random.fault(call, can_lie, can_be_short)));
             }
             if is_point(call) && FAILING.contains(&call.name.as_str()) {
                 every.extend(ERRORS.map(|error| step(Fault::Error(error))));
-                every.extend(is_large_write.then(|| step(Fault::Lie(lie(call)))));
+                every.extend(can_lie.then(|| step(Fault::Lie(lie(call)))));
                 every.extend(can_be_short.then(|| step(Fault::Short)));
             }
         }
@@ -312,10 +314,10 @@ impl Random {
         }
     }
 
-    fn fault(&mut self, call: &Call, can_be_short: bool) -> Fault {
+    fn fault(&mut self, call: &Call, can_lie: bool, can_be_short: bool) -> Fault {
         match self.below(ERRORS.len() + 2) {
             choice if choice < ERRORS.len() => Fault::Error(ERRORS[choice]),
-            4 if call.name == "write" && written(call) > 1 => Fault::Lie(lie(call)),
+            4 if can_lie => Fault::Lie(lie(call)),
             5 if can_be_short => Fault::Short,
             choice => Fault::Error(ERRORS[choice % ERRORS.len()]),
         }
