@@ -77,6 +77,17 @@ pub enum Phase {
     },
 }
 
+/// A trial that was not over when a newer release began to take the place of the one on trial.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct SuspendedTrial {
+    /// The release that is kept.
+    pub from: JournaledRelease,
+    /// The release on trial.
+    pub to: JournaledRelease,
+    /// What completes the trial.
+    pub trial: Trial,
+}
+
 /// A release that failed its trial here and is not to be offered again for a while.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct BadRelease {
@@ -100,13 +111,15 @@ pub struct InstallState {
     /// The highest security counter of a release that completed its trial here. No lower one is taken any more, but a
     /// failed trial ends with the release before it, whatever its counter.
     pub epoch: u64,
+    /// The trial that goes on if the release that is staged or being put in place does not get there.
+    pub suspended: Option<SuspendedTrial>,
 }
 
 impl InstallState {
     /// Returns the state of an install to which nothing has happened.
     #[must_use]
     pub fn idle(install: Sha256) -> Self {
-        Self { install, phase: Phase::Idle, bad: Vec::new(), epoch: 0 }
+        Self { install, phase: Phase::Idle, bad: Vec::new(), epoch: 0, suspended: None }
     }
 
     /// Reads a journal.
@@ -125,7 +138,8 @@ impl InstallState {
         if wire.bad.len() > MAX_BAD {
             return Err(FormatError::TooLarge { what: WHAT, limit: MAX_BAD as u64, unit: "bad releases" });
         }
-        Ok(Self { install: wire.install, phase: wire.phase, bad: wire.bad, epoch: wire.epoch })
+        let WireState { bad, epoch, install, phase, suspended, .. } = wire;
+        Ok(Self { install, phase, bad, epoch, suspended })
     }
 
     /// Writes the journal as compact JSON.
@@ -133,7 +147,8 @@ impl InstallState {
     pub fn encode(&self) -> Vec<u8> {
         let kept = self.bad.len().saturating_sub(MAX_BAD);
         let (bad, phase) = (self.bad[kept..].to_vec(), self.phase.clone());
-        crate::compact::to_vec(&WireState { bad, epoch: self.epoch, format: FORMAT, install: self.install, phase })
+        let (epoch, install, suspended) = (self.epoch, self.install, self.suspended.clone());
+        crate::compact::to_vec(&WireState { bad, epoch, format: FORMAT, install, phase, suspended })
     }
 
     /// Remembers that a release failed here. Entries past their time, and the oldest beyond 16, are dropped.
@@ -181,6 +196,8 @@ struct WireState {
     format: u64,
     install: Sha256,
     phase: Phase,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    suspended: Option<SuspendedTrial>,
 }
 
 const WHAT: &str = "install state";

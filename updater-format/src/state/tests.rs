@@ -1,4 +1,4 @@
-use super::{BadRelease, InstallState, JournaledRelease, Phase, Trial};
+use super::{BadRelease, InstallState, JournaledRelease, Phase, SuspendedTrial, Trial};
 use crate::{FormatError, ReleaseVersion, Sha256, UtcTime};
 use proptest::prelude::{Just, Strategy, any, prop, prop_assert_eq, prop_oneof, proptest};
 
@@ -105,7 +105,13 @@ fn states() -> impl Strategy<Value = InstallState> {
         version: ReleaseVersion::parse("1.0.0").unwrap(),
     });
     (any::<[u8; 32]>(), phase, prop::collection::vec(bad, 0..16), 0..3u64).prop_map(|(install, phase, bad, epoch)| {
-        InstallState { install: Sha256::from_bytes(install), phase, bad, epoch }
+        let suspended = match phase.clone() {
+            Phase::Staged { from, to, trial } | Phase::Swapping { from, to, trial } if epoch > 0 => {
+                Some(SuspendedTrial { from: to, to: from, trial })
+            }
+            _ => None,
+        };
+        InstallState { install: Sha256::from_bytes(install), phase, bad, epoch, suspended }
     })
 }
 

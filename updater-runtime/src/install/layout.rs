@@ -8,6 +8,7 @@
 //!     download/       bytes that are not verified yet
 //!     staged/         a release that is verified file by file: manifest.json, tree/
 //!     previous/       the release that is kept during a trial: tree/
+//!     earlier/        the same, while a newer release takes the place of the one on trial
 //!     attempts/       one locked file for each process of a version on trial
 //! ```
 
@@ -209,6 +210,11 @@ impl Layout {
 
     pub(crate) fn previous(&self) -> PathBuf {
         self.hidden.join("previous")
+    }
+
+    /// Returns where `previous/` waits while another release takes the place of the one on trial.
+    pub(super) fn earlier(&self) -> PathBuf {
+        self.hidden.join("earlier")
     }
 
     pub(crate) fn previous_tree(&self) -> PathBuf {

@@ -99,6 +99,8 @@ impl PutBack {
             let (old, _) = require_manifest(layout.root(), &to)?;
             carry_back(&failed_tree, &failed, &layout.tree()?, &old)?;
         }
+        // It stays whatever comes, if its own trial was cut short.
+        session.change(|state| state.epoch = state.epoch.max(to.epoch));
         if let Some(manifest) = bad.manifest {
             session.change(|state| state.put_away(manifest, bad.version, now));
         }

@@ -14,7 +14,7 @@ use crate::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use updater_format::state::{InstallState, Phase};
+use updater_format::state::{InstallState, Phase, SuspendedTrial};
 use updater_format::{InstallKind, UtcTime};
 
 /// The right to change an install, with its journal. No transition is pending while one exists, but a trial may be.
@@ -147,7 +147,8 @@ impl Session {
     /// Drops what is staged, and the plan to install it.
     pub(crate) fn clear_staged(&mut self) -> fs::PathResult<()> {
         if matches!(self.phase(), Phase::Staged { .. }) {
-            self.store(Phase::Idle)?;
+            let before = self.resumed();
+            self.store(before)?;
         }
         fs::remove_all(&self.layout.staged())
     }
@@ -172,6 +173,30 @@ impl Session {
     /// Writes the next phase durably.
     pub(super) fn write(&mut self, phase: Phase) -> Result<(), InstallError> {
         Ok(self.store(phase)?)
+    }
+
+    /// Writes that another release is to take the place of the installed one. If that is on trial, its trial waits.
+    pub(super) fn write_over(&mut self, phase: Phase) -> Result<(), InstallError> {
+        match self.phase() {
+            Phase::Trial { from, to, trial } => {
+                self.change(|state| state.suspended = Some(SuspendedTrial { from, to, trial }));
+            }
+            // It was suspended for the release that is staged.
+            Phase::Staged { .. } => {}
+            _ => self.change(|state| state.suspended = None),
+        }
+        self.write(phase)
+    }
+
+    /// Returns the phase that was left for another release: the trial that waits, or none. To be written next.
+    pub(super) fn resumed(&mut self) -> Phase {
+        let suspended = open::lock(&self.state).suspended.take();
+        suspended.map_or(Phase::Idle, |SuspendedTrial { from, to, trial }| Phase::Trial { from, to, trial })
+    }
+
+    /// Returns the trial that waits.
+    pub(super) fn suspended(&self) -> Option<SuspendedTrial> {
+        open::lock(&self.state).suspended.clone()
     }
 
     /// What other threads see is what is on disk: a phase that could not be written has not begun.

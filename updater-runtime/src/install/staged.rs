@@ -49,6 +49,12 @@ impl Staged {
         Ok(Self { from, to, trial: plan.trial, program, session })
     }
 
+    /// Takes it apart, for tests that stop between two transitions.
+    #[cfg(test)]
+    pub(super) fn into_parts(self) -> (Session, JournaledRelease, JournaledRelease) {
+        (self.session, self.from, self.to)
+    }
+
     /// Returns the version that is staged.
     #[must_use]
     pub fn version(&self) -> &ReleaseVersion {
@@ -87,7 +93,7 @@ impl Staged {
     /// # Errors
     /// [`InstallError::File`] when that cannot be written down.
     pub fn install_at_next_start(mut self) -> Result<Scheduled, InstallError> {
-        self.session.write(Phase::Staged { from: self.from, to: self.to.clone(), trial: self.trial })?;
+        self.session.write_over(Phase::Staged { from: self.from, to: self.to.clone(), trial: self.trial })?;
         Ok(Scheduled { version: self.to.version })
     }
 

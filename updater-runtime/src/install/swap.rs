@@ -32,14 +32,15 @@ struct Swap {
 }
 
 impl Swapping {
-    /// `Staged` -> `Swapping`: writes the journal, then drops what an earlier trial kept.
+    /// `Staged` -> `Swapping`: writes the journal, then drops what an earlier trial kept, or puts it aside when that trial is
+    /// not over.
     pub(super) fn begin(
         mut session: Session,
         from: JournaledRelease,
         to: JournaledRelease,
         trial: Trial,
     ) -> Result<Self, InstallError> {
-        session.write(Phase::Swapping { from: from.clone(), to: to.clone(), trial })?;
+        session.write_over(Phase::Swapping { from: from.clone(), to: to.clone(), trial })?;
         let this = Self(Swap { session, from, to, trial });
         match this.prepare() {
             Ok(()) => Ok(this),
@@ -72,9 +73,14 @@ impl Swapping {
 
     fn prepare(&self) -> Result<(), InstallError> {
         let layout = self.0.session.layout();
-        carry::salvage_previous(layout)?;
-        fs::remove_all(&layout.previous())?;
-        fs::remove_all(&layout.attempts())?;
+        fs::remove_all(&layout.earlier())?;
+        if self.0.session.suspended().is_some() && fs::metadata(&layout.previous())?.is_some() {
+            fs::rename(&layout.previous(), &layout.earlier())?;
+        } else {
+            carry::salvage_previous(layout)?;
+            fs::remove_all(&layout.previous())?;
+            fs::remove_all(&layout.attempts())?;
+        }
         fs::private_dir(&layout.previous())?;
         Ok(())
     }
@@ -120,10 +126,23 @@ impl Carried {
             Ok(()) => {}
             Err(error) => return Err(swap.undo(error)),
         }
-        let phase = Phase::Trial { from: swap.from.clone(), to: swap.to.clone(), trial: swap.trial };
-        match swap.session.write(phase) {
-            Ok(()) => Ok(swap.session),
-            Err(error) => Err(swap.undo(error)),
+        let suspended = swap.session.suspended();
+        // What the trial before this one has seen counts even if this one fails.
+        let seen = suspended.as_ref().map_or(0, |trial| trial.to.epoch);
+        let from = JournaledRelease { epoch: swap.from.epoch.max(seen), ..swap.from.clone() };
+        swap.session.change(|state| state.suspended = None);
+        match swap.session.write(Phase::Trial { from, to: swap.to.clone(), trial: swap.trial }) {
+            Ok(()) => {
+                let earlier = swap.session.layout().earlier();
+                if let Err(error) = fs::remove_all(&earlier) {
+                    log::warn!("{error}; a later update tidies up");
+                }
+                Ok(swap.session)
+            }
+            Err(error) => {
+                swap.session.change(|state| state.suspended = suspended);
+                Err(swap.undo(error))
+            }
         }
     }
 }
@@ -138,14 +157,14 @@ impl Swap {
             fs::sync_dir(&layout.previous())?;
         }
         fs::remove_all(&layout.staged())?;
+        fs::remove_all(&layout.attempts())?;
         fs::sync_dir(layout.hidden())?;
         Ok(())
     }
 
     /// Nothing visible has changed: drops what was prepared and gives the error on.
     fn abandon(mut self, error: InstallError) -> InstallError {
-        let dropped = self.drop_version().and_then(|()| self.session.write(Phase::Idle));
-        if let Err(second) = dropped.and_then(|()| self.session.sweep()) {
+        if let Err(second) = self.drop_version().and_then(|()| self.go_back()) {
             log::warn!("{second}; the next start tidies up");
         }
         error
@@ -165,7 +184,7 @@ impl Swap {
     }
 }
 
-/// Goes on where an interrupted swap stopped; the phase is `Trial` or `Idle` afterwards.
+/// Goes on where an interrupted swap stopped; the phase is `Trial` or `Idle` afterwards, and the trial may be the one before it.
 pub(super) fn resume(session: Session) -> Result<Session, InstallError> {
     let Phase::Swapping { from, to, trial } = session.phase() else { return Ok(session) };
     let layout = session.layout().clone();
@@ -183,7 +202,7 @@ pub(super) fn resume(session: Session) -> Result<Session, InstallError> {
             return Exchanged(swap).carry_over()?.begin_trial();
         }
         rollback::finish_undo(&layout, &swap.from, &swap.to)?;
-        return swap.back_to_idle();
+        return swap.back();
     }
     if is_old(&layout.previous_tree())? {
         return Carried(swap).begin_trial();
@@ -192,7 +211,7 @@ pub(super) fn resume(session: Session) -> Result<Session, InstallError> {
         return Exchanged(swap).carry_over()?.begin_trial();
     }
     rollback::finish_undo(&layout, &swap.from, &swap.to)?;
-    swap.back_to_idle()
+    swap.back()
 }
 
 fn resume_program(layout: &Layout, swap: Swap) -> Result<Session, InstallError> {
@@ -206,7 +225,7 @@ fn resume_program(layout: &Layout, swap: Swap) -> Result<Session, InstallError> 
         fs::rename(&layout.previous_program(), layout.root())?;
         fs::sync_parent(layout.root())?;
     }
-    swap.back_to_idle()
+    swap.back()
 }
 
 impl Swap {
@@ -216,10 +235,27 @@ impl Swap {
         layout.versions().map_or(Ok(()), |versions| versions.remove(layout, &self.to.version))
     }
 
-    fn back_to_idle(mut self) -> Result<Session, InstallError> {
+    /// `Swapping` -> `Idle`, or the trial that waited.
+    fn go_back(&mut self) -> Result<(), InstallError> {
+        if self.session.suspended().is_none() {
+            self.session.write(Phase::Idle)?;
+            return self.session.sweep();
+        }
+        let layout = self.session.layout().clone();
+        // If it is not there, it was not put aside yet, or is back already.
+        if fs::metadata(&layout.earlier())?.is_some() {
+            fs::remove_all(&layout.previous())?;
+            fs::rename(&layout.earlier(), &layout.previous())?;
+            fs::sync_dir(layout.hidden())?;
+        }
+        let trial = self.session.resumed();
+        self.session.write(trial)?;
+        Ok(fs::remove_all(&layout.staged())?)
+    }
+
+    fn back(mut self) -> Result<Session, InstallError> {
         self.drop_version()?;
-        self.session.write(Phase::Idle)?;
-        self.session.sweep()?;
+        self.go_back()?;
         Ok(self.session)
     }
 }

@@ -121,3 +121,78 @@ fn no_thread_ever_sees_a_session_without_its_journal() {
     });
     assert!(seen.load(SeqCst) > 0, "no session was ever seen");
 }
+
+/// What an update to 1.2.0 meets while 1.1.0 is on trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    /// Its program cannot be put in place.
+    Error,
+    /// The process is killed before the visible change.
+    Crash,
+    /// It waits for the next start, which finds it damaged.
+    Damage,
+}
+
+#[test]
+fn an_update_that_fails_during_a_trial_leaves_the_trial_as_it_was() {
+    for failure in [Failure::Error, Failure::Crash, Failure::Damage] {
+        for world in World::each() {
+            swap(&world, 4);
+            let trial = world.phase();
+            let mut session = Session::open(&world.layout, now()).unwrap();
+            let tree = stage(&mut session, &next(&world, "1.2.0")).unwrap();
+            let staged = session.without_probe(tree, &plan(5)).unwrap();
+            match failure {
+                Failure::Error => {
+                    let (session, from, to) = staged.into_parts();
+                    let swapping = Swapping::begin(session, from, to, Trial::Confirm).unwrap();
+                    crate::fs::remove_all(&world.layout.staged()).unwrap();
+                    swapping.exchange().unwrap_err();
+                }
+                Failure::Crash => {
+                    let (session, from, to) = staged.into_parts();
+                    drop(Swapping::begin(session, from, to, Trial::Confirm).unwrap());
+                    assert!(matches!(world.phase(), Phase::Swapping { .. }));
+                    recovery::recover(&world);
+                }
+                Failure::Damage => {
+                    staged.install_at_next_start().unwrap();
+                    assert!(matches!(world.phase(), Phase::Staged { .. }));
+                    crate::fs::remove_all(&world.layout.staged_tree()).unwrap();
+                    let mut session = Session::recover(&world.layout, Duration::from_secs(5), now()).unwrap();
+                    session.clear_staged().unwrap();
+                }
+            }
+            let what = format!("{failure:?}, {:?}", world.layout.kind());
+            assert_eq!(world.phase(), trial, "{what}");
+            assert!(!world.layout.earlier().exists() && !world.layout.staged().exists(), "{what}");
+            world.new.assert_installed(&world.layout);
+            // Either end of that trial is still open.
+            match failure {
+                Failure::Error => {
+                    recovery::put_back(&world);
+                    world.assert_installed(&world.old);
+                }
+                _ => {
+                    assert!(confirm(&world.layout, now()).unwrap(), "{what}");
+                    assert_eq!(highest_epoch(&world.layout), 4, "{what}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_release_whose_trial_was_cut_short_keeps_its_counter_when_it_is_put_back() {
+    for world in World::each() {
+        swap(&world, 4);
+        let mut session = Session::open(&world.layout, now()).unwrap();
+        let tree = stage(&mut session, &next(&world, "1.2.0")).unwrap();
+        session.without_probe(tree, &plan(5)).unwrap().install().unwrap();
+        assert!(matches!(world.phase(), Phase::Trial { to, .. } if to.version == version("1.2.0")));
+        assert!(!world.layout.earlier().exists());
+        recovery::put_back(&world);
+        world.new.assert_installed(&world.layout);
+        assert_eq!((world.phase(), highest_epoch(&world.layout)), (Phase::Idle, 4));
+    }
+}

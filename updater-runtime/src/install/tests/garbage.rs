@@ -133,7 +133,7 @@ fn a_spoiled_hidden_folder_heals() {
 }
 
 /// Names that the updater uses, whether they are there or not; `state` is a user's trusted metadata, which it never sweeps.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 17] = [
     "lock",
     "state.json",
     "download",
@@ -143,6 +143,8 @@ const NAMES: [&str; 15] = [
     "previous",
     "previous/tree",
     "previous/tree/hello",
+    "earlier",
+    "earlier/tree",
     "attempts",
     "attempts/1-1",
     "attempts/.2-2",
