@@ -15,7 +15,7 @@ use crate::steps::fetch::fetch_bundle;
 use crate::steps::folders::Folders;
 use crate::steps::rehearse::Setup;
 use crate::steps::release::{Notes, Release};
-use crate::steps::sign::{Publisher, Trust};
+use crate::steps::sign::{Publisher, Trust, roles_in_force};
 use crate::storage::Storage;
 use std::path::{Path, PathBuf};
 use updater_build::table::Table;
@@ -218,7 +218,13 @@ impl<'a> Desk<'a> {
 
     /// Opens the keys.
     pub(super) fn keychain(&self, keys: &KeyArgs) -> CommandResult<Keychain> {
-        Ok(keys.keychain(self.context, &self.trust.app)?)
+        let mut keychain = keys.keychain(self.context, &self.trust.app)?;
+        let known = roles_in_force(&self.trust, self.state.as_ref());
+        if let Ok((root, targets)) = known {
+            keychain.learn(root.extension.map(|extension| extension.keys).unwrap_or_default());
+            keychain.learn(targets.extension.map(|extension| extension.keys).unwrap_or_default());
+        }
+        Ok(keychain)
     }
 
     /// Returns what signing and publishing need.

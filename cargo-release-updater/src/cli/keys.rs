@@ -3,6 +3,7 @@
 mod advance;
 mod ask;
 mod ceremony;
+mod list;
 mod root;
 
 use super::{DryRunArgs, KeyArgs, PackageArgs};
@@ -10,7 +11,6 @@ use crate::config::Project;
 use crate::context::{Context, Execute};
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::keys::{KeyFile, KeyRole, Protection};
-use crate::shell::Message;
 use updater_format::AppId;
 
 /// Make and list the keys that sign releases, and change who may sign.
@@ -23,7 +23,7 @@ pub(super) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     New(New),
-    List(List),
+    List(list::List),
     Rotate(ceremony::RotateArgs),
     Renew(ceremony::RenewArgs),
     Resume(ceremony::ResumeArgs),
@@ -48,15 +48,6 @@ struct New {
     dry_run: DryRunArgs,
 }
 
-/// List the keys on this machine.
-#[derive(Debug, clap::Args)]
-struct List {
-    #[command(flatten)]
-    keys: KeyArgs,
-    #[command(flatten)]
-    which: AppArgs,
-}
-
 /// Which app the keys are for.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Selection")]
@@ -69,6 +60,16 @@ struct AppArgs {
 }
 
 impl AppArgs {
+    /// Tells whether an app is named, whatever package is here.
+    fn names_another(&self) -> bool {
+        self.app.is_some()
+    }
+
+    /// Returns the package, when there is one.
+    fn project(&self, context: &Context) -> Option<Project> {
+        Project::find(context, &self.package).ok()
+    }
+
     /// Returns the app that is named, that the table names, or that the package's name is.
     fn app(&self, context: &Context) -> CommandResult<AppId> {
         if let Some(app) = &self.app {
@@ -110,41 +111,14 @@ impl New {
             true => Protection::Plain,
             false => Protection::Password(self.keys.passwords(context)?.for_new_key()?),
         };
+        crate::init::cover_keys(context, self.which.project(context).as_ref(), &folder)?;
         for role in &self.roles {
             let signer = folder.create(&app, role, &protection)?;
             let path = folder.secret_path(role);
             context.shell.status("Created", format_args!("{} ({})", path.display(), signer.public().id_text()));
-            context.shell.message(&KeyMessage {
-                role: role.as_str().to_owned(),
-                id: signer.public().id_text(),
-                public_key: signer.public_line(),
-                secret: Some(path.display().to_string()),
-                encrypted: Some(!self.no_password),
-            });
+            context.shell.message(&list::Key::alone(&KeyFile::read(&path.with_extension("pub"))?));
         }
         context.shell.note("keep a copy of each file and its password where this machine cannot take it along");
-        Ok(())
-    }
-}
-
-impl List {
-    fn run(&self, context: &Context) -> CommandResult {
-        let app = self.which.app(context)?;
-        let folder = self.keys.folder(context, &app)?;
-        let files = folder.list()?;
-        if files.is_empty() {
-            context.shell.note(format_args!("no keys in {}", folder.path().display()));
-        }
-        for file in files {
-            context.shell.result(format_args!("{:10} {}  {}", file.name, file.public.id_text(), protection(&file)));
-            context.shell.message(&KeyMessage {
-                id: file.public.id_text(),
-                public_key: file.public_line(),
-                encrypted: file.is_encrypted(),
-                secret: file.secret.map(|path| path.display().to_string()),
-                role: file.name,
-            });
-        }
         Ok(())
     }
 }
@@ -156,18 +130,4 @@ fn protection(file: &KeyFile) -> &'static str {
         (_, Some(false)) => "not encrypted",
         (_, None) => "unreadable",
     }
-}
-
-/// A key on this machine.
-#[derive(serde::Serialize)]
-struct KeyMessage {
-    role: String,
-    id: String,
-    public_key: String,
-    secret: Option<String>,
-    encrypted: Option<bool>,
-}
-
-impl Message for KeyMessage {
-    const REASON: &'static str = "key";
 }

@@ -3,11 +3,11 @@
 use super::desk::{ChannelArgs, Desk};
 use super::{DryRunArgs, KeyArgs, PackageArgs, StorageArgs};
 use crate::context::{Context, Execute};
-use crate::error::CommandResult;
+use crate::error::{CommandError, CommandResult};
 use crate::preflight::{self, Facts};
 use crate::progress::counted;
 use crate::shell::Message;
-use crate::steps::sign::sign;
+use crate::steps::sign::{keyrings, sign};
 use std::path::PathBuf;
 use updater_format::ReleaseVersion;
 
@@ -62,6 +62,17 @@ impl Args {
             "Signed",
             format_args!("{} {version}: version {} of the role {}", plan.app, committed.role, desk.channel),
         );
+        let waits_for = (signed.root() != desk.trust.root).then(|| {
+            let [.., (role, keyring)] = keyrings(&desk.channel, &desk.trust, desk.state.as_ref())?;
+            Ok::<_, CommandError>(keychain.missing(&role, &keyring).to_string())
+        });
+        let waits_for = waits_for.transpose()?;
+        if let Some(missing) = &waits_for {
+            context.shell.warn(format_args!(
+                "this folder is for `cargo updater rehearse` alone: {missing}, so keys made for it stand in and clients \
+                 refuse it. `cargo updater publish` leaves the release for `cargo updater refresh` where the online key is"
+            ));
+        }
         context.shell.detail(format_args!("in {}", folder.display()));
         context.shell.message(&Signed {
             folder: folder.display().to_string(),
@@ -70,6 +81,7 @@ impl Args {
             role: committed.role,
             snapshot: committed.snapshot,
             timestamp: committed.timestamp,
+            waits_for: waits_for.map(|_| "online-key"),
         });
         Ok(())
     }
@@ -84,6 +96,8 @@ struct Signed {
     role: u64,
     snapshot: u64,
     timestamp: u64,
+    /// What has to sign before clients take the folder; a stand-in has.
+    waits_for: Option<&'static str>,
 }
 
 impl Message for Signed {

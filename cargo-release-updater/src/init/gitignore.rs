@@ -1,19 +1,27 @@
 //! Keeps secret keys out of version control.
 
-use super::{InitError, Work, read_optional};
+use super::{Changes, InitError, Work, read_optional};
 use crate::config::Project;
+use crate::context::{Context, Execute};
 use crate::keys::KeyFolder;
 use std::path::{Path, PathBuf};
 
-/// Warns when the keys lie inside the repository, and makes git ignore them.
-pub(super) fn cover(work: &mut Work<'_>, project: &Project, keys: &KeyFolder) -> Result<(), InitError> {
+/// Warns when keys lie inside a repository, of the package or any other, and makes git ignore them.
+/// # Errors
+/// [`InitError::Io`] when `.gitignore` cannot be written: then no key should be made there.
+pub fn cover_keys(context: &Context, project: Option<&Project>, keys: &KeyFolder) -> Result<(), InitError> {
+    let (shell, base) = (&context.shell, context.working_dir.as_path());
+    cover(&mut Work { shell, base, execute: Execute::ForReal, changes: Changes::default() }, project, keys)
+}
+
+pub(super) fn cover(work: &mut Work<'_>, project: Option<&Project>, keys: &KeyFolder) -> Result<(), InitError> {
     let folder = real(keys.path());
     let repository = folder.ancestors().find(|path| path.join(".git").exists());
-    let inside_workspace = folder.starts_with(real(&project.workspace_root));
-    let root = match (repository, inside_workspace) {
+    let workspace = project.map(|project| real(&project.workspace_root)).filter(|root| folder.starts_with(root));
+    let root = match (repository, workspace) {
         (Some(root), _) => root.to_owned(),
-        (None, true) => real(&project.workspace_root),
-        (None, false) => return Ok(()),
+        (None, Some(root)) => root,
+        (None, None) => return Ok(()),
     };
     work.shell.warn(format_args!(
         "the secret keys would lie inside the repository, in {}; a folder outside it is safer (`--key-dir`)",

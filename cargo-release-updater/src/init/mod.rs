@@ -10,6 +10,7 @@ mod manifest;
 mod trust;
 
 pub use error::InitError;
+pub use gitignore::cover_keys;
 pub use manifest::{Dependencies, write_public_keys};
 pub use trust::Trust;
 
@@ -83,7 +84,7 @@ pub fn run(
     let mut work = Work { shell: &context.shell, base: &context.working_dir, execute, changes: Changes::default() };
     if keys.path().exists() || !trust::is_complete(project) {
         // Before any key is made.
-        gitignore::cover(&mut work, project, keys)?;
+        gitignore::cover(&mut work, Some(project), keys)?;
     }
     let trust = trust::prepare(&mut work, project, answers, keys, passwords, context.clock.now())?;
     manifest::edit(&mut work, project, answers, trust.as_ref())?;

@@ -6,6 +6,7 @@ use super::prompt::{Passwords, environment};
 use super::signer::Signer;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use updater_format::role::KeyOwner;
 use updater_format::{KeyId, Keyring, MinisignKey, PublicKey};
 
 /// The keys of one app on this machine, each unlocked at most once.
@@ -15,6 +16,8 @@ pub struct Keychain {
     files: Vec<KeyFile>,
     passwords: Passwords,
     unlocked: BTreeMap<KeyId, Rc<Signer>>,
+    /// What the metadata tells people of keys, those elsewhere included.
+    owners: BTreeMap<KeyId, KeyOwner>,
 }
 
 impl Keychain {
@@ -23,7 +26,8 @@ impl Keychain {
     /// # Errors
     /// [`KeyError`] when the folder cannot be read or the variable holds no key.
     pub fn open(folder: KeyFolder, passwords: Passwords) -> Result<Self, KeyError> {
-        let mut keychain = Self { files: folder.list()?, folder, passwords, unlocked: BTreeMap::new() };
+        let mut keychain =
+            Self { files: folder.list()?, folder, passwords, unlocked: BTreeMap::new(), owners: BTreeMap::new() };
         if let Some(text) = environment(ONLINE_KEY) {
             let missing = || KeyError::NoPassword { origin: ONLINE_KEY.to_owned() };
             let signer = Signer::from_text(ONLINE_KEY, &text, || environment(ONLINE_PASSWORD).ok_or_else(missing))?;
@@ -40,6 +44,11 @@ impl Keychain {
     /// Adds a key that somebody else uses, too.
     pub(crate) fn add_shared(&mut self, signer: Rc<Signer>) {
         self.unlocked.insert(signer.key_id(), signer);
+    }
+
+    /// Learns by which names people know keys that are elsewhere, for messages.
+    pub fn learn(&mut self, owners: impl IntoIterator<Item = (KeyId, KeyOwner)>) {
+        self.owners.extend(owners);
     }
 
     /// Returns the folder that was listed.
@@ -79,16 +88,22 @@ impl Keychain {
                 signers.push(signer);
             }
         }
-        if signers.len() < keyring.threshold() as usize {
-            return Err(KeyError::NotEnough {
-                role: role.to_owned(),
-                have: signers.len(),
-                threshold: keyring.threshold(),
-                wanted: keyring.keys().iter().map(|(_, key)| self.name_of(key)).collect::<Vec<_>>().join(", "),
-                folder: self.folder.path().to_owned(),
-            });
+        match signers.len() < keyring.threshold() as usize {
+            true => Err(self.missing(role, keyring)),
+            false => Ok(signers),
         }
-        Ok(signers)
+    }
+
+    /// Says which keys of a role would have to be here.
+    #[must_use]
+    pub fn missing(&self, role: &str, keyring: &Keyring) -> KeyError {
+        KeyError::NotEnough {
+            role: role.to_owned(),
+            have: self.count(keyring) as usize,
+            threshold: keyring.threshold(),
+            wanted: keyring.keys().iter().map(|(_, key)| self.name_of(key)).collect::<Vec<_>>().join(", "),
+            folder: self.folder.path().to_owned(),
+        }
     }
 
     /// Unlocks a key; `None` when it is not here.
@@ -127,11 +142,13 @@ impl Keychain {
         Ok(Some(signer))
     }
 
-    /// Names a key as people know it: minisign's id, else the start of the public key.
+    /// Names a key as people know it: minisign's id and who holds it, else the start of its id in the metadata.
     fn name_of(&self, key: &PublicKey) -> String {
-        match self.public(key) {
-            Some(public) => public.id_text(),
-            None => format!("key id {}", &key.id().as_str()[..16.min(key.id().as_str().len())]),
+        match (self.public(key), self.owners.get(&key.id())) {
+            (_, Some(owner)) if !owner.owner.is_empty() => format!("{} ({})", owner.minisign, owner.owner),
+            (_, Some(owner)) => owner.minisign.clone(),
+            (Some(public), None) => public.id_text(),
+            (None, None) => format!("key id {}", &key.id().as_str()[..16.min(key.id().as_str().len())]),
         }
     }
 }
@@ -174,5 +191,10 @@ mod tests {
         assert!(!keychain.can_sign(&three));
         let error = keychain.signers("root", &three).unwrap_err();
         assert!(matches!(error, KeyError::NotEnough { have: 2, threshold: 3, .. }), "{error}");
+        assert!(error.to_string().contains("wanted: key id "), "{error}");
+        let owner = KeyOwner { minisign: "0123456789ABCDEF".to_owned(), owner: "Anna".to_owned() };
+        keychain.learn([(elsewhere.id(), owner)]);
+        let error = keychain.signers("root", &three).unwrap_err();
+        assert!(error.to_string().contains("wanted: 0123456789ABCDEF (Anna), "), "{error}");
     }
 }

@@ -94,6 +94,14 @@ pub enum RepositoryError {
         /// The version of the submission.
         version: u64,
     },
+    /// A newer root names other keys than those that have signed what is published.
+    #[error("root {root} is published in {storage}, and its new keys have not signed the rest yet")]
+    Rotating {
+        /// The version of the newest root.
+        root: u64,
+        /// The storage.
+        storage: String,
+    },
     /// A published role is signed by other keys than are in force now.
     #[error("the role {role} is not signed by the keys that are in force now")]
     OtherKeys {
@@ -163,6 +171,7 @@ impl Explain for RepositoryError {
             | Self::Missing { .. }
             | Self::Expired { .. }
             | Self::OtherKeys { .. }
+            | Self::Rotating { .. }
             | Self::TimestampLost { .. }
             | Self::WentBack { .. } => ExitCode::Verification,
             Self::Record { .. } => ExitCode::Key,
@@ -202,6 +211,10 @@ impl Explain for RepositoryError {
             Self::BaseChanged { channel, .. } => format!(
                 "drop it with `cargo updater refresh --discard {channel}`, then run the command that submitted it again"
             ),
+            Self::Rotating { .. } => {
+                "a rotation is under way: `cargo updater keys resume`, or `cargo updater refresh` with the new online key, ends it"
+                    .to_owned()
+            }
             Self::OtherKeys { role } => format!(
                 "the holders of its new keys have to sign the role {role} again: `cargo updater keys resume` where they are"
             ),

@@ -31,12 +31,21 @@ impl RepositoryState {
     ///
     /// Returns `None` when nothing was ever committed: there is no timestamp.
     /// # Errors
-    /// [`RepositoryError::Trust`] and [`RepositoryError::Missing`] for what a client would refuse.
+    /// [`RepositoryError::Trust`] and [`RepositoryError::Missing`] for what a client would refuse;
+    /// [`RepositoryError::Rotating`] when that is so because new keys have not signed yet.
     pub fn read(storage: &Storage, app: &AppId, root: &[u8], expiry: Expiry) -> Result<Option<Self>, RepositoryError> {
         let reader = Reader { storage };
         let mut roots = reader.roots(app, root, expiry)?;
         // The chain begins with the root that is trusted already, so it has a last one.
-        roots.pop().map_or(Ok(None), |newest| reader.below(newest))
+        let Some(newest) = roots.pop() else { return Ok(None) };
+        let version = newest.current_root().version;
+        reader.below(newest).map_err(|error| {
+            let vouched_for = |set: TrustedSet<WantsRoot>| matches!(reader.below(set), Ok(Some(_)));
+            match is_other_keys(&error) && roots.into_iter().rev().any(vouched_for) {
+                true => RepositoryError::Rotating { root: version, storage: storage.name().to_owned() },
+                false => error,
+            }
+        })
     }
 
     /// Reads a repository whose newest root may have changed the keys of documents that are not signed again yet. What

@@ -82,6 +82,14 @@ fn a_rotation_of_the_online_key_goes_on_in_the_job_that_has_it() {
     other.fails(2, "a ceremony is under way in", "`cargo updater keys resume`");
     // Clients of the new root get nothing from the old key; the job signs with the new one.
     assert_eq!(package.run(&["verify"]).code, 50);
+    files(&package, "1.0.1");
+    for command in [&publish("1.0.1", &[])[..], &["status"], &["release", "list"]] {
+        package.run(command).fails(
+            50,
+            "root 2 is published in fs:",
+            "a rotation is under way: `cargo updater keys resume`",
+        );
+    }
     package.run(&["refresh", "--key-dir", "job", "--wait", "0"]).ok();
     package.run(&["verify"]).ok();
     let run = package.run(&["keys", "resume"]).ok();

@@ -194,4 +194,4 @@ fn a_folder_without_a_package_needs_its_names() {
     run.fails(2, "there is no root to hold the repository against", "--root FILE");
 }
 
-const TRIPLE: &str = "x86_64-unknown-linux-gnu";
+pub(crate) const TRIPLE: &str = "x86_64-unknown-linux-gnu";

@@ -1,7 +1,7 @@
 //! `cargo updater refresh` and the releases that wait for it.
 
 use crate::package::Package;
-use crate::publish::{files, publish};
+use crate::publish::{TRIPLE, files, publish};
 use std::path::PathBuf;
 
 /// A package with a root for real releases, and a folder to publish.
@@ -30,6 +30,11 @@ fn a_release_without_the_online_key_waits_and_is_folded_in() {
     package.run(&publish("1.0.0", &[])).ok();
     let online = take_online_key(&package);
     files(&package, "1.1.0");
+    package.run(&["bundle", "--from-dir", "dist", "--version", "1.1.0", "--target", TRIPLE, "--level", "1"]).ok();
+    let signed = package.run(&["sign", "--version", "1.1.0", "--message-format", "json"]).ok();
+    assert_eq!(signed.messages("signed")[0]["waits_for"], "online-key");
+    let told = "cannot sign the role timestamp: 0 of the 1 keys that must sign are here";
+    assert!(signed.stderr.contains("rehearse` alone") && signed.stderr.contains(told), "{}", signed.stderr);
 
     let run = package.run(&publish("1.1.0", &["--message-format", "json"])).ok();
     assert!(run.stderr.contains("waits as a submission"), "{}", run.stderr);
