@@ -141,12 +141,6 @@ pub(crate) enum Error {
     /// The launcher was asked to end meanwhile.
     #[error("the launcher was asked to stop")]
     Stopping,
-    /// What only other systems have.
-    #[error("{what} is not supported on this system")]
-    Unsupported {
-        /// The feature.
-        what: &'static str,
-    },
 }
 
 impl Error {
@@ -186,7 +180,6 @@ impl Error {
             Self::Hook { .. } => "the old version goes on; the hook's output is in var/log/launcher.log",
             Self::Unhealthy { .. } => "its output is in var/log; it is not offered again until there is a newer one",
             Self::Stopping => "start it again to go on",
-            Self::Unsupported { .. } => "docs/launcher.md says what each system has",
         }
         .to_owned()
     }
@@ -213,7 +206,6 @@ impl Error {
             Self::Hook { .. } => "hook",
             Self::Unhealthy { .. } => "unhealthy",
             Self::Stopping => "stopping",
-            Self::Unsupported { .. } => "unsupported",
         }
     }
 
@@ -221,7 +213,7 @@ impl Error {
     /// 80 the app itself.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage { .. } | Self::Name(_) | Self::Unsupported { .. } => 2,
+            Self::Usage { .. } | Self::Name(_) => 2,
             Self::Settings { .. } | Self::Format { .. } | Self::Variable { .. } => 20,
             Self::FirstInstall(_) | Self::Update(_) | Self::NoUpdate { .. } => 50,
             Self::File { .. } | Self::NoInstall { .. } | Self::Occupied { .. } | Self::OtherInstall { .. } => 70,

@@ -10,15 +10,46 @@
 //! One thread, one loop over `poll`; everything that takes time (a download, a hook, a health check) is a child process of
 //! the same binary, so that the supervisor stays small and nothing can hold it up.
 
-#[cfg(not(target_os = "linux"))]
-compile_error!("updater-launcher runs on Linux only; other systems are named in docs/launcher.md");
-
+#[cfg(target_os = "linux")]
 pub mod cli;
+#[cfg(target_os = "linux")]
+mod control;
+#[cfg(target_os = "linux")]
 mod error;
+#[cfg(target_os = "linux")]
+mod exec;
+#[cfg(target_os = "linux")]
+mod job;
+#[cfg(target_os = "linux")]
 mod lock;
+#[cfg(target_os = "linux")]
 mod places;
+#[cfg(target_os = "linux")]
 mod record;
+#[cfg(target_os = "linux")]
 mod release;
+#[cfg(target_os = "linux")]
 mod settings;
+#[cfg(target_os = "linux")]
 mod shell;
+#[cfg(target_os = "linux")]
+mod supervise;
+#[cfg(target_os = "linux")]
 mod variables;
+
+#[cfg(not(target_os = "linux"))]
+pub mod cli {
+    //! The refusal of every other system: half a supervisor would be worse than none.
+
+    use std::ffi::OsString;
+    use std::io::Write as _;
+    use std::process::ExitCode;
+
+    /// Says that this system is not supported, with the exit code of wrong usage.
+    pub fn main(_: impl IntoIterator<Item = OsString>) -> ExitCode {
+        let message =
+            "error: updater-launcher runs on Linux only\n  help: an app that contains updater-runtime updates itself\n";
+        let _ = std::io::stderr().write_all(message.as_bytes());
+        ExitCode::from(2)
+    }
+}

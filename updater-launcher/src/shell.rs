@@ -20,5 +20,28 @@ pub(crate) fn error(error: &Error) {
     let _ = writeln!(std::io::stderr().lock(), "error: {message}\n  help: {}", error.hint());
 }
 
+/// Lets what the runtime tells go to stderr, which is the launcher's log where a job runs.
+pub(crate) fn log_to_stderr() {
+    if log::set_logger(&StderrLog).is_ok() {
+        log::set_max_level(log::LevelFilter::Info);
+    }
+}
+
+struct StderrLog;
+
+impl log::Log for StderrLog {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.level() <= log::Level::Info && metadata.target().starts_with("updater")
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            step("update", record.args().to_string());
+        }
+    }
+
+    fn flush(&self) {}
+}
+
 /// The most characters of a line: 4,096. What a server says is not let loose on a terminal.
 const MAX_LINE: usize = 4096;

@@ -1,6 +1,7 @@
 //! `check`: is there an update?
 
 use super::Place;
+use crate::control::{Command, ask};
 use crate::error::{Error, Result};
 use crate::release::{Install, why_not};
 use crate::shell;
@@ -18,6 +19,13 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn run(self) -> Result<ExitCode> {
         let install = Install::open(&self.place.dir)?;
+        if let Some(answer) = ask(&install.places, Command::Check, None)? {
+            match answer["update"].as_str() {
+                Some(version) => shell::out(version),
+                None => shell::step("Current", answer["version"].as_str().unwrap_or_default()),
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
         let status = install.updater()?.check()?;
         match &status {
             Status::Available(update) => {

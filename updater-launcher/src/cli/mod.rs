@@ -5,9 +5,15 @@ mod config;
 mod install;
 mod latest;
 mod list;
+mod logs;
 mod rollback;
+mod script;
+mod start;
 mod status;
+mod stop;
 mod update;
+
+pub(crate) use rollback::target as rollback_target;
 
 use crate::error::Result;
 use crate::shell;
@@ -26,6 +32,13 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Start(start::Start),
+    Run(start::Run),
+    Stop(stop::Stop),
+    Restart(stop::Restart),
+    Logs(logs::Logs),
+    Events(logs::Events),
+    Script(script::Script),
     Install(install::Install),
     Latest(latest::Latest),
     List(list::List),
@@ -34,6 +47,15 @@ enum Command {
     Update(update::Update),
     Rollback(rollback::Rollback),
     Config(config::Show),
+    /// What the launcher runs in its children.
+    #[command(name = "__exec", hide = true)]
+    Exec(Words),
+    /// A health check.
+    #[command(name = "__check", hide = true)]
+    Probe(Words),
+    /// A step of an update.
+    #[command(name = "__job", hide = true)]
+    Job(Words),
 }
 
 /// Which install.
@@ -42,6 +64,13 @@ pub(crate) struct Place {
     /// The install's folder.
     #[arg(long, short = 'C', value_name = "DIR", default_value = ".")]
     pub(crate) dir: PathBuf,
+}
+
+/// The arguments of what only the launcher itself runs.
+#[derive(Debug, Clone, Args)]
+struct Words {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<String>,
 }
 
 /// Runs one command and returns its exit code.
@@ -64,6 +93,16 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode> {
     match command {
+        Command::Start(command) => command.run(),
+        Command::Run(command) => command.run(),
+        Command::Stop(command) => command.run(),
+        Command::Restart(command) => command.run(),
+        Command::Logs(command) => command.run(),
+        Command::Events(command) => command.run(),
+        Command::Script(command) => command.run(),
+        Command::Exec(words) => crate::exec::exec(&words.words),
+        Command::Probe(words) => crate::exec::check(&words.words),
+        Command::Job(words) => crate::job::run(&words.words),
         Command::Install(command) => command.run(),
         Command::Latest(command) => command.run(),
         Command::List(command) => command.run(),
@@ -86,6 +125,13 @@ Install:
   latest     Tell the newest version that a repository has for this computer
   list       List the versions that are here, or with --offered those that could be
 
+Run:
+  start      Keep the app running and up to date; --detach for the background
+  run        Run it once, without updates
+  stop       End app and launcher
+  restart    Stop the app and start it again
+  script     Run a script of the app's table
+
 Update:
   check      Ask whether there is an update
   update     Take it: download, verify, swap
@@ -94,12 +140,15 @@ Update:
 Look:
   status     Tell what is installed and whether it runs, as JSON
   config     Show every setting and where it comes from
+  logs       Show the end of a log; -f goes on
+  events     Print every event as JSON
 
 Options:
 {options}
 
 Examples:
   updater-launcher install https://updates.example.com/hello /opt/hello --root root.json
+  updater-launcher start -C /opt/hello --detach
   updater-launcher update -C /opt/hello
 
 Exit codes: 0 done, 2 usage, 20 settings, 50 repository or release, 70 folder or file, 75 busy or not running,

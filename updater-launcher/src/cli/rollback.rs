@@ -1,6 +1,7 @@
 //! `rollback`: back to a version that is kept.
 
 use super::Place;
+use crate::control::{Command, ask};
 use crate::error::{Error, Result};
 use crate::lock::Lock;
 use crate::release::Install;
@@ -23,6 +24,10 @@ pub(super) struct Rollback {
 impl Rollback {
     pub(super) fn run(self) -> Result<ExitCode> {
         let install = Install::open(&self.place.dir)?;
+        if let Some(answer) = ask(&install.places, Command::Rollback, self.version.clone())? {
+            shell::out(answer["version"].as_str().unwrap_or_default());
+            return Ok(ExitCode::SUCCESS);
+        }
         let _lock = Lock::take(&install.places)?;
         let updater = install.updater()?;
         let to = target(&updater, self.version, &install.current()?.version)?;

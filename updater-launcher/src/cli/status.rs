@@ -1,6 +1,7 @@
 //! `status`: what is installed, and whether it runs.
 
 use super::Place;
+use crate::control::{Command, ask};
 use crate::error::Result;
 use crate::release::Install;
 use crate::shell;
@@ -18,7 +19,8 @@ pub(super) struct Status {
 impl Status {
     pub(super) fn run(self) -> Result<ExitCode> {
         let install = Install::open(&self.place.dir)?;
-        shell::out(offline(&install)?.to_string());
+        let running = ask(&install.places, Command::Status, None)?;
+        shell::out(running.map_or_else(|| offline(&install), Ok)?.to_string());
         Ok(ExitCode::SUCCESS)
     }
 }

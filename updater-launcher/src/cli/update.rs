@@ -1,6 +1,7 @@
 //! `update`: take the update that there is.
 
 use super::Place;
+use crate::control::{Command, ask};
 use crate::error::{Error, Result};
 use crate::lock::Lock;
 use crate::release::{Install, why_not};
@@ -9,7 +10,7 @@ use clap::Args;
 use std::process::ExitCode;
 use updater_runtime::Status;
 
-/// Take the update that there is. Without a supervisor nothing is started: the next `start` watches the new version's
+/// Take the update that there is. A running launcher takes it, watches it and goes back if it fails. Without a supervisor nothing is started: the next `start` watches the new version's
 /// health and goes back if it fails.
 #[derive(Debug, Args)]
 pub(super) struct Update {
@@ -20,6 +21,14 @@ pub(super) struct Update {
 impl Update {
     pub(super) fn run(self) -> Result<ExitCode> {
         let install = Install::open(&self.place.dir)?;
+        if let Some(answer) = ask(&install.places, Command::Update, None)? {
+            let version = answer["version"].as_str().unwrap_or_default();
+            match answer["updated"].as_bool() {
+                Some(true) => shell::out(version),
+                _ => shell::step("Current", version),
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
         let _lock = Lock::take(&install.places)?;
         let status = install.updater()?.check()?;
         let problem = why_not(&status);

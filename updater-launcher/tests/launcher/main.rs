@@ -2,4 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests outside a test function")]
 
 mod install;
+mod running;
 mod scene;
+mod supervise;
+mod updates;

@@ -1,0 +1,47 @@
+//! `script`: a program of the app by the name that its table gives it.
+
+use super::Place;
+use crate::error::{Error, Result};
+use crate::release::Install;
+use crate::shell;
+use clap::Args;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode};
+
+/// Run a script of the app's table, in the current version's folder. Without a name the scripts are listed.
+#[derive(Debug, Args)]
+pub(super) struct Script {
+    #[command(flatten)]
+    place: Place,
+    /// The name in the table `script`.
+    name: Option<String>,
+    /// What is passed on to it.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<String>,
+}
+
+impl Script {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let install = Install::open(&self.place.dir)?;
+        let version = install.current()?;
+        let merged = install.settings(&version.dir)?;
+        let scripts = &merged.settings.script;
+        let Some(name) = self.name else {
+            scripts.keys().for_each(shell::out);
+            return Ok(ExitCode::SUCCESS);
+        };
+        let argv = scripts.get(&name).ok_or_else(|| Error::Usage {
+            problem: format!("there is no script `{name}`"),
+            hint: "`updater-launcher script` lists them",
+        })?;
+        let argv = install.variables(&version, None, &merged).command(argv)?;
+        let program = argv.first().cloned().unwrap_or_default();
+        let mut command = Command::new(&program);
+        command.args(argv.iter().skip(1)).args(&self.args).current_dir(&version.dir);
+        for (name, value) in &merged.settings.env {
+            command.env(name, install.variables(&version, None, &merged).expand(value)?);
+        }
+        // Comes back only with an error.
+        Err(Error::Start { program, problem: command.exec().to_string() })
+    }
+}

@@ -1,0 +1,93 @@
+//! `start` and `run`: the app under supervision, or once.
+
+use super::Place;
+use crate::control::{Command as Ask, ask};
+use crate::error::{Error, Result};
+use crate::release::Install;
+use crate::shell;
+use crate::supervise::{Mode, OWN_PROGRAM, QUIET, Supervisor};
+use clap::Args;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+/// Start the app, keep it running and up to date. Stays in the foreground and passes the app's exit code on.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  updater-launcher start -C /opt/hello
+  updater-launcher start -C /opt/hello --detach && updater-launcher logs -C /opt/hello -f")]
+pub(super) struct Start {
+    #[command(flatten)]
+    place: Place,
+    /// Go to the background once the launcher answers; its log is var/log/launcher.log.
+    #[arg(long)]
+    detach: bool,
+}
+
+/// Run the app once, without updates and without restarts; its output is shown as well as logged.
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    #[command(flatten)]
+    place: Place,
+}
+
+impl Start {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let install = Install::open(&self.place.dir)?;
+        if self.detach {
+            return detach(&install);
+        }
+        if std::env::var_os(QUIET).is_some() {
+            // A session of its own: the terminal's end is not ours. It fails only for a process that has one already.
+            let _ = rustix::process::setsid();
+        }
+        supervise(install, Mode::Supervise)
+    }
+}
+
+impl Run {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        supervise(Install::open(&self.place.dir)?, Mode::Once)
+    }
+}
+
+fn supervise(install: Install, mode: Mode) -> Result<ExitCode> {
+    let code = Supervisor::new(install, mode)?.run()?;
+    Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+}
+
+/// Starts a launcher in the background and waits until it answers.
+fn detach(install: &Install) -> Result<ExitCode> {
+    let places = &install.places;
+    if ask(places, Ask::Status, None)?.is_some() {
+        return Err(Error::Busy { path: places.root().to_owned(), pid: None });
+    }
+    let failed = |problem: String| Error::Start { program: "the launcher".to_owned(), problem };
+    let log = std::fs::File::options().append(true).create(true).open(places.own_log());
+    let log = log.map_err(|source| Error::file("open", &places.own_log(), source))?;
+    let mut child = Command::new(OWN_PROGRAM)
+        .args(["start", "-C"])
+        .arg(places.root())
+        .env(QUIET, "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::from(log))
+        .spawn()
+        .map_err(|error| failed(error.to_string()))?;
+    let begin = Instant::now();
+    while begin.elapsed() < PATIENCE {
+        if let Ok(Some(status)) = child.try_wait() {
+            let problem = format!("it ended ({status}); see {}", places.own_log().display());
+            return Err(failed(problem));
+        }
+        if ask(places, Ask::Status, None)?.is_some() {
+            shell::step("Started", format!("process {}", child.id()));
+            return Ok(ExitCode::SUCCESS);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Err(failed(format!("it does not answer; see {}", places.own_log().display())))
+}
+
+/// How long a launcher in the background may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,0 +1,70 @@
+//! The side of the commands: ask a running supervisor.
+
+use super::protocol::{Command, Reply, Request};
+use crate::error::{Error, Result};
+use crate::places::Places;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use updater_format::ReleaseVersion;
+
+/// Asks the supervisor of a folder, and waits as long as it takes. `None` when none runs.
+/// # Errors
+/// [`Error::Refused`] with what the supervisor says; [`Error::File`] when it hangs up.
+pub(crate) fn ask(
+    places: &Places,
+    command: Command,
+    version: Option<ReleaseVersion>,
+) -> Result<Option<serde_json::Value>> {
+    let Some(stream) = connect(places)? else { return Ok(None) };
+    let failed = |source| Error::file("talk to", &places.socket(), source);
+    send(&stream, &Request::new(command, version)).map_err(failed)?;
+    let mut line = Vec::new();
+    match BufReader::new(stream).take(MAX_LINE).read_until(b'\n', &mut line) {
+        Err(error) if error.kind() != std::io::ErrorKind::ConnectionReset => return Err(failed(error)),
+        _ => {}
+    }
+    if line.is_empty() && command == Command::Status {
+        // It was about to end when it was asked.
+        return Ok(None);
+    }
+    if line.is_empty() {
+        // It has ended: that is what `stop` asks for, and for anything else the answer is lost.
+        let gone = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+        return if command == Command::Stop { Ok(Some(serde_json::Value::Null)) } else { Err(failed(gone)) };
+    }
+    let reply: Reply = serde_json::from_slice(&line)
+        .map_err(|error| Error::Format { path: places.socket(), problem: error.to_string() })?;
+    reply.into_result().map(Some)
+}
+
+/// Calls `each` with every event of the supervisor until it ends.
+/// # Errors
+/// [`Error::NotRunning`]; [`Error::File`].
+pub(crate) fn follow(places: &Places, mut each: impl FnMut(&str)) -> Result<()> {
+    let stream = connect(places)?.ok_or_else(|| Error::NotRunning { path: places.root().to_owned() })?;
+    let failed = |source| Error::file("talk to", &places.socket(), source);
+    send(&stream, &Request::new(Command::Events, None)).map_err(failed)?;
+    for line in BufReader::new(stream).lines() {
+        each(&line.map_err(failed)?);
+    }
+    Ok(())
+}
+
+/// Connects; `None` when nobody listens.
+fn connect(places: &Places) -> Result<Option<UnixStream>> {
+    use std::io::ErrorKind::{ConnectionRefused, NotFound};
+    match UnixStream::connect(places.socket()) {
+        Ok(stream) => Ok(Some(stream)),
+        Err(error) if matches!(error.kind(), NotFound | ConnectionRefused) => Ok(None),
+        Err(source) => Err(Error::file("connect to", &places.socket(), source)),
+    }
+}
+
+fn send(mut stream: &UnixStream, request: &Request) -> std::io::Result<()> {
+    let mut line = serde_json::to_vec(request)?;
+    line.push(b'\n');
+    stream.write_all(&line)
+}
+
+/// The most bytes of an answer: 1 MiB. The supervisor is ours; this is only so that nothing grows without bound.
+const MAX_LINE: u64 = 1024 * 1024;

@@ -1,0 +1,113 @@
+//! The lines on the control socket. `docs/format/control.md` describes them for other programs.
+
+use crate::error::Error;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use updater_format::ReleaseVersion;
+
+/// The version of the protocol; every line has it as `v`.
+pub(crate) const VERSION: u64 = 1;
+
+/// A line from a client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Request {
+    v: u64,
+    /// What is to be done.
+    pub(crate) command: Command,
+    /// The version to go back to, for `rollback`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) version: Option<ReleaseVersion>,
+}
+
+/// What a client can ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Command {
+    /// Describe app and launcher.
+    Status,
+    /// Look for an update.
+    Check,
+    /// Look for an update and take it.
+    Update,
+    /// Go back to a kept version.
+    Rollback,
+    /// Stop the app and start it again.
+    Restart,
+    /// Stop the app and end the launcher.
+    Stop,
+    /// Send every event from now on.
+    Events,
+    /// Said by the app: this version is healthy.
+    Confirm,
+}
+
+/// The answer to a request.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Reply {
+    v: u64,
+    /// Whether it was done.
+    pub(crate) ok: bool,
+    /// What there is to tell; for `ok: false` an object of `code`, `message` and `hint`.
+    #[serde(default)]
+    pub(crate) data: Value,
+}
+
+impl Request {
+    /// Makes a request.
+    pub(crate) fn new(command: Command, version: Option<ReleaseVersion>) -> Self {
+        Self { v: VERSION, command, version }
+    }
+
+    /// Reads a line.
+    /// # Errors
+    /// The problem in words, for the client.
+    pub(crate) fn parse(line: &[u8]) -> Result<Self, String> {
+        let request: Self = serde_json::from_slice(line).map_err(|error| format!("no request: {error}"))?;
+        match request.v {
+            VERSION => Ok(request),
+            v => Err(format!("the protocol has version {VERSION}, the request {v}")),
+        }
+    }
+}
+
+impl Reply {
+    /// Makes the answer to what was done.
+    pub(crate) fn done(data: Value) -> Self {
+        Self { v: VERSION, ok: true, data }
+    }
+
+    /// Makes the answer to what was not.
+    pub(crate) fn failed(error: &Error) -> Self {
+        Self::refused(error.code(), &error.full_message(), &error.hint())
+    }
+
+    /// Makes the answer to what was not done.
+    pub(crate) fn refused(code: &str, message: &str, hint: &str) -> Self {
+        Self { v: VERSION, ok: false, data: serde_json::json!({"code": code, "hint": hint, "message": message}) }
+    }
+
+    /// Returns what the client gets to know of it.
+    /// # Errors
+    /// [`Error::Refused`] with the words of the supervisor.
+    pub(crate) fn into_result(self) -> Result<Value, Error> {
+        let word = |name: &str| self.data[name].as_str().unwrap_or_default().to_owned();
+        if self.ok { Ok(self.data) } else { Err(Error::Refused { message: word("message"), hint: word("hint") }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_read_as_it_is_written_and_nothing_else_is() {
+        let request = Request::new(Command::Rollback, Some("1.0.0".parse().unwrap()));
+        assert_eq!(Request::parse(&serde_json::to_vec(&request).unwrap()), Ok(request));
+        for line in [r#"{"v":2,"command":"stop"}"#, r#"{"command":"stop"}"#, r#"{"v":1,"command":"explode"}"#, "", "[]"]
+        {
+            assert!(Request::parse(line.as_bytes()).is_err(), "{line}");
+        }
+        assert!(Request::parse(br#"{"v":1,"command":"stop","force":true}"#).is_err());
+    }
+}

@@ -1,0 +1,201 @@
+//! The side of the supervisor: accepts clients, checks who they are, and takes their lines apart. Never blocks.
+
+use super::protocol::{Reply, Request};
+use crate::error::{Error, Result};
+use crate::places::Places;
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+
+/// Names a client for as long as the supervisor runs.
+pub(crate) type ClientId = u64;
+
+/// The socket and its clients. The file is removed when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    path: std::path::PathBuf,
+    listener: UnixListener,
+    clients: BTreeMap<ClientId, Client>,
+    next: ClientId,
+}
+
+#[derive(Debug)]
+struct Client {
+    stream: UnixStream,
+    input: Vec<u8>,
+    wants_events: bool,
+}
+
+impl Server {
+    /// Listens. The caller has the lock of the folder, so a socket that is there belongs to nobody.
+    pub(crate) fn listen(places: &Places) -> Result<Self> {
+        let path = places.socket();
+        let failed = |source| Error::file("listen on", &path, source);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&path).map_err(failed)?;
+        // The folder is 0700 already; the socket says so itself.
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        Ok(Self { path, listener, clients: BTreeMap::new(), next: 1 })
+    }
+
+    /// Returns everything that the loop waits for.
+    pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        std::iter::once(self.listener.as_fd()).chain(self.clients.values().map(|client| client.stream.as_fd()))
+    }
+
+    /// Takes what has come: new clients, and their requests.
+    pub(crate) fn receive(&mut self) -> Vec<(ClientId, Request)> {
+        while let Ok((stream, _)) = self.listener.accept() {
+            if self.clients.len() < MAX_CLIENTS && is_allowed(&stream) && stream.set_nonblocking(true).is_ok() {
+                self.clients.insert(self.next, Client { stream, input: Vec::new(), wants_events: false });
+                self.next += 1;
+            }
+        }
+        let mut requests = Vec::new();
+        let mut gone = Vec::new();
+        for (id, client) in &mut self.clients {
+            let mut refused = Vec::new();
+            if !client.read() {
+                gone.push(*id);
+            }
+            for line in client.lines() {
+                match Request::parse(&line) {
+                    Ok(request) => requests.push((*id, request)),
+                    Err(problem) => refused.push(Reply::refused("request", &problem, "docs/format/control.md")),
+                }
+            }
+            for reply in refused {
+                client.send(&reply);
+            }
+        }
+        for id in gone {
+            self.clients.remove(&id);
+        }
+        requests
+    }
+
+    /// Answers a client, if it is still there.
+    pub(crate) fn reply(&mut self, id: ClientId, reply: &Reply) {
+        let sent = self.clients.get_mut(&id).is_none_or(|client| client.send(reply));
+        if !sent {
+            self.clients.remove(&id);
+        }
+    }
+
+    /// Sends a client every event from now on.
+    pub(crate) fn subscribe(&mut self, id: ClientId) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.wants_events = true;
+        }
+    }
+
+    /// Stops listening, and then says good-bye to these clients.
+    pub(crate) fn close(mut self, leaving: &[ClientId]) {
+        let _ = std::fs::remove_file(&self.path);
+        for id in leaving {
+            self.reply(*id, &Reply::done(serde_json::json!({})));
+        }
+    }
+
+    /// Tells an event to those who want it. Who does not read is let go.
+    pub(crate) fn tell(&mut self, event: &impl serde::Serialize) {
+        self.clients.retain(|_, client| !client.wants_events || client.send(event));
+    }
+}
+
+impl Client {
+    /// Reads what is there. Returns whether the client is still of use.
+    fn read(&mut self) -> bool {
+        let mut buffer = [0; 4096];
+        loop {
+            match self.stream.read(&mut buffer) {
+                // A request may stand before the end; its answer has nobody to go to.
+                Ok(0) => return false,
+                Ok(n) => self.input.extend_from_slice(&buffer[..n]),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return self.input.len() <= MAX_INPUT,
+                Err(_) => return false,
+            }
+            if self.input.len() > MAX_INPUT {
+                return false;
+            }
+        }
+    }
+
+    fn lines(&mut self) -> Vec<Vec<u8>> {
+        let Some(end) = self.input.iter().rposition(|byte| *byte == b'\n') else { return Vec::new() };
+        let whole: Vec<u8> = self.input.drain(..=end).collect();
+        whole.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect()
+    }
+
+    fn send(&mut self, line: &impl serde::Serialize) -> bool {
+        let Ok(mut bytes) = serde_json::to_vec(line) else { return false };
+        bytes.push(b'\n');
+        self.stream.write_all(&bytes).is_ok()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Tells whether the process at the other end belongs to our user, or to root.
+fn is_allowed(stream: &UnixStream) -> bool {
+    match rustix::net::sockopt::socket_peercred(stream) {
+        Ok(peer) => peer.uid.is_root() || peer.uid == rustix::process::geteuid(),
+        Err(_) => false,
+    }
+}
+
+/// The most clients at a time: 32.
+const MAX_CLIENTS: usize = 32;
+/// The most bytes of requests that are not taken yet: 64 KiB.
+const MAX_INPUT: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::{Command, ask};
+
+    #[test]
+    fn a_request_is_answered_and_garbage_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let places = Places::at(folder.path()).unwrap();
+        places.make().unwrap();
+        assert!(ask(&places, Command::Status, None).unwrap().is_none(), "nobody listens");
+        let mut server = Server::listen(&places).unwrap();
+        assert_eq!(std::fs::metadata(places.socket()).unwrap().permissions().mode() & 0o777, 0o600);
+        let asking = {
+            let places = places.clone();
+            std::thread::spawn(move || ask(&places, Command::Status, None).unwrap().unwrap())
+        };
+        let (id, request) = loop {
+            match server.receive().pop() {
+                Some(found) => break found,
+                None => std::thread::sleep(std::time::Duration::from_millis(5)),
+            }
+        };
+        assert_eq!(request.command, Command::Status);
+        server.reply(id, &Reply::done(serde_json::json!({"app": "hello"})));
+        assert_eq!(asking.join().unwrap()["app"], "hello");
+
+        let mut stream = UnixStream::connect(places.socket()).unwrap();
+        stream.write_all(b"garbage\n").unwrap();
+        assert!(server.receive().is_empty());
+        let mut answer = [0; 512];
+        let n = stream.read(&mut answer).unwrap();
+        assert!(String::from_utf8_lossy(&answer[..n]).contains("\"ok\":false"));
+        // Who sends without end is let go.
+        let mut stream = UnixStream::connect(places.socket()).unwrap();
+        stream.write_all(&[b'x'; MAX_INPUT + 1]).unwrap();
+        server.receive();
+        assert_eq!(stream.read(&mut answer).unwrap_or(0), 0);
+    }
+}

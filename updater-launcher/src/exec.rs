@@ -1,0 +1,105 @@
+//! What runs in a child before the program itself: hidden subcommands of the launcher.
+//!
+//! `__exec` makes the child die with the launcher and puts a listening socket, which comes as standard input, where
+//! sd_listen_fds(3) says that a program finds it. `__check` asks a program whether it is healthy.
+
+use crate::error::{Error, Result};
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+/// `__exec PARENT plain|listen PROGRAM ARGS...`: becomes the program, or ends with 127.
+pub(crate) fn exec(args: &[String]) -> Result<ExitCode> {
+    let usage = || Error::Usage { problem: "__exec is for the launcher itself".to_owned(), hint: "use `start`" };
+    let [parent, mode, program, args @ ..] = args else { return Err(usage()) };
+    let failed = |problem: String| Error::Start { program: program.clone(), problem };
+    set_parent_process_death_signal(Some(Signal::TERM)).map_err(|error| failed(error.to_string()))?;
+    // The launcher may have died before the line above.
+    if getppid().map(Pid::as_raw_nonzero).map(|pid| pid.to_string()).as_deref() != Some(parent) {
+        return Ok(ExitCode::from(127));
+    }
+    let mut command = Command::new(program);
+    command.args(args);
+    if mode == "listen" {
+        pass_listener().map_err(failed)?;
+        command.env("LISTEN_FDS", "1").env("LISTEN_PID", std::process::id().to_string());
+    }
+    // Comes back only with an error.
+    let error = command.exec();
+    crate::shell::error(&failed(error.to_string()));
+    Ok(ExitCode::from(127))
+}
+
+/// Moves the socket from descriptor 0 to 3, and gives the program an empty standard input.
+fn pass_listener() -> std::result::Result<(), String> {
+    let shown = |error: rustix::io::Errno| error.to_string();
+    let stdin = std::io::stdin();
+    let passed = rustix::io::fcntl_dupfd_cloexec(&stdin, 3).map_err(shown)?;
+    if passed.as_raw_fd() != 3 {
+        return Err("descriptor 3 is taken; start the launcher without descriptors of its caller".to_owned());
+    }
+    rustix::io::fcntl_setfd(&passed, rustix::io::FdFlags::empty()).map_err(shown)?;
+    let null = std::fs::File::open("/dev/null").map_err(|error| error.to_string())?;
+    rustix::stdio::dup2_stdin(&null).map_err(shown)?;
+    // It stays open for the program.
+    std::mem::forget(passed);
+    Ok(())
+}
+
+/// `__check tcp ADDRESS` or `__check http URL`: ends with 0 when the answer is good, and says why not otherwise.
+pub(crate) fn check(args: &[String]) -> Result<ExitCode> {
+    let checked = match args {
+        [kind, address] if kind == "tcp" => connect(address).map(|_| ()),
+        [kind, url] if kind == "http" => http(url),
+        _ => Err("unknown check".to_owned()),
+    };
+    Ok(match checked {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            crate::shell::out(problem);
+            ExitCode::FAILURE
+        }
+    })
+}
+
+fn connect(address: &str) -> std::result::Result<TcpStream, String> {
+    let mut addresses = address.to_socket_addrs().map_err(|error| format!("{address}: {error}"))?;
+    let address: SocketAddr = addresses.next().ok_or_else(|| format!("{address} has no address"))?;
+    TcpStream::connect_timeout(&address, CHECK_TIME).map_err(|error| format!("{address}: {error}"))
+}
+
+/// Asks by HTTP/1.0 and reads the status line.
+fn http(url: &str) -> std::result::Result<(), String> {
+    let rest = url.strip_prefix("http://").ok_or("only http:// is asked")?;
+    let (host, path) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
+    let address = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
+    let mut stream = connect(&address)?;
+    let failed = |error: std::io::Error| format!("{url}: {error}");
+    stream.set_read_timeout(Some(CHECK_TIME)).map_err(failed)?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n\r\n").map_err(failed)?;
+    let begin = Instant::now();
+    let mut answer = Vec::new();
+    let mut buffer = [0; 64];
+    while !answer.contains(&b'\n') && answer.len() < MAX_STATUS_LINE && begin.elapsed() < CHECK_TIME {
+        match stream.read(&mut buffer).map_err(failed)? {
+            0 => break,
+            n => answer.extend_from_slice(&buffer[..n]),
+        }
+    }
+    let line = String::from_utf8_lossy(&answer);
+    let status = line.split(' ').nth(1).and_then(|status| status.get(..3)?.parse::<u16>().ok());
+    match status {
+        Some(200..=299) if line.starts_with("HTTP/") => Ok(()),
+        Some(status) => Err(format!("{url} answered {status}")),
+        None => Err(format!("{url} gave no HTTP answer")),
+    }
+}
+
+/// How long one health check may take: the launcher asks again.
+pub(crate) const CHECK_TIME: Duration = Duration::from_secs(2);
+/// The most bytes of a status line that are read.
+const MAX_STATUS_LINE: usize = 1024;

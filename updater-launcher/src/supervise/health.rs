@@ -1,0 +1,150 @@
+//! Readiness of a version that was just started, and liveness of one that runs.
+
+use super::app::App;
+use super::child::described;
+use super::turn::Waited;
+use super::{OWN_PROGRAM, PAUSE, Supervisor};
+use crate::error::{Error, Result};
+use crate::exec::CHECK_TIME;
+use std::time::Instant;
+
+impl Supervisor {
+    /// Watches a version that was just started until it is ready.
+    /// # Errors
+    /// [`Error::Start`] when it ends, or is not ready in time; [`Error::Stopping`].
+    pub(super) fn wait_until_ready(&mut self) -> Result<()> {
+        let Some(app) = self.app.clone() else { return Err(not_ready("it does not run")) };
+        let deadline = app.started + self.merged.settings.health.limit.duration();
+        let mut last;
+        loop {
+            match self.readiness(&app) {
+                Ok(()) => {
+                    self.mark_ready();
+                    return Ok(());
+                }
+                Err(Error::Stopping) => return Err(Error::Stopping),
+                Err(error) => last = error,
+            }
+            let pause = (Instant::now() + PAUSE).min(deadline);
+            match self.wait_for(pause, true, |this| this.take_exit(app.pid)) {
+                Waited::For(status) => {
+                    // Put back, for whoever cleans up after it.
+                    self.exits.insert(app.pid.as_raw_nonzero().get(), status);
+                    self.known.insert(app.pid.as_raw_nonzero().get());
+                    return Err(not_ready(&described(status)));
+                }
+                Waited::Stopping => return Err(Error::Stopping),
+                Waited::TooLong if Instant::now() >= deadline => {
+                    let limit = self.merged.settings.health.limit;
+                    return Err(not_ready(&format!("it is not ready after {limit}: {}", last.full_message())));
+                }
+                Waited::TooLong => {}
+            }
+        }
+    }
+
+    /// Checks an app whose time has come: one that is not ready yet, or one that is looked at every so often.
+    pub(super) fn check_health(&mut self) {
+        let Some(app) = self.app.clone() else {
+            self.next_health = None;
+            return;
+        };
+        let health = self.merged.settings.health.clone();
+        let checked = if app.is_ready { self.probes() } else { self.readiness(&app) };
+        let now = Instant::now();
+        match checked {
+            Ok(()) => {
+                if !app.is_ready {
+                    self.mark_ready();
+                }
+                if let Some(app) = &mut self.app {
+                    app.failed_checks = 0;
+                }
+                self.next_health = health.every.map(|every| now + every.duration());
+            }
+            Err(Error::Stopping) => {}
+            Err(error) if app.is_ready => {
+                self.say("unhealthy", &error.full_message());
+                let failed = self.app.as_mut().map_or(0, |app| {
+                    app.failed_checks += 1;
+                    app.failed_checks
+                });
+                self.next_health = health.every.map(|every| now + every.duration());
+                if failed >= health.failures {
+                    self.fail_app(&format!("{failed} health checks have failed"));
+                }
+            }
+            Err(error) if now >= app.started + health.limit.duration() => {
+                self.fail_app(&format!("it is not ready after {}: {}", health.limit, error.full_message()));
+            }
+            Err(_) => self.next_health = Some(now + PAUSE),
+        }
+    }
+
+    /// Stops an app that does not work; it counts as failed.
+    fn fail_app(&mut self, problem: &str) {
+        let Some(app) = self.app.take() else { return };
+        self.next_health = None;
+        self.say("failed", problem);
+        self.stop_app(&app);
+        if self.count_failure() == super::backoff::Verdict::GiveUp {
+            self.stopping = true;
+        }
+    }
+
+    fn mark_ready(&mut self) {
+        let Some(app) = &mut self.app else { return };
+        app.is_ready = true;
+        let (version, after) = (app.version.clone(), app.started.elapsed());
+        self.next_health = self.merged.settings.health.every.map(|every| Instant::now() + every.duration());
+        self.say("ready", &format!("{version} after {} ms", after.as_millis()));
+    }
+
+    /// Tells whether everything holds that makes a version ready.
+    fn readiness(&mut self, app: &App) -> Result<()> {
+        let health = &self.merged.settings.health;
+        if app.started.elapsed() < health.stay_up.duration() {
+            return Err(not_ready("it has not stayed up long enough yet"));
+        }
+        if health.confirm && !self.confirmed {
+            // Outside of a trial there is nothing that the app could confirm.
+            if self.is_on_trial()? {
+                return Err(not_ready("it has not confirmed itself yet"));
+            }
+        }
+        self.probes()
+    }
+
+    /// Tells whether the current version is on trial, by its journal.
+    fn is_on_trial(&mut self) -> Result<bool> {
+        if self.trial.is_none() {
+            // Made once for a version: it reads the program to know it.
+            self.trial = Some(self.install.updater()?);
+        }
+        match &self.trial {
+            Some(updater) => Ok(updater.pending_trial()?.is_some()),
+            None => Ok(false),
+        }
+    }
+
+    /// Asks the app in every way that is configured.
+    fn probes(&mut self) -> Result<()> {
+        let health = self.merged.settings.health.clone();
+        let own = |kind: &str, of: String| vec![OWN_PROGRAM.to_owned(), "__check".to_owned(), kind.to_owned(), of];
+        let mut commands = Vec::new();
+        commands.extend(health.tcp.map(|address| own("tcp", address.to_string())));
+        commands.extend(health.http.map(|url| own("http", url)));
+        if let Some(argv) = &health.command {
+            commands.push(self.install.variables(&self.version, None, &self.merged).command(argv)?);
+        }
+        let dir = self.version.dir.clone();
+        for argv in commands {
+            self.run_command(&argv, &dir, CHECK_TIME * 2)?;
+        }
+        Ok(())
+    }
+}
+
+fn not_ready(problem: &str) -> Error {
+    Error::Start { program: "the app".to_owned(), problem: problem.to_owned() }
+}

@@ -1,0 +1,250 @@
+//! The supervisor: one thread, one loop. It owns the app, its logs, its timers, its updates and the control socket.
+//!
+//! [`Supervisor::turn`] waits for whatever comes next: a signal, a child's end, bytes for a log, a client, a deadline. Steps
+//! that take time are written down in order and turn the loop while they wait, so that nothing ever stands still.
+
+mod app;
+mod backoff;
+mod child;
+mod health;
+mod hooks;
+mod journal;
+mod logs;
+mod requests;
+mod signals;
+mod swap;
+mod turn;
+
+pub(crate) use child::OWN_PROGRAM;
+pub(crate) use journal::QUIET;
+
+use crate::control::{ClientId, Request, Server};
+use crate::error::{Error, Result};
+use crate::job::Report;
+use crate::lock::Lock;
+use crate::release::{Install, Version};
+use crate::settings::Merged;
+use app::App;
+use backoff::Failures;
+use journal::Journal;
+use logs::RotatingLog;
+use rustix::process::WaitStatus;
+use signals::Signals;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::{SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
+use turn::Stream;
+use updater_format::launcher::Interval;
+
+/// How the app is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Kept running and up to date.
+    Supervise,
+    /// Run once, without updates.
+    Once,
+}
+
+/// A running launcher.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    install: Install,
+    mode: Mode,
+    version: Version,
+    merged: Merged,
+    journal: Journal,
+    signals: Signals,
+    server: Option<Server>,
+    /// Pipes from children, and where their bytes go.
+    streams: Vec<Stream>,
+    out: RotatingLog,
+    err: RotatingLog,
+    /// Children whose end somebody waits for.
+    known: HashSet<i32>,
+    /// Those that have ended.
+    exits: HashMap<i32, WaitStatus>,
+    app: Option<App>,
+    failures: Failures,
+    next_start: Option<Instant>,
+    next_check: Option<Instant>,
+    next_health: Option<Instant>,
+    job: Option<swap::Job>,
+    reports: VecDeque<Report>,
+    requests: VecDeque<(ClientId, Request)>,
+    /// Who waits for the end of the job.
+    waiting: Vec<ClientId>,
+    /// Who waits for the end of the launcher.
+    leaving: Vec<ClientId>,
+    /// Whether the app has confirmed itself.
+    confirmed: bool,
+    /// Reads the journal of the current version's trial.
+    trial: Option<updater_runtime::Updater>,
+    /// Whether the launcher was asked to end.
+    stopping: bool,
+    listener: Option<(SocketAddr, TcpListener)>,
+    _lock: Lock,
+}
+
+impl Supervisor {
+    /// Takes the folder over: its lock, its socket, and what a launcher before has left.
+    /// # Errors
+    /// [`Error::Busy`] when another launcher has it; [`Error::Settings`]; [`Error::Update`]; [`Error::File`].
+    pub(crate) fn new(install: Install, mode: Mode) -> Result<Self> {
+        let lock = Lock::take(&install.places)?;
+        // Signals first: from here on this process ends in order.
+        let signals = Signals::take()?;
+        install.updater()?;
+        let version = install.current()?;
+        let merged = install.settings(&version.dir)?;
+        let log = &merged.settings.log;
+        let places = &install.places;
+        let open = |stream| RotatingLog::open(&places.app_log(&install.record.app, stream), log.bytes, log.files);
+        let (out, err) = (open("out")?, open("err")?);
+        let journal = Journal::open(&places.own_log(), log)?;
+        let server = match mode {
+            Mode::Supervise => Some(Server::listen(places)?),
+            Mode::Once => None,
+        };
+        let mut this = Self {
+            out,
+            err,
+            journal,
+            server,
+            signals,
+            version,
+            merged,
+            mode,
+            install,
+            streams: Vec::new(),
+            known: HashSet::new(),
+            exits: HashMap::new(),
+            app: None,
+            failures: Failures::default(),
+            next_start: None,
+            next_check: None,
+            next_health: None,
+            job: None,
+            reports: VecDeque::new(),
+            requests: VecDeque::new(),
+            waiting: Vec::new(),
+            leaving: Vec::new(),
+            confirmed: false,
+            trial: None,
+            stopping: false,
+            listener: None,
+            _lock: lock,
+        };
+        this.end_leftover();
+        Ok(this)
+    }
+
+    /// Runs until the app is done or the launcher is asked to end. Returns the exit code.
+    /// # Errors
+    /// [`Error::Start`] and others when the app cannot be started at all the first time.
+    pub(crate) fn run(mut self) -> Result<i32> {
+        self.say("launcher-started", &format!("process {}", std::process::id()));
+        let begun = match self.install.updater()?.pending_trial()? {
+            Some(trial) if self.mode == Mode::Supervise => self.resume_trial(&trial),
+            _ => self.start_app(None),
+        };
+        match begun {
+            Ok(()) | Err(Error::Stopping | Error::Unhealthy { .. }) => {}
+            Err(error) => {
+                self.say("failed", &error.full_message());
+                return Err(error);
+            }
+        }
+        if self.mode == Mode::Supervise {
+            let at_start = self.merged.settings.update_at_start;
+            self.next_check = if at_start { Some(Instant::now()) } else { self.after_interval() };
+        }
+        let code = loop {
+            if self.stopping {
+                break self.shut_down();
+            }
+            if let Some(status) = self.app_ended()
+                && let Some(code) = self.after_end(status)
+            {
+                break code;
+            }
+            self.due();
+            self.handle_reports();
+            self.handle_requests();
+            if !self.has_work() {
+                self.turn(self.deadline());
+            }
+        };
+        self.say("launcher-ended", &format!("exit code {code}"));
+        self.leave();
+        Ok(code)
+    }
+
+    /// Gives the folder back, and only then tells those who asked for the end: what they do next finds it free.
+    fn leave(self) {
+        let Self { server, leaving, _lock, .. } = self;
+        drop(_lock);
+        if let Some(server) = server {
+            server.close(&leaving);
+        }
+    }
+
+    /// Does what its time has come for.
+    fn due(&mut self) {
+        let now = Instant::now();
+        if self.next_start.is_some_and(|at| at <= now) {
+            self.next_start = None;
+            if let Err(error) = self.start_app(None) {
+                self.say("failed", &error.full_message());
+                self.count_failure();
+            }
+        }
+        if self.next_check.is_some_and(|at| at <= now) && self.job.is_none() {
+            self.next_check = self.after_interval();
+            self.begin_job("update");
+        }
+        if self.next_health.is_some_and(|at| at <= now) {
+            self.check_health();
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        let ended = self.app.as_ref().is_some_and(|app| self.exits.contains_key(&app.pid.as_raw_nonzero().get()));
+        ended || self.stopping || !self.reports.is_empty() || self.can_handle_requests() || self.job_ended()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let check = self.next_check.filter(|_| self.job.is_none());
+        [self.next_start, check, self.next_health].into_iter().flatten().min()
+    }
+
+    /// Returns when to look for updates again: after the interval, and up to a tenth more so that installs spread out.
+    fn after_interval(&self) -> Option<Instant> {
+        let Interval::Every(span) = self.merged.settings.interval else { return None };
+        let interval = span.duration();
+        let jitter = interval / 10 * random_thousandth() / 1000;
+        Some(Instant::now() + interval + jitter)
+    }
+
+    /// Ends app and launcher. An app that ends in order, or by the signal that asked it to, ends the launcher with 0.
+    fn shut_down(&mut self) -> i32 {
+        self.drop_job();
+        match self.app.take() {
+            Some(app) => {
+                let signal = self.stop_signal().as_raw();
+                let code = self.stop_app(&app).map_or(0, child::exit_code);
+                if code == 128 + signal { 0 } else { code }
+            }
+            None => 0,
+        }
+    }
+}
+
+/// Returns a random number from 0 to 999. It spreads requests and protects nothing.
+fn random_thousandth() -> u32 {
+    use std::hash::{BuildHasher as _, Hasher as _};
+    let random = std::hash::RandomState::new().build_hasher().finish();
+    u32::try_from(random % 1000).unwrap_or(0)
+}
+
+/// How often what can only be asked for is asked for.
+const PAUSE: Duration = Duration::from_millis(100);

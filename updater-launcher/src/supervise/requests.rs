@@ -1,0 +1,128 @@
+//! What clients of the control socket ask for.
+
+use super::Supervisor;
+use super::swap::Outcome;
+use crate::control::{ClientId, Command, Reply, Request};
+use crate::error::Result;
+use serde_json::json;
+use std::time::Instant;
+
+impl Supervisor {
+    /// Answers what can be answered at any time, and keeps the rest for the loop.
+    pub(super) fn take_requests(&mut self, requests: Vec<(ClientId, Request)>) {
+        for (client, request) in requests {
+            match request.command {
+                Command::Status => {
+                    let status = self.status();
+                    self.reply(client, &Reply::done(status));
+                }
+                Command::Events => {
+                    if let Some(server) = &mut self.server {
+                        server.subscribe(client);
+                    }
+                }
+                Command::Confirm => {
+                    self.confirmed = true;
+                    self.reply(client, &Reply::done(json!({})));
+                }
+                Command::Stop => {
+                    self.stopping = true;
+                    self.leaving.push(client);
+                }
+                Command::Check | Command::Update | Command::Rollback | Command::Restart => {
+                    self.requests.push_back((client, request));
+                }
+            }
+        }
+    }
+
+    /// Tells whether a request waits whose time has come. What changes versions waits for the job before it.
+    pub(super) fn can_handle_requests(&self) -> bool {
+        let is_free =
+            |request: &Request| self.job.is_none() || matches!(request.command, Command::Rollback | Command::Restart);
+        self.requests.front().is_some_and(|(_, request)| is_free(request))
+    }
+
+    /// Does what was asked for, in order.
+    pub(super) fn handle_requests(&mut self) {
+        while self.can_handle_requests() && !self.stopping {
+            let Some((client, request)) = self.requests.pop_front() else { return };
+            match request.command {
+                Command::Check | Command::Update => {
+                    self.waiting.push(client);
+                    self.begin_job(if request.command == Command::Check { "check" } else { "update" });
+                }
+                Command::Rollback => {
+                    let done = self.roll_back(request.version.as_ref());
+                    self.answer(client, done.map(|version| json!({"version": version})));
+                }
+                _ => {
+                    let done = self.restart_app();
+                    self.answer(client, done.map(|()| json!({"version": self.version.version})));
+                }
+            }
+        }
+    }
+
+    /// Tells those who asked for it how a check or an update has ended.
+    pub(super) fn answer_waiting(&mut self, outcome: &Result<Outcome>) {
+        let reply = match outcome {
+            Ok(Outcome::Current) => Reply::done(json!({"update": null, "version": self.version.version})),
+            Ok(Outcome::Available(version)) => Reply::done(json!({"update": version, "version": self.version.version})),
+            Ok(Outcome::Updated(version)) => Reply::done(json!({"update": null, "updated": true, "version": version})),
+            Err(error) => Reply::failed(error),
+        };
+        for client in std::mem::take(&mut self.waiting) {
+            self.reply(client, &reply);
+        }
+    }
+
+    fn restart_app(&mut self) -> Result<()> {
+        if let Some(app) = self.app.take() {
+            self.stop_app(&app);
+        }
+        // Settings of this computer may have changed; that is often why.
+        self.merged = self.install.settings(&self.version.dir)?;
+        self.failures.clear();
+        self.start_app(None)
+    }
+
+    fn answer(&mut self, client: ClientId, done: Result<serde_json::Value>) {
+        match done {
+            Ok(data) => self.reply(client, &Reply::done(data)),
+            Err(error) => {
+                self.say("failed", &error.full_message());
+                self.reply(client, &Reply::failed(&error));
+            }
+        }
+    }
+
+    fn reply(&mut self, client: ClientId, reply: &Reply) {
+        if let Some(server) = &mut self.server {
+            server.reply(client, reply);
+        }
+    }
+
+    fn status(&self) -> serde_json::Value {
+        let record = &self.install.record;
+        let now = Instant::now();
+        let app = self.app.as_ref();
+        let seconds = |at: Instant| at.saturating_duration_since(now).as_secs();
+        json!({
+            "app": record.app,
+            "channel": record.channel,
+            "failures": self.failures.count(),
+            "folder": self.install.places.root(),
+            "launcher": std::process::id(),
+            "next-check": self.next_check.map(seconds),
+            "pid": app.map(|app| app.pid.as_raw_nonzero().get()),
+            "ready": app.is_some_and(|app| app.is_ready),
+            "root": record.root,
+            "running": app.is_some(),
+            "updating": self.job.is_some(),
+            "uptime": app.map(|app| app.started.elapsed().as_secs()),
+            "url": record.url,
+            "version": self.version.version,
+        })
+    }
+}

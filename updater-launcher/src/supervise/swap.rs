@@ -1,0 +1,318 @@
+//! An update of the running app, from the check to the end of the trial.
+//!
+//! ```text
+//! job: check, download, verify ─▶ staged ─▶ before-swap ─▶ stop old ─▶ job: swap ─▶ after-swap ─▶ start new ─▶ ready?
+//!   old runs on                             old runs on                                                 │
+//!                                                             yes: after-start ─▶ job: confirm ◀────────┤
+//!                                                             no:  stop new ─▶ job: put back ─▶ start old
+//! ```
+//!
+//! With a socket of the launcher's own and `overlap`, "stop old" comes last, when the new version is ready.
+
+use super::Supervisor;
+use super::app::App;
+use super::child::{OWN_PROGRAM, Start, kill_group, signal};
+use super::turn::{Sink, Waited};
+use crate::error::{Error, Result};
+use crate::job::Report;
+use crate::release::Version;
+use rustix::process::{Pid, Signal};
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ChildStdin;
+use std::time::{Duration, Instant};
+use updater_format::ReleaseVersion;
+use updater_runtime::PendingTrial;
+
+/// A job that runs.
+#[derive(Debug)]
+pub(super) struct Job {
+    pid: Pid,
+    stdin: Option<ChildStdin>,
+    name: &'static str,
+}
+
+impl Supervisor {
+    /// Begins a job. Its reports are handled by the loop.
+    pub(super) fn begin_job(&mut self, name: &'static str) {
+        match self.spawn_job(name, None) {
+            Ok(job) => self.job = Some(job),
+            Err(error) => self.end_job(&Err(error)),
+        }
+    }
+
+    /// Takes the reports of the running job, and acts on them.
+    pub(super) fn handle_reports(&mut self) {
+        while let Some(report) = self.reports.pop_front() {
+            match report {
+                Report::Available { version, bytes } => {
+                    self.say("available", &format!("{version}, {bytes} bytes"));
+                    if self.job.as_ref().is_some_and(|job| job.name == "check") {
+                        self.end_job(&Ok(Outcome::Available(version)));
+                    }
+                }
+                Report::Staged { version, dir } => {
+                    let outcome = self.swap(&version, dir).map(|()| Outcome::Updated(version));
+                    if let Err(error) = &outcome {
+                        self.say("update-failed", &error.full_message());
+                    }
+                    self.end_job(&outcome);
+                }
+                Report::Failed { code, message, hint } => {
+                    self.say("update-failed", &format!("{message} ({code})"));
+                    self.end_job(&Err(Error::Refused { message, hint }));
+                }
+                Report::Withheld { why } => {
+                    self.say("no-update", &why);
+                    self.end_job(&Err(Error::NoUpdate { problem: why }));
+                }
+                Report::Current => {
+                    self.end_job(&Ok(Outcome::Current));
+                }
+                other => log::debug!("out of turn: {other:?}"),
+            }
+        }
+        if self.job_ended() {
+            // Without a last word: it was killed.
+            let problem = "it ended without a result".to_owned();
+            self.end_job(&Err(Error::Start { program: "the update".to_owned(), problem }));
+        }
+    }
+
+    /// Tells whether the job has ended while nobody looked.
+    pub(super) fn job_ended(&self) -> bool {
+        let ended = |job: &Job| self.exits.contains_key(&job.pid.as_raw_nonzero().get());
+        self.reports.is_empty() && self.job.as_ref().is_some_and(ended) && !self.has_job_stream()
+    }
+
+    /// Gives the job up; nothing of it has changed anything.
+    pub(super) fn drop_job(&mut self) {
+        if let Some(job) = self.job.take() {
+            drop(job.stdin);
+            if !self.exits.contains_key(&job.pid.as_raw_nonzero().get()) {
+                signal(job.pid, Signal::TERM);
+            }
+            let ended = self.wait_for(Instant::now() + JOB_END, false, |this| this.take_exit(job.pid));
+            if !matches!(ended, Waited::For(_)) {
+                kill_group(job.pid);
+            }
+        }
+    }
+
+    /// Goes on with a trial that an earlier launcher has begun: the new version is watched once more.
+    pub(super) fn resume_trial(&mut self, trial: &PendingTrial) -> Result<()> {
+        self.say("trial", &format!("{} is still on trial", trial.to));
+        let begun = self.start_app(Some(&trial.from)).and_then(|()| self.prove(&trial.from));
+        self.settle_trial(begun, &trial.from, None)
+    }
+
+    /// Goes back to a kept version by hand.
+    pub(super) fn roll_back(&mut self, version: Option<&ReleaseVersion>) -> Result<ReleaseVersion> {
+        self.drop_job();
+        let running = self.app.take();
+        if let Some(app) = &running {
+            self.stop_app(app);
+        }
+        let name = version.map(ToString::to_string);
+        let done = self.run_job("rollback", name.as_deref());
+        self.reload()?;
+        self.failures.clear();
+        self.start_app(None)?;
+        match done? {
+            Report::PutBack { installed, left } => {
+                self.say("rolled-back", &format!("{left} to {installed}"));
+                Ok(installed)
+            }
+            _ => Ok(self.version.version.clone()),
+        }
+    }
+
+    /// Puts a staged version in place and proves it, or goes back.
+    fn swap(&mut self, new: &ReleaseVersion, staged: PathBuf) -> Result<()> {
+        let old = self.version.version.clone();
+        let version = Version { version: new.clone(), dir: staged.clone(), entry: self.version.entry.clone() };
+        // The new version's own hooks, and its own idea of how it is swapped.
+        let merged = self.install.settings(&staged)?;
+        let before = std::mem::replace(&mut self.merged, merged);
+        let hooks = self.merged.settings.hooks.before_swap.clone();
+        let hooked = self.run_hooks("before-swap", &hooks, &version, Some(&old));
+        let overlaps = self.merged.settings.overlap && self.merged.settings.listen.is_some();
+        // The old version is stopped by its own settings.
+        self.merged = before;
+        hooked?;
+        let overlaps = overlaps && self.listener.is_some();
+        self.say("swapping", &format!("{old} to {new}{}", if overlaps { ", side by side" } else { "" }));
+        let running = self.app.take();
+        let mut beside = None;
+        match running {
+            Some(app) if overlaps && !self.exits.contains_key(&app.pid.as_raw_nonzero().get()) => beside = Some(app),
+            Some(app) => {
+                self.stop_app(&app);
+            }
+            None => {}
+        }
+        self.next_start = None;
+        if let Err(error) = self.install_staged() {
+            // Nothing has changed, or the runtime has undone it.
+            self.reload()?;
+            return self.keep_old(beside).and(Err(error));
+        }
+        self.reload()?;
+        self.failures.clear();
+        let hooks = self.merged.settings.hooks.after_swap.clone();
+        let proved = self
+            .run_hooks("after-swap", &hooks, &self.version.clone(), Some(&old))
+            .and_then(|()| self.start_app(Some(&old)))
+            .and_then(|()| self.prove(&old));
+        self.settle_trial(proved, &old, beside)
+    }
+
+    /// Watches the new version until it is ready, and runs its last hooks.
+    fn prove(&mut self, old: &ReleaseVersion) -> Result<()> {
+        self.wait_until_ready()?;
+        let hooks = self.merged.settings.hooks.after_start.clone();
+        self.run_hooks("after-start", &hooks, &self.version.clone(), Some(old))
+    }
+
+    /// Ends the trial one way or the other. `beside` is the old version where it still runs.
+    fn settle_trial(&mut self, proved: Result<()>, old: &ReleaseVersion, beside: Option<App>) -> Result<()> {
+        let new = self.version.version.clone();
+        let error = match proved {
+            Ok(()) => {
+                // A trial that cannot be ended now is ended by the next start; the new version runs.
+                if let Err(error) = self.run_job("confirm", None) {
+                    self.say("failed", &error.full_message());
+                }
+                if let Some(beside) = beside {
+                    self.stop_app(&beside);
+                }
+                self.say("updated", &format!("{old} to {new}"));
+                return Ok(());
+            }
+            Err(Error::Stopping) => {
+                // The next start goes on with the trial.
+                if let Some(beside) = beside {
+                    self.stop_app(&beside);
+                }
+                return Err(Error::Stopping);
+            }
+            Err(error) => error,
+        };
+        let problem = error.full_message();
+        self.say("rolling-back", &format!("{new} to {old}: {problem}"));
+        if let Some(app) = self.app.take() {
+            self.stop_app(&app);
+        }
+        let back = self.run_job("put-back", None);
+        self.reload()?;
+        self.failures.clear();
+        if let Err(error) = &back {
+            // What is kept is not whole: the new version is all there is.
+            self.say("failed", &error.full_message());
+        }
+        self.keep_old(beside)?;
+        let previous = self.version.version.to_string();
+        Err(Error::Unhealthy { version: new.to_string(), previous, problem })
+    }
+
+    /// Lets the old version go on: it runs still, or is started.
+    fn keep_old(&mut self, beside: Option<App>) -> Result<()> {
+        match beside {
+            Some(app) => {
+                self.write_down(app.pid);
+                self.app = Some(app);
+                Ok(())
+            }
+            None => self.start_app(None),
+        }
+    }
+
+    /// Tells the job that holds the staged version to install it.
+    fn install_staged(&mut self) -> Result<()> {
+        let gone = || Error::Start { program: "the update".to_owned(), problem: "its process has ended".to_owned() };
+        let job = self.job.as_mut().ok_or_else(gone)?;
+        let pid = job.pid;
+        let told = job.stdin.take().ok_or_else(gone)?.write_all(b"install\n");
+        told.map_err(|_| gone())?;
+        let report = self.last_report(pid)?;
+        self.job = None;
+        match report {
+            Report::Installed => Ok(()),
+            Report::Failed { message, hint, .. } => Err(Error::Refused { message, hint }),
+            _ => Err(gone()),
+        }
+    }
+
+    /// Runs a job to its end, and returns its last report.
+    fn run_job(&mut self, name: &'static str, argument: Option<&str>) -> Result<Report> {
+        self.reports.clear();
+        let job = self.spawn_job(name, argument)?;
+        match self.last_report(job.pid)? {
+            Report::Failed { message, hint, .. } => Err(Error::Refused { message, hint }),
+            report => Ok(report),
+        }
+    }
+
+    /// Waits for the end of a job. It is not interrupted: what changes an install takes milliseconds, and is finished.
+    fn last_report(&mut self, pid: Pid) -> Result<Report> {
+        let number = pid.as_raw_nonzero().get();
+        let ended = |this: &mut Self| (this.exits.contains_key(&number) && !this.has_job_stream()).then_some(());
+        let waited = self.wait_for(Instant::now() + JOB_LIMIT, false, ended);
+        self.take_exit(pid);
+        if waited != Waited::For(()) {
+            kill_group(pid);
+        }
+        let problem = "it ended without a result".to_owned();
+        self.reports.pop_back().ok_or(Error::Start { program: "the update".to_owned(), problem })
+    }
+
+    fn spawn_job(&mut self, name: &'static str, argument: Option<&str>) -> Result<Job> {
+        let root = self.install.places.root().to_owned();
+        let mut argv = vec![OWN_PROGRAM.to_owned(), "__job".to_owned(), root.to_string_lossy().into_owned()];
+        argv.push(name.to_owned());
+        argv.extend(argument.map(str::to_owned));
+        let child = Start { argv: &argv, dir: &root, env: &[], listener: None, talks: true }.spawn()?;
+        let (pid, stdin) = self.watch(child, Sink::Job, Sink::Own);
+        Ok(Job { pid, stdin, name })
+    }
+
+    /// Reads again which version is current, and its settings.
+    fn reload(&mut self) -> Result<()> {
+        self.version = self.install.current()?;
+        self.trial = None;
+        self.merged = self.install.settings(&self.version.dir)?;
+        Ok(())
+    }
+
+    /// Ends the job, which has said its last word, and tells those who wait for it.
+    fn end_job(&mut self, outcome: &Result<Outcome>) {
+        if let Some(job) = &mut self.job {
+            // Without its input it drops what it has staged and ends.
+            job.stdin = None;
+            let pid = job.pid;
+            let ended = self.wait_for(Instant::now() + JOB_END, false, |this| this.take_exit(pid));
+            if matches!(ended, Waited::For(_)) {
+                self.job = None;
+            }
+        }
+        self.drop_job();
+        self.reports.clear();
+        self.answer_waiting(outcome);
+    }
+}
+
+/// What a check or an update has led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// There is nothing newer.
+    Current,
+    /// There is an update.
+    Available(ReleaseVersion),
+    /// The update runs.
+    Updated(ReleaseVersion),
+}
+
+/// How long a job that was given up may take to end.
+const JOB_END: Duration = Duration::from_secs(10);
+/// How long a swap, a confirmation or a return may take: hashing a large release takes its time.
+const JOB_LIMIT: Duration = Duration::from_secs(600);

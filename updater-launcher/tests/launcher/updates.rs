@@ -1,0 +1,214 @@
+//! Updates of a running app: taken, refused, taken back; hooks and health; what is asked over the control socket.
+
+use crate::running::until;
+use crate::scene::{Scene, refused, text};
+use serde_json::{Value, json};
+
+/// A program that lives, and says which version it is.
+const LIVES: &str = "echo runs {V}\ntrap 'exit 0' TERM\nwhile :; do sleep 0.05; done";
+
+impl Scene {
+    /// Publishes a version with quick times; what `more` says is laid over them.
+    fn publish(&self, version: &str, script: &str, more: Value) {
+        let mut table = json!({
+            "interval": "never",
+            "update-at-start": false,
+            "health": {"stay-up": "150ms", "limit": "3s"},
+            "backoff": {"first": "10ms", "ceiling": "50ms"},
+            "stop": {"grace": "2s"},
+        });
+        for (key, value) in more.as_object().unwrap() {
+            match (table[key].as_object_mut(), value.as_object()) {
+                (Some(below), Some(above)) => below.extend(above.clone()),
+                _ => table[key] = value.clone(),
+            }
+        }
+        self.release(version, &script.replace("{V}", version), &table.to_string());
+    }
+
+    fn out(&self) -> String {
+        self.read("var/log/hello.out.log")
+    }
+}
+
+#[test]
+fn an_update_on_request_replaces_the_running_version() {
+    let scene = Scene::new();
+    let hooks = json!({"hooks": {
+        "before-swap": [["sh", "-c", "echo before {{previous}} {{version}} >> {{root}}/hooks; test -e share/version"]],
+        "after-swap": [["sh", "-c", "echo after $(readlink {{root}}/current) >> {{root}}/hooks"]],
+        "before-start": [["sh", "-c", "echo start {{version}} >> {{root}}/hooks"]],
+        "after-start": [["sh", "-c", "echo ready {{version}} >> {{root}}/hooks"]],
+    }});
+    scene.publish("1.0.0", LIVES, json!({}));
+    scene.install();
+    let mut running = scene.start();
+    running.ready("1.0.0");
+    assert_eq!(scene.ok(&["update"]), "", "nothing newer");
+    scene.publish("1.1.0", LIVES, hooks);
+    assert_eq!(scene.ok(&["check"]), "1.1.0\n");
+    assert_eq!(scene.ok(&["update"]), "1.1.0\n");
+    running.ready("1.1.0");
+    assert_eq!((scene.current().as_str(), scene.out().as_str()), ("1.1.0", "runs 1.0.0\nruns 1.1.0\n"));
+    let expected = "before 1.0.0 1.1.0\nafter versions/hello-1.1.0\nstart 1.1.0\nready 1.1.0\n";
+    assert_eq!(scene.read("hooks"), expected);
+    let log = running.log();
+    for event in ["available: 1.1.0", "swapping: 1.0.0 to 1.1.0", "updated: 1.0.0 to 1.1.0"] {
+        assert!(log.contains(event), "{event}: {log}");
+    }
+    // Back by hand, while it runs.
+    assert_eq!(scene.ok(&["rollback"]), "1.0.0\n");
+    running.ready("1.0.0");
+    refused(&scene.run(&["update"]), 75, "1.1.0");
+    running.stop();
+}
+
+#[test]
+fn updates_come_by_themselves_at_the_start_and_every_interval() {
+    let scene = Scene::new();
+    let eager = json!({"interval": "1s", "update-at-start": true});
+    scene.publish("1.0.0", LIVES, eager.clone());
+    scene.install();
+    scene.publish("1.1.0", LIVES, eager.clone());
+    let mut running = scene.start();
+    running.ready("1.1.0");
+    scene.publish("1.2.0", LIVES, eager);
+    running.ready("1.2.0");
+    running.stop();
+}
+
+#[test]
+fn a_version_that_fails_is_taken_back_and_not_offered_again() {
+    for (name, script, more, reason) in [
+        ("ends at once", "exit 3", json!({}), "exit code 3"),
+        ("hangs", LIVES, json!({"health": {"limit": "600ms", "tcp": "127.0.0.1:1"}}), "not ready after 600ms"),
+        ("is sick", LIVES, json!({"health": {"limit": "600ms", "command": ["false"]}}), "exit code 1"),
+        ("does not confirm", LIVES, json!({"health": {"limit": "600ms", "confirm": true}}), "not confirmed itself"),
+        ("fails a hook", LIVES, json!({"hooks": {"after-swap": [["false"]]}}), "hook after-swap"),
+        ("fails the last hook", LIVES, json!({"hooks": {"after-start": [["false"]]}}), "hook after-start"),
+        ("has no such program", LIVES, json!({"exec": "bin/none"}), "exit code 127"),
+        ("has an unknown variable", LIVES, json!({"args": ["{{nothing}}"]}), "unknown variable"),
+    ] {
+        let scene = Scene::new();
+        scene.publish("1.0.0", LIVES, json!({}));
+        scene.install();
+        let mut running = scene.start();
+        running.ready("1.0.0");
+        scene.publish("1.1.0", script, more);
+        let output = scene.run(&["update"]);
+        refused(&output, 75, "version 1.1.0 failed");
+        assert!(text(&output.stderr).contains(reason), "{name}: {}", text(&output.stderr));
+        running.ready("1.0.0");
+        assert_eq!(scene.current(), "1.0.0", "{name}");
+        assert!(running.log().contains("rolling-back: 1.1.0 to 1.0.0"), "{name}: {}", running.log());
+        refused(&scene.run(&["update"]), 75, "1.1.0");
+        // The next one is taken.
+        scene.publish("1.2.0", LIVES, json!({}));
+        assert_eq!(scene.ok(&["update"]), "1.2.0\n", "{name}");
+        running.stop();
+    }
+}
+
+#[test]
+fn what_fails_before_the_swap_leaves_the_old_version_running() {
+    for (name, more, reason) in [
+        ("hook", json!({"hooks": {"before-swap": [["sh", "-c", "echo because; exit 4"]]}}), "hook before-swap"),
+        ("slow hook", json!({"hooks": {"before-swap": [["sleep", "100"]], "limit": "200ms"}}), "longer than 200ms"),
+        ("table", json!({"restrat": "never"}), "unknown key `restrat`"),
+    ] {
+        let scene = Scene::new();
+        scene.publish("1.0.0", LIVES, json!({}));
+        scene.install();
+        let mut running = scene.start();
+        running.ready("1.0.0");
+        let pid = running.app_pid();
+        scene.publish("1.1.0", LIVES, more);
+        let output = scene.run(&["update"]);
+        assert!(text(&output.stderr).contains(reason), "{name}: {}", text(&output.stderr));
+        assert_eq!((scene.current().as_str(), running.app_pid()), ("1.0.0", pid), "{name}: it never stopped");
+        running.stop();
+    }
+}
+
+#[test]
+fn an_app_confirms_itself_over_the_socket() {
+    let scene = Scene::new();
+    scene.publish("1.0.0", LIVES, json!({}));
+    scene.install();
+    let mut running = scene.start();
+    running.ready("1.0.0");
+    // Any program of the user can: a line of JSON is all it takes.
+    let confirm = "import os, socket, time\ns = socket.socket(socket.AF_UNIX)\ns.connect(os.environ['UPDATER_LAUNCHER_SOCKET'])\ns.sendall(b'{\"v\":1,\"command\":\"confirm\"}\\n')\nprint(s.recv(100))\ntime.sleep(1000)";
+    let script = format!("exec python3 -c \"{}\"", confirm.replace('"', "\\\""));
+    scene.publish("1.1.0", &script, json!({"health": {"limit": "20s", "confirm": true}}));
+    assert_eq!(scene.ok(&["update"]), "1.1.0\n");
+    running.ready("1.1.0");
+    assert!(scene.run(&["stop"]).status.success());
+    running.end();
+}
+
+#[test]
+fn a_launcher_killed_in_a_trial_goes_on_with_it() {
+    let scene = Scene::new();
+    scene.publish("1.0.0", LIVES, json!({}));
+    scene.install();
+    let mut running = scene.start();
+    running.ready("1.0.0");
+    // It never becomes ready, and the launcher is killed before it is taken back.
+    scene.publish("1.1.0", LIVES, json!({"health": {"limit": "3s", "command": ["false"]}}));
+    let mut asking = scene.command(&["update"]).arg("-C").arg(scene.app()).spawn().unwrap();
+    until("1.1.0 was started", || scene.out().contains("runs 1.1.0"));
+    running.child.kill().unwrap();
+    running.child.wait().unwrap();
+    assert!(!asking.wait().unwrap().success());
+    assert_eq!(scene.current(), "1.1.0");
+    let mut next = scene.start();
+    next.ready("1.0.0");
+    assert!(next.log().contains("trial: 1.1.0 is still on trial"), "{}", next.log());
+    assert_eq!(scene.current(), "1.0.0");
+    next.stop();
+}
+
+#[test]
+fn an_update_without_a_launcher_is_tried_by_the_next_start() {
+    let scene = Scene::new();
+    scene.publish("1.0.0", LIVES, json!({}));
+    scene.install();
+    scene.publish("1.1.0", "exit 1", json!({}));
+    assert_eq!(scene.ok(&["update"]), "1.1.0\n");
+    let mut running = scene.start();
+    running.ready("1.0.0");
+    running.stop();
+    scene.publish("1.2.0", LIVES, json!({}));
+    assert_eq!(scene.ok(&["update"]), "1.2.0\n");
+    let mut running = scene.start();
+    running.ready("1.2.0");
+    until("the trial is over", || running.log().contains("updated: 1.0.0 to 1.2.0"));
+    running.stop();
+}
+
+#[test]
+fn events_are_told_as_they_happen() {
+    let scene = Scene::new();
+    scene.publish("1.0.0", LIVES, json!({}));
+    scene.install();
+    let mut running = scene.start();
+    running.ready("1.0.0");
+    let file = std::fs::File::create(scene.folder.path().join("events")).unwrap();
+    let mut events = scene.command(&["events"]).arg("-C").arg(scene.app()).stdout(file).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    scene.ok(&["restart"]);
+    running.stop();
+    assert!(events.wait().unwrap().success());
+    let lines = std::fs::read_to_string(scene.folder.path().join("events")).unwrap();
+    let names: Vec<String> = lines
+        .lines()
+        .map(|line| {
+            let event: Value = serde_json::from_str(line).unwrap();
+            assert_eq!((&event["v"], &event["version"]), (&json!(1), &json!("1.0.0")));
+            event["event"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(names.iter().filter(|name| *name == "stopped").count(), 2, "{names:?}");
+    assert_eq!(names.last().map(String::as_str), Some("launcher-ended"));
+}
