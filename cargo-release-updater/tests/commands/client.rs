@@ -2,7 +2,7 @@
 //! in a second.
 
 use crate::package::Package;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use updater_format::{FilePath, UtcTime};
@@ -31,13 +31,18 @@ pub(crate) enum Told {
 impl Client {
     /// Installs a version from the bundle that was made of it. It trusts the root that the project has now.
     pub(crate) fn install(package: &Package, version: &str) -> Self {
+        Self::install_from(package, version, Path::new("target/updater/repository/hello"))
+    }
+
+    /// Installs a version that reads from another folder of the package.
+    pub(crate) fn install_from(package: &Package, version: &str, repository: &Path) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let tree = folder.path().join("app/hello");
         std::fs::create_dir_all(&tree).unwrap();
         let bundle = package.path(&format!("target/updater/bundles/hello-{version}-x86_64-unknown-linux-gnu.tar.xz"));
         let status = Command::new("tar").arg("-xJf").arg(bundle).arg("-C").arg(&tree).status().unwrap();
         assert!(status.success());
-        let repository = package.path("target/updater/repository/hello");
+        let repository = package.path("").join(repository);
         let root = std::fs::read(package.path("updater/root.json")).unwrap();
         Self { folder, root, url: format!("file://{}", repository.display()) }
     }

@@ -14,6 +14,8 @@ mod publish;
 mod recovery;
 mod refresh;
 mod release;
+mod runbook;
+
 mod serve;
 mod status;
 mod storages;

@@ -28,6 +28,12 @@ pub(crate) fn files(package: &Package, version: &str) {
     package.write("dist/share/data", &(0..30_000).map(|_| noise()).collect::<String>());
 }
 
+/// Writes a script that can be started.
+pub(crate) fn write_program(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    executable(path);
+}
+
 fn executable(path: &Path) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
@@ -192,6 +198,79 @@ fn a_folder_without_a_package_needs_its_names() {
     package.run_with(&with_app, &[("SOURCE_DATE_EPOCH", "soon")]).fails(2, "SOURCE_DATE_EPOCH is \"soon\"", "unset it");
     let run = package.run(&["verify", "out"]);
     run.fails(2, "there is no root to hold the repository against", "--root FILE");
+}
+
+/// The bundles of two machines in folders of their own.
+fn runners(package: &Package, version: &str) -> [&'static str; 2] {
+    for (out, triple) in [("linux", TRIPLE), ("arm", "aarch64-unknown-linux-gnu")] {
+        let bundle = ["bundle", "--from-dir", "dist", "--version", version, "--target", triple, "--level", "1"];
+        package.run(&[&bundle[..], &["--out", out]].concat()).ok();
+    }
+    ["linux", "arm"]
+}
+
+#[test]
+fn bundles_of_several_machines_are_published_by_one() {
+    let package = package();
+    let [linux, arm] = runners(&package, "1.0.0");
+    let table = "[package.metadata.updater]";
+    let targets = format!("{table}\ntargets = [\"{TRIPLE}\", \"aarch64-unknown-linux-gnu\"]");
+    package.write("Cargo.toml", &package.read("Cargo.toml").replace(table, &targets));
+    let missing = package.run(&["publish", "--merge", linux]);
+    missing.fails(30, "the merge has no bundle for aarch64-unknown-linux-gnu", "or name with `--target`");
+    package.run(&["publish", "--merge", linux, arm, "--dry-run"]).ok();
+    let merged = package.run(&["publish", "--merge", linux, arm, "--message-format", "json"]).ok();
+    assert_eq!(merged.messages("published")[0]["files"], 2);
+    let again = package.run(&["publish", "--merge", linux, arm]).ok();
+    assert!(again.stderr.contains("Unchanged hello 1.0.0 is published in stable already"), "{}", again.stderr);
+    package.run(&["verify", "--deep"]).ok();
+    let status = package.run(&["status"]).ok();
+    assert!(status.stdout.contains("aarch64-unknown-linux-gnu") && status.stdout.contains(TRIPLE), "{}", status.stdout);
+}
+
+#[test]
+fn what_is_published_already_is_not_packed_again() {
+    let package = package();
+    package.run(&publish("1.0.0", &[])).ok();
+    std::fs::remove_dir_all(package.path("target/updater/bundles")).unwrap();
+    let again = package.run(&publish("1.0.0", &[])).ok();
+    assert!(again.stderr.contains("Unchanged hello 1.0.0 is published in stable already"), "{}", again.stderr);
+    files(&package, "other");
+    let other = package.run(&publish("1.0.0", &[]));
+    other.fails(60, "1.0.0 is published in channel `stable` already with another content", "published files never");
+    assert!(!package.path("target/updater/bundles").exists());
+}
+
+#[test]
+fn the_notes_of_a_release_are_its_section_of_the_change_log() {
+    let package = package();
+    package.write("CHANGELOG.md", "# Changelog\n\n## [1.0.0] - 2026-11-20\n- the first one\n\n## 0.9.0\n- before\n");
+    package.run(&publish("1.0.0", &["--metadata", "severity=low"])).ok();
+    let targets = package.path("target/updater/repository/hello/targets");
+    let mut notes = std::fs::read_dir(targets).unwrap().map(|entry| entry.unwrap().path());
+    let notes = notes.find(|path| path.extension().is_some_and(|extension| extension == "md")).unwrap();
+    assert_eq!(std::fs::read_to_string(notes).unwrap(), "- the first one\n");
+    let role = package.read("target/updater/repository/hello/metadata/1.stable.json");
+    assert!(role.contains(r#""metadata":{"severity":"low"}"#), "{role}");
+    let again = package.run(&publish("1.0.0", &[])).ok();
+    assert!(again.stderr.contains("Unchanged hello 1.0.0"), "{}", again.stderr);
+    let refused = package.run(&publish("1.1.0", &["--metadata", "severity"]));
+    assert!(refused.code == 2 && refused.stderr.contains("NAME=TEXT"), "{}", refused.stderr);
+}
+
+#[test]
+fn an_expired_channel_does_not_make_a_release_of_another_a_failure() {
+    if !updater_tests::require::command("faketime", "apt-get install faketime") {
+        return;
+    }
+    let package = Package::new();
+    package.run(&["init", "--dev", "--channel", "stable", "--channel", "beta"]).ok();
+    files(&package, "1.0.0");
+    package.run(&publish("1.0.0", &["--channel", "beta"])).ok();
+    files(&package, "1.1.0");
+    let later = package.run_in(100, &publish("1.1.0", &[])).ok();
+    assert!(later.stderr.contains("warning: the channel beta expired on"), "{}", later.stderr);
+    assert!(later.stderr.contains("Published hello 1.1.0 in stable"), "{}", later.stderr);
 }
 
 pub(crate) const TRIPLE: &str = "x86_64-unknown-linux-gnu";
