@@ -5,7 +5,7 @@
 
 mod programs;
 
-use programs::{Machine, Pointers, Shape, fat, linked, macho, pe};
+use programs::{Machine, Pointers, Shape, fat, go, linked, macho, pe};
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::time::{Duration, Instant};
 use updater_delta::{ApplyLimits, Codec, DiffOptions, Header, apply, diff, inspect};
@@ -13,8 +13,9 @@ use updater_delta::{ApplyLimits, Codec, DiffOptions, Header, apply, diff, inspec
 /// A format, how a program of it is linked, and what its deltas must tell apart.
 type Format = (&'static str, fn(Shape) -> Vec<u8>, &'static [&'static str]);
 
-const FORMATS: [Format; 8] = [
+const FORMATS: [Format; 9] = [
     ("ELF x86-64", elf, &["X86", "Pointers", "Rela", "EhFrame", "EhFrameHdr"]),
+    ("ELF of Go", go, &["X86", "GoFunctions"]),
     ("PE x86-64", |shape| pe(Machine::X86, shape), &["X86", "Image", "Functions", "BaseRelocations"]),
     ("PE AArch64", |shape| pe(Machine::Arm64, shape), &["Arm64", "Image", "FunctionsArm64", "BaseRelocations"]),
     ("Mach-O x86-64", |shape| macho(Machine::X86, shape, Pointers::Plain), &["X86", "Words", "Names", "PageHashes"]),
@@ -172,7 +173,7 @@ impl Random {
 /// How often each byte of both files may be read of old on average, beside 1 MiB: once for its digest, once or twice for references,
 /// once for matches, and a page of 4 KiB for what is asked for far apart.
 const MOST_READ: u64 = 16;
-/// Memory for applying a delta of these small programs, in bytes.
-const MOST_MEMORY: u64 = 24 << 20;
+/// Memory for applying a delta, in bytes: what plain data may take at most, for which damaged programs are taken.
+const MOST_MEMORY: u64 = 45 << 20;
 /// Time to make a delta between files of 100 kB: a hundred times what it takes here, so that a busy machine is no failure.
 const MOST_TIME: Duration = Duration::from_secs(30);

@@ -342,11 +342,33 @@ impl Scan<'_> {
             if forward > 0 {
                 found.push(Found { old: last_old, new: last_new, length: forward });
             }
+            self.resume(last_new + forward, at - backward, shift, &mut found);
             last_new = at - backward;
             last_old = position.wrapping_sub(backward);
             shift = position as isize - at as isize;
         }
         found
+    }
+}
+
+impl Scan<'_> {
+    /// Finds what agrees again under the shift of a match behind which so much differs that growing gave up.
+    fn resume(&self, mut done: usize, end: usize, shift: isize, found: &mut Vec<Found>) {
+        let old = |at: usize| at.checked_add_signed(shift).and_then(|there| self.index.old.get(there..));
+        let agrees = |at: usize| old(at).and_then(|rest| rest.first()) == Some(&self.new[at]);
+        let mut at = done;
+        while at < end {
+            let same = old(at).map_or(0, |rest| common(rest, &self.new[at..end]));
+            if same < LONG_STAY {
+                at += same + 1;
+                continue;
+            }
+            let start = at - grow(at - done, |step| agrees(at - 1 - step));
+            let length = grow(end - start, |step| agrees(start + step));
+            found.push(Found { old: start.wrapping_add_signed(shift), new: start, length });
+            done = start + length;
+            at = done.max(at + 1);
+        }
     }
 }
 
@@ -379,3 +401,30 @@ const NEIGHBOURS: usize = 128;
 const AROUND: usize = 32;
 /// Bytes of the new file that one thread goes through at a time: 8 MiB.
 const SHARE: usize = 8 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::{Places, matches};
+    use std::num::NonZeroUsize;
+
+    /// What lies behind a stretch that nothing agrees with is found again under the same shift.
+    #[test]
+    fn a_match_goes_on_behind_what_was_replaced() {
+        let noise = |seed: u64| {
+            let mut state = seed;
+            std::iter::repeat_with(move || {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (state >> 56) as u8
+            })
+        };
+        let old: Vec<u8> = noise(1).take(60_000).collect();
+        let mut new = old.clone();
+        new.splice(20_000..30_000, noise(2).take(10_000));
+        let mut places = Places::new(old.len());
+        (0..old.len()).for_each(|at| places.set(at));
+        let found = matches(&old, &new, &places, &places, 9, NonZeroUsize::MIN);
+        let covered: usize = found.iter().filter(|found| found.old == found.new).map(|found| found.length).sum();
+        assert!(covered >= 50_000, "{covered} bytes of 50,000: {found:?}");
+        assert!(found.windows(2).all(|pair| pair[0].new + pair[0].length <= pair[1].new), "{found:?}");
+    }
+}

@@ -31,6 +31,8 @@ pub(crate) enum Kind {
     ChainAddress64,
     /// A distance in the low 24 bits from the address `aux`.
     Low24,
+    /// A distance in 32 bits from the address `aux`.
+    From32,
     /// AArch64 `b` and `bl`.
     Branch26,
     /// AArch64 `adrp`; `aux` is the whole target.
@@ -74,6 +76,7 @@ impl Kind {
             Self::Self64 => 11,
             Self::Chain64 | Self::ChainAddress64 => 12,
             Self::Low24 => 13,
+            Self::From32 => 14,
         }
     }
 
@@ -106,6 +109,7 @@ impl Kind {
                 placed.origin.wrapping_add(u32::try_from(inside).ok()?)
             }
             Self::Low24 => aux.wrapping_add(word & 0xff_ffff),
+            Self::From32 => aux.wrapping_add(word),
             Self::Branch26 => at.wrapping_add(((word << 6) as i32 >> 4) as u32),
             Self::Page21 => {
                 let pages = ((word >> 29) & 3 | (word >> 3) & 0x1f_fffc) << 11;
@@ -144,6 +148,7 @@ impl Kind {
                 return;
             }
             Self::Low24 => target.wrapping_sub(aux) & 0xff_ffff,
+            Self::From32 => target.wrapping_sub(aux),
             Self::Branch26 => target.wrapping_sub(at) >> 2 & 0x03ff_ffff,
             Self::Page21 => {
                 let pages = (target & !0xfff).wrapping_sub(at & !0xfff) >> 12;
@@ -206,6 +211,7 @@ impl Kind {
             Self::Page21 => AUX + 1,
             Self::Low24 => AUX + 2,
             Self::Low12(shift) => AUX + 3 + shift,
+            Self::From32 => AUX + 8,
         }
     }
 
@@ -225,6 +231,7 @@ impl Kind {
             AUX => Self::Table32,
             33 => Self::Page21,
             34 => Self::Low24,
+            40 => Self::From32,
             _ => Self::Low12(byte - AUX - 3),
         }
     }

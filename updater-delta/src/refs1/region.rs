@@ -48,10 +48,12 @@ pub(crate) enum RegionKind {
     Names,
     /// Words of a Mach-O whose low 36 bits are an address that counts from nothing.
     ChainedAddresses,
+    /// The table of functions of a Go program.
+    GoFunctions,
 }
 
 impl RegionKind {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 21] = [
         Self::Data,
         Self::X86,
         Self::Arm64,
@@ -72,6 +74,7 @@ impl RegionKind {
         Self::FunctionsArm64,
         Self::Names,
         Self::ChainedAddresses,
+        Self::GoFunctions,
     ];
 
     /// Returns whether pointers that the loader relocates may lie in the region.

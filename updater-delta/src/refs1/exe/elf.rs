@@ -60,6 +60,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Program> {
             (RELA, ".rela.dyn") => RegionKind::Rela,
             (SYMTAB | DYNSYM, _) => RegionKind::Symbols,
             (_, ".eh_frame") => RegionKind::EhFrame,
+            (_, ".gopclntab") => RegionKind::GoFunctions,
             (_, ".eh_frame_hdr") => RegionKind::EhFrameHdr,
             (_, ".rodata") if machine == 62 => RegionKind::Constants,
             _ => RegionKind::Data,

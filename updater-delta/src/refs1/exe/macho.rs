@@ -129,6 +129,7 @@ fn section(bytes: &[u8], at: u64, base: u64, code: RegionKind, words: RegionKind
         (_, "__eh_frame") => RegionKind::EhFrame64,
         (_, "__unwind_info") => RegionKind::Unwind,
         ("__TEXT", "__const") if code == RegionKind::X86 => RegionKind::Constants,
+        (_, "__gopclntab") => RegionKind::GoFunctions,
         ("__TEXT", _) => RegionKind::Data,
         _ if blank => RegionKind::Data,
         _ => words,

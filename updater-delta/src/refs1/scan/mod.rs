@@ -2,6 +2,7 @@
 
 mod arm64;
 mod elf;
+mod go;
 mod macho;
 mod pe;
 mod x86;
@@ -75,6 +76,7 @@ pub(crate) fn references(
         match placed.kind {
             RegionKind::Functions | RegionKind::FunctionsArm64 => pe::unwind(source, layout, placed, &mut found)?,
             RegionKind::Unwind => macho::unwind(source, placed, &mut found)?,
+            RegionKind::GoFunctions => go::functions(source, layout, placed, &mut found)?,
             _ => {}
         }
     }

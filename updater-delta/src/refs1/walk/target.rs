@@ -16,9 +16,9 @@ impl<C: Coder> Walk<'_, C> {
         place: u32,
         placed: &Placed,
     ) -> Option<(u32, u32)> {
-        // Distances of compact unwind information count from a function that has moved itself.
+        // What these distances count from has moved itself.
         let aux = match reference.kind {
-            Kind::Low24 => match self.learned.get(reference.aux) {
+            Kind::Low24 | Kind::From32 => match self.learned.get(reference.aux) {
                 (_, 0) => self.known.map.find(reference.aux).0,
                 (learned, _) => learned,
             },
