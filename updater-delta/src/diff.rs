@@ -54,7 +54,8 @@ pub struct DiffOptions<'a> {
     pub codecs: &'a [Codec],
     /// Threads to use at most; by default one per processor.
     pub threads: NonZeroUsize,
-    /// Memory to use at most, in bytes, beside the two files. A delta that needs more is refused with [`DiffError::Memory`].
+    /// Memory to use at most, in bytes, beside the two files. Files that need more are compared block by block, as plain data; less than
+    /// a block of 1 MiB needs is refused with [`DiffError::Memory`].
     pub memory: u64,
     /// Memory that the application may use, in bytes: the delta is applied within it before it is returned.
     pub apply_memory: u64,
@@ -119,14 +120,6 @@ pub enum DiffError {
         /// What was allowed.
         allowed: Vec<Codec>,
     },
-    /// A file is longer than any codec can carry.
-    #[error("a file of {length} bytes is too long for a delta, the limit is {limit}")]
-    TooLong {
-        /// Bytes of the longer file.
-        length: u64,
-        /// Bytes allowed.
-        limit: u64,
-    },
     /// The work needs more memory than it may use.
     #[error("making the delta needs {needed} bytes of memory, the limit is {limit}")]
     Memory {
@@ -159,7 +152,6 @@ impl DiffError {
             Self::NoCodec { .. } => {
                 "publish without a delta: the older release only reads codecs that are no longer made"
             }
-            Self::TooLong { .. } => "publish without a delta",
             Self::Memory { .. } => "raise the memory limit, or publish without a delta",
             Self::Compress { .. } => "free some memory and try again",
             Self::SelfCheck { .. } => "publish without a delta, and report the two files",
@@ -227,15 +219,14 @@ fn closed(old: &[u8], new: &[u8], options: &DiffOptions<'_>) -> Result<Delta, Di
     let (mut streams, mut reading) = (Vec::new(), Reading::Data);
     match codec {
         Codec::Refs1 => {
-            let (length, limit) = (header.old_length.max(header.new_length), u64::from(refs1::MAX_LENGTH));
-            if length > limit {
-                return Err(DiffError::TooLong { length, limit });
-            }
-            let needed = refs1::encode_memory(old, new);
-            if needed > options.memory {
-                return Err(DiffError::Memory { needed, limit: options.memory });
-            }
-            let (mut body, mut report) = refs1::encode(old, new, Reading::Programs, options.threads);
+            let longest = header.old_length.max(header.new_length);
+            let fits = longest <= u64::from(refs1::MAX_LENGTH) && refs1::encode_memory(old, new) <= options.memory;
+            let (mut body, mut report) = if fits {
+                refs1::encode(old, new, Reading::Programs, options.threads)
+            } else {
+                let tell = |done| tell(Stage::Matching, done);
+                refs1::encode_parts(old, new, options.memory, options.threads, tell)?
+            };
             if report.reading() == Reading::Programs && body.len() > new.len() / POOR {
                 // Programs that have little in common, or that are packed, may do better as what they are made of.
                 let other = refs1::encode(old, new, Reading::Data, options.threads);
@@ -258,7 +249,7 @@ fn closed(old: &[u8], new: &[u8], options: &DiffOptions<'_>) -> Result<Delta, Di
     let limits = ApplyLimits::exactly(total).memory(options.apply_memory);
     let check = |bytes: &[u8]| apply(codec, &mut Cursor::new(old), bytes, &mut io::sink(), &limits);
     let mut checked = check(&bytes);
-    if checked.is_err() && codec == Codec::Refs1 {
+    if checked.is_err() && codec == Codec::Refs1 && reading == Reading::Programs {
         // Damaged headers can describe a program that is put together otherwise than it was taken apart. As plain data
         // the same files cost more bytes, and are right.
         let (body, report) = refs1::encode(old, new, Reading::Data, options.threads);

@@ -59,6 +59,17 @@ pub struct Costs {
     pub elsewhere: Cost,
 }
 
+impl Costs {
+    /// Adds those of a further part of the new file.
+    pub(crate) fn add(&mut self, part: Self) {
+        self.streams.iter_mut().zip(part.streams).for_each(|(all, more)| all.1 += more.1);
+        self.regions.extend(part.regions);
+        self.elsewhere.bytes += part.elsewhere.bytes;
+        self.elsewhere.hits += part.elsewhere.hits;
+        self.elsewhere.misses += part.elsewhere.misses;
+    }
+}
+
 /// What a part of the new file takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {

@@ -98,6 +98,21 @@ fn an_opened_delta_holds_no_other() {
     assert!(matches!(&result, Err(ApplyError::UnknownCodec { id }) if id == "opened-1"), "{result:?}");
 }
 
+/// No file of so few bytes opens to so many, so that nothing is begun.
+#[test]
+fn an_opened_file_of_an_impossible_length_is_refused() {
+    let (old, new) = (fixture("old.gz"), fixture("new.gz"));
+    let (delta, _) = make(&old, &new);
+    let inner = 1 + delta[1..].windows(8).position(|bytes| bytes == &delta[..8]).unwrap();
+    let most = new.len() as u64 * 1100 + (64 << 10);
+    for length in [most + 1, u64::MAX] {
+        let mut delta = delta.clone();
+        delta[inner + 64..inner + 72].copy_from_slice(&length.to_le_bytes());
+        let (result, _) = run(&old, &delta, &ApplyLimits::exactly(new.len() as u64));
+        assert!(matches!(result, Err(ApplyError::NewLength { length: got }) if got == length), "{result:?}");
+    }
+}
+
 /// What an earlier build made must be applied for ever. `UPDATE_FIXTURES=1` writes what is not there yet.
 #[test]
 fn committed_deltas_are_applied() {

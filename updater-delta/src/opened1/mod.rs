@@ -45,8 +45,9 @@ pub(crate) fn apply(
         OpenError::Stream(Fault::TooLarge) => ApplyError::Memory { needed: limits.memory + 1, limit: limits.memory },
     })?;
     drop(streams);
-    // How long the opened file is does not matter: closed it is held against the header, and only blocks are kept.
-    let inner = ApplyLimits { new_length: NewLength::AtMost(u64::MAX), memory: memory.saturating_sub(view.memory()) };
+    // Closed it is held against the header, and only blocks are kept; but what could not be closed to so few bytes is no work to begin.
+    let most = header.new_length.saturating_mul(MOST_OPENING).saturating_add(64 << 10);
+    let inner = ApplyLimits { new_length: NewLength::AtMost(most), memory: memory.saturating_sub(view.memory()) };
     let mut closer = Closer::new(output);
     let result = apply_nested(&mut view, &mut patch, &mut closer, &inner);
     match (closer.finish(), result) {
@@ -101,5 +102,8 @@ fn read_number(patch: &mut impl Read) -> Result<u64, ApplyError> {
     Err(ApplyError::Corrupt { what: "a number that does not end", at: 0 })
 }
 
+/// Bytes that an opened file has at most for each closed one: deflate says 258 bytes and which they are in two bits, which makes 262 bytes
+/// of an opened stream, 1048 to the byte.
+const MOST_OPENING: u64 = 1100;
 /// Most streams that are opened in one file: what a zip archive without its 64-bit extension can hold.
 const MAX_STREAMS: u64 = 1 << 16;

@@ -5,6 +5,7 @@ use super::control::{self, Match, Order};
 use super::exe;
 use super::map::AddressMap;
 use super::matcher::{self, Found, Places};
+use super::parts::WHOLE;
 use super::rebuild::relocations;
 use super::recall::{self, Recall};
 use super::refs::{Kind, Reference, References};
@@ -27,6 +28,16 @@ impl Report {
         self.reading
     }
 
+    /// Returns what nothing went into yet.
+    pub(super) const fn empty() -> Self {
+        Self { reading: Reading::Data, costs: [0; Stream::NAMES.len()] }
+    }
+
+    /// Adds what went into a part.
+    pub(super) fn add(&mut self, part: &Self) {
+        self.costs.iter_mut().zip(part.costs).for_each(|(all, more)| *all += more);
+    }
+
     /// Returns the bytes of each stream by name.
     pub(crate) fn streams(&self) -> [(&'static str, u64); Stream::NAMES.len()] {
         std::array::from_fn(|index| (Stream::NAMES[index], self.costs[index]))
@@ -43,8 +54,14 @@ pub enum Reading {
     Data,
 }
 
-/// Makes the codec's own bytes.
+/// Makes the codec's own bytes, as one stream.
 pub(crate) fn encode(old: &[u8], new: &[u8], reading: Reading, threads: NonZeroUsize) -> (Vec<u8>, Report) {
+    let (stream, report) = stream(old, new, reading, threads);
+    ([&[WHOLE], &stream[..]].concat(), report)
+}
+
+/// Makes a stream that turns one file, or a range of it, into another.
+pub(super) fn stream(old: &[u8], new: &[u8], reading: Reading, threads: NonZeroUsize) -> (Vec<u8>, Report) {
     let plan = match reading {
         Reading::Programs => exe::plan(old, new),
         Reading::Data => super::region::Plan::default(),
@@ -120,7 +137,12 @@ impl Given<'_> {
 
 /// Returns the memory that [`encode`] takes, in bytes.
 pub(crate) fn encode_memory(old: &[u8], new: &[u8]) -> u64 {
-    (old.len() as u64 + new.len() as u64) * 2 + old.len() as u64 * 9 / 2 + (32 << 20)
+    encode_memory_of(old.len() as u64, new.len() as u64)
+}
+
+/// Returns the memory that [`encode`] takes for files of these lengths, in bytes.
+pub(super) const fn encode_memory_of(old: u64, new: u64) -> u64 {
+    (old + new) * 2 + old * 9 / 2 + (32 << 20)
 }
 
 /// One of the two files, understood as the plan says.

@@ -3,6 +3,7 @@
 use super::coder::{Coder, Decoder, Stream, Table};
 use super::control::{self, Match, Order};
 use super::map::AddressMap;
+use super::parts::{Body, Head};
 use super::recall::{self, Recall};
 use super::region::{Layout, Plan, Span, Version};
 use super::source::Normal;
@@ -12,8 +13,33 @@ use crate::{ApplyError, Cost, Costs, Inspection, Reading, RegionSummary, Side};
 use std::io::{self, Read};
 
 /// Reads what a delta says before its body, and with the old file at hand measures the body too.
-pub(crate) fn inspect(old: Option<&[u8]>, body: &[u8], inspection: &mut Inspection) -> Result<(), ApplyError> {
-    let (old_length, new_length) = lengths(&inspection.header)?;
+pub(crate) fn inspect(old: Option<&[u8]>, mut body: &[u8], inspection: &mut Inspection) -> Result<(), ApplyError> {
+    if Body::read(&mut body)? == Body::Whole {
+        return stream(old, body, lengths(&inspection.header)?, 0, inspection);
+    }
+    let mut done = 0;
+    while done < inspection.header.new_length {
+        let missing = inspection.header.new_length - done;
+        let head = Head::read(&mut body, inspection.header.old_length, missing, done)?;
+        let bytes = usize::try_from(head.bytes).ok().filter(|&bytes| bytes <= body.len());
+        let (ours, rest) = body.split_at(bytes.ok_or(ApplyError::Truncated { at: done })?);
+        let start = usize::try_from(head.old_offset).unwrap_or(usize::MAX);
+        let range = old.and_then(|old| old.get(start..)?.get(..head.old_length as usize));
+        stream(range, ours, (head.old_length, head.new_length), done, inspection)?;
+        done += u64::from(head.new_length);
+        body = rest;
+    }
+    Ok(())
+}
+
+/// Adds what a stream says of the new file from `start` on.
+fn stream(
+    old: Option<&[u8]>,
+    body: &[u8],
+    (old_length, new_length): (u32, u32),
+    start: u64,
+    inspection: &mut Inspection,
+) -> Result<(), ApplyError> {
     let mut meter = Meter::new(Decoder::new(body));
     // Every match takes some bits of the delta, so there cannot be more than those.
     let most = body.len().saturating_mul(8);
@@ -26,18 +52,23 @@ pub(crate) fn inspect(old: Option<&[u8]>, body: &[u8], inspection: &mut Inspecti
     check(&mut meter.inner, 0)?;
     let matches = matches.ok_or_else(|| corrupt("an impossible match"))?;
     inspection.reading = Some(if plan.recall { Reading::Data } else { Reading::Programs });
-    inspection.matches = matches.len() as u64;
-    inspection.matched = matches.iter().map(|found| u64::from(found.length)).sum();
-    inspection.spans = matches.iter().map(|found| (u64::from(found.new), u64::from(found.length))).collect();
+    inspection.matches += matches.len() as u64;
+    inspection.matched += matches.iter().map(|found| u64::from(found.length)).sum::<u64>();
+    let spans = matches.iter().map(|found| (start + u64::from(found.new), u64::from(found.length)));
+    inspection.spans.extend(spans);
     let place = |span: Span| (u64::from(span.offset), u64::from(span.length));
     let summary = |region: &super::region::Region| RegionSummary {
         kind: format!("{:?}", region.kind),
         old: place(region.old),
         new: place(region.new),
     };
-    inspection.regions = plan.regions.iter().map(summary).collect();
+    inspection.regions.extend(plan.regions.iter().map(summary));
     if let Some(old) = old {
-        inspection.costs = Some(measure(old, meter, &plan, &order, &matches, new_length)?);
+        let costs = measure(old, meter, &plan, &order, &matches, new_length)?;
+        match &mut inspection.costs {
+            None => inspection.costs = Some(costs),
+            Some(all) => all.add(costs),
+        }
     }
     Ok(())
 }

@@ -5,6 +5,8 @@
 //! follow from other parts (relative relocations, the sorted table of call frames) are made again. The stream is coded as one
 //! whole: plan, matches, body.
 
+#[cfg(feature = "encode")]
+mod blocks;
 mod coder;
 mod control;
 #[cfg(feature = "fuzz")]
@@ -20,6 +22,7 @@ mod map;
 mod matcher;
 mod mix;
 mod model;
+mod parts;
 mod rebuild;
 mod recall;
 mod refs;
@@ -35,6 +38,7 @@ use crate::{ApplyError, ApplyLimits, Header, Side};
 use coder::{Coder as _, Decoder, Stream};
 use control::Order;
 use map::AddressMap;
+use parts::{Body, Head, Within};
 use rebuild::Rebuilt;
 use recall::Recall;
 use region::{Layout, Plan, RegionKind, Version};
@@ -43,6 +47,8 @@ use source::{CACHE_MEMORY, Cached, Normal, Source as _};
 use std::io::{Read, Seek, Write};
 use walk::{Known, Stop, Walk};
 
+#[cfg(feature = "encode")]
+pub(crate) use blocks::encode as encode_parts;
 #[cfg(feature = "encode")]
 pub use encode::Reading;
 #[cfg(feature = "encode")]
@@ -54,11 +60,34 @@ pub(crate) use inspect::inspect;
 pub(crate) fn apply(
     old: &mut (impl Read + Seek),
     header: &Header,
-    patch: impl Read,
+    mut patch: impl Read,
     output: &mut Output<'_, impl Write>,
     limits: &ApplyLimits,
 ) -> Result<(), ApplyError> {
-    let (old_length, new_length) = lengths(header)?;
+    let patch: &mut dyn Read = &mut patch;
+    if Body::read(patch)? == Body::Whole {
+        return stream(&mut Within { inner: old, start: 0 }, lengths(header)?, patch, output, limits);
+    }
+    while output.missing() > 0 {
+        let head = Head::read(patch, header.old_length, output.missing(), output.written())?;
+        let mut range = Within { inner: old, start: head.old_offset };
+        stream(&mut range, (head.old_length, head.new_length), &mut (&mut *patch).take(head.bytes), output, limits)?;
+    }
+    match patch.read(&mut [0]) {
+        Ok(0) => Ok(()),
+        Ok(_) => Err(ApplyError::TrailingData),
+        Err(source) => Err(ApplyError::Read { side: Side::Patch, source }),
+    }
+}
+
+/// Applies one stream, between files or ranges of these lengths.
+fn stream(
+    old: &mut Within<'_, impl Read + Seek>,
+    (old_length, new_length): (u32, u32),
+    patch: &mut dyn Read,
+    output: &mut Output<'_, impl Write>,
+    limits: &ApplyLimits,
+) -> Result<(), ApplyError> {
     let mut budget = Budget { used: 0, limit: limits.memory };
     budget.take(FIXED_MEMORY)?;
     let mut decoder = Decoder::new(patch);
@@ -107,7 +136,7 @@ pub(crate) fn apply(
         None
     };
     let mut walk = Walk::new(decoder, known, None, recall);
-    let mut rebuilt = Rebuilt::new(&plan, &order);
+    let mut rebuilt = Rebuilt::new(&plan, &order, output.written());
     walk.run(&mut normal, |walk, place, bytes| {
         check(&mut walk.coder, output.written())?;
         budget.check(walk.grown_memory())?;

@@ -13,6 +13,8 @@ use std::io::Write;
 pub(super) struct Rebuilt {
     /// (place, length, bytes) by place.
     early: Vec<(u32, u32, Vec<u8>)>,
+    /// Where in the output the file, or the range, begins.
+    start: u64,
     /// How many early regions are written.
     written: usize,
     /// Bytes that belong at a place, in place of what the body says.
@@ -94,7 +96,7 @@ pub(super) fn page_hashes(bytes: &[u8], covered: region::Pages) -> Vec<u8> {
 }
 
 impl Rebuilt {
-    pub(super) fn new(plan: &Plan, order: &Order) -> Self {
+    pub(super) fn new(plan: &Plan, order: &Order, start: u64) -> Self {
         let relocations =
             plan.find(RegionKind::BaseRelocations, Version::New).or_else(|| plan.find(RegionKind::Rela, Version::New));
         let relocations = relocations.filter(|_| plan.relative != 0).map_or(u32::MAX, |span| span.offset);
@@ -103,7 +105,7 @@ impl Rebuilt {
         pages.sort_by_key(|pages| pages.place);
         let early =
             order.segments[..order.early].iter().map(|&(_, place, length)| (place, length, Vec::new())).collect();
-        Self { early, written: 0, overlays: None, relocations, relocated: false, entries: None, pages }
+        Self { early, start, written: 0, overlays: None, relocations, relocated: false, entries: None, pages }
     }
 
     /// Takes the next piece of the new file.
@@ -172,8 +174,10 @@ impl Rebuilt {
 
     /// Writes the early regions whose place has come.
     fn flush(&mut self, output: &mut Output<'_, impl Write>) -> Result<(), ApplyError> {
-        while let Some((place, _, bytes)) =
-            self.early.get_mut(self.written).filter(|early| u64::from(early.0) == output.written() || early.1 == 0)
+        while let Some((place, _, bytes)) = self
+            .early
+            .get_mut(self.written)
+            .filter(|early| self.start + u64::from(early.0) == output.written() || early.1 == 0)
         {
             let (place, mut bytes) = (*place, std::mem::take(bytes));
             self.written += 1;
