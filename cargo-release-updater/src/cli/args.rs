@@ -117,6 +117,9 @@ pub struct KeyArgs {
     /// person is asked.
     #[arg(long)]
     pub password_stdin: bool,
+    /// Take one more key from stdin: the text of its file. UPDATER_KEY may hold one, too.
+    #[arg(long, conflicts_with = "password_stdin")]
+    pub key_stdin: bool,
 }
 
 impl KeyArgs {
@@ -141,7 +144,15 @@ impl KeyArgs {
     /// # Errors
     /// [`KeyError`] as [`Keychain::open`].
     pub fn keychain(&self, context: &Context, app: &AppId) -> Result<Keychain, KeyError> {
-        Keychain::open(self.folder(context, app)?, self.passwords(context)?)
+        let mut keychain = Keychain::open(self.folder(context, app)?, self.passwords(context)?)?;
+        if self.key_stdin {
+            use std::io::Read as _;
+            let mut text = zeroize::Zeroizing::new(String::with_capacity(MAX_KEY as usize));
+            let read = std::io::stdin().lock().take(MAX_KEY).read_to_string(&mut text);
+            read.map_err(|source| KeyError::Prompt { source })?;
+            keychain.add_text("stdin", &text)?;
+        }
+        Ok(keychain)
     }
 }
 
@@ -185,5 +196,7 @@ impl StorageArgs {
     }
 }
 
+/// Bytes of a key file with the longest comments anybody writes.
+const MAX_KEY: u64 = 4096;
 /// The repository below Cargo's target folder, when the table names no storage.
 const DEFAULT_REPOSITORY: &str = "updater/repository";

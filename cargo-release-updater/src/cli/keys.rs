@@ -2,6 +2,7 @@
 
 mod advance;
 mod ask;
+mod carry;
 mod ceremony;
 mod list;
 mod root;
@@ -24,6 +25,8 @@ pub(super) struct Args {
 enum Command {
     New(New),
     List(list::List),
+    Export(carry::Export),
+    Import(carry::Import),
     Rotate(ceremony::RotateArgs),
     Renew(ceremony::RenewArgs),
     Resume(ceremony::ResumeArgs),
@@ -89,6 +92,8 @@ impl Args {
         match &self.command {
             Command::New(args) => args.run(context),
             Command::List(args) => args.run(context),
+            Command::Export(args) => args.run(context),
+            Command::Import(args) => args.run(context),
             Command::Rotate(args) => args.run(context),
             Command::Renew(args) => args.run(context),
             Command::Resume(args) => args.run(context),
@@ -126,6 +131,7 @@ impl New {
 fn protection(file: &KeyFile) -> &'static str {
     match (&file.secret, file.is_encrypted()) {
         (None, _) => "public half only",
+        _ if file.is_external() => "held by a command",
         (_, Some(true)) => "encrypted",
         (_, Some(false)) => "not encrypted",
         (_, None) => "unreadable",

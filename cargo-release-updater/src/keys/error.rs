@@ -43,6 +43,36 @@ pub enum KeyError {
         /// Its permission bits.
         mode: u32,
     },
+    /// Others on this machine can change which command signs.
+    #[error("{} can be written by others (mode {mode:o})", path.display())]
+    Writable {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The command that holds a key cannot be used.
+    #[error("{} does not sign: {rule}", path.display())]
+    Signer {
+        /// The file that names the command.
+        path: PathBuf,
+        /// What is wrong.
+        rule: String,
+    },
+    /// The secret half of a key is not here.
+    #[error("there is no secret key {name} here")]
+    NoSecret {
+        /// The name of its file.
+        name: String,
+    },
+    /// A pack of keys cannot be taken.
+    #[error("{} is no pack of keys that can be taken: {rule}", path.display())]
+    Pack {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        rule: String,
+    },
     /// The text is no minisign key.
     #[error("{origin} is not a minisign key")]
     NotAKey {
@@ -120,6 +150,12 @@ impl Explain for KeyError {
             Self::Io { .. } => "check that the folder exists and is yours, or name another with `--key-dir DIR`".to_owned(),
             Self::Exists { .. } => "use it, or move it away first: a lost key cannot be made again".to_owned(),
             Self::Readable { path, .. } => format!("`chmod 600 {}`, and think about who may have read it", path.display()),
+            Self::NoSecret { .. } => "`cargo updater keys list` shows which keys are here".to_owned(),
+            Self::Pack { .. } => "make it with `cargo updater keys export FILE --app APP` where the keys are".to_owned(),
+            Self::Writable { path, .. } => format!("`chmod 600 {}`, and look at what it says", path.display()),
+            Self::Signer { .. } => {
+                "run its command by hand: it reads bytes from stdin and writes their Ed25519 signature to stdout".to_owned()
+            }
             Self::NotAKey { .. } | Self::NotAPublicKey { .. } => {
                 "a key file has a comment line and one line of base64, as `minisign -G` or `cargo updater keys new` write it"
                     .to_owned()

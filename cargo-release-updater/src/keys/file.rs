@@ -1,6 +1,7 @@
 //! Key files on disk: `<role>.key` and `<role>.pub` in one folder per app, outside the repository by default.
 
 use super::error::KeyError;
+use super::pack::SecretText;
 use super::prompt::Passwords;
 use super::signer::{Signer, base64_line, is_encrypted, public_line};
 use std::io::{ErrorKind, Write as _};
@@ -78,7 +79,7 @@ pub struct KeyFile {
     pub name: String,
     /// The public key.
     pub public: MinisignKey,
-    /// The secret key, when it is on this machine.
+    /// The secret key, or what names the command that holds it, when it is on this machine.
     pub secret: Option<PathBuf>,
 }
 
@@ -211,6 +212,26 @@ impl KeyFolder {
         }
     }
 
+    /// Puts a key from elsewhere into the folder, both halves or the public one.
+    /// # Errors
+    /// [`KeyError::Exists`] when a file of that name is there already.
+    pub fn put(&self, name: &str, public: &MinisignKey, secret: Option<&SecretText>) -> Result<KeyFile, KeyError> {
+        let path = self.path.join(format!("{name}.pub"));
+        let secret_path = path.with_extension("key");
+        for path in [&path, &secret_path] {
+            if path.symlink_metadata().is_ok() {
+                return Err(KeyError::Exists { path: path.clone() });
+            }
+        }
+        create_private_folder(&self.path)?;
+        if let Some(secret) = secret {
+            write_new(&secret_path, secret.as_str().as_bytes(), Access::Owner)?;
+        }
+        let text = format!("untrusted comment: minisign public key {}\n{}\n", public.id_text(), public_line(public));
+        write_new(&path, text.as_bytes(), Access::Everybody)?;
+        KeyFile::read(&path)
+    }
+
     fn create_named(
         &self,
         name: &str,
@@ -258,7 +279,8 @@ impl KeyFile {
         let text = std::fs::read_to_string(path).map_err(io("read", path))?;
         let public =
             MinisignKey::parse(&text).map_err(|source| KeyError::NotAPublicKey { path: path.to_owned(), source })?;
-        let secret = Some(path.with_extension("key")).filter(|secret| secret.is_file());
+        let mut secrets = ["key", "signer"].into_iter().map(|ending| path.with_extension(ending));
+        let secret = secrets.find(|secret| secret.is_file());
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         Ok(Self { name, public, secret })
     }
@@ -272,8 +294,17 @@ impl KeyFile {
     /// Tells whether the secret key is encrypted; `None` when it is not on this machine or not readable.
     #[must_use]
     pub fn is_encrypted(&self) -> Option<bool> {
+        if self.is_external() {
+            return None;
+        }
         let text = Zeroizing::new(std::fs::read_to_string(self.secret.as_ref()?).ok()?);
         is_encrypted(base64_line(&text)?)
+    }
+
+    /// Tells whether a command holds the secret key.
+    #[must_use]
+    pub fn is_external(&self) -> bool {
+        self.secret.as_ref().is_some_and(|path| path.extension().is_some_and(|ending| ending == "signer"))
     }
 
     /// Unlocks the secret key; `None` when it is not on this machine.
@@ -281,6 +312,9 @@ impl KeyFile {
     /// [`KeyError`] when others can read the file, the password is wrong, or the halves do not belong together.
     pub fn unlock(&self, passwords: &mut Passwords) -> Result<Option<Signer>, KeyError> {
         let Some(path) = &self.secret else { return Ok(None) };
+        if self.is_external() {
+            return Signer::elsewhere(path, self.public.clone()).map(Some);
+        }
         let signer = unlock(path, passwords)?;
         let origin = path.display().to_string();
         if signer.public() != &self.public {
@@ -303,6 +337,11 @@ fn unlock(path: &Path, passwords: &mut Passwords) -> Result<Signer, KeyError> {
     refuse_readable_by_others(path)?;
     let text = Zeroizing::new(std::fs::read_to_string(path).map_err(io("read", path))?);
     passwords.open(&path.display().to_string(), &text)
+}
+
+/// Writes a file that must not exist yet and that its owner alone can read.
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
+    write_new(path, bytes, Access::Owner)
 }
 
 /// Who may read a file.

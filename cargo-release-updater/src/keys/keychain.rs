@@ -22,9 +22,9 @@ pub struct Keychain {
 
 impl Keychain {
     /// Lists the keys of a folder and takes the online key from `UPDATER_ONLINE_KEY` when that is set: the text of its
-    /// file, with `UPDATER_ONLINE_PASSWORD` when it is encrypted.
+    /// file, with `UPDATER_ONLINE_PASSWORD` when it is encrypted. `UPDATER_KEY` may hold one more, of any role.
     /// # Errors
-    /// [`KeyError`] when the folder cannot be read or the variable holds no key.
+    /// [`KeyError`] when the folder cannot be read or a variable holds no key.
     pub fn open(folder: KeyFolder, passwords: Passwords) -> Result<Self, KeyError> {
         let mut keychain =
             Self { files: folder.list()?, folder, passwords, unlocked: BTreeMap::new(), owners: BTreeMap::new() };
@@ -33,7 +33,19 @@ impl Keychain {
             let signer = Signer::from_text(ONLINE_KEY, &text, || environment(ONLINE_PASSWORD).ok_or_else(missing))?;
             keychain.add(signer);
         }
+        if let Some(text) = environment(KEY) {
+            keychain.add_text(KEY, &text)?;
+        }
         Ok(keychain)
+    }
+
+    /// Adds a key from the text of its file; its password is found as that of a file is. `origin` names it in errors.
+    /// # Errors
+    /// What unlocking returns.
+    pub fn add_text(&mut self, origin: &str, text: &str) -> Result<(), KeyError> {
+        let signer = self.passwords.open(origin, text)?;
+        self.add(signer);
+        Ok(())
     }
 
     /// Adds a key that is unlocked already.
@@ -153,6 +165,8 @@ impl Keychain {
     }
 }
 
+/// The variable with a key of any role, for jobs that publish a channel.
+pub(super) const KEY: &str = "UPDATER_KEY";
 /// The variable with the online key, for scheduled jobs.
 pub(super) const ONLINE_KEY: &str = "UPDATER_ONLINE_KEY";
 /// The variable with its password.

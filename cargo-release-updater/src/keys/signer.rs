@@ -1,20 +1,28 @@
 //! An unlocked key, and the two kinds of signature that it makes.
 
+use super::blake2b::Blake2b512;
 use super::error::KeyError;
+use super::external::External;
 use minisign::{SecretKey, SecretKeyBox};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use std::io::Read;
 use updater_format::{KeyId, MinisignKey, Signature};
 use zeroize::Zeroizing;
 
-/// A secret key that can sign. Wiped when dropped; `Debug` shows its public id only.
+/// A key that can sign: a secret in memory, wiped when dropped, or a command that holds one. `Debug` shows its public id only.
 ///
 /// The library that reads minisign files works on copies of its own and does not wipe them; they live for the duration
 /// of one call.
 pub struct Signer {
-    /// The decrypted minisign record: algorithms and salt (54 bytes), key id (8), seed (32), public key (32), checksum.
-    record: Zeroizing<Vec<u8>>,
+    secret: Secret,
     public: MinisignKey,
+}
+
+enum Secret {
+    /// The decrypted minisign record: algorithms and salt (54 bytes), key id (8), seed (32), public key (32), checksum.
+    Record(Zeroizing<Vec<u8>>),
+    /// A command that has it.
+    Elsewhere(External),
 }
 
 impl Signer {
@@ -81,18 +89,53 @@ impl Signer {
     /// # Errors
     /// [`KeyError::Mismatch`] when the two halves of the key do not belong together.
     pub fn sign(&self, message: &[u8]) -> Result<Signature, KeyError> {
-        let pair = pair("the key", &self.record)?;
-        Ok(Signature { key_id: self.key_id(), bytes: pair.sign(message).as_ref().to_vec() })
+        Ok(Signature { key_id: self.key_id(), bytes: self.raw(message)? })
+    }
+
+    fn raw(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        match &self.secret {
+            Secret::Record(record) => Ok(pair("the key", record)?.sign(message).as_ref().to_vec()),
+            Secret::Elsewhere(external) => external.sign(&self.public, message),
+        }
     }
 
     /// Signs a published file: the text of a prehashed `.minisig` with this trusted comment.
     /// # Errors
     /// [`KeyError::Minisign`] when the file cannot be read to its end.
-    pub fn sign_file(&self, file: impl Read, trusted_comment: &str) -> Result<String, KeyError> {
-        let secret = self.secret()?;
-        let comment = Some("signature of cargo updater; `minisign -V` checks it");
-        let signature = minisign::sign(None, &secret, file, Some(trusted_comment), comment);
+    pub fn sign_file(&self, mut file: impl Read, trusted_comment: &str) -> Result<String, KeyError> {
+        let Secret::Record(record) = &self.secret else {
+            let mut hasher = Blake2b512::new();
+            let mut buffer = vec![0; 64 * 1024];
+            loop {
+                match file.read(&mut buffer) {
+                    Ok(0) => break,
+                    Ok(read) => hasher.update(&buffer[..read]),
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                    Err(source) => return Err(failed("read a file to sign it")(source.into())),
+                }
+            }
+            return self.minisig(&hasher.finish(), trusted_comment);
+        };
+        let secret = SecretKey::from_bytes(record).map_err(failed("use a key"))?;
+        let signature = minisign::sign(None, &secret, file, Some(trusted_comment), Some(COMMENT));
         Ok(signature.map_err(failed("sign a file"))?.into_string())
+    }
+
+    /// Writes a prehashed `.minisig`: the signature of the digest, then one of that signature and the trusted comment.
+    fn minisig(&self, digest: &[u8; 64], trusted_comment: &str) -> Result<String, KeyError> {
+        use base64::Engine as _;
+        let base64 = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
+        let signature = self.raw(digest)?;
+        let global = self.raw(&[signature.as_slice(), trusted_comment.as_bytes()].concat())?;
+        let line = base64(&[b"ED".as_slice(), &self.public.id, &signature].concat());
+        Ok(format!("untrusted comment: {COMMENT}\n{line}\ntrusted comment: {trusted_comment}\n{}\n", base64(&global)))
+    }
+
+    /// Takes the command of a `.signer` file for the key of the `.pub` file beside it.
+    /// # Errors
+    /// What reading it returns.
+    pub(super) fn elsewhere(path: &std::path::Path, public: MinisignKey) -> Result<Self, KeyError> {
+        Ok(Self { secret: Secret::Elsewhere(External::read(path)?), public })
     }
 
     fn from_record(origin: &str, mut record: Zeroizing<Vec<u8>>) -> Result<Self, KeyError> {
@@ -104,11 +147,7 @@ impl Signer {
         let key =
             updater_format::PublicKey::ed25519(public).map_err(|_| KeyError::NotAKey { origin: origin.to_owned() })?;
         let id = record[KEY_ID].try_into().map_err(refuse)?;
-        Ok(Self { record, public: MinisignKey { key, id } })
-    }
-
-    fn secret(&self) -> Result<SecretKey, KeyError> {
-        SecretKey::from_bytes(&self.record).map_err(failed("use a key"))
+        Ok(Self { secret: Secret::Record(record), public: MinisignKey { key, id } })
     }
 }
 
@@ -154,6 +193,8 @@ fn failed(action: &'static str) -> impl Fn(minisign::PError) -> KeyError {
     move |source| KeyError::Minisign { action, source }
 }
 
+/// The comment of signatures of files, which nothing signs.
+const COMMENT: &str = "signature of cargo updater; `minisign -V` checks it";
 /// Length in bytes of a minisign secret key record: 2 + 2 + 2 + 32 + 8 + 8 + 8 + 64 + 32.
 const RECORD: usize = 158;
 /// Where the name of the key derivation function stands, zero for none.
@@ -203,13 +244,29 @@ mod tests {
     }
 
     #[test]
+    fn signatures_of_files_that_are_put_together_here_are_minisigns() {
+        let (signer, _) = Signer::generate("a comment", None).unwrap();
+        let public = minisign::PublicKey::from_base64(&signer.public_line()).unwrap();
+        for length in [0, 1, 127, 128, 129, 255, 256, 257, 100_000] {
+            let content: Vec<u8> = (0..length).map(|i: u32| i as u8).collect();
+            let mut hasher = Blake2b512::new();
+            content.chunks(100).for_each(|chunk| hasher.update(chunk));
+            let text = signer.minisig(&hasher.finish(), "app=hello").unwrap();
+            let signature = minisign::SignatureBox::from_string(&text).unwrap();
+            assert_eq!(signature.trusted_comment().unwrap(), "app=hello");
+            minisign::verify(&public, &signature, std::io::Cursor::new(content), true, false, false).unwrap();
+        }
+    }
+
+    #[test]
     fn the_text_of_a_key_reads_back_and_debug_hides_it() {
         let (signer, text) = Signer::generate("a comment", None).unwrap();
         let again = Signer::from_text("here", &text, never).unwrap();
         assert_eq!(again.public(), signer.public());
         let line = text.lines().nth(1).unwrap();
         assert_eq!(Signer::from_text("here", line, never).unwrap().public(), signer.public());
-        let seed = updater_format::digest::encode_hex(&signer.record[SEED]);
+        let Secret::Record(record) = &signer.secret else { panic!("it is in memory") };
+        let seed = updater_format::digest::encode_hex(&record[SEED]);
         assert!(!format!("{signer:?}").contains(&seed[..8]));
     }
 
@@ -243,7 +300,7 @@ mod tests {
             assert!(matches!(Signer::from_text("here", text, never), Err(KeyError::NotAKey { .. })), "{text:?}");
         }
         let (signer, _) = Signer::generate("a comment", None).unwrap();
-        let mut record = signer.record.clone();
+        let Secret::Record(mut record) = signer.secret else { panic!("it is in memory") };
         record[PUBLIC][0] ^= 1;
         assert!(matches!(pair("here", &record), Err(KeyError::Mismatch { .. })));
     }

@@ -2,6 +2,7 @@
 //! One test program for all of them, because linking takes longer than running.
 #![expect(clippy::unwrap_used, reason = "helpers of tests outside a test function")]
 
+mod carried;
 mod ceremony;
 mod cli;
 mod client;

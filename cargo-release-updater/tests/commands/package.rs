@@ -91,7 +91,8 @@ impl Package {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-updater"));
         command.args(arguments).current_dir(self.path("")).stdin(std::process::Stdio::null());
-        for name in ["UPDATER_KEY_DIR", "UPDATER_KEY_PASSWORD", "UPDATER_ONLINE_KEY", "XDG_CONFIG_HOME"] {
+        for name in ["UPDATER_KEY_DIR", "UPDATER_KEY_PASSWORD", "UPDATER_KEY", "UPDATER_ONLINE_KEY", "XDG_CONFIG_HOME"]
+        {
             command.env_remove(name);
         }
         command.env_remove("CARGO_TARGET_DIR").env("HOME", self.home()).env("NO_COLOR", "1");

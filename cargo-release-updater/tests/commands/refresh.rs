@@ -101,7 +101,11 @@ fn a_submission_that_was_changed_or_has_no_files_is_refused() {
 
     let left = "what waits of stable is not published";
     std::fs::write(&submission, good.replace("1.1.0", "1.2.0")).unwrap();
-    let run = refresh(&package).fails(50, "the refresh is done, but what waits of stable was left there", "changed by something else");
+    let run = refresh(&package).fails(
+        50,
+        "the refresh is done, but what waits of stable was left there",
+        "changed by something else",
+    );
     assert!(run.stderr.contains(left), "{}", run.stderr);
     std::fs::write(&submission, "{").unwrap();
     refresh(&package).fails(60, "the refresh is done, but what waits of stable was left there", "--discard stable");
@@ -110,7 +114,8 @@ fn a_submission_that_was_changed_or_has_no_files_is_refused() {
     let bundle =
         bundle.into_iter().find(|path| path.to_str().unwrap().ends_with("1.1.0-x86_64-unknown-linux-gnu.tar.xz"));
     std::fs::rename(bundle.clone().unwrap(), package.path("aside")).unwrap();
-    let run = refresh(&package).fails(60, "the refresh is done, but what waits of stable was left there", "copy it back");
+    let run =
+        refresh(&package).fails(60, "the refresh is done, but what waits of stable was left there", "copy it back");
     assert!(run.stderr.contains("targets/"), "{}", run.stderr);
     // Three times the timestamp was signed anew all the same.
     let status = package.run(&["status"]).ok();
