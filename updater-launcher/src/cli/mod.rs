@@ -2,6 +2,7 @@
 
 mod check;
 mod config;
+mod init;
 mod install;
 mod latest;
 mod list;
@@ -47,6 +48,7 @@ enum Command {
     Update(update::Update),
     Rollback(rollback::Rollback),
     Config(config::Show),
+    Init(init::Init),
     /// What the launcher runs in its children.
     #[command(name = "__exec", hide = true)]
     Exec(Words),
@@ -111,6 +113,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Update(command) => command.run(),
         Command::Rollback(command) => command.run(),
         Command::Config(command) => command.run(),
+        Command::Init(command) => command.run(),
     }
 }
 
@@ -122,6 +125,7 @@ const HELP: &str = "\
 
 Install:
   install    Install an app from a repository into an empty folder
+  init       Write launcher.toml by question and answer; --service prints a unit
   latest     Tell the newest version that a repository has for this computer
   list       List the versions that are here, or with --offered those that could be
 

@@ -70,6 +70,22 @@ impl Supervisor {
         Ok(())
     }
 
+    /// Starts the app; where that fails it counts as a failed start, and the next one is awaited.
+    pub(super) fn start_or_wait(&mut self) {
+        if let Err(error) = self.start_app(None) {
+            self.say("failed", &error.full_message());
+            self.count_failure_or_end();
+        }
+    }
+
+    /// Counts a failure that is not the end of a process; one too many ends the launcher.
+    pub(super) fn count_failure_or_end(&mut self) {
+        if self.count_failure() == Verdict::GiveUp {
+            self.gave_up = true;
+            self.stopping = true;
+        }
+    }
+
     /// Asks an app to end, waits, and ends what is left of its process group. Returns how it ended.
     pub(super) fn stop_app(&mut self, app: &App) -> Option<WaitStatus> {
         let grace = self.merged.settings.stop.grace.duration();
@@ -232,4 +248,4 @@ fn start_ticks(pid: Pid) -> Option<u64> {
 /// How long a killed process may take to be gone.
 const KILL_TIME: Duration = Duration::from_secs(10);
 /// The exit code when an app that ends with 0 is given up: it never stayed up.
-const GIVEN_UP: i32 = 80;
+pub(super) const GIVEN_UP: i32 = 80;

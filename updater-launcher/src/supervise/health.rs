@@ -87,9 +87,7 @@ impl Supervisor {
         self.next_health = None;
         self.say("failed", problem);
         self.stop_app(&app);
-        if self.count_failure() == super::backoff::Verdict::GiveUp {
-            self.stopping = true;
-        }
+        self.count_failure_or_end();
     }
 
     fn mark_ready(&mut self) {

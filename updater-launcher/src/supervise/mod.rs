@@ -81,6 +81,8 @@ pub(crate) struct Supervisor {
     trial: Option<updater_runtime::Updater>,
     /// Whether the launcher was asked to end.
     stopping: bool,
+    /// Whether it ends because the app has failed too often.
+    gave_up: bool,
     listener: Option<(SocketAddr, TcpListener)>,
     _lock: Lock,
 }
@@ -131,6 +133,7 @@ impl Supervisor {
             confirmed: false,
             trial: None,
             stopping: false,
+            gave_up: false,
             listener: None,
             _lock: lock,
         };
@@ -193,10 +196,7 @@ impl Supervisor {
         let now = Instant::now();
         if self.next_start.is_some_and(|at| at <= now) {
             self.next_start = None;
-            if let Err(error) = self.start_app(None) {
-                self.say("failed", &error.full_message());
-                self.count_failure();
-            }
+            self.start_or_wait();
         }
         if self.next_check.is_some_and(|at| at <= now) && self.job.is_none() {
             self.next_check = self.after_interval();
@@ -228,13 +228,12 @@ impl Supervisor {
     /// Ends app and launcher. An app that ends in order, or by the signal that asked it to, ends the launcher with 0.
     fn shut_down(&mut self) -> i32 {
         self.drop_job();
-        match self.app.take() {
-            Some(app) => {
-                let signal = self.stop_signal().as_raw();
-                let code = self.stop_app(&app).map_or(0, child::exit_code);
-                if code == 128 + signal { 0 } else { code }
-            }
-            None => 0,
+        let signal = self.stop_signal().as_raw();
+        let code = self.app.take().and_then(|app| self.stop_app(&app)).map_or(0, child::exit_code);
+        match code {
+            _ if self.gave_up => app::GIVEN_UP,
+            code if code == 128 + signal => 0,
+            code => code,
         }
     }
 }

@@ -117,7 +117,7 @@ impl Supervisor {
         let done = self.run_job("rollback", name.as_deref());
         self.reload()?;
         self.failures.clear();
-        self.start_app(None)?;
+        self.start_or_wait();
         match done? {
             Report::PutBack { installed, left } => {
                 self.say("rolled-back", &format!("{left} to {installed}"));
@@ -155,7 +155,8 @@ impl Supervisor {
         if let Err(error) = self.install_staged() {
             // Nothing has changed, or the runtime has undone it.
             self.reload()?;
-            return self.keep_old(beside).and(Err(error));
+            self.keep_old(beside);
+            return Err(error);
         }
         self.reload()?;
         self.failures.clear();
@@ -210,20 +211,19 @@ impl Supervisor {
             // What is kept is not whole: the new version is all there is.
             self.say("failed", &error.full_message());
         }
-        self.keep_old(beside)?;
+        self.keep_old(beside);
         let previous = self.version.version.to_string();
         Err(Error::Unhealthy { version: new.to_string(), previous, problem })
     }
 
     /// Lets the old version go on: it runs still, or is started.
-    fn keep_old(&mut self, beside: Option<App>) -> Result<()> {
+    fn keep_old(&mut self, beside: Option<App>) {
         match beside {
             Some(app) => {
                 self.write_down(app.pid);
                 self.app = Some(app);
-                Ok(())
             }
-            None => self.start_app(None),
+            None => self.start_or_wait(),
         }
     }
 
@@ -280,7 +280,11 @@ impl Supervisor {
     fn reload(&mut self) -> Result<()> {
         self.version = self.install.current()?;
         self.trial = None;
-        self.merged = self.install.settings(&self.version.dir)?;
+        match self.install.settings(&self.version.dir) {
+            Ok(merged) => self.merged = merged,
+            // Somebody has edited launcher.toml meanwhile. The app goes on by the settings that were good.
+            Err(error) => self.say("failed", &error.full_message()),
+        }
         Ok(())
     }
 

@@ -110,6 +110,12 @@ fn settings_show_where_they_come_from() {
     assert!(line("keep ").ends_with("= 4  # launcher.toml"), "{shown}");
     assert!(line("stop.grace").ends_with("= \"3s\"  # bundle"), "{shown}");
     assert!(line("restart").ends_with("= \"on-failure\"  # default"), "{shown}");
+    refused(&scene.run(&["init"]), 2, "launcher.toml is there already");
+    let unit = scene.ok(&["init", "--service", "systemd"]);
+    let root = scene.app().canonicalize().unwrap();
+    assert!(unit.contains(&format!(" start -C \"{}\"\n", root.display())), "{unit}");
+    assert!(unit.contains("\nTimeoutStopSec=18\n"), "the grace of 3 s and some: {unit}");
+    refused(&scene.run(&["init", "--service", "launchd"]), 2, "macOS");
     scene.overrides("kepe = 4\n");
     refused(&scene.run(&["config"]), 20, "did you mean `keep`?");
 }

@@ -1,7 +1,9 @@
 //! The launcher as people use it: the program, real repositories, real processes.
 #![expect(clippy::unwrap_used, reason = "helpers of tests outside a test function")]
 
+mod downtime;
 mod install;
+mod kills;
 mod running;
 mod scene;
 mod supervise;
