@@ -23,9 +23,11 @@ impl MinisignKey {
         let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with("untrusted comment:"));
         let line = line.unwrap_or_default();
         let refuse = || {
+            // Its beginning alone: it may be a secret key, put here by mistake.
+            let shown: String = line.chars().take(SHOWN).collect();
             FormatError::invalid(
                 "minisign public key",
-                line,
+                &shown,
                 "it must be the line of 56 characters that begins with RW",
             )
         };
@@ -45,6 +47,9 @@ impl MinisignKey {
         format!("{:016X}", u64::from_le_bytes(self.id))
     }
 }
+
+/// How much of what is no public key an error repeats, in characters: the secret part of a secret key begins later.
+const SHOWN: usize = 12;
 
 #[cfg(test)]
 mod tests {
@@ -66,5 +71,8 @@ mod tests {
         for bad in ["", "RWQ", "!!!!", &JEDISCT1[4..], &JEDISCT1.replace("RWQ", "RUQ"), &format!("{JEDISCT1}AAAA")] {
             assert!(matches!(MinisignKey::parse(bad), Err(FormatError::Invalid { .. })), "{bad:?}");
         }
+        let secret = format!("RWQAAEIy{}", "s".repeat(204));
+        let error = MinisignKey::parse(&secret).unwrap_err().to_string();
+        assert!(error.contains("RWQAAEIy") && !error.contains("sssss"), "{error}");
     }
 }

@@ -6,6 +6,7 @@ use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::keys::{KeyError, KeyFolder, Keychain, Passwords};
 use crate::shell::{ColorChoice, MessageFormat, Verbosity};
 use crate::storage::{Storage, StorageError, StorageUri};
+use std::cell::OnceCell;
 use std::path::PathBuf;
 use updater_format::AppId;
 
@@ -120,6 +121,10 @@ pub struct KeyArgs {
     /// Take one more key from stdin: the text of its file. UPDATER_KEY may hold one, too.
     #[arg(long, conflicts_with = "password_stdin")]
     pub key_stdin: bool,
+    /// What stdin gave: it can be read once, and a rotation asks for the password of the old key and for that of the new
+    /// one.
+    #[arg(skip)]
+    from_stdin: OnceCell<Passwords>,
 }
 
 impl KeyArgs {
@@ -137,7 +142,14 @@ impl KeyArgs {
     /// # Errors
     /// [`KeyError::Prompt`] when stdin cannot be read.
     pub fn passwords(&self, context: &Context) -> Result<Passwords, KeyError> {
-        Passwords::of_process(context.prompts, self.password_stdin)
+        if !self.password_stdin {
+            return Passwords::of_process(context.prompts, false);
+        }
+        if let Some(known) = self.from_stdin.get() {
+            return Ok(known.clone());
+        }
+        let read = Passwords::of_process(context.prompts, true)?;
+        Ok(self.from_stdin.get_or_init(|| read).clone())
     }
 
     /// Opens the keys of an app.

@@ -7,6 +7,7 @@ use std::io::BufRead as _;
 use zeroize::Zeroizing;
 
 /// The password for encrypted keys, found once and tried for each.
+#[derive(Clone)]
 pub struct Passwords {
     known: Option<Zeroizing<String>>,
     prompts: Prompts,

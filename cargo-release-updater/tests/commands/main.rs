@@ -16,6 +16,7 @@ mod recovery;
 mod refresh;
 mod release;
 mod runbook;
+mod secrets;
 
 mod serve;
 mod status;

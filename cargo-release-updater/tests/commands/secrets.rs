@@ -1,0 +1,244 @@
+//! No secret leaves its file: every command is run, with errors provoked on purpose, and every byte that is written,
+//! printed or handed to another program is searched for seeds, keys and passwords.
+
+use crate::package::Package;
+use crate::publish::{files, publish, write_program};
+use base64::Engine as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The password of the keys.
+const PASSWORD: &str = "correct-horse-battery-7391";
+/// One that opens nothing, typed by mistake: perhaps that of something else.
+const WRONG: &str = "hunter2-is-not-it-4417";
+/// Credentials where none belong.
+const TOKEN: &str = "AKIA0SECRET0TOKEN0042";
+
+/// Runs commands and keeps what they tell and what they tell other programs.
+struct Watched {
+    package: Package,
+    told: Vec<u8>,
+}
+
+impl Watched {
+    fn new() -> Self {
+        let watched = Self { package: Package::new(), told: Vec::new() };
+        let bin = watched.bin();
+        std::fs::create_dir_all(&bin).unwrap();
+        std::fs::create_dir_all(watched.package.home().join("children")).unwrap();
+        for program in ["cargo", "git", "rustc", "ssh", "tar"] {
+            let real = real(program).unwrap_or_else(|| "/bin/false".into());
+            // Nobody is called here: what would be told to another machine counts, not its answer.
+            let real = if program == "ssh" { Path::new("/bin/false").to_owned() } else { real };
+            let trap = watched.trap(program).display().to_string();
+            // `ssh` is started by a library, with the environment as it is: SECURITY.md says so. Its arguments count.
+            let environment = if program == "ssh" { "true" } else { "env" };
+            let script =
+                format!("#!/bin/sh\n{{ echo \"$0 $*\"; {environment}; }} >> {trap}\nexec {} \"$@\"\n", real.display());
+            write_program(&bin.join(program), &script);
+        }
+        watched
+    }
+
+    fn bin(&self) -> PathBuf {
+        self.package.home().join("bin")
+    }
+
+    /// The file in which another program writes what it was given.
+    fn trap(&self, program: &str) -> PathBuf {
+        self.package.home().join("children").join(program)
+    }
+
+    /// Runs the program, by people's words, with JSON, and in detail. The exit code must be one of these.
+    fn run(&mut self, arguments: &[&str], variables: &[(&str, &str)], codes: &[i32]) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-updater"));
+        for name in ["UPDATER_KEY_DIR", "UPDATER_ONLINE_KEY", "XDG_CONFIG_HOME", "CARGO_TARGET_DIR", "RUSTC"] {
+            command.env_remove(name);
+        }
+        let path = format!("{}:{}", self.bin().display(), std::env::var("PATH").unwrap());
+        let password = self.package.home().join("password.key");
+        let stdin = match arguments.contains(&"--password-stdin") {
+            true => Stdio::from(std::fs::File::open(password).unwrap()),
+            false => Stdio::null(),
+        };
+        command.args(arguments).current_dir(self.package.path("")).stdin(stdin);
+        command.env("HOME", self.package.home()).env("PATH", path).env("CARGO", self.bin().join("cargo"));
+        command.env("RUST_BACKTRACE", "full").envs(variables.iter().copied());
+        let output = command.output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        let code = output.status.code().unwrap();
+        assert!(codes.contains(&code), "{arguments:?} ended with {code}: {stderr}");
+        self.told.extend(arguments.join(" ").bytes());
+        self.told.extend(output.stdout);
+        self.told.extend(output.stderr);
+    }
+}
+
+/// Finds a program in the path of this test.
+fn real(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap();
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+/// One thing that must not be found, with a name for it.
+struct Needle {
+    name: String,
+    bytes: Vec<u8>,
+}
+
+/// Returns every form in which the secrets of the key files could leave them.
+fn needles(keys: &[PathBuf]) -> Vec<Needle> {
+    let mut needles: Vec<Needle> = [PASSWORD, WRONG, TOKEN]
+        .iter()
+        .map(|secret| Needle { name: (*secret).to_owned(), bytes: secret.as_bytes().to_vec() })
+        .collect();
+    for path in keys {
+        let text = std::fs::read_to_string(path).unwrap();
+        let line = text.lines().nth(1).unwrap();
+        let secret = minisign::SecretKeyBox::from_string(&text).unwrap();
+        let plain = line.starts_with("RWQAA");
+        let opened = match plain {
+            true => base64::engine::general_purpose::STANDARD.decode(line).unwrap(),
+            false => secret.into_secret_key(Some(PASSWORD.to_owned())).unwrap().to_bytes(),
+        };
+        let seed = &opened[62..94];
+        let hex: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = |form: &str| format!("{} of {}", form, path.display());
+        needles.push(Needle { name: name("the seed"), bytes: seed.to_vec() });
+        needles.push(Needle { name: name("the hexadecimal seed"), bytes: hex.to_uppercase().into_bytes() });
+        needles.push(Needle { name: name("the hexadecimal seed"), bytes: hex.into_bytes() });
+        // As a list of numbers, which is how a derived Debug would print it.
+        let list = seed[..8].iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
+        needles.push(Needle { name: name("the printed seed"), bytes: list.into_bytes() });
+        // In base64 the seed looks different at each of three places in a longer text.
+        for shift in 0..3 {
+            let shifted = [&vec![0; shift], seed].concat();
+            let text = base64::engine::general_purpose::STANDARD_NO_PAD.encode(shifted);
+            needles.push(Needle { name: name("the base64 seed"), bytes: text.as_bytes()[4..40].to_vec() });
+        }
+        needles.push(Needle { name: name("the key text"), bytes: line.as_bytes()[84..124].to_vec() });
+    }
+    needles
+}
+
+fn find(needles: &[Needle], place: &str, bytes: &[u8]) -> Vec<String> {
+    let holds = |needle: &&Needle| bytes.windows(needle.bytes.len()).any(|window| window == needle.bytes);
+    needles.iter().filter(holds).map(|needle| format!("{} in {place}", needle.name)).collect()
+}
+
+#[test]
+fn nothing_that_is_written_or_handed_on_holds_a_secret() {
+    let mut watched = Watched::new();
+    std::fs::write(watched.package.home().join("password.key"), format!("{PASSWORD}\n")).unwrap();
+    let keys = watched.package.keys();
+    let open = [("UPDATER_KEY_PASSWORD", PASSWORD)];
+    let shut = [("UPDATER_KEY_PASSWORD", WRONG)];
+    // A scheduled job has the key itself in a variable, encrypted here.
+    watched.run(&["init", "--url", "http://127.0.0.1:9/hello", "--password-stdin"], &[], &[0]);
+    for version in ["1.0.0", "1.1.0"] {
+        files(&watched.package, version);
+        // The program tells, too, what it is given when the rehearsal starts it.
+        let tell = format!("\nenv >> {}\n", watched.trap("app").display());
+        let script = watched.package.read("dist/hello").replacen('\n', &tell, 1);
+        write_program(&watched.package.path("dist/hello"), &script);
+        watched.run(&publish(version, &["-v"]), &open, &[0]);
+    }
+    let online = std::fs::read_to_string(keys.join("online.key")).unwrap();
+    let job = [("UPDATER_ONLINE_KEY", online.as_str()), ("UPDATER_ONLINE_PASSWORD", PASSWORD)];
+    watched.run(&["keys", "new", "spare", "--no-password"], &[], &[0]);
+    let spare = std::fs::read_to_string(keys.join("spare.key")).unwrap();
+
+    {
+        // JSON on stdout, and people's words with every detail on stderr.
+        let mut run = |arguments: &[&str], variables: &[(&str, &str)], codes: &[i32]| {
+            watched.run(&[arguments, &["--message-format", "json", "-v"]].concat(), variables, codes);
+        };
+        run(&["status"], &open, &[0]);
+        run(&["keys", "list"], &open, &[0]);
+        run(&["release", "list"], &open, &[0]);
+        run(&["release", "rollout", "1.0.0", "50"], &open, &[0]);
+        run(&["release", "hold", "1.0.0", "10"], &open, &[0]);
+        run(&["refresh", "--key-dir", "job"], &job, &[0]);
+        run(&["verify", "--deep", "--save", "copy"], &open, &[0]);
+        run(&["restore", "copy"], &open, &[0]);
+        run(&["doctor"], &job, &[60]);
+        run(&["services"], &open, &[0]);
+        run(&["keys", "renew", "root", "--password-stdin"], &[], &[0]);
+        run(&["keys", "rotate", "online", "--wait", "0", "--dry-run"], &open, &[0]);
+        // Cargo builds the package itself; the build fails, and is given nothing.
+        run(&["bundle"], &[&open[..], &job[..]].concat(), &[20, 30]);
+
+        // Errors on purpose.
+        run(&["refresh"], &shut, &[40]);
+        run(&["refresh"], &[], &[40]);
+        run(&publish("1.2.0", &[]), &shut, &[30, 40]);
+        run(&["keys", "rotate", "stable", "--dry-run"], &shut, &[0, 40]);
+        run(
+            &["refresh", "--key-dir", "job"],
+            &[("UPDATER_ONLINE_KEY", &online), ("UPDATER_ONLINE_PASSWORD", WRONG)],
+            &[40],
+        );
+        run(&["refresh", "--key-dir", "job"], &[("UPDATER_ONLINE_KEY", &online)], &[40]);
+        let cut = &spare[..spare.len() - 20];
+        run(&["refresh", "--key-dir", "job"], &[("UPDATER_ONLINE_KEY", cut)], &[40]);
+        run(&["refresh", "--key-dir", "job"], &[("UPDATER_ONLINE_KEY", &spare)], &[40]);
+        run(&["status", "--storage", "sftp://me@127.0.0.1:9/x"], &[&open[..], &job[..]].concat(), &[60]);
+    }
+    // What people read on stdout.
+    watched.run(&["status"], &open, &[0]);
+    watched.run(&["keys", "list"], &open, &[0]);
+    watched.run(&["release", "list"], &open, &[0]);
+    watched.run(&["verify"], &open, &[0]);
+    watched.run(&["doctor"], &job, &[60]);
+    // Addresses with credentials are an error of who typed them; they must not be repeated.
+    for uri in [
+        format!("sftp://me:{TOKEN}@host/path"),
+        format!("sftp:me:{TOKEN}@host"),
+        format!("s3://bucket?secret_access_key={TOKEN}"),
+        format!("https://me:{TOKEN}@host/x"),
+        format!("s4://me:{TOKEN}@host/x"),
+    ] {
+        let before = watched.told.len();
+        watched.run(&["status", "--storage", &uri], &[], &[2, 20, 60]);
+        watched.told.drain(before..before + "status --storage ".len() + uri.len());
+    }
+    // A secret key where a public one belongs.
+    std::fs::copy(keys.join("spare.key"), keys.join("mistake.pub")).unwrap();
+    watched.run(&["keys", "list", "-v"], &[], &[40]);
+    watched.run(&["doctor", "--message-format", "json"], &[], &[40]);
+    std::fs::remove_file(keys.join("mistake.pub")).unwrap();
+    watched.run(&["keys", "rotate", "online", "--wait", "0"], &open, &[0]);
+    watched.run(&["verify"], &[], &[0]);
+
+    let mut secret_files: Vec<PathBuf> = std::fs::read_dir(&keys).unwrap().map(|entry| entry.unwrap().path()).collect();
+    secret_files.retain(|path| path.extension().is_some_and(|ending| ending == "key"));
+    assert!(secret_files.len() >= 6, "{secret_files:?}");
+    let needles = needles(&secret_files);
+    let trap = |program: &str| String::from_utf8_lossy(&std::fs::read(watched.trap(program)).unwrap()).into_owned();
+    for (program, words) in [
+        ("cargo", "bin/cargo metadata"),
+        ("cargo", "bin/cargo package"),
+        ("cargo", "bin/cargo build"),
+        ("git", "bin/git "),
+        ("ssh", "bin/ssh "),
+        ("app", "UPDATER_PROBE="),
+    ] {
+        assert!(trap(program).contains(words), "{words} was not started");
+    }
+    let mut found = find(&needles, "what was printed", &watched.told);
+    let (mut in_keys, mut looked_at) = (Vec::new(), 0);
+    for (path, bytes) in watched.package.snapshot() {
+        let place = path.display().to_string();
+        match place.ends_with(".key") {
+            // The search finds what there is to be found.
+            true => in_keys.extend(find(&needles, &place, &bytes)),
+            false => found.extend(find(&needles, &place, &bytes)),
+        }
+        looked_at += 1;
+    }
+    assert_eq!(found, Vec::<String>::new());
+    assert!(looked_at > 40, "{looked_at} files");
+    for control in ["the base64 seed of", "the key text of", PASSWORD] {
+        assert!(in_keys.iter().any(|hit| hit.starts_with(control)), "{control}: {in_keys:?}");
+    }
+}
