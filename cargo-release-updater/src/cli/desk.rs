@@ -13,12 +13,14 @@ use crate::steps::bundle::{Bundled, Part, host_triple};
 use crate::steps::diff::{self, DiffLimits, OldBundle, Outcome, Patch};
 use crate::steps::fetch::fetch_bundle;
 use crate::steps::folders::Folders;
+use crate::steps::notes::section;
 use crate::steps::rehearse::Setup;
-use crate::steps::release::{Notes, Release};
+use crate::steps::release::{Notes, Release, ReleaseError};
 use crate::steps::sign::{Publisher, Trust, roles_in_force};
 use crate::storage::Storage;
 use std::path::{Path, PathBuf};
 use updater_build::table::Table;
+use updater_format::json::Value;
 use updater_format::release::{BundleEntry, ChannelContents};
 use updater_format::role::ChannelRules;
 use updater_format::trust::TrustedChannel;
@@ -32,6 +34,33 @@ pub(super) struct ChannelArgs {
     #[arg(long, value_name = "NAME")]
     channel: Option<Channel>,
 }
+
+/// What is said about a release.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Selection")]
+pub(super) struct AboutArgs {
+    /// Release notes, a Markdown file; the version's section of CHANGELOG.md when not given.
+    #[arg(long, value_name = "FILE")]
+    notes: Option<PathBuf>,
+    /// Something that the app is to know about the release; may be given several times.
+    #[arg(long, value_name = "NAME=TEXT", value_parser = parse_metadata)]
+    metadata: Vec<(String, String)>,
+}
+
+/// Metadata is signed as ASCII, because implementations disagree about everything else.
+fn parse_metadata(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("it must be NAME=TEXT")?;
+    let is_plain = |text: &str| text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    match !name.is_empty() && is_plain(name) && is_plain(value) && text.len() <= MAX_METADATA {
+        true => Ok((name.to_owned(), value.to_owned())),
+        false => Err(format!("name and text must be printable ASCII, {MAX_METADATA} characters at most")),
+    }
+}
+
+/// The change log, in the package's folder or the workspace's.
+const CHANGELOG: &str = "CHANGELOG.md";
+/// Every client reads it at each check that finds a release, so longer things belong into the notes.
+const MAX_METADATA: usize = 1000;
 
 /// A project at which a release is worked on.
 #[derive(Debug)]
@@ -204,11 +233,43 @@ impl<'a> Desk<'a> {
         version: &ReleaseVersion,
         bundles: Vec<Bundled>,
         patches: Vec<Patch>,
-        notes: Option<&Path>,
+        about: &AboutArgs,
     ) -> CommandResult<Release> {
         let platforms: Vec<_> = bundles.iter().map(|bundled| bundled.part.platform.clone()).collect();
-        let notes = notes.map(|path| Notes::read(&self.context.path(path), &self.trust.app, version)).transpose()?;
-        Ok(Release { request: self.request(version, &platforms), bundles, patches, notes })
+        let notes = self.notes(version, about)?;
+        let metadata = about.metadata.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
+        Ok(Release { request: self.request(version, &platforms), bundles, patches, notes, metadata })
+    }
+
+    /// Finds the notes of a release: the file that is named, else its section in the change log of the package or the
+    /// workspace.
+    pub(super) fn notes(&self, version: &ReleaseVersion, about: &AboutArgs) -> CommandResult<Option<Notes>> {
+        let app = &self.trust.app;
+        if let Some(path) = &about.notes {
+            return Ok(Some(Notes::read(&self.context.path(path), app, version)?));
+        }
+        for folder in [self.project.folder(), &self.project.workspace_root] {
+            let path = folder.join(CHANGELOG);
+            let text = match std::fs::read_to_string(&path) {
+                Ok(text) => text,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(source) => return Err(ReleaseError::Notes { path, source }.into()),
+            };
+            let Some(section) = section(&text, version) else {
+                self.context.shell.detail(format_args!("{} has no section for {version}", path.display()));
+                return Ok(None);
+            };
+            let path = self.folders.notes().join(format!("{app}-{version}.md"));
+            let failed = |source| ReleaseError::Notes { path: path.clone(), source };
+            crate::steps::write_file(&path, format!("{section}\n").as_bytes()).map_err(failed)?;
+            return Ok(Some(Notes::read(&path, app, version)?));
+        }
+        Ok(None)
+    }
+
+    /// Returns the triples that the table names.
+    pub(super) fn targets(&self) -> &[Platform] {
+        &self.table.targets
     }
 
     /// Returns how many releases stay listed.

@@ -1,26 +1,34 @@
 //! `cargo updater publish`: bundle, diff, sign, rehearse, upload.
 
-use super::desk::{ChannelArgs, Desk};
-use super::source::SourceArgs;
+use super::desk::{AboutArgs, ChannelArgs, Desk};
+use super::release::commit;
+use super::source::{Source, SourceArgs};
 use super::{ExecuteArgs, KeyArgs, PackageArgs, StorageArgs, bundle};
 use crate::context::{Context, Execute};
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::plan::{Epoch, Plan};
 use crate::preflight::{self, Facts};
 use crate::progress::{counted, human_bytes};
+use crate::repository::RepositoryState;
 use crate::shell::Message;
+use crate::steps::bundle::Bundled;
+use crate::steps::merge::{MergeError, merge, version_of};
 use crate::steps::publish::{Published, publish};
 use crate::steps::rehearse::{Rehearsed, rehearse};
-use crate::steps::release::Release;
+use crate::steps::release::{Release, is_listed};
 use crate::steps::sign::sign;
 use crate::verify::{Depth, Verification};
 use std::path::PathBuf;
+use updater_format::release::ChannelContents;
+use updater_format::trust::TrustedChannel;
+use updater_format::{Channel, Platform, ReleaseVersion};
 use updater_runtime::transport::Url;
 
 /// Build, bundle, diff, sign, rehearse and upload a release.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  cargo updater publish\n  cargo updater publish --dry-run\n  \
-                        cargo updater publish --from-dir dist --version 1.4.0 --channel beta\n\n\
+                        cargo updater publish --from-dir dist --version 1.4.0 --channel beta\n  \
+                        cargo updater publish --merge linux windows mac\n\n\
                         Running it again continues an interrupted publish and changes nothing after a finished one.")]
 pub(super) struct Args {
     #[command(flatten)]
@@ -29,9 +37,11 @@ pub(super) struct Args {
     source: SourceArgs,
     #[command(flatten)]
     channel: ChannelArgs,
-    /// Release notes, a Markdown file.
-    #[arg(long, value_name = "FILE", help_heading = "Selection")]
-    notes: Option<PathBuf>,
+    /// Publish the bundles in these folders, which `bundle --out` has filled on other machines, instead of making any.
+    #[arg(long, value_name = "DIR", num_args = 1.., help_heading = "Selection", conflicts_with_all = ["from_dir", "level"])]
+    merge: Vec<PathBuf>,
+    #[command(flatten)]
+    about: AboutArgs,
     /// Make no patches: every client downloads the bundle.
     #[arg(long, help_heading = "Selection")]
     no_patches: bool,
@@ -52,15 +62,8 @@ impl Args {
         if self.raise_epoch {
             desk.epoch = Epoch::Raise;
         }
-        let source = self.source.resolve(context, Ok(desk.project.clone()))?;
-        if source.app != desk.trust.app {
-            return Err(CommandError::new(
-                ExitCode::Usage,
-                format!("this project publishes {}, not {}", desk.trust.app, source.app),
-            )
-            .hint("leave `--app` out"));
-        }
-        let mut plan = desk.plan(&source.version, &source.platforms)?;
+        let origin = self.origin(context, &desk)?;
+        let mut plan = desk.plan(origin.version(), &origin.platforms())?;
         if self.no_patches {
             plan.platforms.iter_mut().for_each(|planned| planned.patches_from.clear());
         }
@@ -76,28 +79,12 @@ impl Args {
             return Ok(());
         }
 
-        let mut bundles = Vec::new();
-        for platform in &source.platforms {
-            let bundled = source.bundle(context, platform, &desk.folders.bundles())?;
-            bundle::tell(&bundled, context);
-            bundles.push(bundled);
-        }
-        let release = desk.release(&source.version, bundles, Vec::new(), self.notes.as_deref())?;
-        release.check_bytes(desk.published())?;
-        if desk.published().is_some_and(|published| release.is_published(published)) {
-            let (app, version) = (release.app(), release.version());
-            context.shell.status("Unchanged", format_args!("{app} {version} is published in {} already", desk.channel));
+        let Some(release) = self.unpublished(context, &desk, origin)? else {
+            if let Some(state) = &desk.state {
+                commit(&desk, context, &mut keychain).mend_version_files(state)?;
+            }
             return Ok(());
-        }
-        if let Some(waiting) = desk.waiting()?.filter(|waiting| release.is_published(waiting)) {
-            let (app, version) = (release.app(), release.version());
-            let listed = waiting.bundles.len();
-            context
-                .shell
-                .status("Unchanged", format_args!("{app} {version} waits for the online key in {}", desk.channel));
-            context.shell.detail(format_args!("{} listed", counted(listed, "bundle")));
-            return Ok(());
-        }
+        };
         let mut patches = Vec::new();
         for bundled in &release.bundles {
             patches.extend(desk.diff(bundled, &plan)?);
@@ -135,6 +122,98 @@ impl Args {
         context.shell.message(&Done::of(&plan, &published));
         Ok(())
     }
+
+    /// Finds out where the bundles come from.
+    fn origin(&self, context: &Context, desk: &Desk<'_>) -> CommandResult<Origin> {
+        let app = &desk.trust.app;
+        if !self.merge.is_empty() {
+            let folders: Vec<_> = self.merge.iter().map(|folder| context.path(folder)).collect();
+            let wanted = if self.source.target.is_empty() { desk.targets() } else { &self.source.target };
+            let merged = merge(&folders, app, wanted)?;
+            let missing = || MergeError::Nothing { folder: folders[0].clone(), app: app.clone() };
+            let version = version_of(&merged).ok_or_else(missing)?.clone();
+            return Ok(Origin::Merged(version, merged));
+        }
+        let source = self.source.resolve(context, Ok(desk.project.clone()))?;
+        if source.app != *app {
+            let what = format!("this project publishes {app}, not {}", source.app);
+            return Err(CommandError::new(ExitCode::Usage, what).hint("leave `--app` out"));
+        }
+        Ok(Origin::Source(Box::new(source)))
+    }
+
+    /// Makes the bundles, unless the very same release is published or waits already: then says so.
+    fn unpublished(&self, context: &Context, desk: &Desk<'_>, origin: Origin) -> CommandResult<Option<Release>> {
+        let (app, version) = (&desk.trust.app, origin.version().clone());
+        let unchanged = |how: &str| {
+            context.shell.status("Unchanged", format_args!("{app} {version} {how}"));
+            Ok(None)
+        };
+        let published = format!("is published in {} already", desk.channel);
+        let waits = format!("waits for the online key in {}", desk.channel);
+        let waiting = desk.waiting()?;
+        let bundles = match origin {
+            Origin::Merged(_, merged) => merged,
+            Origin::Source(source) => {
+                let gathered = source.platforms.iter().map(|platform| source.gather(context, platform));
+                let gathered = gathered.collect::<CommandResult<Vec<_>>>()?;
+                let notes = desk.notes(&version, &self.about)?;
+                // Packing takes longest, so what can be known is known before.
+                let is_same = |listed: &ChannelContents| -> CommandResult<bool> {
+                    let mut same = notes.as_ref().is_none_or(|notes| listed.notes.contains(&notes.entry));
+                    for contents in &gathered {
+                        same &= is_listed(contents, &desk.channel, listed)?;
+                    }
+                    Ok(same)
+                };
+                if desk.published().map(is_same).transpose()? == Some(true) {
+                    return unchanged(&published);
+                }
+                if waiting.as_ref().map(is_same).transpose()? == Some(true) {
+                    return unchanged(&waits);
+                }
+                let mut bundles = Vec::new();
+                for contents in &gathered {
+                    let bundled = source.pack(context, contents, &desk.folders.bundles())?;
+                    bundle::tell(&bundled, context);
+                    bundles.push(bundled);
+                }
+                bundles
+            }
+        };
+        let release = desk.release(&version, bundles, Vec::new(), &self.about)?;
+        release.check_bytes(desk.published())?;
+        if desk.published().is_some_and(|published| release.is_published(published)) {
+            return unchanged(&published);
+        }
+        if waiting.is_some_and(|waiting| release.is_published(&waiting)) {
+            return unchanged(&waits);
+        }
+        Ok(Some(release))
+    }
+}
+
+/// Where the bundles of a release come from.
+enum Origin {
+    Source(Box<Source>),
+    /// Other machines have made them.
+    Merged(ReleaseVersion, Vec<Bundled>),
+}
+
+impl Origin {
+    fn version(&self) -> &ReleaseVersion {
+        match self {
+            Self::Source(source) => &source.version,
+            Self::Merged(version, _) => version,
+        }
+    }
+
+    fn platforms(&self) -> Vec<Platform> {
+        match self {
+            Self::Source(source) => source.platforms.clone(),
+            Self::Merged(_, merged) => merged.iter().map(|bundled| bundled.part.platform.clone()).collect(),
+        }
+    }
 }
 
 fn tell(plan: &Plan, desk: &Desk<'_>, context: &Context) {
@@ -152,6 +231,22 @@ fn tell(plan: &Plan, desk: &Desk<'_>, context: &Context) {
 /// Reads everything that was uploaded as a client does: success is told only of what can be had.
 fn read_back(desk: &Desk<'_>, rehearsed: &Rehearsed, context: &Context) -> CommandResult {
     let Some(folder) = desk.storage.folder() else { return Ok(()) };
+    // Clients of another channel may be stuck, and this release is out all the same: every document of it was read back
+    // by the commit, and every file by its upload.
+    let expired = |state: &RepositoryState| {
+        let now = context.clock.now();
+        let near = |(channel, role): (&Channel, &TrustedChannel)| {
+            let since = role.role().expires;
+            (*channel != desk.channel && since <= now).then(|| (channel.clone(), since))
+        };
+        state.channels().iter().find_map(near)
+    };
+    if let Some((channel, since)) = desk.state.as_ref().and_then(expired) {
+        context
+            .shell
+            .warn(format_args!("the channel {channel} expired on {since}; publish in it again, that renews it"));
+        return Ok(());
+    }
     let folder = crate::init::absolute(&context.working_dir, folder);
     let url = Url::from_path(&folder).map_err(|error| CommandError::new(ExitCode::Storage, error))?;
     let verification = Verification {

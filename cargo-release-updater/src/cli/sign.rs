@@ -1,6 +1,6 @@
 //! `cargo updater sign`: the bundles and patches made before become a signed repository in a local folder.
 
-use super::desk::{ChannelArgs, Desk};
+use super::desk::{AboutArgs, ChannelArgs, Desk};
 use super::{DryRunArgs, KeyArgs, PackageArgs, StorageArgs};
 use crate::context::{Context, Execute};
 use crate::error::{CommandError, CommandResult};
@@ -8,7 +8,6 @@ use crate::preflight::{self, Facts};
 use crate::progress::counted;
 use crate::shell::Message;
 use crate::steps::sign::{keyrings, sign};
-use std::path::PathBuf;
 use updater_format::ReleaseVersion;
 
 /// Sign the bundled release into a local repository, to be looked at or rehearsed.
@@ -22,9 +21,8 @@ pub(super) struct Args {
     /// The version whose bundles are there; Cargo.toml's when not given.
     #[arg(long = "version", id = "release", value_name = "VERSION", help_heading = "Selection")]
     version: Option<ReleaseVersion>,
-    /// Release notes, a Markdown file.
-    #[arg(long, value_name = "FILE", help_heading = "Selection")]
-    notes: Option<PathBuf>,
+    #[command(flatten)]
+    about: AboutArgs,
     #[command(flatten)]
     storage: StorageArgs,
     #[command(flatten)]
@@ -39,7 +37,7 @@ impl Args {
         let version = self.version.clone().unwrap_or_else(|| desk.project.version.clone());
         let bundles = desk.bundles(&version)?;
         let patches = desk.patches(&bundles)?;
-        let release = desk.release(&version, bundles, patches, self.notes.as_deref())?;
+        let release = desk.release(&version, bundles, patches, &self.about)?;
         let plan = desk.plan(&version, &release.request.platforms)?;
         let mut keychain = desk.keychain(&self.keys)?;
         let now = context.clock.now();

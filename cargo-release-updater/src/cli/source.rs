@@ -27,7 +27,7 @@ pub(super) struct SourceArgs {
     app: Option<AppId>,
     /// The target triple; may be given several times. The table's when not given, else this machine's.
     #[arg(long, value_name = "TRIPLE")]
-    target: Vec<Platform>,
+    pub(super) target: Vec<Platform>,
     /// How the app is installed: `executable` or `directory`; from the number of files when not given.
     #[arg(long, value_name = "KIND", value_parser = parse_kind, requires = "from_dir")]
     kind: Option<InstallKind>,
@@ -113,8 +113,11 @@ impl Source {
 
     /// Makes the bundle of one triple.
     pub(super) fn bundle(&self, context: &Context, platform: &Platform, out: &Path) -> CommandResult<Bundled> {
-        let packing = Packing::new(self.args.level, std::env::var("SOURCE_DATE_EPOCH").ok().as_deref())?;
-        context.shell.status("Bundling", format_args!("{} {} ({platform})", self.app, self.version));
+        self.pack(context, &self.gather(context, platform)?, out)
+    }
+
+    /// Builds what is bundled for one triple, or finds it in the folder.
+    pub(super) fn gather(&self, context: &Context, platform: &Platform) -> CommandResult<Contents> {
         let mut contents = match &self.folder {
             Some(folder) => self.contents_of_folder(folder, platform)?,
             None => self.contents_of_package(context, platform)?,
@@ -127,7 +130,15 @@ impl Source {
             Some(codecs) => contents.codecs = codecs,
             None => context.shell.detail("no program announces its delta codecs; those of this program are listed"),
         }
-        Ok(bundle::bundle(&contents, packing, out, &context.shell)?)
+        Ok(contents)
+    }
+
+    /// Packs what was gathered.
+    pub(super) fn pack(&self, context: &Context, contents: &Contents, out: &Path) -> CommandResult<Bundled> {
+        let packing = Packing::new(self.args.level, std::env::var("SOURCE_DATE_EPOCH").ok().as_deref())?;
+        let platform = &contents.platform;
+        context.shell.status("Bundling", format_args!("{} {} ({platform})", self.app, self.version));
+        Ok(bundle::bundle(contents, packing, out, &context.shell)?)
     }
 
     fn contents_of_folder(&self, folder: &Path, platform: &Platform) -> CommandResult<Contents> {

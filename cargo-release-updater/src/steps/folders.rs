@@ -41,6 +41,12 @@ impl Folders {
         self.root.join("patches")
     }
 
+    /// Returns where release notes out of a change log lie.
+    #[must_use]
+    pub fn notes(&self) -> PathBuf {
+        self.root.join("notes")
+    }
+
     /// Returns where published bundles are kept, by digest, so that each is fetched once.
     #[must_use]
     pub fn cache(&self) -> PathBuf {

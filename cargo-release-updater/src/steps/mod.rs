@@ -3,6 +3,7 @@
 //! | step | takes | gives |
 //! |---|---|---|
 //! | [`bundle`] | a built package or any folder | [`Bundled`](bundle::Bundled): archive and unsigned part |
+//! | [`merge`] | folders of several machines | the same, for all triples |
 //! | [`diff`] | the bundle and those of earlier releases | [`Patch`](diff::Patch)es, each applied and compared |
 //! | [`sign`] | [`Release`](release::Release) and the keys | [`SignedRelease`](sign::SignedRelease) in a local repository |
 //! | [`rehearse`] | the signed release, earlier bundles | [`Rehearsed`](rehearse::Rehearsed): the real client took it |
@@ -12,6 +13,8 @@ pub mod bundle;
 pub mod diff;
 pub mod fetch;
 pub mod folders;
+pub mod merge;
+pub mod notes;
 pub mod promote;
 pub mod publish;
 pub mod rehearse;

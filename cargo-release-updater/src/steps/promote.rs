@@ -77,16 +77,33 @@ impl Promotion {
         role.targets.retain(|name, file| version_of(name, file).is_none_or(|version| listed.contains(&version)));
     }
 
-    /// Replaces the detached signature of each file by one of the other channel's key. Each file is read and compared
-    /// with what was signed first.
+    /// Makes a detached signature of the other channel's key for each file, which is read and compared with what was
+    /// signed first.
     /// # Errors
     /// [`StorageError::Missing`] and [`StorageError::Differs`] when the storage does not have a file as it was signed.
-    pub fn sign_files(&self, app: &AppId, storage: &Storage, signer: &Signer) -> CommandResult {
-        self.entries.iter().try_for_each(|entry| sign_file(app, &self.version, entry, &self.to, storage, signer))
+    pub fn sign_files(&self, app: &AppId, storage: &Storage, signer: &Signer) -> CommandResult<Vec<Detached>> {
+        let entries = self.entries.iter();
+        entries.map(|entry| sign_file(app, &self.version, entry, &self.to, storage, signer)).collect()
     }
 }
 
-/// Replaces the detached signature of every file that a channel lists by one of its new key, as
+/// A detached signature that is to be published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Detached {
+    path: String,
+    text: String,
+}
+
+impl Detached {
+    /// Publishes it in place of the one that is there.
+    /// # Errors
+    /// [`StorageError`] when the storage fails.
+    pub fn publish(&self, storage: &Storage) -> Result<(), StorageError> {
+        storage.put_mutable(&self.path, self.text.clone().into_bytes())
+    }
+}
+
+/// Replaces the detached signature of every file that a channel lists by one of its new key, made as
 /// [`Promotion::sign_files`] does.
 /// # Errors
 /// As [`Promotion::sign_files`].
@@ -101,7 +118,9 @@ pub fn sign_again(
     let patches = contents.patches.iter().map(|patch| (&patch.version, Entry::Patch(patch.clone())));
     let notes = contents.notes.iter().map(|notes| (&notes.version, Entry::Notes(notes.clone())));
     let mut entries = bundles.chain(patches).chain(notes);
-    entries.try_for_each(|(version, entry)| sign_file(app, version, &entry, channel, storage, signer))
+    entries.try_for_each(|(version, entry)| {
+        Ok(sign_file(app, version, &entry, channel, storage, signer)?.publish(storage)?)
+    })
 }
 
 fn sign_file(
@@ -111,7 +130,7 @@ fn sign_file(
     channel: &Channel,
     storage: &Storage,
     signer: &Signer,
-) -> CommandResult {
+) -> CommandResult<Detached> {
     let (artifact, triple) = part(entry);
     let path = artifact_path(artifact);
     let missing = || StorageError::Missing { path: path.clone(), storage: storage.name().to_owned() };
@@ -120,9 +139,8 @@ fn sign_file(
         return Err(StorageError::Differs { path, storage: storage.name().to_owned() }.into());
     }
     let comment = signature_comment(app, version, triple, channel, artifact);
-    let signature = signer.sign_file(bytes.as_slice(), &comment).map_err(PromoteError::Key)?;
-    storage.put_mutable(&format!("{path}.minisig"), signature.into_bytes())?;
-    Ok(())
+    let text = signer.sign_file(bytes.as_slice(), &comment).map_err(PromoteError::Key)?;
+    Ok(Detached { path: format!("{path}.minisig"), text })
 }
 
 /// Returns the release to which a target belongs; `None` for a kind that this program does not know.

@@ -1,16 +1,18 @@
 //! A release that is ready to be signed: its bundles, patches and notes, and how they change a channel's role.
 
-use super::bundle::Bundled;
+use super::bundle::{Bundled, Contents, describe};
 use super::diff::Patch;
-use crate::error::{CommandError, ExitCode, Explain};
+use crate::error::{CommandError, CommandResult, ExitCode, Explain};
 use crate::keys::{KeyError, Signer};
 use crate::plan::{Plan, PlanError, Request};
 use crate::repository::Upload;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use updater_format::bundle::BundleExpectation;
 use updater_format::digest::HashingReader;
-use updater_format::release::{Artifact, ChannelContents, Entry, NotesEntry};
+use updater_format::json::{Map, Value};
+use updater_format::release::{Artifact, BundleEntry, ChannelContents, Entry, NotesEntry};
 use updater_format::role::{ChannelRules, Targets};
 use updater_format::{AppId, Channel, FormatError, Platform, ReleaseVersion, Sha256, TargetName};
 
@@ -25,6 +27,8 @@ pub struct Release {
     pub patches: Vec<Patch>,
     /// The release notes.
     pub notes: Option<Notes>,
+    /// What the publisher says about the release besides, for the app.
+    pub metadata: Map<String, Value>,
 }
 
 /// Release notes on disk, Markdown.
@@ -133,7 +137,11 @@ impl Release {
 
     fn entries(&self, epoch: u64) -> Vec<Entry> {
         let notes = self.notes.as_ref().map(|notes| notes.entry.artifact.name.clone());
-        let bundles = self.bundles.iter().map(|bundled| Entry::Bundle(bundled.part.entry(epoch, notes.clone())));
+        let bundle = |bundled: &Bundled| BundleEntry {
+            metadata: self.metadata.clone(),
+            ..bundled.part.entry(epoch, notes.clone())
+        };
+        let bundles = self.bundles.iter().map(|bundled| Entry::Bundle(bundle(bundled)));
         let patches = self.patches.iter().map(|patch| Entry::Patch(patch.entry.clone()));
         let notes = self.notes.iter().map(|notes| Entry::Notes(notes.entry.clone()));
         bundles.chain(patches).chain(notes).collect()
@@ -162,6 +170,21 @@ impl Release {
         }
         Ok(())
     }
+}
+
+/// Tells whether a channel lists bundles of these very files already, so that nothing has to be packed.
+/// # Errors
+/// [`ReleaseError::OtherFiles`] when it lists the version with other files; what [`describe`] returns.
+pub fn is_listed(contents: &Contents, channel: &Channel, published: &ChannelContents) -> CommandResult<bool> {
+    let Contents { version, platform, .. } = contents;
+    let listed = published.bundles.iter().find(|bundle| (&bundle.version, &bundle.platform) == (version, platform));
+    let Some(listed) = listed else { return Ok(false) };
+    let (manifest, _) = describe(contents)?;
+    if BundleExpectation::of(&manifest).manifest == listed.manifest {
+        return Ok(true);
+    }
+    let (version, channel, platform) = (version.clone(), channel.clone(), platform.clone());
+    Err(ReleaseError::OtherFiles { version, channel, platform }.into())
 }
 
 /// Returns the releases that stay listed for the sake of a channel's rules, however old: stepping stones, and those to
@@ -214,6 +237,16 @@ pub enum ReleaseError {
         /// The digest that was to be published.
         ours: Box<Sha256>,
     },
+    /// The version is out already, with other files.
+    #[error("{version} is published in channel `{channel}` already with another content for {platform}")]
+    OtherFiles {
+        /// The version.
+        version: ReleaseVersion,
+        /// The channel.
+        channel: Channel,
+        /// The triple.
+        platform: Platform,
+    },
     /// The notes cannot be taken.
     #[error("cannot use {} as release notes", path.display())]
     Notes {
@@ -246,7 +279,7 @@ impl Explain for ReleaseError {
         match self {
             Self::Plan(error) => error.code(),
             Self::Key(error) => error.code(),
-            Self::OtherBytes { .. } => ExitCode::Storage,
+            Self::OtherBytes { .. } | Self::OtherFiles { .. } => ExitCode::Storage,
             Self::Notes { .. } => ExitCode::Usage,
             Self::Name { .. } => ExitCode::Config,
             Self::Read { .. } => ExitCode::Bundle,
@@ -257,7 +290,7 @@ impl Explain for ReleaseError {
         vec![match self {
             Self::Plan(error) => return error.hints(),
             Self::Key(error) => return error.hints(),
-            Self::OtherBytes { .. } => {
+            Self::OtherBytes { .. } | Self::OtherFiles { .. } => {
                 "published files never change: raise `version` in Cargo.toml and publish that".to_owned()
             }
             Self::Notes { .. } => format!("name a UTF-8 text of at most {MAX_NOTES} bytes with `--notes FILE`"),

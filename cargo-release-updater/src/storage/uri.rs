@@ -137,17 +137,19 @@ impl std::fmt::Display for StorageUri {
     }
 }
 
-/// Returns what looks like a secret: addresses stand in manifests, logs and shell histories.
+/// Returns what looks like a secret: addresses stand in manifests, logs and shell histories. A path of this machine has
+/// none, whatever it is called.
 fn secret_in(text: &str) -> Option<&'static str> {
-    let (scheme, rest) = text.split_once(':')?;
-    if scheme == "fs" {
+    if text.starts_with("fs:") {
         return None;
     }
-    // With or without the slashes: a password is one in a misspelled address, too.
+    let (location, query) = text.split_once('?').unwrap_or((text, ""));
+    // Also without the slashes, which are forgotten easily: `sftp:me:password@host`.
+    let (scheme, rest) = location.split_once(':').unwrap_or(("", location));
     let rest = rest.trim_start_matches('/');
-    let (location, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let user = location.split('/').next().unwrap_or_default().rsplit_once('@').map(|(user, _)| user);
-    if user.is_some_and(|user| user.contains(':')) {
+    let user = rest.split('/').next().unwrap_or_default().rsplit_once('@').map(|(user, _)| user);
+    let is_password = |user: &str| user.contains(':') || Service::of_scheme(scheme).is_none();
+    if user.is_some_and(is_password) {
         return Some("a password before the @");
     }
     let named = |pair: &str| {
@@ -158,18 +160,19 @@ fn secret_in(text: &str) -> Option<&'static str> {
     query.split('&').any(named).then_some("a key, token or password in its query")
 }
 
-/// Hides a user's password and every query value.
+/// Hides what is between scheme and host, and every query value.
 fn redacted(text: &str) -> String {
     let (location, query) = match text.split_once('?') {
         Some((location, _)) => (location, "?***"),
         None => (text, ""),
     };
-    let location = match (location.find(':'), location.rfind('@')) {
-        (Some(colon), Some(at)) if colon < at => {
-            let (scheme, rest) = location.split_at(colon + 1);
-            let slashes = if rest.starts_with("//") { "//" } else { "" };
-            format!("{scheme}{slashes}***{}", &location[at..])
-        }
+    let scheme = match location.split_once(':') {
+        Some((scheme, rest)) if rest.starts_with("//") => scheme.len() + 3,
+        Some((scheme, _)) => scheme.len() + 1,
+        None => 0,
+    };
+    let location = match location.rfind('@') {
+        Some(at) if scheme <= at => format!("{}***{}", &location[..scheme], &location[at..]),
         _ => location.to_owned(),
     };
     format!("{location}{query}")
@@ -261,6 +264,8 @@ mod tests {
             "azblob://c?sig=hunter2",
             "webdav+https://me:hunter2@host/p",
             "s3://bucket?endpoint=https://me:hunter2@host",
+            "sftp:me:hunter2@host/path",
+            "me:hunter2@host/path",
         ] {
             let error = StorageUri::parse(uri).unwrap_err();
             assert!(matches!(error, StorageError::Secret { .. }), "{uri}");

@@ -258,19 +258,4 @@ fn the_notes_of_a_release_are_its_section_of_the_change_log() {
     assert!(refused.code == 2 && refused.stderr.contains("NAME=TEXT"), "{}", refused.stderr);
 }
 
-#[test]
-fn an_expired_channel_does_not_make_a_release_of_another_a_failure() {
-    if !updater_tests::require::command("faketime", "apt-get install faketime") {
-        return;
-    }
-    let package = Package::new();
-    package.run(&["init", "--dev", "--channel", "stable", "--channel", "beta"]).ok();
-    files(&package, "1.0.0");
-    package.run(&publish("1.0.0", &["--channel", "beta"])).ok();
-    files(&package, "1.1.0");
-    let later = package.run_in(100, &publish("1.1.0", &[])).ok();
-    assert!(later.stderr.contains("warning: the channel beta expired on"), "{}", later.stderr);
-    assert!(later.stderr.contains("Published hello 1.1.0 in stable"), "{}", later.stderr);
-}
-
 pub(crate) const TRIPLE: &str = "x86_64-unknown-linux-gnu";

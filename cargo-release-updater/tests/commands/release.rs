@@ -49,6 +49,10 @@ fn repository(package: &Package) -> PathBuf {
 
 /// Publishes a release whose bundle is its own name.
 fn publish(package: &Package, to: &str, version: &str) {
+    publish_at(package, to, version, now());
+}
+
+fn publish_at(package: &Package, to: &str, version: &str, now: UtcTime) {
     let name = format!("hello-{version}-{TRIPLE}.tar.xz");
     let file = package.path(&name);
     std::fs::write(&file, &name).unwrap();
@@ -84,7 +88,7 @@ fn publish(package: &Package, to: &str, version: &str) {
         root: root.as_bytes(),
         targets: targets.as_bytes(),
         keychain: &mut keychain,
-        now: now(),
+        now,
         lease: Lease::default(),
         shell: &Shell::captured(MessageFormat::Human),
     };
@@ -288,4 +292,36 @@ fn the_version_file_names_the_newest_release_for_all() {
     assert_eq!(comment, format!("app=hello channel=stable role={} file=VERSION", role.version));
     std::fs::write(&plain, signed.replace("1.0.0", "0.9.0")).unwrap();
     assert_eq!(minisign(&package, "stable", &plain, &minisig), None);
+}
+
+#[test]
+fn a_promotion_that_comes_to_nothing_leaves_the_signatures_of_the_other_channel() {
+    let package = published("beta", &["1.0.0"]);
+    publish(&package, "stable", "0.9.0");
+    let online = KeyFolder::at(package.keys()).development().path().join("online.key");
+    std::fs::rename(&online, package.path("aside")).unwrap();
+    package.run(&["release", "floor", "0.9.0"]).ok();
+    std::fs::rename(package.path("aside"), &online).unwrap();
+    let minisig = || {
+        let name = format!("hello-1.0.0-{TRIPLE}.tar.xz");
+        let file = format!("targets/{}.{name}.minisig", Sha256::of(name.as_bytes()));
+        std::fs::read_to_string(repository(&package).join(file)).unwrap()
+    };
+    let before = minisig();
+    let promote = ["release", "promote", "1.0.0", "--from", "beta"];
+    package.run(&promote).fails(60, "version 2 of the role stable waits for the online key", "refresh");
+    assert_eq!(minisig(), before);
+    package.run(&["refresh"]).ok();
+    package.run(&promote).ok();
+    assert!(minisig().contains("channel=stable"), "{}", minisig());
+}
+
+#[test]
+fn an_expired_channel_does_not_make_a_release_of_another_a_failure() {
+    let package = published("beta", &[]);
+    publish_at(&package, "beta", "1.0.0", now().plus_days(-100));
+    crate::publish::files(&package, "1.1.0");
+    let run = package.run(&crate::publish::publish("1.1.0", &[])).ok();
+    assert!(run.stderr.contains("warning: the channel beta expired on"), "{}", run.stderr);
+    assert!(run.stderr.contains("Published hello 1.1.0 in stable"), "{}", run.stderr);
 }

@@ -80,7 +80,13 @@ impl Publisher {
             keep: KEEP,
             epoch: Epoch::Keep,
         };
-        let release = Release { request, bundles: vec![bundled.clone()], patches: patches.collect(), notes: None };
+        let release = Release {
+            request,
+            bundles: vec![bundled.clone()],
+            patches: patches.collect(),
+            notes: None,
+            metadata: Default::default(),
+        };
         let (root, targets) = (package.read("updater/root.json"), package.read("updater/targets.json"));
         let uploads = release.uploads(&self.signer()).unwrap();
         let mut commit = Commit {

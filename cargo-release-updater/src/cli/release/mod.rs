@@ -148,7 +148,7 @@ fn published<'a>(desk: &'a Desk<'_>) -> Result<&'a RepositoryState, RepositoryEr
     desk.state.as_ref().ok_or_else(missing)
 }
 
-fn commit<'a>(desk: &'a Desk<'_>, context: &'a Context, keychain: &'a mut Keychain) -> Commit<'a> {
+pub(super) fn commit<'a>(desk: &'a Desk<'_>, context: &'a Context, keychain: &'a mut Keychain) -> Commit<'a> {
     Commit {
         storage: &desk.storage,
         app: &desk.trust.app,

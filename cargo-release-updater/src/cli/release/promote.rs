@@ -49,7 +49,7 @@ impl Args {
             wanted: String::new(),
             folder: keychain.folder().path().to_owned(),
         })?;
-        promotion.sign_files(&desk.trust.app, &desk.storage, signer)?;
+        let signatures = promotion.sign_files(&desk.trust.app, &desk.storage, signer)?;
         let keep = desk.keep();
         let committed = commit(&desk, context, &mut keychain).publish(&desk.channel, |role, before| {
             // Looked at again: another publisher may have been faster.
@@ -67,6 +67,14 @@ impl Args {
             promotion.edit(&desk.trust.app, role, keep);
             Ok(())
         })?;
+        // Only now: a promotion that comes to nothing leaves the other channel's signatures as they are.
+        for signature in &signatures {
+            if let Err(error) = signature.publish(&desk.storage) {
+                context
+                    .shell
+                    .warn(format_args!("{error}; run it again, so that the files are signed for {}", desk.channel));
+            }
+        }
         tell(context, &desk, &what, committed);
         Ok(())
     }

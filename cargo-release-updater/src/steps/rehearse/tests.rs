@@ -102,7 +102,7 @@ impl Project {
             keep: 3,
             epoch: Default::default(),
         };
-        let release = Release { request, bundles, patches, notes: None };
+        let release = Release { request, bundles, patches, notes: None, metadata: Default::default() };
         let mut keychain = self.app.keychain();
         let mut publisher = self.publisher(&mut keychain, state.as_ref());
         let signed = sign(release, &mut publisher, &self.path("release"))?;

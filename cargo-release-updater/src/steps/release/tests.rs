@@ -50,7 +50,7 @@ fn release(version: &str, content: &str, patches: &[&str]) -> Release {
         epoch: Default::default(),
     };
     let patches = patches.iter().map(|from| patch(from, version)).collect();
-    Release { request, bundles: vec![bundled(version, content)], patches, notes: None }
+    Release { request, bundles: vec![bundled(version, content)], patches, notes: None, metadata: Default::default() }
 }
 
 /// A role and what a client reads out of it.
