@@ -6,6 +6,7 @@ use super::scan::{self, Relative};
 use super::source::{RELA, overlay};
 use crate::ApplyError;
 use crate::apply::Output;
+use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 use std::io::Write;
 
@@ -30,7 +31,7 @@ pub(super) struct Rebuilt {
 
 /// Hashes of the pages of a signed file, while it is written.
 struct Pages {
-    hasher: Sha256,
+    hasher: Hasher,
     page: u32,
     /// Where the first page begins.
     start: u32,
@@ -42,11 +43,41 @@ struct Pages {
     hashes: Vec<u8>,
 }
 
+/// The hash of one page.
+enum Hasher {
+    Sha256(Sha256),
+    Sha1(Sha1),
+}
+
+impl Hasher {
+    fn new(hash: region::Hash) -> Self {
+        match hash {
+            region::Hash::Sha256 => Self::Sha256(Sha256::new()),
+            region::Hash::Sha1 => Self::Sha1(Sha1::new()),
+        }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Sha256(hasher) => hasher.update(bytes),
+            Self::Sha1(hasher) => hasher.update(bytes),
+        }
+    }
+
+    /// Adds the hash to the others and begins the next.
+    fn finish(&mut self, hashes: &mut Vec<u8>) {
+        match self {
+            Self::Sha256(hasher) => hashes.extend(hasher.finalize_reset()),
+            Self::Sha1(hasher) => hashes.extend(hasher.finalize_reset()),
+        }
+    }
+}
+
 impl Pages {
     fn new(pages: region::Pages, place: u32) -> Self {
         let page = 1 << pages.bits;
         Self {
-            hasher: Sha256::new(),
+            hasher: Hasher::new(pages.hash),
             page,
             start: pages.start,
             page_left: page,
@@ -72,7 +103,7 @@ impl Pages {
             bytes = later;
             if self.page_left == 0 {
                 self.page_left = self.page;
-                self.hashes.extend(std::mem::take(&mut self.hasher).finalize());
+                self.hasher.finish(&mut self.hashes);
             }
         }
     }
@@ -81,7 +112,7 @@ impl Pages {
     fn finish(&mut self) {
         if self.page_left != self.page {
             self.page_left = self.page;
-            self.hashes.extend(std::mem::take(&mut self.hasher).finalize());
+            self.hasher.finish(&mut self.hashes);
         }
     }
 }

@@ -117,6 +117,16 @@ pub(crate) struct Pages {
     pub(crate) covered: u32,
     /// Size of a page as a power of two.
     pub(crate) bits: u32,
+    pub(crate) hash: Hash,
+}
+
+/// How pages are hashed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Hash {
+    #[default]
+    Sha256,
+    /// For systems before macOS 10.12; such signatures hold both.
+    Sha1,
 }
 
 /// One more program in the same file: its regions, from the one with number `first` on, have addresses of their own.
@@ -159,13 +169,17 @@ impl Plan {
             return None;
         }
         let mut regions = Vec::new();
+        let (mut old_before, mut new_before) = (Before::default(), Before::default());
         for index in 0..count {
             let given = self.regions.get(index as usize);
             let kind = coder.raw(5, given.map_or(0, |region| region.kind as u32));
             let kind = *RegionKind::ALL.get(kind as usize)?;
-            let old = given.map_or(Span::default(), |region| region.old).code(coder, old_length)?;
-            let new = given.map_or(Span::default(), |region| region.new).code(coder, new_length)?;
-            let link = number(coder, given.map_or(0, |region| region.link));
+            let old = given.map_or(Span::default(), |region| region.old);
+            let old = old_before.code(coder, old, Span::default(), old_length)?;
+            let new = given.map_or(Span::default(), |region| region.new);
+            let new = new_before.code(coder, new, old, new_length)?;
+            // Most have none, which is the highest number.
+            let link = number(coder, given.map_or(0, |region| region.link.wrapping_add(1))).wrapping_sub(1);
             let pages = given.map_or(Pages::default(), |region| region.pages);
             let pages = if kind == RegionKind::PageHashes { pages.code(coder, new)? } else { Pages::default() };
             regions.push(Region { kind, old, new, link, pages });
@@ -258,18 +272,48 @@ impl Region {
 }
 
 impl Span {
-    fn code(self, coder: &mut impl Coder, file_length: u32) -> Option<Self> {
-        let span = Self {
-            offset: number(coder, self.offset),
-            length: number(coder, self.length),
-            address: number(coder, self.address),
-            extent: number(coder, self.extent),
-        };
-        (span.offset <= file_length && span.length <= file_length - span.offset).then_some(span)
-    }
-
     pub(crate) const fn end(self) -> u32 {
         self.offset + self.length
+    }
+}
+
+/// The region that was coded before: regions mostly follow each other in the file and in memory.
+#[derive(Default)]
+struct Before {
+    end: u32,
+    /// Address less offset.
+    shift: u32,
+}
+
+impl Before {
+    /// Codes a span, less what it would be if it followed the last one and were as long as `like`.
+    fn code(&mut self, coder: &mut impl Coder, given: Span, like: Span, file_length: u32) -> Option<Span> {
+        let mut less = |value: u32, expected: u32| {
+            let difference = value.wrapping_sub(expected);
+            let folded = number(coder, difference << 1 ^ ((difference as i32) >> 31) as u32);
+            expected.wrapping_add(folded >> 1 ^ (folded & 1).wrapping_neg())
+        };
+        let offset = less(given.offset, self.end);
+        let length = less(given.length, like.length);
+        let address = less(given.address, offset.wrapping_add(self.shift));
+        let extent = less(given.extent, like.extent);
+        if offset > file_length || length > file_length - offset {
+            return None;
+        }
+        if length > 0 {
+            (self.end, self.shift) = (offset + length, address.wrapping_sub(offset));
+        }
+        Some(Span { offset, length, address, extent })
+    }
+}
+
+impl Hash {
+    /// Returns the bytes of one hash.
+    pub(crate) const fn length(self) -> u32 {
+        match self {
+            Self::Sha256 => 32,
+            Self::Sha1 => 20,
+        }
     }
 }
 
@@ -280,10 +324,11 @@ impl Pages {
             start: number(coder, self.start),
             covered: number(coder, self.covered),
             bits: coder.raw(4, self.bits),
+            hash: if coder.raw(1, self.hash as u32) == 0 { Hash::Sha256 } else { Hash::Sha1 },
         };
         let count = pages.covered.div_ceil(1 << pages.bits);
         let before = pages.start.checked_add(pages.covered).is_some_and(|end| end <= span.offset);
-        (pages.covered == 0 || before && count.checked_mul(32) == Some(span.length)).then_some(pages)
+        (pages.covered == 0 || before && count.checked_mul(pages.hash.length()) == Some(span.length)).then_some(pages)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Mach-O files with code, pointers, compact unwind information, symbols and page hashes, alone and several in one file.
 
 use super::machine::{Machine, Shape, code};
+use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 
 /// How a program holds its pointers.
@@ -49,7 +50,9 @@ pub(crate) fn macho(machine: Machine, shape: Shape, pointers: Pointers) -> Vec<u
     link.extend(&strings);
     let signature_at = (link_at + link.len() as u32).next_multiple_of(16);
     let pages = signature_at.div_ceil(0x1000);
-    let signature_length = 20 + 44 + pages * 32;
+    // Old signatures hash every page twice.
+    let twice = pointers == Pointers::Plain;
+    let signature_length = 28 + 44 + pages * 32 + if twice { 44 + pages * 20 } else { 0 };
     let link_length = signature_at + signature_length - link_at;
 
     let mut commands = Vec::new();
@@ -100,15 +103,20 @@ pub(crate) fn macho(machine: Machine, shape: Shape, pointers: Pointers) -> Vec<u
         file.extend(bytes);
     }
     file.resize(signature_at as usize, 0);
-    let hashes: Vec<u8> = file.chunks(0x1000).flat_map(Sha256::digest).collect();
-    // A signature of one part, the code directory.
-    for word in [0xfade_0cc0, signature_length, 1, 0, 20] {
+    let sha256: Vec<u8> = file.chunks(0x1000).flat_map(Sha256::digest).collect();
+    let sha1: Vec<u8> = file.chunks(0x1000).flat_map(Sha1::digest).collect();
+    // A signature of a code directory for each hash.
+    let second = 28 + 44 + pages * 32;
+    for word in [0xfade_0cc0, signature_length, if twice { 2 } else { 1 }, 0, 28, 0x1000, second] {
         file.extend(u32::to_be_bytes(word));
     }
-    for word in [0xfade_0c02, signature_length - 20, 0x2_0400, 2, 44, 0, 0, pages, signature_at, 0x2002_000c, 0] {
-        file.extend(u32::to_be_bytes(word));
+    for (hashes, kind) in [(sha256, 0x2002_000c), (sha1, 0x1401_000c)].iter().take(if twice { 2 } else { 1 }) {
+        let length = 44 + hashes.len() as u32;
+        for word in [0xfade_0c02, length, 0x2_0400, 2, 44, 0, 0, pages, signature_at, *kind, 0] {
+            file.extend(u32::to_be_bytes(word));
+        }
+        file.extend(hashes);
     }
-    file.extend(hashes);
     file
 }
 

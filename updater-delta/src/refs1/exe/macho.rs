@@ -1,6 +1,6 @@
 //! Mach-O for arm64 and x86-64 (macOS).
 
-use super::super::region::{Pages, RegionKind, Span};
+use super::super::region::{Hash, Pages, RegionKind, Span};
 use super::{Format, Program, Section, Slice, number};
 
 /// Reads the load commands of a Mach-O file.
@@ -67,13 +67,15 @@ pub(super) fn read(bytes: &[u8]) -> Option<Program> {
                 }
             }
             SIGNATURE => {
-                if let Some((pages, span)) = number::<4>(bytes, at + 8).and_then(|blob| page_hashes(bytes, blob))
-                    && let Some(hashes) =
-                        carve(&mut sections, "page hashes", RegionKind::PageHashes, (span.offset, span.length))
+                for (pages, span) in number::<4>(bytes, at + 8).map(|blob| page_hashes(bytes, blob)).unwrap_or_default()
                 {
-                    hashes.pages = pages;
-                    // Nothing points there.
-                    hashes.span.address = 0;
+                    let name = format!("page hashes {:?}", pages.hash);
+                    let hashes = carve(&mut sections, &name, RegionKind::PageHashes, (span.offset, span.length));
+                    if let Some(hashes) = hashes {
+                        hashes.pages = pages;
+                        // Nothing points there.
+                        hashes.span.address = 0;
+                    }
                 }
             }
             _ => {}
@@ -146,36 +148,37 @@ fn section(bytes: &[u8], at: u64, base: u64, code: RegionKind, words: RegionKind
     Some(Some(Section::new(format!("{segment},{section}"), kind, span)))
 }
 
-/// Finds the SHA-256 page hashes of a signature: what they are of, and where they are.
-fn page_hashes(bytes: &[u8], blob: u64) -> Option<(Pages, Span)> {
+/// Finds the page hashes of a signature: what they are of, and where they are.
+fn page_hashes(bytes: &[u8], blob: u64) -> Vec<(Pages, Span)> {
     let big = |at: u64| number::<4>(bytes, at).map(|value| (value as u32).swap_bytes());
-    if big(blob)? != SUPER_BLOB {
-        return None;
+    if big(blob) != Some(SUPER_BLOB) {
+        return Vec::new();
     }
-    for index in 0..u64::from(big(blob + 8)?.min(MAX_BLOBS)) {
+    let count = u64::from(big(blob + 8).unwrap_or(0).min(MAX_BLOBS));
+    let directory = |index| {
         let directory = blob + u64::from(big(blob + 16 + index * 8)?);
         if big(directory)? != CODE_DIRECTORY {
-            continue;
+            return None;
         }
         let (first, count, covered) = (big(directory + 16)?, big(directory + 28)?, big(directory + 32)?);
-        let [size, kind, _, bits] = number::<4>(bytes, directory + 36)?.to_le_bytes()[..4] else {
-            return None;
+        let [size, kind, _, bits] = *number::<4>(bytes, directory + 36)?.to_le_bytes().first_chunk()?;
+        let hash = match (size, kind) {
+            (32, 2) => Hash::Sha256,
+            (20, 1) => Hash::Sha1,
+            _ => return None,
         };
-        if (size, kind) != (32, 2)
-            || !(12..=15).contains(&bits)
-            || u64::from(covered).div_ceil(1 << bits) != u64::from(count)
-        {
-            continue;
+        if !(12..=15).contains(&bits) || u64::from(covered).div_ceil(1 << bits) != u64::from(count) {
+            return None;
         }
         let offset = u32::try_from(directory.checked_add(u64::from(first))?).ok()?;
-        let length = count.checked_mul(32)?;
+        let length = count.checked_mul(hash.length())?;
         if offset < covered || offset.checked_add(length)? as usize > bytes.len() {
             return None;
         }
-        let pages = Pages { start: 0, covered, bits: u32::from(bits) };
-        return Some((pages, Span { offset, length, address: 0, extent: 0 }));
-    }
-    None
+        let pages = Pages { start: 0, covered, bits: u32::from(bits), hash };
+        Some((pages, Span { offset, length, address: 0, extent: 0 }))
+    };
+    (0..count).filter_map(directory).collect()
 }
 
 fn name(bytes: &[u8], at: u64) -> Option<String> {

@@ -5,7 +5,7 @@ mod fat;
 mod macho;
 mod pe;
 
-use super::region::{MAX_REGIONS, Pages, Plan, Region, RegionKind, Slice as Origin, Span};
+use super::region::{Hash, MAX_REGIONS, Pages, Plan, Region, RegionKind, Slice as Origin, Span};
 
 /// A named part of a program file.
 #[derive(Clone, Debug)]
@@ -21,7 +21,7 @@ struct Section {
 
 impl Section {
     const fn new(name: String, kind: RegionKind, span: Span) -> Self {
-        Self { name, kind, span, link: None, pages: Pages { start: 0, covered: 0, bits: 0 } }
+        Self { name, kind, span, link: None, pages: NO_PAGES }
     }
 }
 
@@ -158,5 +158,6 @@ fn number<const N: usize>(bytes: &[u8], at: u64) -> Option<u64> {
     Some(field.iter().rev().fold(0, |known, &byte| known << 8 | u64::from(byte)))
 }
 
+const NO_PAGES: Pages = Pages { start: 0, covered: 0, bits: 0, hash: Hash::Sha256 };
 /// Programs in one file get addresses of their own, each from a multiple of this many bytes on.
 const WINDOW: u32 = 1 << 20;
