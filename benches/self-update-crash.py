@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Kills an app that updates itself by the crate `self_update` before each call that can change the disk (of a row of
-writes, the first and the last), and tells what each kill leaves: what `crash-points` asks of this project's client.
+writes, the first and the last), and tells what each kill leaves: what `crash-points` asks of this project's client. Then
+the power is cut at the same moments, and after the end: what was written and not synced is lost, names are kept (the
+loss `bytes` of docs/install.md; a run that syncs anything is refused, because this model of a disk has no syncs).
 
     cargo build --release --manifest-path benches/self-update-crash/Cargo.toml
     python3 benches/self-update-crash.py PROGRAM > docs/benchmarks/crash-points-self-update.txt
@@ -121,6 +123,18 @@ class Case:
                 return version
         return "mixed"
 
+    def identities(self):
+        found = (path.lstat() for path in self.slot.rglob("*") if path.is_file() and not path.is_symlink())
+        return {(stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in found}
+
+    def lose_bytes(self, durable):
+        """Empties each file that is not as it was before: nothing was ever synced."""
+        for path in self.slot.rglob("*"):
+            if path.is_file() and not path.is_symlink():
+                stat = path.lstat()
+                if (stat.st_ino, stat.st_mtime_ns, stat.st_size) not in durable:
+                    os.truncate(path, 0)
+
     def starts(self):
         try:
             result = self.run("report")
@@ -147,10 +161,14 @@ def main():
             inner = {at for at in range(1, len(calls) - 1) if all(calls[at + d][0] == "write" for d in (-1, 0, 1))}
             killed = [call for at, call in enumerate(calls) if at not in inner]
             gone, mixed, stuck, litter, missed = [], 0, 0, 0, 0
+
+            def update_until(name, number):
+                inject = ["-e", f"trace={name}", "-e", f"inject={name}:signal=KILL:when={number}"]
+                return case.run("update", under=["strace", "-qq", "-o", "/dev/null", *inject])
+
             for name, number, rest in killed:
                 case.reset()
-                inject = ["-e", f"trace={name}", "-e", f"inject={name}:signal=KILL:when={number}"]
-                result = case.run("update", under=["strace", "-qq", "-o", "/dev/null", *inject])
+                result = update_until(name, number)
                 if result.returncode not in (-9, 137):
                     missed += 1
                 if not case.starts():
@@ -166,6 +184,22 @@ def main():
                   f"{syncs} calls of fsync or fdatasync", flush=True)
             for line in gone:
                 print(f"    no app: killed before {line.replace(str(case.slot), '')}")
+            if syncs:
+                raise SystemExit("it syncs: what a power cut leaves has to be asked of a model that knows syncs")
+            dark = []
+            for call in [*killed, None]:
+                case.reset()
+                durable = case.identities()
+                if call is None:
+                    case.run("update")
+                else:
+                    update_until(*call[:2])
+                case.lose_bytes(durable)
+                if not case.starts():
+                    dark.append("after the end" if call is None else f"before {call[0]}:{call[1]} {call[2][:160]}")
+            print(f"{kind}: {len(killed) + 1} power cuts, {len(dark)} without an app that starts", flush=True)
+            for line in dark:
+                print(f"    no app: power cut {line.replace(str(case.slot), '')}")
 
 
 if __name__ == "__main__":

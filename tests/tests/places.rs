@@ -245,21 +245,30 @@ fn an_overlay_is_updated_or_refused_with_its_reason() {
     if !require::mounts("an overlay") {
         return;
     }
-    for kind in Kind::ALL {
+    // What lies in the lower layer can be replaced, but its folders can be renamed only where the mount allows it.
+    let refusals = [None, Some("cannot exchange folders in one step"), Some("Invalid cross-device link")];
+    for (kind, refusal) in Kind::ALL.into_iter().zip(refusals) {
         let releases = Releases::new(kind);
-        let outer = tempfile::tempdir().unwrap();
-        let [lower, upper, work, merged] = ["lower", "upper", "work", "merged"].map(|name| outer.path().join(name));
-        [&lower, &upper, &work, &merged].iter().for_each(|folder| std::fs::create_dir(folder).unwrap());
-        World { slot: lower.join("slot"), kind }.install(&releases.old).unwrap();
-        let _mount = Mount::overlay(&lower, &upper, &work, &merged);
-        let world = World { slot: merged.join("slot"), kind };
-        let output = releases.update(&world.program(), "022");
-        if output.ends_with("version 1.1.0\n") {
-            assert_updated(&output, &world, &releases);
-        } else {
-            // A folder of the lower layer cannot be renamed unless the mount allows redirection.
-            assert!(kind == Kind::Directory && output.contains("cannot exchange folders in one step"), "{output}");
-            world.check(&releases.old).unwrap();
+        for (redirect, is_lower) in [("off", true), ("off", false), ("on", true)] {
+            let outer = tempfile::tempdir().unwrap();
+            let [lower, upper, work, merged] = ["lower", "upper", "work", "merged"].map(|name| outer.path().join(name));
+            [&lower, &upper, &work, &merged].iter().for_each(|folder| std::fs::create_dir(folder).unwrap());
+            if is_lower {
+                World { slot: lower.join("slot"), kind }.install(&releases.old).unwrap();
+            }
+            let _mount = Mount::overlay(&lower, &upper, &work, &merged, redirect);
+            let world = World { slot: merged.join("slot"), kind };
+            if !is_lower {
+                world.install(&releases.old).unwrap();
+            }
+            let output = releases.update(&world.program(), "022");
+            match refusal.filter(|_| is_lower && redirect == "off") {
+                None => assert_updated(&output, &world, &releases),
+                Some(refusal) => {
+                    assert!(output.contains(refusal) && output.ends_with("version 1.0.0\n"), "{output}");
+                    world.check(&releases.old).unwrap();
+                }
+            }
         }
     }
 }
@@ -317,9 +326,9 @@ impl Mount {
         Self::new(at, &[OsStr::new("--bind"), what.as_os_str()])
     }
 
-    fn overlay(lower: &Path, upper: &Path, work: &Path, at: &Path) -> Self {
+    fn overlay(lower: &Path, upper: &Path, work: &Path, at: &Path, redirect: &str) -> Self {
         let [lower, upper, work] = [lower, upper, work].map(|folder| folder.display());
-        let options = format!("lowerdir={lower},upperdir={upper},workdir={work}");
+        let options = format!("lowerdir={lower},upperdir={upper},workdir={work},redirect_dir={redirect}");
         Self::new(at, &["-t", "overlay", "-o", &options, "overlay"].map(OsStr::new))
     }
 
