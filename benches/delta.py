@@ -4,6 +4,7 @@
     benches/delta.py                      all pairs, all tools, the tables into docs/benchmarks/delta.md
     benches/delta.py --only ours --dry    how far we are: ours measured now, the other tools as they were measured last
     benches/delta.py --pairs just-x64,ruff-x64 --repeat 3
+    benches/delta.py --alternate 5        applying alone, ours and bspatch in turns, so that other work on the machine hits both
 
 Fetches the pairs (`cargo run -p updater-tests --bin corpus`: pip and npm, by package name), builds our program, applies every patch
 and compares the result byte for byte; a tool whose result differs ends the run. Needs the Debian packages bsdiff, xdelta3, zstd and
@@ -41,6 +42,7 @@ def main():
     parser.add_argument("--tool", type=pathlib.Path, help="our program; built in release mode when not given")
     parser.add_argument("--repeat", type=int, default=1, help="runs of each command; the least CPU time counts")
     parser.add_argument("--fresh", action="store_true", help="measure again what was measured before")
+    parser.add_argument("--alternate", type=int, metavar="N", help="make patches with ours and bsdiff, apply each N times in turns, print the ratios")
     parser.add_argument("--dry", action="store_true", help="print the tables and write no document")
     arguments = parser.parse_args()
     names = [name for name in arguments.pairs.split(",") if name] or PAIRS
@@ -48,6 +50,8 @@ def main():
         sys.exit(f"error: no pair is called {', '.join(sorted(unknown))}\n  help: the pairs are {', '.join(PAIRS)}")
     own = (arguments.tool or build()).resolve()
     found = tools(own, needed=arguments.only != "ours")
+    if arguments.alternate:
+        return alternate(arguments.corpus, names, [found[OURS], found["bsdiff"]], arguments.alternate)
     kept = Kept(TARGET / "benches" / "delta.json")
     for name in names:
         old, new = pair(arguments.corpus, name)
@@ -144,6 +148,28 @@ def measure(name, tool, old, new, make, apply, repeat):
     print(f"{name:16} {tool:14} {row['patch_bytes']:>9} B  make {row['make_cpu_s']:7.2f} s {row['make_mib']:6.0f} MiB"
           f"  apply {row['apply_cpu_s']:6.2f} s {row['apply_mib']:5.0f} MiB", flush=True)
     return row
+
+
+def alternate(corpus, names, found, repeat):
+    """Applies patches of two tools in turns and prints the least CPU time of each, and the geometric mean of the ratios."""
+    ratios = {}
+    for name in names:
+        old, new = pair(corpus, name)
+        with tempfile.TemporaryDirectory() as scratch:
+            patches, result = [pathlib.Path(scratch, str(index)) for index in range(len(found))], pathlib.Path(scratch, "result")
+            for patch, (_, make, _) in zip(patches, found):
+                run(make(old, new, patch))
+            least = [math.inf] * len(found)
+            for _ in range(repeat):
+                for index, (patch, (_, _, apply)) in enumerate(zip(patches, found)):
+                    least[index] = min(least[index], run(apply(old, result, patch))[0])
+                    if not filecmp.cmp(new, result, shallow=False):
+                        sys.exit(f"error: a patch does not bring {name} back")
+        ratios[name] = least[0] / max(least[1], 0.01)
+        print(f"| {name} | {least[0]:.2f} | {least[1]:.2f} | {ratios[name]:.2f} |", flush=True)
+    eight = [ratios[name] for name in names if name != APART]
+    if eight:
+        print(f"geometric mean without {APART}: {mean(eight):.2f}, load {os.getloadavg()[0]:.1f}")
 
 
 def run(command):
