@@ -18,7 +18,7 @@ pub use launcher::add_launcher_table;
 pub use part::Part;
 
 use crate::elf::{self, GlibcVersion};
-use crate::progress::Progress;
+use crate::progress::{Progress, human_bytes};
 use crate::shell::Shell;
 use std::collections::HashMap;
 use std::fs::File;
@@ -178,6 +178,10 @@ pub fn bundle(contents: &Contents, packing: Packing, folder: &Path, shell: &Shel
             ChosenContent::Link { .. } => None,
         })
         .collect();
+    // This takes longest of all, and where nobody sees the bar nothing would be told meanwhile.
+    if !shell.shows_progress() {
+        shell.status("Packing", format_args!("{file}: {}", human_bytes(manifest.unpacked())));
+    }
     let progress = Progress::bytes(shell, "Packing", manifest.unpacked());
     let options = BundleOptions { level: packing.level, threads: threads(packing.level), mtime: packing.mtime };
     let pack = |source| BundleStepError::Pack { path: path.clone(), source };

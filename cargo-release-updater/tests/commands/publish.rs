@@ -220,6 +220,7 @@ fn bundles_of_several_machines_are_published_by_one() {
     missing.fails(30, "the merge has no bundle for aarch64-unknown-linux-gnu", "or name with `--target`");
     package.run(&["publish", "--merge", linux, arm, "--dry-run"]).ok();
     let merged = package.run(&["publish", "--merge", linux, arm, "--message-format", "json"]).ok();
+    assert_eq!(merged.stderr.matches("    Uploaded ").count(), 2, "{}", merged.stderr);
     assert_eq!(merged.messages("published")[0]["files"], 2);
     let again = package.run(&["publish", "--merge", linux, arm]).ok();
     assert!(again.stderr.contains("Unchanged hello 1.0.0 is published in stable already"), "{}", again.stderr);
