@@ -11,6 +11,7 @@ mod init;
 mod interrupted;
 mod keys;
 mod package;
+mod person;
 mod publish;
 mod recovery;
 mod refresh;
