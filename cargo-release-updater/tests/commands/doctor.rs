@@ -135,6 +135,8 @@ fn keys_in_the_repository_in_the_package_and_in_the_history_are_found() {
     git(&package, &["add", "Cargo.toml", "src"]);
     git(&package, &["commit", "-q", "-m", "begin"]);
     package.run(&["keys", "new", "beta", "--no-password", "--key-dir", "secret"]).ok();
+    // `keys new` has covered the folder; somebody takes that back.
+    std::fs::remove_file(package.path(".gitignore")).unwrap();
     let run = doctor(&package, &["--key-dir", "secret"]);
     let found = findings(&run);
     assert!(found.contains(&"error key-not-ignored".to_owned()), "{found:?}");
