@@ -11,7 +11,7 @@ use crate::steps::promote::sign_again;
 use crate::storage::{Created, Replaced, Storage};
 use std::path::Path;
 use updater_format::length::MAX_ROOT;
-use updater_format::role::{DelegatedRole, Root, Targets};
+use updater_format::role::{DelegatedRole, RoleName, Root, Targets};
 use updater_format::signed::{Signed, Untrusted};
 use updater_format::trust::TrustedChannel;
 use updater_format::{AppId, Channel, SignaturePolicy, UtcTime, signed};
@@ -185,13 +185,30 @@ pub fn settle(
     }
     if let Some(draft) = Draft::<Root>::load(folder, ROOT, "root")? {
         table(&draft.payload)?;
-        // As it is published, where it is.
+        // As it is published, where it is: others may have signed that one.
         let published = storage.read(&root_path(draft.payload.version), MAX_ROOT)?;
+        let before = std::fs::read(root_file).ok();
+        let published = published.filter(|bytes| is_signed_alike(bytes, &draft, before.as_deref()));
         write_durably(root_file, &published.unwrap_or_else(|| draft.bytes()))?;
         replaced.push("root");
     }
     folder.remove()?;
     Ok(replaced)
+}
+
+/// Tells whether what a storage returned is the drafted root with signatures that count, by its own keys and by those of
+/// the root before it. The next build trusts these bytes, and a storage may return anything.
+fn is_signed_alike(published: &[u8], draft: &Draft<Root>, before: Option<&[u8]>) -> bool {
+    let parse = |bytes: &[u8]| Signed::<Root>::parse(&Untrusted::new(bytes)).ok();
+    let Some(published) = parse(published).filter(|published| published.message() == draft.message()) else {
+        return false;
+    };
+    let before = before.and_then(parse);
+    let keyrings = before.iter().map(Signed::unverified).chain([&draft.payload]);
+    keyrings.map(|root| root.keyring(RoleName::Root)).all(|keyring| {
+        let valid = keyring.count_valid(SignaturePolicy::default(), published.message(), published.signatures());
+        valid >= keyring.threshold()
+    })
 }
 
 /// Tells whether the channel's role, signed with its new keys on top of what is published, waits already: from an earlier

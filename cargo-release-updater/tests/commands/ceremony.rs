@@ -218,3 +218,37 @@ fn what_is_signed_must_be_canonical_and_an_abandoned_draft_goes() {
     run.fails(2, "5 keys cannot have to sign online: it would have 1", "--threshold N");
     assert!(!package.keys().join("online-2.key").exists() && !package.path("updater/next").exists());
 }
+
+#[test]
+fn a_stopped_end_is_not_gone_on_with_by_a_dry_run_and_does_not_believe_the_storage() {
+    let package = published();
+    let first = package.read("updater/root.json");
+    std::fs::rename(package.keys().join("root.key"), package.path("away")).unwrap();
+    assert_eq!(package.run(&["keys", "renew", "root"]).code, 11);
+    let mut request: serde_json::Value = serde_json::from_str(&package.read("updater/next/ceremony.json")).unwrap();
+    std::fs::rename(package.path("away"), package.keys().join("root.key")).unwrap();
+    package.run(&["keys", "resume"]).ok();
+    // As if it had been killed before the drafts were removed.
+    let renewed = package.read("updater/root.json");
+    request["settling"] = true.into();
+    std::fs::create_dir(package.path("updater/next")).unwrap();
+    package.write("updater/next/ceremony.json", &request.to_string());
+    package.write("updater/next/root.json", &renewed);
+    let before = package.snapshot();
+    for command in [&["keys", "resume", "--dry-run"][..], &["keys", "renew", "root", "--dry-run"]] {
+        let run = package.run(command).ok();
+        assert!(run.stderr.contains("Would settle"), "{}", run.stderr);
+        assert_eq!(before, package.snapshot(), "{command:?}");
+    }
+    let mut unsigned: serde_json::Value = serde_json::from_str(&renewed).unwrap();
+    unsigned["signatures"] = serde_json::json!([]);
+    let published = "target/updater/repository/hello/metadata/2.root.json";
+    for bytes in [first, unsigned.to_string(), "{}".to_owned()] {
+        package.write("updater/next/ceremony.json", &request.to_string());
+        package.write("updater/next/root.json", &renewed);
+        package.write(published, &bytes);
+        package.run(&["keys", "resume"]).ok();
+        assert_eq!(package.read("updater/root.json"), renewed);
+        std::fs::create_dir(package.path("updater/next")).unwrap();
+    }
+}

@@ -110,6 +110,11 @@ impl CeremonyArgs {
     /// Goes on with a request from where it stands.
     fn go_on(&self, context: &Context, desk: &Desk<'_>, folder: Folder, mut request: Request) -> CommandResult {
         if request.settling {
+            if self.execute.execute() == Execute::DryRun {
+                context.shell.status("Would settle", format_args!("what is published of {}", desk.trust.app));
+                context.shell.note("dry run: the project's files and the drafts stay as they are");
+                return Ok(());
+            }
             // The project's files do not fit each other now, so that nothing can be verified by them.
             return super::advance::settle_only(context, desk, &folder);
         }
