@@ -14,20 +14,22 @@ pub(super) enum Secret {
 
 /// Returns the secret keys in a text, each once.
 pub(super) fn find(text: &[u8]) -> Vec<Secret> {
-    let mut found = in_words(text);
+    let mut found = records(text);
     // Some tools keep the whole file once more in base64.
-    for word in words(text).filter(|word| word.starts_with(COMMENT_TWICE)) {
-        let inner = base64::engine::general_purpose::STANDARD_NO_PAD.decode(word).unwrap_or_default();
-        found.extend(in_words(&inner));
+    for digits in places(text, COMMENT_TWICE).map(digits) {
+        let whole = digits.len() / 4 * 4;
+        let inner = base64::engine::general_purpose::STANDARD.decode(&digits[..whole]).unwrap_or_default();
+        found.extend(records(&Zeroizing::new(inner)));
     }
     found.dedup();
     found
 }
 
-fn in_words(text: &[u8]) -> Vec<Secret> {
-    let keys = words(text).filter(|word| word.len() >= RECORD_DIGITS);
-    let keys = keys.filter_map(|word| std::str::from_utf8(&word[..RECORD_DIGITS]).ok());
-    keys.filter_map(secret).collect()
+/// Finds records wherever they begin: what stands before one may be a digit too, as the `n` of an escaped line feed.
+fn records(text: &[u8]) -> Vec<Secret> {
+    let begins = [ENCRYPTED, PLAIN].into_iter().flat_map(|prefix| places(text, prefix));
+    let words = begins.filter_map(|rest| std::str::from_utf8(rest.get(..RECORD_DIGITS)?).ok());
+    words.filter_map(secret).collect()
 }
 
 /// Reads a run of digits as a minisign secret key record.
@@ -41,12 +43,21 @@ fn secret(word: &str) -> Option<Secret> {
     }
 }
 
-/// Cuts a text into runs of base64 digits.
-fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
-    text.split(move |byte| !digit(byte)).filter(|word| !word.is_empty())
+/// Returns the rest of a text from every place on where it goes on with `prefix`.
+fn places<'a>(text: &'a [u8], prefix: &'static [u8]) -> impl Iterator<Item = &'a [u8]> {
+    (0..text.len()).map(|start| &text[start..]).filter(move |rest| rest.starts_with(prefix))
 }
 
+/// Returns the base64 digits with which a text begins.
+fn digits(text: &[u8]) -> &[u8] {
+    let digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    &text[..text.iter().position(|byte| !digit(byte)).unwrap_or(text.len())]
+}
+
+/// `EdScB2` in base64: how a record begins that a password protects.
+const ENCRYPTED: &[u8] = b"RWRTY0Iy";
+/// `Ed`, two zeros and `B2` in base64: how one begins that nothing protects.
+const PLAIN: &[u8] = b"RWQAAEIy";
 /// Where the public key stands in a record that is not encrypted.
 const PUBLIC: std::ops::Range<usize> = 94..126;
 /// Digits of the 158 bytes of a minisign secret key; one `=` follows.
@@ -71,6 +82,9 @@ mod tests {
             format!("UPDATER_ONLINE_KEY='{line}'\n"),
             format!("  key: {line} # do not share\r\n"),
             format!("TAURI_SIGNING_PRIVATE_KEY={twice}"),
+            format!("x{twice}"),
+            // As in a pack of `keys export --with-secrets`.
+            serde_json::to_string(&*text).unwrap(),
         ] {
             assert_eq!(find(text.as_bytes()), [Secret::Plain(public)], "{text}");
         }
