@@ -3,6 +3,7 @@
 use super::git::Repository;
 use super::{Finding, Patient, Repair, Severity};
 use crate::error::ExitCode;
+use std::fs::FileType;
 use std::path::{Path, PathBuf};
 use updater_format::role::{RoleName, Targets};
 use updater_format::signed::{Signed, Untrusted};
@@ -41,7 +42,14 @@ pub(super) fn targets_in_force(patient: &Patient<'_>) -> Option<Targets> {
 
 fn permissions(folder: &Path) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if let Some(mode) = mode_for_others(folder) {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
+    let mut secrets: Vec<PathBuf> =
+        entries.filter(|path| path.extension().is_some_and(|ending| ending == "key")).collect();
+    secrets.sort();
+    // A folder without keys is somebody else's, named by mistake.
+    if !secrets.is_empty()
+        && let Some(mode) = mode_for_others(folder, FileType::is_dir)
+    {
         findings.push(
             Finding::new(
                 "key-folder-open",
@@ -54,12 +62,8 @@ fn permissions(folder: &Path) -> Vec<Finding> {
             .repaired_by(Repair::Permissions { path: folder.to_owned(), mode: 0o700 }),
         );
     }
-    let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
-    let mut secrets: Vec<PathBuf> =
-        entries.filter(|path| path.extension().is_some_and(|ending| ending == "key")).collect();
-    secrets.sort();
     for path in secrets {
-        if let Some(mode) = mode_for_others(&path) {
+        if let Some(mode) = mode_for_others(&path, FileType::is_file) {
             findings.push(
                 Finding::new(
                     "key-readable",
@@ -76,17 +80,20 @@ fn permissions(folder: &Path) -> Vec<Finding> {
     findings
 }
 
-/// Returns the permissions of a file or folder when others have any.
-fn mode_for_others(path: &Path) -> Option<u32> {
+/// Returns the permissions of a file or folder of this user when others have any. What a link leads to may be anything, and
+/// is nobody's key here.
+fn mode_for_others(path: &Path, kind: impl FnOnce(&FileType) -> bool) -> Option<u32> {
     #[cfg(unix)]
     {
-        use std::os::unix::fs::PermissionsExt as _;
-        let mode = path.metadata().ok()?.permissions().mode() & 0o7777;
-        (mode & 0o077 != 0).then_some(mode)
+        use std::os::unix::fs::MetadataExt as _;
+        let metadata = path.symlink_metadata().ok()?;
+        let ours = metadata.uid() == rustix::process::geteuid().as_raw();
+        let mode = metadata.mode() & 0o7777;
+        (ours && kind(&metadata.file_type()) && mode & 0o077 != 0).then_some(mode)
     }
     #[cfg(not(unix))]
     {
-        let _ = path;
+        let _ = (path, kind);
         None
     }
 }
@@ -141,4 +148,33 @@ fn plain_root(patient: &Patient<'_>, files: &[crate::keys::KeyFile]) -> Vec<Find
             .cured_by(format!("minisign -C -s {} (sets a password); then keep it off this machine", path.display()))
         })
         .collect()
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn a_folder_without_keys_and_what_links_lead_to_are_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let [keys, other] = ["keys", "other"].map(|name| folder.path().join(name));
+        for path in [&keys, &other] {
+            std::fs::create_dir(path).unwrap();
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let (key, target) = (keys.join("root.key"), other.join("notes"));
+        for path in [&key, &target] {
+            std::fs::write(path, "").unwrap();
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        }
+        std::os::unix::fs::symlink(&target, keys.join("linked.key")).unwrap();
+        let repairs = |folder: &Path| {
+            let repairs = permissions(folder).into_iter().filter_map(|finding| finding.repair);
+            repairs.collect::<Vec<_>>()
+        };
+        assert_eq!(repairs(&other), []);
+        let expected = [(keys.clone(), 0o700), (key, 0o600)].map(|(path, mode)| Repair::Permissions { path, mode });
+        assert_eq!(repairs(&keys), expected);
+    }
 }

@@ -55,8 +55,12 @@ impl std::fmt::Display for Repair {
 fn restrict(path: &Path, mode: u32) -> std::io::Result<()> {
     #[cfg(unix)]
     {
+        use rustix::fs::{Mode, OFlags};
         use std::os::unix::fs::PermissionsExt as _;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+        // Through the file that was opened, so that no link that takes its place is followed.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = std::fs::File::from(rustix::fs::open(path, flags, Mode::empty())?);
+        file.set_permissions(std::fs::Permissions::from_mode(mode))
     }
     #[cfg(not(unix))]
     {
@@ -107,6 +111,22 @@ mod tests {
             repair.run().unwrap();
             assert_eq!(std::fs::read_to_string(&file).unwrap(), after);
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn permissions_of_what_a_link_leads_to_stay() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let (target, link) = (folder.path().join("target"), folder.path().join("root.key"));
+        std::fs::write(&target, "").unwrap();
+        std::fs::set_permissions(&target, std::fs::Permissions::from_mode(0o644)).unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let mode = || target.metadata().unwrap().permissions().mode() & 0o777;
+        let error = Repair::Permissions { path: link, mode: 0o600 }.run().unwrap_err();
+        assert_eq!((error.source.raw_os_error(), mode()), (Some(rustix::io::Errno::LOOP.raw_os_error()), 0o644));
+        Repair::Permissions { path: target.clone(), mode: 0o600 }.run().unwrap();
+        assert_eq!(mode(), 0o600);
     }
 
     #[test]
