@@ -40,7 +40,7 @@ impl RoleExpiry {
             "snapshot" | "timestamp" => {
                 "`cargo updater refresh` or the next `cargo updater publish` renews it".to_owned()
             }
-            _ => "the next `cargo updater publish` renews it".to_owned(),
+            _ => format!("`cargo updater keys renew {}` or the next release renews it", self.role),
         }
     }
 
@@ -83,7 +83,7 @@ mod tests {
             ("targets", 90, "cargo updater keys renew targets"),
             ("timestamp", 3, "cargo updater refresh"),
             ("snapshot", 30, "cargo updater refresh"),
-            ("stable", 30, "cargo updater publish"),
+            ("stable", 30, "cargo updater keys renew stable"),
         ] {
             assert!(near(&[(role.to_owned(), now.plus_days(days))], now).is_empty(), "{role}");
             let near = near(&[(role.to_owned(), now.plus_days(days).plus_seconds(-1))], now);

@@ -242,9 +242,9 @@ fn read_back(desk: &Desk<'_>, rehearsed: &Rehearsed, context: &Context) -> Comma
         state.channels().iter().find_map(near)
     };
     if let Some((channel, since)) = desk.state.as_ref().and_then(expired) {
-        context
-            .shell
-            .warn(format_args!("the channel {channel} expired on {since}; publish in it again, that renews it"));
+        context.shell.warn(format_args!(
+            "the channel {channel} expired on {since}; renew it with `cargo updater keys renew {channel}`"
+        ));
         return Ok(());
     }
     let folder = crate::init::absolute(&context.working_dir, folder);

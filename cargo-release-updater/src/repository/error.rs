@@ -199,7 +199,7 @@ impl Explain for RepositoryError {
             Self::Expired { role, .. } => match role.as_str() {
                 "root" | "targets" => format!("its holders sign a new term: `cargo updater keys renew {role}`"),
                 "snapshot" | "timestamp" => "renew it with the online key: `cargo updater refresh`".to_owned(),
-                _ => "publish again: that renews it".to_owned(),
+                _ => format!("its keys renew it with `cargo updater keys renew {role}`"),
             },
             Self::Waiting { channel, .. } => format!(
                 "`cargo updater refresh` with the online key publishes it; `cargo updater refresh --discard {channel}` drops it"

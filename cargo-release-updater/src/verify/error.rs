@@ -80,7 +80,8 @@ impl Explain for VerifyError {
                 RefreshError::Fetch(ref error) => error.hint().to_owned(),
                 RefreshError::Stale { ref role, .. } => match role.as_str() {
                     "root" | "targets" => format!("its holders sign a new term: `cargo updater keys renew {role}`"),
-                    _ => "publish again: that renews it".to_owned(),
+                    "snapshot" | "timestamp" => "renew it with the online key: `cargo updater refresh`".to_owned(),
+                    _ => format!("its keys renew it with `cargo updater keys renew {role}`"),
                 },
                 _ => "compare it with another mirror or a backup; `--root FILE` names another root".to_owned(),
             },
