@@ -66,7 +66,8 @@ fn is_path(text: &str) -> bool {
     let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c));
     let ours = text.ends_with('/') || [".rs", ".md", ".sh", ".py"].iter().any(|kind| text.ends_with(kind));
     // What is made at a user's, and by a build.
-    let elsewhere = ["target/", "download/", "staged/", "previous/", "attempts/", "metadata/", "targets/", "build.rs"];
+    let elsewhere =
+        ["target/", "download/", "staged/", "previous/", "attempts/", "metadata/", "targets/", "updater/", "build.rs"];
     plain && ours && !text.starts_with('.') && !text.starts_with('/') && !elsewhere.contains(&text)
 }
 

@@ -172,11 +172,22 @@ fn a_patch_that_makes_something_else_is_refused() {
     let mut target = world.new.target();
     target.version = version("1.2.0");
     assert!(world.stage_patch_for(&good, &target).unwrap_err().is_fault_of_route());
-    for at in [20, good.len() / 2, good.len() - 3] {
-        let mut damaged = good.clone();
-        damaged[at] ^= 0x55;
-        let error = world.stage_patch(&damaged).unwrap_err();
+    let damaged = |at: usize| {
+        let mut bytes = good.clone();
+        bytes[at] ^= 0x55;
+        world.stage_patch(&bytes)
+    };
+    for at in [20, good.len() / 2] {
+        let error = damaged(at).unwrap_err();
         assert!(error.is_fault_of_route(), "{at}: {error:?}");
+    }
+    // The body of a delta may say something of programs that these files have no use for: another byte there is either
+    // refused, or changes nothing.
+    for at in good.len() - 40..good.len() {
+        match damaged(at) {
+            Ok(tree) => assert_eq!(tree.digest(), world.new.target().bundle.manifest, "{at}"),
+            Err(error) => assert!(error.is_fault_of_route(), "{at}: {error:?}"),
+        }
     }
 }
 
