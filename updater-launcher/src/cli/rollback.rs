@@ -41,18 +41,22 @@ impl Rollback {
 
 /// Returns the version to go back to.
 /// # Errors
-/// [`Error::Usage`] when none was named and there is none below the current one.
+/// [`Error::Usage`] when the one named is the current one or not kept, or none was named and there is none below the
+/// current one.
 pub(crate) fn target(
     updater: &Updater,
     named: Option<ReleaseVersion>,
     current: &ReleaseVersion,
 ) -> Result<ReleaseVersion> {
-    if let Some(version) = named {
-        return Ok(version);
+    let kept = updater.kept_versions()?;
+    let refuse = |problem| Err(Error::Usage { problem, hint: "`updater-launcher list` shows what there is" });
+    match named {
+        Some(version) if version == *current => refuse(format!("{version} is the current version")),
+        Some(version) if !kept.contains(&version) => refuse(format!("{version} is not kept here")),
+        Some(version) => Ok(version),
+        None => match kept.into_iter().find(|version| version < current) {
+            Some(version) => Ok(version),
+            None => refuse(format!("no version before {current} is kept")),
+        },
     }
-    let below = updater.kept_versions()?.into_iter().find(|version| version < current);
-    below.ok_or_else(|| Error::Usage {
-        problem: format!("no version before {current} is kept"),
-        hint: "`updater-launcher list` shows what there is",
-    })
 }

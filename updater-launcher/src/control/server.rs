@@ -15,7 +15,8 @@ pub(crate) type ClientId = u64;
 /// The socket and its clients. The file is removed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
-    path: std::path::PathBuf,
+    /// The file of the socket until it is removed: after that somebody else may have one there.
+    path: Option<std::path::PathBuf>,
     listener: UnixListener,
     clients: BTreeMap<ClientId, Client>,
     next: ClientId,
@@ -41,7 +42,7 @@ impl Server {
         // The folder is 0700 already; the socket says so itself.
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
-        Ok(Self { path, listener, clients: BTreeMap::new(), next: 1 })
+        Ok(Self { path: Some(path), listener, clients: BTreeMap::new(), next: 1 })
     }
 
     /// Returns everything that the loop waits for.
@@ -95,9 +96,16 @@ impl Server {
         }
     }
 
-    /// Stops listening, and then says good-bye to these clients.
+    /// Removes the file of the socket, once: nobody new comes. Clients that are there stay.
+    pub(crate) fn stop_listening(&mut self) {
+        if let Some(path) = self.path.take() {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
+    /// Says good-bye to these clients, and to all others without a word.
     pub(crate) fn close(mut self, leaving: &[ClientId]) {
-        let _ = std::fs::remove_file(&self.path);
+        self.stop_listening();
         for id in leaving {
             self.reply(*id, &Reply::done(serde_json::json!({})));
         }
@@ -142,7 +150,7 @@ impl Client {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+        self.stop_listening();
     }
 }
 
@@ -163,6 +171,21 @@ const MAX_INPUT: usize = 64 * 1024;
 mod tests {
     use super::*;
     use crate::control::{Command, ask};
+
+    #[test]
+    fn the_socket_of_the_next_launcher_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let places = Places::at(folder.path()).unwrap();
+        places.make().unwrap();
+        let mut first = Server::listen(&places).unwrap();
+        first.stop_listening();
+        assert!(!places.socket().exists());
+        let next = Server::listen(&places).unwrap();
+        first.close(&[]);
+        assert!(places.socket().exists(), "removed by the one before");
+        drop(next);
+        assert!(!places.socket().exists());
+    }
 
     #[test]
     fn a_request_is_answered_and_garbage_is_refused() {

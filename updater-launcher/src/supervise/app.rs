@@ -36,10 +36,11 @@ struct Leftover {
 impl Supervisor {
     /// Starts the app in its version's folder, after the hooks `before-start`.
     pub(super) fn start_app(&mut self, previous: Option<&ReleaseVersion>) -> Result<()> {
-        let hooks = self.merged.settings.hooks.before_start.clone();
-        // Not before each restart of an app that crashes: it is the same start once more.
-        if self.failures.count() == 0 {
+        // Not before each restart of an app that crashes: it is the same start once more. But until they have succeeded.
+        if !self.is_prepared {
+            let hooks = self.merged.settings.hooks.before_start.clone();
             self.run_hooks("before-start", &hooks, &self.version.clone(), previous)?;
+            self.is_prepared = true;
         }
         let variables = self.install.variables(&self.version, previous, &self.merged);
         let settings = &self.merged.settings;
@@ -76,6 +77,12 @@ impl Supervisor {
             self.say("failed", &error.full_message());
             self.count_failure_or_end();
         }
+    }
+
+    /// Forgets failures: the next start is the first one, with its hooks.
+    pub(super) fn begin_anew(&mut self) {
+        self.failures.clear();
+        self.is_prepared = false;
     }
 
     /// Counts a failure that is not the end of a process; one too many ends the launcher.

@@ -19,6 +19,8 @@ impl Supervisor {
         loop {
             match self.readiness(&app) {
                 Ok(()) => {
+                    // What has answered may be something else than the app.
+                    self.still_runs()?;
                     self.mark_ready();
                     return Ok(());
                 }
@@ -26,13 +28,8 @@ impl Supervisor {
                 Err(error) => last = error,
             }
             let pause = (Instant::now() + PAUSE).min(deadline);
-            match self.wait_for(pause, true, |this| this.take_exit(app.pid)) {
-                Waited::For(status) => {
-                    // Put back, for whoever cleans up after it.
-                    self.exits.insert(app.pid.as_raw_nonzero().get(), status);
-                    self.known.insert(app.pid.as_raw_nonzero().get());
-                    return Err(not_ready(&described(status)));
-                }
+            match self.wait_for(pause, true, |this| this.has_ended(app.pid)) {
+                Waited::For(status) => return Err(not_ready(&described(status))),
                 Waited::Stopping => return Err(Error::Stopping),
                 Waited::TooLong if Instant::now() >= deadline => {
                     let limit = self.merged.settings.health.limit;
@@ -43,6 +40,14 @@ impl Supervisor {
         }
     }
 
+    /// Makes sure that a version that was just started has not ended meanwhile.
+    /// # Errors
+    /// [`Error::Start`] with how it ended.
+    pub(super) fn still_runs(&mut self) -> Result<()> {
+        let Some(pid) = self.app.as_ref().map(|app| app.pid) else { return Err(not_ready("it does not run")) };
+        self.has_ended(pid).map_or(Ok(()), |status| Err(not_ready(&described(status))))
+    }
+
     /// Checks an app whose time has come: one that is not ready yet, or one that is looked at every so often.
     pub(super) fn check_health(&mut self) {
         let Some(app) = self.app.clone() else {
@@ -51,6 +56,11 @@ impl Supervisor {
         };
         let health = self.merged.settings.health.clone();
         let checked = if app.is_ready { self.probes() } else { self.readiness(&app) };
+        if self.has_ended(app.pid).is_some() {
+            // Nothing that was just answered is about it. The loop decides what follows its end.
+            self.next_health = None;
+            return;
+        }
         let now = Instant::now();
         match checked {
             Ok(()) => {

@@ -65,6 +65,8 @@ pub(crate) struct Supervisor {
     exits: HashMap<i32, WaitStatus>,
     app: Option<App>,
     failures: Failures,
+    /// Whether the hooks `before-start` have succeeded for the starts that follow.
+    is_prepared: bool,
     next_start: Option<Instant>,
     next_check: Option<Instant>,
     next_health: Option<Instant>,
@@ -122,6 +124,7 @@ impl Supervisor {
             exits: HashMap::new(),
             app: None,
             failures: Failures::default(),
+            is_prepared: false,
             next_start: None,
             next_check: None,
             next_health: None,
@@ -177,14 +180,22 @@ impl Supervisor {
                 self.turn(self.deadline());
             }
         };
+        // What the app has written last may still be in its pipes, which others may hold open: take what is there.
+        for _ in 0..LAST_READS {
+            self.turn(Some(Instant::now()));
+        }
         self.say("launcher-ended", &format!("exit code {code}"));
         self.leave();
         Ok(code)
     }
 
-    /// Gives the folder back, and only then tells those who asked for the end: what they do next finds it free.
+    /// Gives the folder back, and only then tells those who asked for the end: what they do next finds it free. The socket
+    /// goes before the lock: after it the path may be that of the next launcher.
     fn leave(self) {
-        let Self { server, leaving, _lock, .. } = self;
+        let Self { mut server, leaving, _lock, .. } = self;
+        if let Some(server) = &mut server {
+            server.stop_listening();
+        }
         drop(_lock);
         if let Some(server) = server {
             server.close(&leaving);
@@ -245,5 +256,7 @@ fn random_thousandth() -> u32 {
     u32::try_from(random % 1000).unwrap_or(0)
 }
 
+/// How often pipes are read at the end: 16 KiB each time, and a pipe holds 64.
+const LAST_READS: usize = 5;
 /// How often what can only be asked for is asked for.
 const PAUSE: Duration = Duration::from_millis(100);

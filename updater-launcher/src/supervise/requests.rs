@@ -78,13 +78,15 @@ impl Supervisor {
     }
 
     fn restart_app(&mut self) -> Result<()> {
+        // Settings of this computer may have changed; that is often why. While they cannot be read the app runs on.
+        let merged = self.install.settings(&self.version.dir)?;
         if let Some(app) = self.app.take() {
             self.stop_app(&app);
         }
-        // Settings of this computer may have changed; that is often why.
-        self.merged = self.install.settings(&self.version.dir)?;
-        self.failures.clear();
-        self.start_app(None)
+        self.merged = merged;
+        self.begin_anew();
+        // Whoever asked learns of it, and the next start is awaited all the same.
+        self.start_app(None).inspect_err(|_| self.count_failure_or_end())
     }
 
     fn answer(&mut self, client: ClientId, done: Result<serde_json::Value>) {

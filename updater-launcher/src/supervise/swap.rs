@@ -13,6 +13,7 @@ use super::Supervisor;
 use super::app::App;
 use super::child::{OWN_PROGRAM, Start, kill_group, signal};
 use super::turn::{Sink, Waited};
+use crate::cli::rollback_target;
 use crate::error::{Error, Result};
 use crate::job::Report;
 use crate::release::Version;
@@ -103,11 +104,12 @@ impl Supervisor {
     pub(super) fn resume_trial(&mut self, trial: &PendingTrial) -> Result<()> {
         self.say("trial", &format!("{} is still on trial", trial.to));
         let begun = self.start_app(Some(&trial.from)).and_then(|()| self.prove(&trial.from));
-        self.settle_trial(begun, &trial.from, None)
+        self.settle_trial(begun, &trial.from, &trial.to, None)
     }
 
-    /// Goes back to a kept version by hand.
+    /// Goes back to a kept version by hand. What cannot be is refused while the app runs on.
     pub(super) fn roll_back(&mut self, version: Option<&ReleaseVersion>) -> Result<ReleaseVersion> {
+        rollback_target(&self.install.updater()?, version.cloned(), &self.version.version)?;
         self.drop_job();
         let running = self.app.take();
         if let Some(app) = &running {
@@ -115,8 +117,8 @@ impl Supervisor {
         }
         let name = version.map(ToString::to_string);
         let done = self.run_job("rollback", name.as_deref());
-        self.reload()?;
-        self.failures.clear();
+        self.reload_or_keep();
+        self.begin_anew();
         self.start_or_wait();
         match done? {
             Report::PutBack { installed, left } => {
@@ -154,30 +156,37 @@ impl Supervisor {
         self.next_start = None;
         if let Err(error) = self.install_staged() {
             // Nothing has changed, or the runtime has undone it.
-            self.reload()?;
+            self.reload_or_keep();
             self.keep_old(beside);
             return Err(error);
         }
-        self.reload()?;
-        self.failures.clear();
-        let hooks = self.merged.settings.hooks.after_swap.clone();
-        let proved = self
-            .run_hooks("after-swap", &hooks, &self.version.clone(), Some(&old))
-            .and_then(|()| self.start_app(Some(&old)))
-            .and_then(|()| self.prove(&old));
-        self.settle_trial(proved, &old, beside)
+        self.begin_anew();
+        let proved = self.reload().and_then(|()| {
+            let hooks = self.merged.settings.hooks.after_swap.clone();
+            self.run_hooks("after-swap", &hooks, &self.version.clone(), Some(&old))?;
+            self.start_app(Some(&old))?;
+            self.prove(&old)
+        });
+        self.settle_trial(proved, &old, new, beside)
     }
 
     /// Watches the new version until it is ready, and runs its last hooks.
     fn prove(&mut self, old: &ReleaseVersion) -> Result<()> {
         self.wait_until_ready()?;
         let hooks = self.merged.settings.hooks.after_start.clone();
-        self.run_hooks("after-start", &hooks, &self.version.clone(), Some(old))
+        self.run_hooks("after-start", &hooks, &self.version.clone(), Some(old))?;
+        // It may have ended during them.
+        self.still_runs()
     }
 
     /// Ends the trial one way or the other. `beside` is the old version where it still runs.
-    fn settle_trial(&mut self, proved: Result<()>, old: &ReleaseVersion, beside: Option<App>) -> Result<()> {
-        let new = self.version.version.clone();
+    fn settle_trial(
+        &mut self,
+        proved: Result<()>,
+        old: &ReleaseVersion,
+        new: &ReleaseVersion,
+        beside: Option<App>,
+    ) -> Result<()> {
         let error = match proved {
             Ok(()) => {
                 // A trial that cannot be ended now is ended by the next start; the new version runs.
@@ -205,8 +214,8 @@ impl Supervisor {
             self.stop_app(&app);
         }
         let back = self.run_job("put-back", None);
-        self.reload()?;
-        self.failures.clear();
+        self.reload_or_keep();
+        self.begin_anew();
         if let Err(error) = &back {
             // What is kept is not whole: the new version is all there is.
             self.say("failed", &error.full_message());
@@ -223,7 +232,10 @@ impl Supervisor {
                 self.write_down(app.pid);
                 self.app = Some(app);
             }
-            None => self.start_or_wait(),
+            None => {
+                self.is_prepared = false;
+                self.start_or_wait();
+            }
         }
     }
 
@@ -286,6 +298,13 @@ impl Supervisor {
             Err(error) => self.say("failed", &error.full_message()),
         }
         Ok(())
+    }
+
+    /// Like [`Supervisor::reload`]; what cannot be read leaves everything as it was known, for an app must run again.
+    fn reload_or_keep(&mut self) {
+        if let Err(error) = self.reload() {
+            self.say("failed", &error.full_message());
+        }
     }
 
     /// Ends the job, which has said its last word, and tells those who wait for it.

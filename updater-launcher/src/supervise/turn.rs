@@ -103,6 +103,12 @@ impl Supervisor {
         Some(status)
     }
 
+    /// Returns how a child has ended by now, and leaves the rest to whoever cleans up after it.
+    pub(super) fn has_ended(&mut self, pid: Pid) -> Option<WaitStatus> {
+        self.reap();
+        self.exits.get(&pid.as_raw_nonzero().get()).copied()
+    }
+
     fn take_signals(&mut self) {
         for number in self.signals.drain() {
             if is_ending(number) {

@@ -163,6 +163,31 @@ fn an_unhealthy_app_is_restarted() {
 }
 
 #[test]
+fn a_restart_that_cannot_be_leaves_the_app_or_is_tried_again() {
+    let scene = scene(
+        "echo start; trap 'exit 0' TERM; while :; do sleep 0.05; done",
+        r#""backoff":{"limit":0},"hooks":{"before-start":[["sh","-c","test -e {{root}}/go"]]}"#,
+    );
+    std::fs::write(scene.app().join("go"), "").unwrap();
+    let mut running = scene.start();
+    running.ready("1.0.0");
+    let pid = running.app_pid();
+    scene.overrides("restrat = 'never'");
+    refused(&scene.run(&["restart"]), 75, "unknown key `restrat`");
+    assert_eq!(running.app_pid(), pid, "it runs on");
+    scene.overrides("");
+    // A hook that fails keeps the app from starting, again and again, until it succeeds.
+    std::fs::remove_file(scene.app().join("go")).unwrap();
+    refused(&scene.run(&["restart"]), 75, "hook before-start");
+    until("it was tried again", || running.log().matches("failed: hook before-start").count() >= 3);
+    assert_eq!(scene.read("var/log/hello.out.log"), "start\n", "{}", running.log());
+    std::fs::write(scene.app().join("go"), "").unwrap();
+    running.ready("1.0.0");
+    assert_ne!(running.app_pid(), pid);
+    running.stop();
+}
+
+#[test]
 fn scripts_run_by_name_with_variables() {
     let scene = scene(
         "exit 0",

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 
 /// A program that lives, and says which version it is.
 const LIVES: &str = "echo runs {V}\ntrap 'exit 0' TERM\nwhile :; do sleep 0.05; done";
+/// The same, and writes down its process.
+const NAMED: &str = "echo $$ > $UPDATER_LAUNCHER_DIR/pid\ntrap 'exit 0' TERM\nwhile :; do sleep 0.05; done";
 
 impl Scene {
     /// Publishes a version with quick times; what `more` says is laid over them.
@@ -56,6 +58,11 @@ fn an_update_on_request_replaces_the_running_version() {
     for event in ["available: 1.1.0", "swapping: 1.0.0 to 1.1.0", "updated: 1.0.0 to 1.1.0"] {
         assert!(log.contains(event), "{event}: {log}");
     }
+    // What cannot be gone back to does not even stop it.
+    let pid = running.app_pid();
+    refused(&scene.run(&["rollback", "9.9.9"]), 75, "9.9.9 is not kept here");
+    refused(&scene.run(&["rollback", "1.1.0"]), 75, "1.1.0 is the current version");
+    assert_eq!(running.app_pid(), pid);
     // Back by hand, while it runs.
     assert_eq!(scene.ok(&["rollback"]), "1.0.0\n");
     running.ready("1.0.0");
@@ -86,6 +93,18 @@ fn a_version_that_fails_is_taken_back_and_not_offered_again() {
         ("does not confirm", LIVES, json!({"health": {"limit": "600ms", "confirm": true}}), "not confirmed itself"),
         ("fails a hook", LIVES, json!({"hooks": {"after-swap": [["false"]]}}), "hook after-swap"),
         ("fails the last hook", LIVES, json!({"hooks": {"after-start": [["false"]]}}), "hook after-start"),
+        (
+            "dies while something answers for it",
+            NAMED,
+            json!({"health": {"command": ["sh", "-c", "kill -9 $(cat {{root}}/pid); sleep 0.2"]}}),
+            "ended by signal 9",
+        ),
+        (
+            "dies during the last hook",
+            NAMED,
+            json!({"hooks": {"after-start": [["sh", "-c", "kill -9 $(cat {{root}}/pid); sleep 0.2"]]}}),
+            "ended by signal 9",
+        ),
         ("has no such program", LIVES, json!({"exec": "bin/none"}), "exit code 127"),
         ("has an unknown variable", LIVES, json!({"args": ["{{nothing}}"]}), "unknown variable"),
     ] {
