@@ -297,6 +297,15 @@ impl LauncherSettings {
         Self::default().to_map()
     }
 
+    /// Tells whether a health check goes to the port that the launcher listens on for the app. Hosts are not compared:
+    /// one address has many names.
+    fn health_asks_listener(&self) -> bool {
+        let Some(listen) = self.listen else { return false };
+        let http = self.health.http.as_deref().and_then(http_port);
+        let tcp = self.health.tcp.map(|address| address.port());
+        [http, tcp].contains(&Some(listen.port()))
+    }
+
     fn check(&self) -> Result<(), LauncherError> {
         let refuse = |key: &str, rule: &str| Err(LauncherError::Value { key: key.to_owned(), rule: rule.to_owned() });
         if self.keep < 2 || self.keep > MAX_KEEP {
@@ -323,6 +332,13 @@ impl LauncherSettings {
                 "it must begin with `http://`: it is asked of the app itself, on this computer",
             );
         }
+        if self.overlap && self.health_asks_listener() {
+            return refuse(
+                "overlap",
+                "it must be false with `health.tcp` or `health.http` on the port of `listen`: of two versions side by \
+                 side the old one could answer for the new one; or give the check a port of its own",
+            );
+        }
         let hooks = &self.hooks;
         let lists = [
             ("hooks.before-swap", &hooks.before_swap),
@@ -343,6 +359,15 @@ impl LauncherSettings {
             return refuse(&format!("env.{name}"), "it is no name of a variable");
         }
         Ok(())
+    }
+}
+
+/// Returns the port of an `http://` URL.
+fn http_port(url: &str) -> Option<u16> {
+    let host = url.strip_prefix("http://")?.split(['/', '?', '#']).next()?;
+    match host.rsplit_once(':') {
+        Some((_, port)) if !port.ends_with(']') => port.parse().ok(),
+        _ => Some(80),
     }
 }
 

@@ -66,6 +66,31 @@ fn a_wrong_value_names_its_key() {
 }
 
 #[test]
+fn the_old_version_never_answers_for_the_new_one() {
+    let of =
+        |health: Value, overlap: bool| one(json!({"listen": "0.0.0.0:8080", "overlap": overlap, "health": health}));
+    for health in [
+        json!({"http": "http://127.0.0.1:8080/health"}),
+        json!({"http": "http://localhost:8080"}),
+        json!({"http": "http://[::1]:8080/x"}),
+        json!({"tcp": "127.0.0.1:8080"}),
+    ] {
+        match of(health.clone(), true) {
+            Err(LauncherError::Value { key, .. }) => assert_eq!(key, "overlap", "{health}"),
+            other => panic!("{health}: {other:?}"),
+        }
+        of(health, false).unwrap();
+    }
+    of(json!({"http": "http://127.0.0.1:8081/health", "tcp": "127.0.0.1:8082"}), true).unwrap();
+    of(json!({"http": "http://[::1]/health"}), true).unwrap();
+    match one(json!({"listen": "0.0.0.0:80", "health": {"http": "http://[::1]/health"}})) {
+        Err(LauncherError::Value { key, .. }) => assert_eq!(key, "overlap"),
+        other => panic!("{other:?}"),
+    }
+    one(json!({"health": {"http": "http://127.0.0.1:8080/"}})).unwrap();
+}
+
+#[test]
 fn every_key_is_written_and_read_again() {
     let full = LauncherSettings::default().to_map();
     assert_eq!(LauncherSettings::from_layers([&full]).unwrap(), LauncherSettings::default());
