@@ -67,9 +67,23 @@ pub(crate) fn check(args: &[String]) -> Result<ExitCode> {
 }
 
 fn connect(address: &str) -> std::result::Result<TcpStream, String> {
-    let mut addresses = address.to_socket_addrs().map_err(|error| format!("{address}: {error}"))?;
-    let address: SocketAddr = addresses.next().ok_or_else(|| format!("{address} has no address"))?;
-    TcpStream::connect_timeout(&address, CHECK_TIME).map_err(|error| format!("{address}: {error}"))
+    let addresses: Vec<SocketAddr> =
+        address.to_socket_addrs().map_err(|error| format!("{address}: {error}"))?.collect();
+    connect_any(&addresses).map_err(|problem| format!("{address}: {problem}"))
+}
+
+/// Connects to the first address that answers: a name such as `localhost` has one of IPv6 and one of IPv4, and an app
+/// listens on either.
+fn connect_any(addresses: &[SocketAddr]) -> std::result::Result<TcpStream, String> {
+    let mut problems = Vec::new();
+    for address in addresses {
+        let share = CHECK_TIME / u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+        match TcpStream::connect_timeout(address, share.max(Duration::from_millis(1))) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => problems.push(format!("{address}: {error}")),
+        }
+    }
+    Err(if problems.is_empty() { "it has no address".to_owned() } else { problems.join("; ") })
 }
 
 /// Asks by HTTP/1.0 and reads the status line.
@@ -103,3 +117,21 @@ fn http(url: &str) -> std::result::Result<(), String> {
 pub(crate) const CHECK_TIME: Duration = Duration::from_secs(2);
 /// The most bytes of a status line that are read.
 const MAX_STATUS_LINE: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn every_address_is_tried() {
+        let open = TcpListener::bind("127.0.0.1:0").unwrap();
+        // Bound and not listening any more: nobody answers there.
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let open = open.local_addr().unwrap();
+        assert_eq!(connect_any(&[closed, open]).unwrap().peer_addr().unwrap(), open);
+        let problem = connect_any(&[closed, closed]).unwrap_err();
+        assert_eq!(problem.matches(&closed.to_string()).count(), 2, "{problem}");
+        assert_eq!(connect_any(&[]).unwrap_err(), "it has no address");
+    }
+}
