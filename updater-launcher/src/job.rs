@@ -93,6 +93,7 @@ fn check(install: &Install) -> Result<Report> {
 }
 
 fn update(install: &Install) -> Result<Report> {
+    install.require_settings()?;
     let status = install.updater()?.check()?;
     let why = why_not(&status);
     let Status::Available(update) = status else {

@@ -61,7 +61,17 @@ impl Install {
         self.updater_for(&version)
     }
 
-    /// Reads the settings of a version; those that cannot be read give the defaults, for steps that must go on.
+    /// Makes sure that the settings of the current version can be read: without them nobody knows how an update is to be
+    /// checked and how many versions stay.
+    /// # Errors
+    /// [`Error::Settings`], [`Error::Format`], [`Error::File`]; as [`Install::current`].
+    pub(crate) fn require_settings(&self) -> Result<()> {
+        self.settings(&self.current()?.dir).map(|_| ())
+    }
+
+    /// Reads the settings of a version.
+    /// # Errors
+    /// [`Error::Settings`], [`Error::Format`], [`Error::File`].
     pub(crate) fn settings(&self, version: &Path) -> Result<Merged> {
         Merged::read(&self.places, version)
     }
@@ -87,14 +97,16 @@ impl Install {
     }
 
     fn updater_for(&self, version: &Version) -> Result<Updater> {
-        // Settings that cannot be read must not keep an install from being repaired or updated.
-        let settings = self.settings(&version.dir).map(|merged| merged.settings).unwrap_or_default();
+        // Settings that cannot be read must not keep an install from being repaired. Until they are mended every version
+        // stays, and there are no updates (see `require_settings`).
+        let settings = self.settings(&version.dir).map(|merged| merged.settings);
+        let (probe, keep) = settings.map_or((false, usize::MAX), |settings| (settings.probe, settings.keep as usize));
         let config = self
             .config(&version.version)?
             .with_directory(self.places.current(), version.entry.clone())
             .with_trial(Trial::Confirm)
-            .with_probe(settings.probe.then_some(DEFAULT_PROBE_TIME))
-            .with_kept_versions(settings.keep as usize);
+            .with_probe(probe.then_some(DEFAULT_PROBE_TIME))
+            .with_kept_versions(keep);
         Ok(Updater::new(config)?)
     }
 }

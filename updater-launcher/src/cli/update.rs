@@ -30,6 +30,7 @@ impl Update {
             return Ok(ExitCode::SUCCESS);
         }
         let _lock = Lock::take(&install.places)?;
+        install.require_settings()?;
         let status = install.updater()?.check()?;
         let problem = why_not(&status);
         match (status, problem) {

@@ -150,6 +150,29 @@ fn what_fails_before_the_swap_leaves_the_old_version_running() {
 }
 
 #[test]
+fn settings_that_cannot_be_read_stop_updates_and_remove_nothing() {
+    let scene = Scene::new();
+    for version in ["1.0.0", "1.1.0", "1.2.0"] {
+        scene.publish(version, LIVES, json!({"keep": 3}));
+        if version == "1.0.0" {
+            scene.install();
+        }
+        scene.ok(&["update"]);
+        let mut running = scene.start();
+        running.ready(version);
+        running.stop();
+    }
+    scene.publish("1.3.0", LIVES, json!({"keep": 3}));
+    scene.overrides("kep = 3");
+    refused(&scene.run(&["update"]), 20, "unknown key `kep`");
+    assert_eq!(scene.current(), "1.2.0");
+    // A return still works, and leaves every other version where it is.
+    assert_eq!(scene.ok(&["rollback"]), "1.1.0\n");
+    let versions = updater_tests::app::names(&scene.app().join("versions"));
+    assert_eq!(versions, ["hello-1.0.0", "hello-1.1.0"]);
+}
+
+#[test]
 fn an_app_confirms_itself_over_the_socket() {
     let scene = Scene::new();
     scene.publish("1.0.0", LIVES, json!({}));
