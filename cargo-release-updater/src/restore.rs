@@ -1,17 +1,18 @@
 //! Puts a saved copy back where a storage lost its files. Needs no key: everything in it is signed already.
 //!
-//! Nothing that is there is overwritten, so that a copy can neither undo a release nor take the timestamp back; the
-//! timestamp comes last, so that clients see the old state or the whole new one.
+//! Nothing that is there is overwritten, so that a copy can neither undo a release nor take the timestamp back, and a copy
+//! older than what was published is refused; the timestamp comes last, so that clients see the old state or the whole new
+//! one.
 
 use crate::context::Execute;
 use crate::error::{CommandResult, ExitCode, Explain};
 use crate::repository::state::{Expiry, artifact_path};
-use crate::repository::{METADATA, RepositoryError, RepositoryState, version_file};
+use crate::repository::{METADATA, RepositoryError, RepositoryState, last_seen_snapshot, version_file};
 use crate::shell::{Message, Shell};
 use crate::storage::{Created, Storage};
 use std::path::Path;
 use updater_format::AppId;
-use updater_format::length::{MAX_ROLE, MAX_ROOT};
+use updater_format::length::{MAX_ROLE, MAX_ROOT, MAX_TIMESTAMP};
 
 /// What was put back.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
@@ -30,8 +31,9 @@ impl Message for Restored {
     const REASON: &'static str = "restored";
 }
 
-/// Puts a copy back whose files were verified.
+/// Puts a copy back whose files were verified. `record` is the file that remembers what this machine has published.
 /// # Errors
+/// [`RestoreError`] when the storage or the record knows something newer, or has other documents;
 /// [`RepositoryError::Trust`] when the copy is another app's or was damaged meanwhile;
 /// [`StorageError`](crate::storage::StorageError) when the storage fails: running it again continues.
 pub fn restore(
@@ -39,6 +41,7 @@ pub fn restore(
     storage: &Storage,
     app: &AppId,
     root: &[u8],
+    record: Option<&Path>,
     execute: Execute,
     shell: &Shell,
 ) -> CommandResult<Restored> {
@@ -48,6 +51,10 @@ pub fn restore(
     let state = RepositoryState::read(&saved, app, root, Expiry::Ignored)?.ok_or_else(nothing)?;
     let _lock =
         if act { storage.lock(|| shell.status("Waiting", "for another publisher of this folder"))? } else { None };
+    let is_there = storage.length(&timestamp_path())?.is_some();
+    if !is_there {
+        refuse_newer(storage, record, &state)?;
+    }
     let mut work = Work { copy, saved: &saved, storage, act, done: Restored::default() };
     work.done.timestamp = state.timestamp().version;
     for channel in state.channels().values() {
@@ -72,15 +79,32 @@ pub fn restore(
     for channel in state.channels().keys() {
         work.mutable(&version_file::path(channel))?;
     }
-    let timestamp = format!("{METADATA}/timestamp.json");
-    if work.storage.length(&timestamp)?.is_some() {
-        // Whatever it says, it is not older than what clients have seen because of us.
-        let there = RepositoryState::read(storage, app, root, Expiry::Ignored).ok().flatten();
-        work.done.kept_timestamp = Some(there.map_or(0, |there| there.timestamp().version));
-    } else {
-        work.mutable(&timestamp)?;
+    match is_there {
+        true => work.done.kept_timestamp = Some(work.timestamp_there(app, root)?),
+        false => work.timestamp()?,
     }
     Ok(work.done)
+}
+
+/// Refuses a copy when releases were published after it: clients have seen them, and would refuse what it says.
+fn refuse_newer(storage: &Storage, record: Option<&Path>, state: &RepositoryState) -> CommandResult {
+    let copy = state.snapshot().version;
+    let published = storage.list(METADATA)?.into_iter().filter_map(|file| {
+        let name = file.rsplit('/').next()?.strip_suffix(".snapshot.json")?;
+        name.parse::<u64>().ok()
+    });
+    if let Some(newest) = published.max().filter(|newest| *newest > copy) {
+        return Err(RestoreError::Older { copy, newest, known_by: storage.name().to_owned() }.into());
+    }
+    let Some(record) = record else { return Ok(()) };
+    if let Some(newest) = last_seen_snapshot(storage, record)?.filter(|newest| *newest > copy) {
+        return Err(RestoreError::Older { copy, newest, known_by: record.display().to_string() }.into());
+    }
+    Ok(())
+}
+
+fn timestamp_path() -> String {
+    format!("{METADATA}/timestamp.json")
 }
 
 struct Work<'a> {
@@ -131,16 +155,52 @@ impl Work<'_> {
 
     /// Puts a file back that publishing replaces, where there is none. One that the copy does not have is left out.
     fn mutable(&mut self, path: &str) -> CommandResult {
-        if self.storage.length(path)?.is_some_and(|length| length > 0) {
+        let length = self.storage.length(path)?;
+        if length.is_some_and(|length| length > 0) {
             self.done.unchanged += 1;
             return Ok(());
         }
         let Some(bytes) = self.saved.read(path, MAX_ROLE)? else { return Ok(()) };
-        if self.act {
-            self.storage.put_mutable(path, bytes)?;
+        match (self.act, length) {
+            (false, _) => {}
+            // A write that was cut off left nothing but the name.
+            (true, Some(_)) => self.storage.put_mutable(path, bytes)?,
+            (true, None) => {
+                if self.storage.put_new(path, bytes)? == Created::Exists {
+                    // Somebody publishes just now, and theirs is newer.
+                    self.done.unchanged += 1;
+                    return Ok(());
+                }
+            }
         }
         self.done.restored.push(path.to_owned());
         Ok(())
+    }
+
+    /// Puts the timestamp back, unless somebody has published one meanwhile.
+    fn timestamp(&mut self) -> CommandResult {
+        let path = timestamp_path();
+        let missing = || RepositoryError::NothingPublished { storage: self.saved.name().to_owned() };
+        let bytes = self.saved.read(&path, MAX_TIMESTAMP)?.ok_or_else(missing)?;
+        if self.act && self.storage.put_new(&path, bytes)? == Created::Exists {
+            return Err(self.other("timestamp.json"));
+        }
+        self.done.restored.push(path);
+        Ok(())
+    }
+
+    /// Returns the version of the timestamp that is there, which has to hold with everything that it leads to.
+    fn timestamp_there(&self, app: &AppId, root: &[u8]) -> CommandResult<u64> {
+        match RepositoryState::read_behind(self.storage, app, root) {
+            Ok((Some(there), _)) => Ok(there.timestamp().version),
+            Ok((None, _)) => Err(self.other("timestamp.json")),
+            // A dry run has not put back what is missing.
+            Err(RepositoryError::Missing { .. }) if !self.act => Ok(self.done.timestamp),
+            Err(source) => {
+                Err(RestoreError::Timestamp { storage: self.storage.name().to_owned(), source: Box::new(source) }
+                    .into())
+            }
+        }
     }
 
     fn other(&self, file: &str) -> crate::error::CommandError {
@@ -160,6 +220,24 @@ pub enum RestoreError {
         /// The storage.
         storage: String,
     },
+    /// Something newer than the copy was published.
+    #[error("the copy has snapshot {copy}, and {known_by} knows snapshot {newest}")]
+    Older {
+        /// The version of the copy's snapshot.
+        copy: u64,
+        /// The newest version.
+        newest: u64,
+        /// The storage, or the record of what was published.
+        known_by: String,
+    },
+    /// The timestamp that is there leads to something that does not verify.
+    #[error("the timestamp.json in {storage} does not hold")]
+    Timestamp {
+        /// The storage.
+        storage: String,
+        /// Why.
+        source: Box<RepositoryError>,
+    },
 }
 
 impl Explain for RestoreError {
@@ -173,6 +251,18 @@ impl Explain for RestoreError {
                 "something was published there that the copy does not know: `cargo updater verify` tells whether it holds; \
                  nothing was overwritten"
                     .to_owned(),
+            ],
+            Self::Older { newest, .. } => vec![
+                format!(
+                    "take a newer copy, or put timestamp.json of snapshot {newest} back from another mirror: clients that \
+                     have seen it refuse an older one"
+                ),
+                "if there is none, move that snapshot or that record away and run it again; then a new online key makes installed \
+                 copies go on: `cargo updater keys rotate online --wait 0`"
+                    .to_owned(),
+            ],
+            Self::Timestamp { .. } => vec![
+                "move metadata/timestamp.json away there and run it again: the copy's takes its place".to_owned(),
             ],
         }
     }

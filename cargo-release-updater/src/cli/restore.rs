@@ -4,10 +4,12 @@ use super::{DryRunArgs, PackageArgs, StorageArgs};
 use crate::config::Project;
 use crate::context::{Context, Execute};
 use crate::error::{CommandError, CommandResult, ExitCode};
+use crate::keys::KeyFolder;
+use crate::repository::record_of;
 use crate::restore::restore;
 use crate::steps::sign::Trust;
 use crate::verify::{Depth, Verification};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use updater_format::UtcTime;
 use updater_runtime::transport::Url;
 
@@ -26,6 +28,9 @@ pub(super) struct Args {
     package: PackageArgs,
     #[command(flatten)]
     storage: StorageArgs,
+    /// The folder with the keys: none is used, but beside them it is recorded what was published last.
+    #[arg(long, env = "UPDATER_KEY_DIR", value_name = "DIR", help_heading = "Selection")]
+    key_dir: Option<PathBuf>,
     #[command(flatten)]
     dry_run: DryRunArgs,
 }
@@ -58,7 +63,12 @@ impl Args {
             },
         )?;
         let execute = self.dry_run.execute();
-        let restored = restore(&copy, &storage, &trust.app, &trust.root, execute, &context.shell)?;
+        let keys = match &self.key_dir {
+            Some(path) => Ok(KeyFolder::at(context.path(path))),
+            None => KeyFolder::of_app(&trust.app),
+        };
+        let record = keys.map(|keys| record_of(&storage, &keys)).ok().or_else(|| storage.record().map(Path::to_owned));
+        let restored = restore(&copy, &storage, &trust.app, &trust.root, record.as_deref(), execute, &context.shell)?;
         for file in &restored.restored {
             context.shell.detail(file);
         }

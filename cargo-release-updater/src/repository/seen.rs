@@ -7,6 +7,7 @@
 use super::error::RepositoryError;
 use super::state::RepositoryState;
 use crate::keys::KeyFolder;
+use crate::storage::Storage;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use updater_format::role::{Payload as _, Timestamp};
@@ -90,6 +91,20 @@ impl Seen {
             Err(source) => Err(failed(source)),
         }
     }
+}
+
+/// Returns the version of the newest snapshot that a record knows of a storage.
+/// # Errors
+/// [`RepositoryError::Record`] when the record cannot be read.
+pub fn last_seen_snapshot(storage: &Storage, record: &Path) -> Result<Option<u64>, RepositoryError> {
+    let Some(identity) = storage.identity() else { return Ok(None) };
+    Ok(Seen::load(record, &identity)?.map(|entry| entry.snapshot))
+}
+
+/// Returns the file that remembers what was published in a storage: the one that was named, else the one beside the keys.
+#[must_use]
+pub fn record_of(storage: &Storage, keys: &KeyFolder) -> PathBuf {
+    storage.record().map_or_else(|| file(keys), Path::to_owned)
 }
 
 /// Returns the digest of what a timestamp says besides versions.

@@ -160,3 +160,33 @@ fn what_was_published_since_is_not_overwritten() {
     std::fs::write(package.path("copy/metadata/2.stable.json"), "{}").unwrap();
     package.run(&["restore", "copy"]).fails(50, "the repository does not verify", "another mirror");
 }
+
+#[test]
+fn a_copy_older_than_what_was_published_is_not_put_back() {
+    let package = published();
+    package.run(&["verify", "--save", "copy"]).ok();
+    files(&package, "1.2.0");
+    package.run(&publish("1.2.0", &[])).ok();
+    let metadata = package.path(REPOSITORY).join("metadata");
+    let timestamp = metadata.join("timestamp.json");
+    let published = std::fs::read(&timestamp).unwrap();
+    let (before, empty) = (tree(&package.path(REPOSITORY)), package.path("empty").display().to_string());
+
+    // A timestamp that does not hold is no reason to say that all is well.
+    std::fs::write(&timestamp, "{}").unwrap();
+    package.run(&["restore", "copy"]).fails(50, "the timestamp.json in fs:", "move metadata/timestamp.json away");
+    std::fs::remove_file(&timestamp).unwrap();
+    let missing = tree(&package.path(REPOSITORY));
+    let restore = ["restore", "copy", "--key-dir", &empty];
+    package.run(&restore).fails(50, "the copy has snapshot 3, and fs:", "take a newer copy");
+    std::fs::remove_file(metadata.join("4.snapshot.json")).unwrap();
+    let record = package.keys().join("last-published.json").display().to_string();
+    let problem = format!("the copy has snapshot 3, and {record} knows snapshot 4");
+    package.run(&["restore", "copy"]).fails(50, &problem, "take a newer copy");
+    assert!(!timestamp.exists());
+    std::fs::write(metadata.join("4.snapshot.json"), &before[Path::new("metadata/4.snapshot.json")]).unwrap();
+    assert_eq!(tree(&package.path(REPOSITORY)), missing);
+    std::fs::write(&timestamp, published).unwrap();
+    package.run(&["restore", "copy"]).ok();
+    assert_eq!(tree(&package.path(REPOSITORY)), before);
+}

@@ -5,7 +5,7 @@ use crate::repository::seen::{self, Seen};
 use crate::repository::{METADATA, RepositoryError, RepositoryState};
 use crate::roles::{Document, next_timestamp};
 use crate::storage::{Coordination, Precondition};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use updater_format::role::{MetaFile, RoleName, Root, Snapshot, Targets, Timestamp};
 use updater_format::signed::{Signed, Untrusted};
@@ -106,7 +106,7 @@ impl Commit<'_> {
 
     /// Returns the file that remembers what was published: the one that was named, else the one beside the keys.
     pub(in crate::repository) fn record(&self) -> PathBuf {
-        self.storage.record().map_or_else(|| seen::file(self.keychain.folder()), Path::to_owned)
+        seen::record_of(self.storage, self.keychain.folder())
     }
 }
 
