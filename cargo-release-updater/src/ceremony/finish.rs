@@ -188,12 +188,28 @@ pub fn settle(
         // As it is published, where it is: others may have signed that one.
         let published = storage.read(&root_path(draft.payload.version), MAX_ROOT)?;
         let before = std::fs::read(root_file).ok();
+        if let Some(before) = &before {
+            keep_unpublished(before, draft.payload.version, storage, root_file)?;
+        }
         let published = published.filter(|bytes| is_signed_alike(bytes, &draft, before.as_deref()));
         write_durably(root_file, &published.unwrap_or_else(|| draft.bytes()))?;
         replaced.push("root");
     }
     folder.remove()?;
     Ok(replaced)
+}
+
+/// Keeps the root before the drafted one beside it where it was never published: the first publication begins with root 1,
+/// as clients and mirrors expect.
+fn keep_unpublished(before: &[u8], drafted: u64, storage: &Storage, root_file: &Path) -> CommandResult {
+    let Ok(root) = Signed::<Root>::parse(&Untrusted::new(before)) else { return Ok(()) };
+    let version = root.unverified().version;
+    // Where some are kept, the rest is, too: a chain with a gap is none.
+    let kept = || crate::init::earlier_root_file(root_file, version.saturating_sub(1)).is_file();
+    if version < drafted && (kept() || storage.length(&root_path(version))?.is_none()) {
+        write_durably(&crate::init::earlier_root_file(root_file, version), before)?;
+    }
+    Ok(())
 }
 
 /// Tells whether what a storage returned is the drafted root with signatures that count, by its own keys and by those of

@@ -57,6 +57,7 @@ impl Args {
             app: &desk.trust.app,
             root: &desk.trust.root,
             targets: &desk.trust.targets,
+            earlier: &desk.trust.earlier,
             keychain: &mut keychain,
             now: context.clock.now(),
             lease: Lease::default(),

@@ -170,6 +170,12 @@ pub fn targets_file(root: &Path) -> PathBuf {
     root.with_file_name("targets.json")
 }
 
+/// Returns where an earlier root is kept beside the project's root until the first publication.
+#[must_use]
+pub fn earlier_root_file(root: &Path, version: u64) -> PathBuf {
+    root.with_file_name(format!("{version}.root.json"))
+}
+
 /// Makes a path absolute, without links where it exists.
 #[must_use]
 pub fn absolute(base: &Path, path: &Path) -> PathBuf {

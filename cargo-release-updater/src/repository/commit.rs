@@ -40,6 +40,8 @@ pub struct Commit<'a> {
     pub root: &'a [u8],
     /// The signed top-level targets role of the project, `updater/targets.json`, for the first publication.
     pub targets: &'a [u8],
+    /// The roots before [`Commit::root`], from the first one on, that were never published; mostly none.
+    pub earlier: &'a [Vec<u8>],
     /// The keys on this machine.
     pub keychain: &'a mut Keychain,
     /// The time from which expiries count.

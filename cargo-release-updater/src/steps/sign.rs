@@ -29,6 +29,8 @@ pub struct Trust {
     pub root: Vec<u8>,
     /// The bytes of `updater/targets.json`.
     pub targets: Vec<u8>,
+    /// The bytes of the roots before that one that were never published, in order: `updater/N.root.json`.
+    pub earlier: Vec<Vec<u8>>,
 }
 
 impl Trust {
@@ -40,8 +42,23 @@ impl Trust {
         let root = project.root_file()?;
         let targets = crate::init::targets_file(&root);
         let read = |path: PathBuf| std::fs::read(&path).map_err(|source| BundleStepError::NoRoot { path, source });
-        Ok(Self { app: project.table()?.app.clone(), root: read(root)?, targets: read(targets)? })
+        let earlier = earlier_roots(&root)?;
+        Ok(Self { app: project.table()?.app.clone(), root: read(root)?, targets: read(targets)?, earlier })
     }
+}
+
+/// Reads the roots that a ceremony has kept because nothing was published yet.
+fn earlier_roots(root: &Path) -> Result<Vec<Vec<u8>>, BundleStepError> {
+    let mut earlier = Vec::new();
+    for version in 1..=MAX_EARLIER {
+        let path = crate::init::earlier_root_file(root, version);
+        match std::fs::read(&path) {
+            Ok(bytes) => earlier.push(bytes),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => break,
+            Err(source) => return Err(BundleStepError::NoRoot { path, source }),
+        }
+    }
+    Ok(earlier)
 }
 
 /// A release with its signatures, in a repository of its own on this disk.
@@ -113,6 +130,7 @@ impl Publisher<'_> {
             app: &trust.app,
             root: &trust.root,
             targets: &trust.targets,
+            earlier: &trust.earlier,
             keychain: self.keychain,
             now: self.now,
             lease: Lease::default(),
@@ -253,3 +271,6 @@ fn copy_published(
     put("timestamp.json".to_owned(), state.timestamp().bytes())?;
     Ok(())
 }
+
+/// How many roots a project may have had before its first release.
+const MAX_EARLIER: u64 = 1000;

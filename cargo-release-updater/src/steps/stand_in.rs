@@ -47,7 +47,8 @@ pub(super) fn prepare(publisher: &mut Publisher<'_>, local: &Storage) -> Command
         }
     }
     publisher.keychain.add_shared(signer);
-    Ok(Trust { app: publisher.trust.app.clone(), root: root.bytes, targets: signed_targets.bytes })
+    let app = publisher.trust.app.clone();
+    Ok(Trust { app, root: root.bytes, targets: signed_targets.bytes, earlier: Vec::new() })
 }
 
 fn refuse(role: &'static str) -> impl Fn(FormatError) -> RepositoryError {

@@ -32,7 +32,7 @@ impl App {
         let root = Document::sign("root", &root, &[signers.next().unwrap()]).unwrap().bytes;
         let targets = first_targets(&app, &custody, Refresh::Never, now).unwrap();
         let targets = Document::sign("targets", &targets, &[signers.next().unwrap()]).unwrap().bytes;
-        Self { trust: Trust { app, root, targets }, texts }
+        Self { trust: Trust { app, root, targets, earlier: Vec::new() }, texts }
     }
 
     /// Returns a keychain with the online key and the channel's.

@@ -252,3 +252,24 @@ fn a_stopped_end_is_not_gone_on_with_by_a_dry_run_and_does_not_believe_the_stora
         std::fs::create_dir(package.path("updater/next")).unwrap();
     }
 }
+
+#[test]
+fn roots_from_before_the_first_release_are_published_with_it() {
+    let package = real_package();
+    let first = package.read("updater/root.json");
+    package.run(&["keys", "rotate", "root", "--no-password"]).ok();
+    let second = package.read("updater/root.json");
+    package.run(&["keys", "renew", "root"]).ok();
+    assert_eq!(root(&package)["signed"]["version"], 3);
+    assert_eq!([package.read("updater/1.root.json"), package.read("updater/2.root.json")], [&*first, &*second]);
+    // One that the next does not follow goes nowhere.
+    package.write("updater/2.root.json", &first);
+    package.run(&publish("1.0.0", &[])).fails(50, "2.root.json in the project", "");
+    assert!(!package.path("target/updater/repository/hello/metadata/timestamp.json").exists());
+    package.write("updater/2.root.json", &second);
+    package.run(&publish("1.0.0", &[])).ok();
+    package.run(&["verify", "--save", "copy"]).ok();
+    std::fs::remove_dir_all(package.path("target/updater/repository/hello")).unwrap();
+    package.run(&["restore", "copy"]).ok();
+    assert_healthy(&package, &first, "1.1.0");
+}

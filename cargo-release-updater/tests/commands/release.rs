@@ -87,6 +87,7 @@ fn publish_at(package: &Package, to: &str, version: &str, now: UtcTime) {
         app: &app(),
         root: root.as_bytes(),
         targets: targets.as_bytes(),
+        earlier: &[],
         keychain: &mut keychain,
         now,
         lease: Lease::default(),

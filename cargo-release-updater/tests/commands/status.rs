@@ -51,6 +51,7 @@ fn publish(package: &Package, now: UtcTime) {
         app: &app,
         root: root.as_bytes(),
         targets: targets.as_bytes(),
+        earlier: &[],
         keychain: &mut keychain,
         now,
         lease: Lease::default(),

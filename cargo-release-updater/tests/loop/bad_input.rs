@@ -360,6 +360,7 @@ fn a_name_with_a_slash_is_refused_by_publisher_and_client() {
         app: &AppId::parse("hello").unwrap(),
         root: &root,
         targets: &targets,
+        earlier: &[],
         keychain: &mut keychain,
         now: Clock::System.now(),
         lease: Lease::default(),

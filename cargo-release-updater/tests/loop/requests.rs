@@ -94,6 +94,7 @@ impl Publisher {
             app: &app(),
             root: root.as_bytes(),
             targets: targets.as_bytes(),
+            earlier: &[],
             keychain: &mut self.keychain,
             now: now(),
             lease: Lease::default(),

@@ -96,6 +96,7 @@ impl Publisher {
             app: &id,
             root: &root,
             targets: &targets,
+            earlier: &[],
             keychain: &mut self.keychain,
             now: now(),
             lease: Lease { poll: Duration::from_millis(20), ..Lease::default() },

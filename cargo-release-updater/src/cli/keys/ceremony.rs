@@ -284,6 +284,7 @@ pub(super) fn commit<'a>(
         app: &desk.trust.app,
         root: &desk.trust.root,
         targets: &desk.trust.targets,
+        earlier: &desk.trust.earlier,
         keychain,
         now: context.clock.now(),
         lease: Lease::default(),

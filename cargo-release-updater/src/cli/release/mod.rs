@@ -154,6 +154,7 @@ pub(super) fn commit<'a>(desk: &'a Desk<'_>, context: &'a Context, keychain: &'a
         app: &desk.trust.app,
         root: &desk.trust.root,
         targets: &desk.trust.targets,
+        earlier: &desk.trust.earlier,
         keychain,
         now: context.clock.now(),
         lease: Lease::default(),

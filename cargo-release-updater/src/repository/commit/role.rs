@@ -185,9 +185,33 @@ impl Commit<'_> {
         Err(RepositoryError::NumbersTaken { file: format!("{first}.{name}.json"), count: MAX_SKIPPED })
     }
 
-    /// Publishes the project's root into an empty repository.
+    /// Publishes the project's root into an empty repository, after those that it follows.
     pub(in crate::repository) fn publish_first_root(&self, version: u64) -> Result<(), RepositoryError> {
+        for (earlier, number) in self.earlier_chain(version)?.iter().zip(1_u64..) {
+            self.publish_first(&format!("{number}.root.json"), earlier)?;
+        }
         self.publish_first(&format!("{version}.root.json"), self.root)
+    }
+
+    /// Returns the roots before the project's, each verified to be followed by the next.
+    fn earlier_chain(&self, version: u64) -> Result<&[Vec<u8>], RepositoryError> {
+        let before = usize::try_from(version.saturating_sub(1)).unwrap_or(usize::MAX);
+        let earlier = &self.earlier[..self.earlier.len().min(before)];
+        let Some((first, rest)) = earlier.split_first() else { return Ok(earlier) };
+        let refuse = |number: u64| {
+            move |source: TrustError| RepositoryError::Trust {
+                file: format!("{number}.root.json"),
+                storage: "the project".to_owned(),
+                source: Box::new(source),
+            }
+        };
+        let rules = Rules { now: self.now, policy: SignaturePolicy::default(), app: Some(self.app.clone()) };
+        let mut set = TrustedSet::new(rules, &Untrusted::new(first.as_slice())).map_err(refuse(1))?;
+        let next = rest.iter().map(Vec::as_slice).chain([self.root]);
+        for (bytes, number) in next.zip(2_u64..) {
+            set.root(&Untrusted::new(bytes)).map_err(refuse(number))?;
+        }
+        Ok(earlier)
     }
 
     /// Publishes the project's targets role into an empty repository.

@@ -98,6 +98,7 @@ impl App {
             app: &self.id,
             root: &self.root,
             targets: &self.targets,
+            earlier: &[],
             keychain,
             now: now(),
             lease,
