@@ -33,6 +33,12 @@ pub(crate) enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// A file or folder that others than the administrator can change, who runs this.
+    #[error("{} can be changed by others, who would choose what runs as root", path.display())]
+    NotTrusted {
+        /// The file or folder.
+        path: PathBuf,
+    },
     /// A folder that something else is in.
     #[error("{} is not empty: it has {found}", path.display())]
     Occupied {
@@ -160,6 +166,9 @@ impl Error {
             Self::NoInstall { .. } => {
                 "install an app there with `updater-launcher install URL DIR`, or name its folder with --dir"
             }
+            Self::NotTrusted { .. } => {
+                "run it as the user to whom the folder belongs, or give it to root and take the right to write from others"
+            }
             Self::Occupied { .. } => "name an empty folder, or one that does not exist yet",
             Self::OtherInstall { .. } => "finish that install with the same command, or remove the folder",
             Self::Settings { .. } => {
@@ -190,6 +199,7 @@ impl Error {
             Self::File { .. } => "file",
             Self::Usage { .. } => "usage",
             Self::NoInstall { .. } => "no-install",
+            Self::NotTrusted { .. } => "not-trusted",
             Self::Occupied { .. } => "occupied",
             Self::OtherInstall { .. } => "other-install",
             Self::Settings { .. } => "settings",
@@ -216,7 +226,11 @@ impl Error {
             Self::Usage { .. } | Self::Name(_) => 2,
             Self::Settings { .. } | Self::Format { .. } | Self::Variable { .. } => 20,
             Self::FirstInstall(_) | Self::Update(_) | Self::NoUpdate { .. } => 50,
-            Self::File { .. } | Self::NoInstall { .. } | Self::Occupied { .. } | Self::OtherInstall { .. } => 70,
+            Self::File { .. }
+            | Self::NotTrusted { .. }
+            | Self::NoInstall { .. }
+            | Self::Occupied { .. }
+            | Self::OtherInstall { .. } => 70,
             Self::Busy { .. } | Self::NotRunning { .. } | Self::Refused { .. } | Self::Stopping => 75,
             Self::Start { .. } | Self::Hook { .. } | Self::Unhealthy { .. } => 80,
         }

@@ -3,6 +3,7 @@
 //!
 //! * [`cli`]: one file per command. `docs/launcher.md` is their manual.
 //! * `places`, `record`, `settings`: where everything lies, what `install` wrote down, how the app is run.
+//! * `owners`: what others can change is not run as the administrator.
 //! * `release`: the runtime as seen from here: check, stage, install, put back.
 //! * `supervise`: the one loop that owns the app, its logs, its timers and its updates.
 //! * `control`: the socket by which commands reach a running supervisor.
@@ -22,6 +23,8 @@ mod exec;
 mod job;
 #[cfg(target_os = "linux")]
 mod lock;
+#[cfg(target_os = "linux")]
+mod owners;
 #[cfg(target_os = "linux")]
 mod places;
 #[cfg(target_os = "linux")]

@@ -1,7 +1,7 @@
 //! One launcher at a time has a folder: a lock that the kernel gives back whatever ends its holder.
 
 use crate::error::{Error, Result};
-use crate::places::Places;
+use crate::places::{NO_LINK, Places};
 use std::fs::{File, TryLockError};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -19,7 +19,7 @@ impl Lock {
     pub(crate) fn take(places: &Places) -> Result<Self> {
         let path = places.lock();
         let mut options = File::options();
-        let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let options = options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(NO_LINK);
         let mut file = options.open(&path).map_err(|source| Error::file("open", &path, source))?;
         match file.try_lock() {
             Ok(()) => {}
@@ -42,6 +42,23 @@ impl Lock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_link_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let places = Places::at(folder.path()).unwrap();
+        places.make().unwrap();
+        let target = folder.path().join("precious");
+        std::fs::write(&target, "as it was").unwrap();
+        std::os::unix::fs::symlink(&target, places.lock()).unwrap();
+        match Lock::take(&places) {
+            Err(Error::File { source, .. }) => {
+                assert_eq!(source.raw_os_error(), Some(rustix::io::Errno::LOOP.raw_os_error()))
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(std::fs::read_to_string(&target).unwrap(), "as it was");
+    }
 
     #[test]
     fn the_second_learns_who_has_it_and_a_dead_owner_has_nothing() {

@@ -147,7 +147,8 @@ pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
     let written = || {
         let mut options = std::fs::OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let mut file =
+            options.write(true).create(true).truncate(true).mode(0o600).custom_flags(NO_LINK).open(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         std::fs::rename(&temporary, path)?;
@@ -156,6 +157,9 @@ pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     written().map_err(|source| Error::file("write", path, source))
 }
 
+/// The flag of files that are opened where others might have put a link: it is not followed.
+#[expect(clippy::cast_possible_wrap, reason = "the flag is far below the sign bit")]
+pub(crate) const NO_LINK: i32 = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
 /// The file for local settings.
 const OVERRIDES: &str = "launcher.toml";
 /// What an install consists of.

@@ -33,9 +33,10 @@ pub(crate) struct Version {
 impl Install {
     /// Reads the install in a folder.
     /// # Errors
-    /// [`Error::NoInstall`], [`Error::Format`], [`Error::File`].
+    /// [`Error::NoInstall`], [`Error::NotTrusted`], [`Error::Format`], [`Error::File`].
     pub(crate) fn open(folder: &Path) -> Result<Self> {
         let places = Places::of_install(folder)?;
+        crate::owners::check(&places)?;
         let (record, root) = Record::read(&places)?;
         places.make()?;
         Ok(Self { places, record, root })

@@ -99,6 +99,7 @@ impl Install {
         shell::step("Installing", format!("{app} {} ({} bytes) from {}", release.version(), release.bytes(), self.url));
         std::fs::create_dir_all(&self.dir).map_err(|source| Error::file("create the folder", &self.dir, source))?;
         let places = Places::at(&self.dir)?;
+        crate::owners::check(&places)?;
         places.make()?;
         record.write(&places, &root)?;
         // Once more with a memory: what this install has seen is the least that it believes from now on.

@@ -3,10 +3,12 @@
 use super::Place;
 use crate::control::{Command as Ask, ask};
 use crate::error::{Error, Result};
+use crate::places::NO_LINK;
 use crate::release::Install;
 use crate::shell;
 use crate::supervise::{Mode, OWN_PROGRAM, QUIET, Supervisor};
 use clap::Args;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -63,7 +65,7 @@ fn detach(install: &Install) -> Result<ExitCode> {
         return Err(Error::Busy { path: places.root().to_owned(), pid: None });
     }
     let failed = |problem: String| Error::Start { program: "the launcher".to_owned(), problem };
-    let log = std::fs::File::options().append(true).create(true).open(places.own_log());
+    let log = std::fs::File::options().append(true).create(true).custom_flags(NO_LINK).open(places.own_log());
     let log = log.map_err(|source| Error::file("open", &places.own_log(), source))?;
     let mut child = Command::new(OWN_PROGRAM)
         .args(["start", "-C"])

@@ -1,6 +1,7 @@
 //! Log files that do not grow without bound, and the streams that fill them.
 
 use crate::error::{Error, Result};
+use crate::places::NO_LINK;
 use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -60,12 +61,27 @@ impl RotatingLog {
 }
 
 fn append(path: &Path) -> std::io::Result<File> {
-    File::options().append(true).create(true).mode(0o640).open(path)
+    File::options().append(true).create(true).mode(0o640).custom_flags(NO_LINK).open(path)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_link_is_not_written_through() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, target) = (folder.path().join("app.out.log"), folder.path().join("precious"));
+        std::fs::write(&target, "as it was").unwrap();
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        match RotatingLog::open(&path, 100, 2) {
+            Err(Error::File { source, .. }) => {
+                assert_eq!(source.raw_os_error(), Some(rustix::io::Errno::LOOP.raw_os_error()))
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(std::fs::read_to_string(&target).unwrap(), "as it was");
+    }
 
     #[test]
     fn a_log_stays_within_its_bounds() {

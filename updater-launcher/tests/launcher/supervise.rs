@@ -188,6 +188,22 @@ fn a_restart_that_cannot_be_leaves_the_app_or_is_tried_again() {
 }
 
 #[test]
+fn a_folder_that_others_can_change_is_not_run_by_root() {
+    if !updater_tests::require::root("a folder of another user") {
+        return;
+    }
+    let scene = scene("touch $UPDATER_LAUNCHER_DIR/ran", "");
+    std::os::unix::fs::chown(scene.app(), Some(65534), None).unwrap();
+    for command in ["start", "run", "update", "rollback", "script"] {
+        refused(&scene.run(&[command]), 70, "can be changed by others");
+    }
+    assert!(!scene.app().join("ran").exists());
+    std::os::unix::fs::chown(scene.app(), Some(0), None).unwrap();
+    assert!(scene.run(&["run"]).status.success());
+    assert!(scene.app().join("ran").exists());
+}
+
+#[test]
 fn scripts_run_by_name_with_variables() {
     let scene = scene(
         "exit 0",
