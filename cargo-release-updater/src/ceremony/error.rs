@@ -107,6 +107,16 @@ pub enum CeremonyError {
         /// The folder of the keys.
         folder: PathBuf,
     },
+    /// The storage shows an older targets role than the project has.
+    #[error("the project has version {project} of the role targets, and {storage} shows version {published}")]
+    StorageOlder {
+        /// The project's version.
+        project: u64,
+        /// The version that is published.
+        published: u64,
+        /// The storage.
+        storage: String,
+    },
     /// The published metadata has moved on since the draft was made.
     #[error("the draft of {role} is version {draft}, but version {published} is published")]
     Outdated {
@@ -127,6 +137,7 @@ impl Explain for CeremonyError {
             | Self::Which { .. }
             | Self::NoSuchKey { .. }
             | Self::Threshold { .. } => ExitCode::Usage,
+            Self::StorageOlder { .. } => ExitCode::Verification,
             _ => ExitCode::Key,
         }
     }
@@ -157,6 +168,11 @@ impl Explain for CeremonyError {
             }
             Self::NoKeyHere { .. } => {
                 "name the folder of the keys with `--key-dir`, and the root in force with `--against`".to_owned()
+            }
+            Self::StorageOlder { .. } => {
+                "somebody put old files back: put the newest copy back with `cargo updater restore DIR`; what is drafted on \
+                 top of old ones would undo a revocation"
+                    .to_owned()
             }
             Self::Outdated { .. } => "drop it with `cargo updater keys resume --abort` and begin again".to_owned(),
         }]

@@ -101,6 +101,28 @@ pub fn last_seen_snapshot(storage: &Storage, record: &Path) -> Result<Option<u64
     Ok(Seen::load(record, &identity)?.map(|entry| entry.snapshot))
 }
 
+/// Refuses a state that is older than what this machine has seen in the storage: what is drafted on top of it would undo
+/// what was published since, a revocation perhaps.
+/// # Errors
+/// [`RepositoryError::WentBack`]; [`RepositoryError::Record`] when the record cannot be read.
+pub fn refuse_older(
+    storage: &Storage,
+    keys: &KeyFolder,
+    state: Option<&RepositoryState>,
+) -> Result<(), RepositoryError> {
+    let Some(identity) = storage.identity() else { return Ok(()) };
+    let record = record_of(storage, keys);
+    match Seen::load(&record, &identity)?.filter(|seen| seen.is_newer_than(state)) {
+        None => Ok(()),
+        Some(seen) => Err(RepositoryError::WentBack {
+            storage: storage.name().to_owned(),
+            found: state.map_or(0, |state| state.timestamp().version),
+            seen: seen.timestamp,
+            record,
+        }),
+    }
+}
+
 /// Returns the file that remembers what was published in a storage: the one that was named, else the one beside the keys.
 #[must_use]
 pub fn record_of(storage: &Storage, keys: &KeyFolder) -> PathBuf {

@@ -273,3 +273,29 @@ fn roots_from_before_the_first_release_are_published_with_it() {
     package.run(&["restore", "copy"]).ok();
     assert_healthy(&package, &first, "1.1.0");
 }
+
+#[test]
+fn nothing_is_drafted_on_top_of_a_storage_that_was_put_back() {
+    let package = published();
+    let timestamp = "target/updater/repository/hello/metadata/timestamp.json";
+    let before = package.read(timestamp);
+    package.run(&["keys", "rotate", "stable", "--no-password"]).ok();
+    let newest = package.read(timestamp);
+    package.write(timestamp, &before);
+    let project = package.read("updater/targets.json");
+    for command in [&["keys", "renew", "targets"][..], &["keys", "renew", "targets", "--dry-run"]] {
+        package.run(command).fails(50, "fs:", "cargo updater restore DIR");
+    }
+    // On a machine that has seen nothing, the project's own role tells.
+    let record = package.keys().join("last-published.json");
+    std::fs::rename(&record, package.path("record")).unwrap();
+    package.run(&["keys", "renew", "targets"]).fails(
+        50,
+        "the project has version 2 of the role targets, and fs:",
+        "cargo updater restore DIR",
+    );
+    assert!(!package.path("updater/next").exists());
+    assert_eq!((package.read("updater/targets.json"), package.read(timestamp)), (project, before));
+    package.write(timestamp, &newest);
+    package.run(&["keys", "renew", "targets"]).ok();
+}

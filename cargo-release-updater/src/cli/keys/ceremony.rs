@@ -8,10 +8,11 @@ use crate::cli::{ExecuteArgs, KeyArgs, PackageArgs, StorageArgs};
 use crate::context::{Context, Execute};
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::keys::{KeyFile, KeyFolder, KeyRole, public_line};
-use crate::repository::{Commit, Lease, RepositoryError};
+use crate::repository::{Commit, Lease, RepositoryError, refuse_older};
 use crate::steps::sign::roles_in_force;
 use std::path::PathBuf;
 use updater_format::role::{RoleName, Root, Targets};
+use updater_format::signed::{Signed, Untrusted};
 use updater_format::{Channel, Keyring};
 
 /// What every step of a ceremony takes.
@@ -120,6 +121,7 @@ impl CeremonyArgs {
         }
         let (root, targets) = in_force(desk)?;
         if !request.drafted {
+            self.refuse_older(context, desk, &root)?;
             let passwords = self.keys.passwords(context)?;
             let keys = self.folder(context, desk, &root)?;
             let mut maker = Maker { app: &desk.trust.app, keys: &keys, passwords, shell: &context.shell };
@@ -146,6 +148,7 @@ impl CeremonyArgs {
             Some(_) => return Err(CeremonyError::UnderWay { folder: folder.path().to_owned() }.into()),
             None => {
                 let (root, targets) = in_force(desk)?;
+                self.refuse_older(context, desk, &root)?;
                 let request = Request::new(check(&root, &targets)?);
                 if self.execute.execute() == Execute::ForReal {
                     folder.set_request(&request)?;
@@ -159,6 +162,24 @@ impl CeremonyArgs {
             return Ok(());
         }
         self.go_on(context, desk, folder, request)
+    }
+
+    /// Refuses to draft on top of a storage that was put back: this machine's record and the project's own targets role tell.
+    fn refuse_older(&self, context: &Context, desk: &Desk<'_>, root: &Root) -> CommandResult {
+        // Trying out on one machine means emptying folders.
+        if !is_development(root) {
+            refuse_older(&desk.storage, &self.keys.folder(context, &desk.trust.app)?, desk.state.as_ref())?;
+        }
+        let Some(state) = &desk.state else { return Ok(()) };
+        let project = Signed::<Targets>::parse(&Untrusted::new(&*desk.trust.targets));
+        let (project, published) = (project.map_or(0, |targets| targets.unverified().version), state.targets().version);
+        match project > published {
+            true => {
+                let storage = desk.storage.name().to_owned();
+                Err(CeremonyError::StorageOlder { project, published, storage }.into())
+            }
+            false => Ok(()),
+        }
     }
 
     fn folder(&self, context: &Context, desk: &Desk<'_>, root: &Root) -> CommandResult<KeyFolder> {
