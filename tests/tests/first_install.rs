@@ -1,6 +1,7 @@
 //! A first install from a repository, and what a program that watches another one does with its versions.
 #![expect(clippy::unwrap_used, reason = "helpers of tests outside a test function")]
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use updater_format::{FilePath, Sha256};
 use updater_runtime::{
@@ -173,7 +174,13 @@ fn as_many_versions_stay_as_are_wanted_and_each_can_be_returned_to() {
     drop(update);
     // A kept version that is not whole is not returned to.
     std::fs::write(scene.app().join("versions/hello-1.2.0/share/data"), "changed").unwrap();
+    let journal = || {
+        let metadata = std::fs::metadata(scene.app().join(".current.updater/state.json")).unwrap();
+        (metadata.ino(), metadata.modified().unwrap())
+    };
+    let before = journal();
     let error = scene.updater("1.1.0").return_to(&"1.2.0".parse().unwrap()).unwrap_err();
     assert!(matches!(error, Error::Install(InstallError::Damaged { .. })), "{error:?}");
+    assert_eq!(journal(), before, "it was not written, not even for a moment");
     assert_eq!(scene.current(), "hello-1.1.0");
 }

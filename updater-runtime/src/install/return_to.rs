@@ -1,6 +1,7 @@
 //! Going back at the word of whoever watches the app: from a trial that it saw fail, or to a version that is kept.
 
 use super::carry::manifest_in;
+use super::rollback::check_kept;
 use super::session::Session;
 use super::settle::{Settled, put_back};
 use super::staged::installed;
@@ -36,8 +37,12 @@ pub(crate) fn put_back_now(
 
 /// Goes back to a version that is kept. The version left is treated like one that failed its trial: it is removed and not
 /// offered again for a while.
+///
+/// It is the word of the owner, so the security counter does not count here: no kept version knows its own. The highest one
+/// that was completed stays, and no update below it is taken afterwards.
 /// # Errors
-/// [`InstallError::NotKept`] for a version that is not there or is the current one; all of [`put_back_now`].
+/// [`InstallError::NotKept`] for a version that is not there or is the current one; [`InstallError::Damaged`] when it is not
+/// whole, before anything is written; all of [`put_back_now`].
 pub(crate) fn return_to(
     layout: &Layout,
     version: &ReleaseVersion,
@@ -56,6 +61,7 @@ pub(crate) fn return_to(
     let (manifest, digest) = manifest_in(&tree)?.ok_or_else(|| not_kept("its manifest cannot be read"))?;
     let kept =
         JournaledRelease { entry: manifest.entry_digest(), manifest: Some(digest), version: version.clone(), epoch: 0 };
+    check_kept(layout, &kept)?;
     let current = installed(layout, version.clone())?;
     session.clear_staged()?;
     // From here on it is the return from a trial, with the same repairs when it is interrupted.

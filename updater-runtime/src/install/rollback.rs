@@ -187,7 +187,7 @@ pub(super) fn finish_undo(layout: &Layout, from: &JournaledRelease, to: &Journal
     Ok(())
 }
 
-fn check_kept(layout: &Layout, from: &JournaledRelease) -> Result<(), InstallError> {
+pub(super) fn check_kept(layout: &Layout, from: &JournaledRelease) -> Result<(), InstallError> {
     let damaged = |path: &Path, problem| InstallError::Damaged { path: path.to_owned(), problem };
     if layout.kind() == InstallKind::Executable {
         let path = layout.previous_program();
