@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Does the harness of crash points notice a weaker install? Applies each patch of tests/mutants/install/ to a copy of the
-# sources, one at a time, runs a sample of crash points, and prints how many failures it reported. A mutant without a
-# failure, one that no longer applies or one that does not compile is a failure of this script.
+# sources, one at a time, disturbs an update in the way that should tell, and prints how many failures were reported. A
+# mutant without a failure, one that no longer applies or one that does not compile is a failure of this script.
 #
-#   bash tests/mutants-install.sh [name...]      needs strace; SAMPLE=N runs for each (default 400), SAMPLE_SECONDS at most (60)
+#   bash tests/mutants-install.sh [name...]      needs strace and cc; SECONDS_EACH at most for each (default 150)
 set -uo pipefail
 cd "$(dirname "$0")/.."
 command -v strace >/dev/null || { echo "strace is needed (apt install strace)" >&2; exit 1; }
@@ -14,16 +14,17 @@ log=$(mktemp)
 trap 'rm -rf "$copy" "$log"' EXIT
 tar -c --exclude=./target --exclude=./.git . | tar -x -C "$copy"
 
-# Runs a sample on one kind of install; 0 without failures, 1 with failures, 2 when it could not be built or run.
-sample() {
+# Runs every disturbance of one kind on one kind of install; 0 without failures, 1 with failures, 2 when it could not be
+# built or run.
+disturb() {
     (cd "$copy" && cargo build -q --no-default-features -p updater-tests --bin crash-points) >"$log" 2>&1 || return 2
-    "$CARGO_TARGET_DIR/debug/crash-points" --only "$1" --runs "${SAMPLE:-400}" --seconds "${SAMPLE_SECONDS:-60}" --seed 1 >"$log" 2>&1
+    "$CARGO_TARGET_DIR/debug/crash-points" --only "$1" --faults "$2" --seconds "${SECONDS_EACH:-150}" >"$log" 2>&1
     local code=$?
     tail -1 "$log" | grep -q '^crash points: ' || return 2
     return $code
 }
 
-if ! sample directory/; then
+if ! disturb directory/bundle cut; then
     cat "$log"
     echo "there are failures without any mutant" >&2
     exit 1
@@ -39,8 +40,10 @@ for patch in tests/mutants/install/*.patch; do
         exit 1
     fi
     case $name in
-    *version*) sample versions/ ;;
-    *) sample directory/ ;;
+    no-second-look) disturb directory/bundle lie ;;
+    no-journal) disturb directory/bundle kill ;;
+    *version*) disturb versions/bundle cut ;;
+    *) disturb directory/bundle cut ;;
     esac
     case $? in
     0) verdict=SURVIVED ;;

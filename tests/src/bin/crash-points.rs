@@ -1,5 +1,5 @@
-//! `crash-points [--all] [--runs N] [--seconds N] [--jobs N] [--seed N] [--only KIND/SCENARIO] [--at POINT]`: stops and fails real
-//! updates at their file-system calls, cuts the power of a model of their disk, and checks what is left. Needs strace, cc.
+//! `crash-points [--all] [--runs N] [--seconds N] [--jobs N] [--seed N] [--only KIND/SCENARIO] [--faults KIND] [--at POINT]`: stops and
+//! fails real updates at their file-system calls, cuts the power of a model of their disk, and checks what is left. Needs strace, cc.
 //!
 //! `--all` disturbs every call that can change the disk; otherwise a sample is taken from a printed seed. A failure is
 //! printed with the `--at` that repeats it, and makes the exit code 1. `TMPDIR=/dev/shm` saves the waiting for a disk.
@@ -44,6 +44,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let mut options = Options {
         all: false,
+        faults: None,
         runs: DEFAULT_RUNS,
         time: None,
         jobs: None,
@@ -64,6 +65,8 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
             "--jobs" => options.jobs = usize::try_from(number()?).ok(),
             "--seed" => options.seed = number()?,
             "--only" => options.only = value,
+            "--faults" if FAULTS.contains(&value.as_str()) => options.faults = Some(value),
+            "--faults" => return Err(format!("--faults needs one of {}, not {value}", FAULTS.join(", "))),
             "--at" => options.at = Some(value),
             _ => return Err(format!("{argument} is not known")),
         }
@@ -84,3 +87,5 @@ fn stripped() -> io::Result<Vec<u8>> {
 }
 
 const DEFAULT_RUNS: usize = 100;
+/// Kinds of disturbances.
+const FAULTS: [&str; 5] = ["kill", "error", "lie", "short", "cut"];

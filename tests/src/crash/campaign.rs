@@ -15,6 +15,8 @@ pub struct Options {
     /// Every changing call of every case is killed and made to fail in each way, one of each group of other calls is made
     /// to fail, and the power is cut wherever that leaves something of its own.
     pub all: bool,
+    /// Only disturbances of this kind, and every one of them: `kill`, `error`, `lie`, `short` or `cut`.
+    pub faults: Option<String>,
     /// How many runs there are at most, otherwise.
     pub runs: usize,
     /// How long the runs go on at most; what was not reached then is left out.
@@ -66,6 +68,19 @@ struct Step {
 enum What {
     Call(usize, Fault),
     Cut(Cut),
+}
+
+impl What {
+    /// Returns the name of its kind, as [`Options::faults`] takes it.
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Call(_, Fault::Kill) => "kill",
+            Self::Call(_, Fault::Error(_)) => "error",
+            Self::Call(_, Fault::Lie(_)) => "lie",
+            Self::Call(_, Fault::Short) => "short",
+            Self::Cut(_) => "cut",
+        }
+    }
 }
 
 /// Prepares the cases, runs what was asked for, and writes each failure with the command that repeats it.
@@ -245,9 +260,10 @@ fn plan(cases: &[Case], cuts: &[Vec<Cut>], options: &Options) -> Vec<Step> {
         random.shuffle(&mut steps);
         steps
     };
-    if options.all {
+    if options.all || options.faults.is_some() {
         let mut steps: BTreeSet<Step> = kills.into_values().flatten().chain(every).chain(cuts).collect();
         steps.extend(one_of_each(errors));
+        steps.retain(|step| options.faults.as_deref().is_none_or(|kind| step.what.kind() == kind));
         let mut counts = BTreeMap::<usize, usize>::new();
         steps.iter().for_each(|step| *counts.entry(step.case).or_default() += 1);
         let mut steps: Vec<Step> = steps.into_iter().collect();
