@@ -120,6 +120,20 @@ pub enum RepositoryError {
         /// The record of what was seen.
         record: PathBuf,
     },
+    /// The storage lists an older version of a role than this machine has seen there, under a newer snapshot.
+    #[error("{storage} went back: version {found} of the role {role} instead of {seen} or newer")]
+    RoleWentBack {
+        /// The storage.
+        storage: String,
+        /// The role.
+        role: String,
+        /// The version that is listed; 0 for none.
+        found: u64,
+        /// The version that was listed before.
+        seen: u64,
+        /// The record of what was seen.
+        record: PathBuf,
+    },
     /// There are snapshots and no timestamp that names one.
     #[error("{storage} has {snapshots} snapshots and no timestamp.json")]
     TimestampLost {
@@ -173,7 +187,8 @@ impl Explain for RepositoryError {
             | Self::OtherKeys { .. }
             | Self::Rotating { .. }
             | Self::TimestampLost { .. }
-            | Self::WentBack { .. } => ExitCode::Verification,
+            | Self::WentBack { .. }
+            | Self::RoleWentBack { .. } => ExitCode::Verification,
             Self::Record { .. } => ExitCode::Key,
             Self::Clock { .. } => ExitCode::Unexpected,
             Self::NoChannel { .. } => ExitCode::Config,
@@ -225,6 +240,12 @@ impl Explain for RepositoryError {
             Self::WentBack { record, .. } => format!(
                 "somebody put old files back or emptied it: put the newest copy back with `cargo updater restore DIR`; if you did it on purpose and no app \
                  is out there, remove {}",
+                record.display()
+            ),
+            Self::RoleWentBack { role, record, .. } => format!(
+                "somebody else has the online key: move timestamp.json and the newest snapshot away there, then `cargo updater \
+                 restore DIR` and `cargo updater keys rotate online --wait 0`; without a copy that has this version of {role}, \
+                 move {} away and publish again after the rotation",
                 record.display()
             ),
             Self::TimestampLost { .. } => {

@@ -22,7 +22,7 @@ pub(super) struct Seen {
 }
 
 /// The newest state seen in one storage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Entry {
     /// The version of the timestamp.
@@ -34,6 +34,9 @@ pub(super) struct Entry {
     /// The digest of the timestamp's holds and yanks; none in a record of an earlier version, which repairs nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) withheld: Option<Sha256>,
+    /// The version of each role that the snapshot lists; none in a record of an earlier version.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) roles: BTreeMap<String, u64>,
 }
 
 impl Entry {
@@ -43,6 +46,7 @@ impl Entry {
             snapshot: state.snapshot().version,
             sha256: Sha256::of(state.snapshot().bytes()),
             withheld: Some(withheld(state.timestamp())),
+            roles: state.snapshot().roles.iter().map(|(role, file)| (role.clone(), file.version)).collect(),
         }
     }
 
@@ -55,14 +59,39 @@ impl Entry {
     /// Tells whether a state is older than this one.
     pub(super) fn is_newer_than(&self, state: Option<&RepositoryState>) -> bool {
         let (timestamp, snapshot) = state.map_or((0, 0), |s| (s.timestamp().version, s.snapshot().version));
-        timestamp < self.timestamp || snapshot < self.snapshot
+        timestamp < self.timestamp || snapshot < self.snapshot || self.lost_role(state).is_some()
+    }
+
+    /// Returns a role that a snapshot as new as this one lists in an older version, or no more. Whoever has stolen the
+    /// online key can make one; no publisher does.
+    pub(super) fn lost_role(&self, state: Option<&RepositoryState>) -> Option<(&str, u64, u64)> {
+        let snapshot = state.map(RepositoryState::snapshot).filter(|snapshot| snapshot.version >= self.snapshot)?;
+        let listed = |role: &str| snapshot.roles.get(role).map_or(0, |file| file.version);
+        let mut roles = self.roles.iter().map(|(role, seen)| (role.as_str(), listed(role), *seen));
+        roles.find(|(_, found, seen)| found < seen)
+    }
+
+    /// Says how a state is older than this one.
+    pub(super) fn refuse(&self, storage: &Storage, state: Option<&RepositoryState>, record: &Path) -> RepositoryError {
+        let (storage, record) = (storage.name().to_owned(), record.to_owned());
+        match self.lost_role(state) {
+            Some((role, found, seen)) => {
+                RepositoryError::RoleWentBack { storage, role: role.to_owned(), found, seen, record }
+            }
+            None => RepositoryError::WentBack {
+                storage,
+                found: state.map_or(0, |state| state.timestamp().version),
+                seen: self.timestamp,
+                record,
+            },
+        }
     }
 }
 
 impl Seen {
     /// Returns the entry of a storage; `None` when nothing is remembered about it.
     pub(super) fn load(record: &Path, storage: &str) -> Result<Option<Entry>, RepositoryError> {
-        Ok(Self::read(record)?.storages.get(storage).copied())
+        Ok(Self::read(record)?.storages.remove(storage))
     }
 
     /// Records a state.
@@ -104,7 +133,7 @@ pub fn last_seen_snapshot(storage: &Storage, record: &Path) -> Result<Option<u64
 /// Refuses a state that is older than what this machine has seen in the storage: what is drafted on top of it would undo
 /// what was published since, a revocation perhaps.
 /// # Errors
-/// [`RepositoryError::WentBack`]; [`RepositoryError::Record`] when the record cannot be read.
+/// [`RepositoryError::WentBack`], [`RepositoryError::RoleWentBack`]; [`RepositoryError::Record`] when the record cannot be read.
 pub fn refuse_older(
     storage: &Storage,
     keys: &KeyFolder,
@@ -114,12 +143,7 @@ pub fn refuse_older(
     let record = record_of(storage, keys);
     match Seen::load(&record, &identity)?.filter(|seen| seen.is_newer_than(state)) {
         None => Ok(()),
-        Some(seen) => Err(RepositoryError::WentBack {
-            storage: storage.name().to_owned(),
-            found: state.map_or(0, |state| state.timestamp().version),
-            seen: seen.timestamp,
-            record,
-        }),
+        Some(seen) => Err(seen.refuse(storage, state, &record)),
     }
 }
 

@@ -38,12 +38,11 @@ impl Commit<'_> {
         if development || !seen.is_newer_than(state) {
             return Ok(WentBack::No);
         }
-        let refuse = || RepositoryError::WentBack {
-            storage: self.storage.name().to_owned(),
-            found: state.map_or(0, |state| state.timestamp().version),
-            seen: seen.timestamp,
-            record: record.clone(),
-        };
+        let refuse = || seen.refuse(self.storage, state, &record);
+        // The newest snapshot itself lists less: no timestamp leads back.
+        if seen.lost_role(state).is_some() {
+            return Err(refuse());
+        }
         let file = metadata(&format!("{}.snapshot.json", seen.snapshot));
         let (Some(state), Some(bytes)) = (state, self.storage.read(&file, updater_format::length::MAX_SNAPSHOT)?)
         else {

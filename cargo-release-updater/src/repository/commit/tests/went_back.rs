@@ -116,3 +116,33 @@ fn a_lost_timestamp_is_not_started_over() {
     app.publish(&storage, "c", NO_LEASE).unwrap();
     assert_eq!(app.visible(&storage).unwrap(), ["a", "b", "c"]);
 }
+
+#[test]
+fn a_newer_snapshot_that_lists_an_older_role_is_not_built_on() {
+    let app = App::new();
+    let (temp, storage) = folder();
+    app.publish_remembering(&storage, "a", temp.path()).unwrap();
+    let old = RepositoryState::read(&storage, &app.id, &app.root, Expiry::Ignored).unwrap().unwrap();
+    let old = old.snapshot().roles["stable"].clone();
+    app.publish_remembering(&storage, "b", temp.path()).unwrap();
+    // As whoever has the online key can.
+    let mut keychain = app.keychain_in(temp.path().to_owned());
+    let state = RepositoryState::read(&storage, &app.id, &app.root, Expiry::Ignored).unwrap().unwrap();
+    let root = &**state.root();
+    let snapshot = crate::roles::next_snapshot(Some(state.snapshot()), 3, [("stable".to_owned(), old)], now());
+    let signers = keychain.signers("snapshot", root.keyring(RoleName::Snapshot)).unwrap();
+    let snapshot = Document::sign("snapshot", &snapshot, &signers).unwrap();
+    let timestamp = next_timestamp(Some(state.timestamp()), snapshot.meta.clone(), state.targets(), now());
+    let timestamp = Document::sign("timestamp", &timestamp, &signers).unwrap();
+    storage.put_mutable(&metadata(&snapshot.file), snapshot.bytes).unwrap();
+    storage.put_mutable(&metadata(TIMESTAMP), timestamp.bytes).unwrap();
+    assert_eq!(app.visible(&storage).unwrap(), ["a"]);
+
+    let refused = app.publish_remembering(&storage, "c", temp.path()).unwrap_err();
+    let refreshed =
+        app.commit(&storage, &mut keychain, NO_LEASE).refresh(crate::repository::Renew::Always).unwrap_err();
+    for error in [refused, refreshed] {
+        assert!(error.to_string().contains("version 1 of the role stable instead of 2 or newer"), "{error}");
+        assert_eq!(error.code, crate::error::ExitCode::Verification);
+    }
+}
