@@ -11,6 +11,7 @@ pub mod clock;
 pub mod corpus;
 pub mod crash;
 pub mod peers;
+pub mod process;
 pub mod proxy;
 #[cfg(feature = "publisher")]
 pub mod race;

@@ -144,7 +144,11 @@ fn the_timestamp_lives_on_while_nothing_else_changes() {
     let run = package.run_in(100, &["refresh", "--message-format", "json"]).ok();
     assert_eq!(run.messages("refreshed")[0]["snapshot"], 2);
     let run = package.run_in(160, &["refresh"]);
-    run.fails(10, "the refresh is done, but the role stable expires on", "`cargo updater publish` renews it");
+    run.fails(
+        10,
+        "the refresh is done, but the role stable expires on",
+        "`cargo updater keys renew stable` or the next release renews it",
+    );
     let run = package.run_in(300, &["refresh", "--message-format", "json"]);
     let run = run.fails(10, "the refresh is done, but the role root expires on", "cargo updater keys renew root");
     assert!(run.stderr.contains("warning: the role stable expired on"), "{}", run.stderr);

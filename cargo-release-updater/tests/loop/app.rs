@@ -254,7 +254,8 @@ impl Outcome {
 
 /// Runs a command to its end, at most a minute: a program that waits for something is a failure, not a hanging test.
 pub(crate) fn finish(command: &mut Command) -> Outcome {
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = updater_tests::process::start(command).unwrap();
     let (mut out, mut err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
     let read = |stream: &mut dyn std::io::Read| {
         let mut bytes = Vec::new();

@@ -6,10 +6,10 @@
 //! and the thread that fetches the timestamp early do not come to a number first; with it, calls that they could come to
 //! first are left out.
 
-use std::io::{ErrorKind, Read as _};
+use std::io::Read as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Which thread makes the change.
@@ -139,7 +139,7 @@ impl Outcome {
 /// # Errors
 /// When it cannot be started, or does not end within a minute.
 pub fn run(command: &mut Command) -> std::io::Result<Outcome> {
-    let mut child = start(command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()))?;
+    let mut child = crate::process::start(command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()))?;
     let pipe = child.stdout.take();
     let reader = std::thread::spawn(move || {
         let mut text = Vec::new();
@@ -162,20 +162,6 @@ pub fn run(command: &mut Command) -> std::io::Result<Outcome> {
     };
     let output = reader.join().unwrap_or_default();
     Ok(Outcome { output, signal: status.signal(), code: status.code() })
-}
-
-/// Starts a command. A program that was just written is busy for a moment when another thread forks meanwhile: the child
-/// has it open for writing until its own exec.
-fn start(command: &mut Command) -> std::io::Result<Child> {
-    let begin = Instant::now();
-    loop {
-        match command.spawn() {
-            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy && begin.elapsed() < LIMIT => {
-                std::thread::sleep(PAUSE);
-            }
-            other => return other,
-        }
-    }
 }
 
 /// Makes a command that runs a program under strace, with a fault at one call.
