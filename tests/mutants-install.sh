@@ -14,17 +14,17 @@ log=$(mktemp)
 trap 'rm -rf "$copy" "$log"' EXIT
 tar -c --exclude=./target --exclude=./.git . | tar -x -C "$copy"
 
-# Runs every disturbance of one kind on one kind of install; 0 without failures, 1 with failures, 2 when it could not be
+# Runs disturbances on one kind of install; 0 without failures, 1 with failures, 2 when it could not be
 # built or run.
 disturb() {
     (cd "$copy" && cargo build -q --no-default-features -p updater-tests --bin crash-points) >"$log" 2>&1 || return 2
-    "$CARGO_TARGET_DIR/debug/crash-points" --only "$1" --faults "$2" --seconds "${SECONDS_EACH:-150}" >"$log" 2>&1
+    "$CARGO_TARGET_DIR/debug/crash-points" --only "$@" --seconds "${SECONDS_EACH:-150}" >"$log" 2>&1
     local code=$?
     tail -1 "$log" | grep -q '^crash points: ' || return 2
     return $code
 }
 
-if ! disturb directory/bundle cut; then
+if ! disturb directory/bundle --faults cut; then
     cat "$log"
     echo "there are failures without any mutant" >&2
     exit 1
@@ -40,10 +40,11 @@ for patch in tests/mutants/install/*.patch; do
         exit 1
     fi
     case $name in
-    no-second-look) disturb directory/bundle lie ;;
-    no-journal) disturb directory/bundle kill ;;
-    *version*) disturb versions/bundle cut ;;
-    *) disturb directory/bundle cut ;;
+    no-second-look) disturb directory/bundle --faults lie ;;
+    no-journal) disturb directory/repair --all ;;
+    no-sync-of-folder | no-sync-of-journal) disturb executable/ --faults cut ;;
+    *version*) disturb versions/bundle --faults cut ;;
+    *) disturb directory/bundle --faults cut ;;
     esac
     case $? in
     0) verdict=SURVIVED ;;
