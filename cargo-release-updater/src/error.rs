@@ -96,17 +96,26 @@ impl CommandError {
     /// Returns the message of each cause, the outermost first, leaving out one that only repeats the one before.
     #[must_use]
     pub fn causes(&self) -> Vec<String> {
-        let mut messages = vec![self.source.to_string()];
-        let mut next = self.source.source();
-        while let Some(error) = next {
-            let message = error.to_string();
-            if messages.last() != Some(&message) {
-                messages.push(message);
-            }
-            next = error.source();
-        }
-        messages
+        causes(&*self.source)
     }
+}
+
+/// Returns an error and its causes in one line.
+pub(crate) fn in_one_line(error: &dyn Error) -> String {
+    causes(error).join(": ")
+}
+
+fn causes(error: &dyn Error) -> Vec<String> {
+    let mut messages = vec![error.to_string()];
+    let mut next = error.source();
+    while let Some(error) = next {
+        let message = error.to_string();
+        if messages.last() != Some(&message) {
+            messages.push(message);
+        }
+        next = error.source();
+    }
+    messages
 }
 
 impl<E: Explain> From<E> for CommandError {

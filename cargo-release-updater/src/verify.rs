@@ -13,6 +13,7 @@ mod version_file;
 pub use copy::SavedCopy;
 pub use error::VerifyError;
 
+use crate::error::in_one_line;
 use crate::repository::state::artifact_path;
 use crate::shell::Message;
 use crate::steps::diff::{self, OldBundle, Tree};
@@ -188,7 +189,7 @@ impl Verification<'_> {
             Ok(Document::NotModified) => {
                 (0, Some("\"not modified\" was answered to an unconditional request".to_owned()))
             }
-            Err(error) => (0, Some(chain(&error))),
+            Err(error) => (0, Some(in_one_line(&error))),
         };
         Ok(Checked { file, what: "summary".to_owned(), bytes, expires: None, problem })
     }
@@ -282,12 +283,12 @@ impl Targets<'_> {
             Some(path) => Content::Kept(path),
             None => match download(&fetcher, self.scratch, &artifact, &urls, &mut |_| {}) {
                 Ok(verified) => Content::Downloaded(verified),
-                Err(error) => return Ok(Some(chain(&error))),
+                Err(error) => return Ok(Some(in_one_line(&error))),
             },
         };
         let signature = match self.fetch_minisig(&fetcher, &urls) {
             Ok(signature) => signature,
-            Err(error) => return Ok(Some(format!("its .minisig: {}", chain(&error)))),
+            Err(error) => return Ok(Some(format!("its .minisig: {}", in_one_line(&error)))),
         };
         let mut outcome = Err("no key of the channel".to_owned());
         let same =
@@ -364,7 +365,7 @@ impl Targets<'_> {
     fn deep_bundle(&self, name: &TargetName) -> Option<String> {
         let path = self.kept.get(name)?;
         let entry = self.role.contents().bundles.iter().find(|bundle| bundle.artifact.name == *name)?;
-        Tree::unpack(path, entry, self.scratch).err().map(|error| chain(&error))
+        Tree::unpack(path, entry, self.scratch).err().map(|error| in_one_line(&error))
     }
 
     /// Applies a patch to its bundle, when both are listed; `None` when they are not, else what is wrong.
@@ -384,7 +385,7 @@ impl Targets<'_> {
                 Ok(std::io::sink())
             })
         };
-        Some(apply().err().map(|error| chain(&error)))
+        Some(apply().err().map(|error| in_one_line(&error)))
     }
 }
 
@@ -401,7 +402,7 @@ impl Content {
     fn reader(&mut self) -> Result<File, String> {
         match self {
             Self::Downloaded(verified) => {
-                let file = verified.reader().map_err(|error| chain(&error))?;
+                let file = verified.reader().map_err(|error| in_one_line(&error))?;
                 file.try_clone().map_err(|error| error.to_string())
             }
             Self::Kept(path) => File::open(path).map_err(|error| error.to_string()),
@@ -432,17 +433,6 @@ fn kind_of(contents: &ChannelContents, name: &str) -> &'static str {
         () if contents.notes.iter().any(|notes| notes.artifact.name.as_str() == name) => "notes",
         () => "unknown kind",
     }
-}
-
-/// Returns an error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }
 
 /// The document that makes a repository what it is.

@@ -7,7 +7,7 @@ use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::keys::Keychain;
 use crate::plan::{Epoch, Plan, Request};
 use crate::repository::state::Expiry;
-use crate::repository::{Base, RepositoryError, RepositoryState, Submission};
+use crate::repository::{Base, Commit, Lease, RepositoryError, RepositoryState, Submission};
 use crate::shell::Message;
 use crate::steps::bundle::{Bundled, Part, host_triple};
 use crate::steps::diff::{self, DiffLimits, OldBundle, Outcome, Patch};
@@ -275,6 +275,21 @@ impl<'a> Desk<'a> {
     /// Returns how many releases stay listed.
     pub(super) fn keep(&self) -> u32 {
         self.table.keep
+    }
+
+    /// Prepares a change of what is published here.
+    pub(super) fn commit<'b>(&'b self, keychain: &'b mut Keychain) -> Commit<'b> {
+        Commit {
+            storage: &self.storage,
+            app: &self.trust.app,
+            root: &self.trust.root,
+            targets: &self.trust.targets,
+            earlier: &self.trust.earlier,
+            keychain,
+            now: self.context.clock.now(),
+            lease: Lease::default(),
+            shell: &self.context.shell,
+        }
     }
 
     /// Opens the keys.

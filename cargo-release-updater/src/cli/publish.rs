@@ -1,7 +1,6 @@
 //! `cargo updater publish`: bundle, diff, sign, rehearse, upload.
 
 use super::desk::{AboutArgs, ChannelArgs, Desk};
-use super::release::commit;
 use super::source::{Source, SourceArgs};
 use super::{ExecuteArgs, KeyArgs, PackageArgs, StorageArgs, bundle};
 use crate::context::{Context, Execute};
@@ -81,7 +80,7 @@ impl Args {
 
         let Some(release) = self.unpublished(context, &desk, origin)? else {
             if let Some(state) = &desk.state {
-                commit(&desk, context, &mut keychain).mend_version_files(state)?;
+                desk.commit(&mut keychain).mend_version_files(state)?;
             }
             return Ok(());
         };

@@ -7,7 +7,7 @@ use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::expiry;
 use crate::keys::KeyError;
 use crate::repository::state::Expiry;
-use crate::repository::{Commit, Lease, Refreshed, Renew, RepositoryState, Submission};
+use crate::repository::{Commit, Refreshed, Renew, RepositoryState, Submission};
 use crate::shell::Message;
 use std::time::Duration;
 
@@ -52,17 +52,7 @@ impl Args {
         }
         let mut keychain = desk.keychain(&self.keys)?;
         let folder = keychain.folder().clone();
-        let mut commit = Commit {
-            storage: &desk.storage,
-            app: &desk.trust.app,
-            root: &desk.trust.root,
-            targets: &desk.trust.targets,
-            earlier: &desk.trust.earlier,
-            keychain: &mut keychain,
-            now: context.clock.now(),
-            lease: Lease::default(),
-            shell: &context.shell,
-        };
+        let mut commit = desk.commit(&mut keychain);
         if dry_run {
             let planned = commit.plan_refresh(renew)?;
             tell(context, &desk, &planned, Tense::Would);

@@ -3,7 +3,7 @@
 
 use super::{Finding, Patient, Severity, parse_root};
 use crate::context::Context;
-use crate::error::ExitCode;
+use crate::error::{ExitCode, in_one_line};
 use updater_format::trust::Rules;
 use updater_format::{AppId, SignaturePolicy};
 use updater_runtime::TrustStore;
@@ -83,7 +83,7 @@ fn refused(url: &Url, error: &RefreshError) -> Finding {
         )
         .because("clients install nothing from there; the apps go on running")
         .cured_by("cargo updater refresh; if the storage is newer, purge the CDN"),
-        error => Finding::new("address-refused", Severity::Error, ExitCode::Verification, causes(error))
+        error => Finding::new("address-refused", Severity::Error, ExitCode::Verification, in_one_line(error))
             .because("clients refuse it, too, and get nothing new")
             .cured_by(format!("cargo updater verify {url}")),
     }
@@ -94,17 +94,6 @@ fn unreachable(url: &Url, error: &str, cure: &str) -> Finding {
     Finding::new("address-unreachable", Severity::Error, ExitCode::Storage, what)
         .because("clients that read there are told nothing; the apps go on running")
         .cured_by(cure)
-}
-
-/// Returns an error and what caused it, in one line.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }
 
 /// How far beyond the newest root one is asked for that is not there: so far that asking cannot put a 404 into a cache

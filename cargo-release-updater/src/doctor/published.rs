@@ -2,7 +2,7 @@
 //! newest root, does something wait.
 
 use super::{Finding, Patient, Repair, Severity, parse_root};
-use crate::error::ExitCode;
+use crate::error::{ExitCode, in_one_line};
 use crate::expiry;
 use crate::repository::{METADATA, RepositoryState, Submission};
 use crate::roles::timestamp_days;
@@ -39,7 +39,7 @@ pub(super) fn examine(patient: &Patient<'_>) -> Vec<Finding> {
             let exit = crate::error::Explain::code(error);
             let hints = crate::error::Explain::hints(error).join("; ");
             findings.push(
-                Finding::new("published-refused", Severity::Error, exit, causes(error))
+                Finding::new("published-refused", Severity::Error, exit, in_one_line(error))
                     .because("clients refuse what is published, too, and get nothing new")
                     .cured_by(hints),
             );
@@ -182,17 +182,6 @@ fn waiting(storage: &crate::storage::Storage, role: &str) -> Option<Finding> {
         .because("clients do not see it yet")
         .cured_by("cargo updater refresh")
     })
-}
-
-/// Returns an error and what caused it, in one line.
-fn causes(error: &crate::repository::RepositoryError) -> String {
-    let mut text = error.to_string();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }
 
 /// From this life in days on nobody promised a scheduled job.

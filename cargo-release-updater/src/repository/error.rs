@@ -4,6 +4,7 @@ use crate::error::{ExitCode, Explain};
 use crate::keys::KeyError;
 use crate::storage::StorageError;
 use std::path::PathBuf;
+use updater_format::role::Targets;
 use updater_format::trust::TrustError;
 use updater_format::{Channel, UtcTime};
 
@@ -174,6 +175,15 @@ pub enum RepositoryError {
         /// How many were tried.
         count: u64,
     },
+}
+
+impl RepositoryError {
+    /// Says that a targets role delegates to no such channel, and to which it does.
+    pub(crate) fn no_channel(channel: &Channel, targets: &Targets) -> Self {
+        let roles = targets.delegations.iter().flat_map(|delegations| &delegations.roles);
+        let known = roles.map(|role| role.name.as_str()).collect::<Vec<_>>().join(", ");
+        Self::NoChannel { channel: channel.clone(), known }
+    }
 }
 
 impl Explain for RepositoryError {

@@ -180,16 +180,7 @@ pub fn keyrings(
     state: Option<&RepositoryState>,
 ) -> Result<[(String, Keyring); 3], RepositoryError> {
     let (root, targets) = roles_in_force(trust, state)?;
-    let delegation = find_channel(&targets, channel).map_err(|_| RepositoryError::NoChannel {
-        channel: channel.clone(),
-        known: targets
-            .delegations
-            .iter()
-            .flat_map(|delegations| &delegations.roles)
-            .map(|role| role.name.clone())
-            .collect::<Vec<_>>()
-            .join(", "),
-    })?;
+    let delegation = find_channel(&targets, channel).map_err(|_| RepositoryError::no_channel(channel, &targets))?;
     let of_root = |role: RoleName| (role.to_string(), root.keyring(role).clone());
     let channel = (channel.to_string(), delegation.keyring.clone());
     Ok([channel, of_root(RoleName::Snapshot), of_root(RoleName::Timestamp)])

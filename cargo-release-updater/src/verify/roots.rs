@@ -1,7 +1,8 @@
 //! Every root that was ever published: an app trusts the one that it was built with and walks from there, so none of
 //! them may be missing or changed.
 
-use super::{Checked, Verification, VerifyError, chain};
+use super::{Checked, Verification, VerifyError};
+use crate::error::in_one_line;
 use updater_format::UtcTime;
 use updater_format::length::MAX_ROOT;
 use updater_format::role::Root;
@@ -56,14 +57,14 @@ impl Verification<'_> {
         let bytes = Untrusted::new(bytes);
         match walked {
             Some(mut walked) => {
-                walked.root(&bytes).map_err(|error| chain(&error))?;
+                walked.root(&bytes).map_err(|error| in_one_line(&error))?;
                 Ok(walked)
             }
             None if version == 1 => {
                 // Only the last root of a chain must be within its time (TUF 5.3.10).
                 let now = UtcTime::from_unix(0);
                 let rules = Rules { now, policy: Default::default(), app: self.app.clone() };
-                TrustedSet::new(rules, &bytes).map_err(|error| chain(&error))
+                TrustedSet::new(rules, &bytes).map_err(|error| in_one_line(&error))
             }
             None => Err("the root before it does not verify".to_owned()),
         }
@@ -72,10 +73,10 @@ impl Verification<'_> {
     fn root(&self, file: &str) -> Result<Vec<u8>, String> {
         let url = Mirror::new(self.url).metadata_url(file);
         let request = DocumentRequest { max_bytes: MAX_ROOT, ..DocumentRequest::default() };
-        match self.fetcher().map_err(|error| chain(&error))?.document(&url, &request) {
+        match self.fetcher().map_err(|error| in_one_line(&error))?.document(&url, &request) {
             Ok(Document::Bytes { bytes, .. }) => Ok(bytes),
             Ok(Document::NotModified) => Err("\"not modified\" was answered to an unconditional request".to_owned()),
-            Err(error) => Err(chain(&error)),
+            Err(error) => Err(in_one_line(&error)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How far a ceremony goes with the keys that are here, and what it waits for.
 
-use super::ceremony::{CeremonyArgs, commit};
+use super::ceremony::CeremonyArgs;
 use crate::ceremony::{Ceremony, Folder, Missing, Progress, Review, settle};
 use crate::cli::desk::Desk;
 use crate::cli::refresh::{left_of_caches, wait_out_caches};
@@ -52,7 +52,7 @@ pub(super) fn advance(
     let table = table(desk);
     let mut progress = ceremony.settle(app, &desk.storage, &root_file, &desk.trust.root, &table)?;
     if progress == Progress::WaitsForOnlineKey && has_online_key(&ceremony, &keychain) {
-        let mut commit = commit(context, desk, &mut keychain);
+        let mut commit = desk.commit(&mut keychain);
         if args.later
             && let Some(left) = left_of_caches(&commit, args.wait)?
         {

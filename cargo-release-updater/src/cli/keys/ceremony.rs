@@ -8,7 +8,7 @@ use crate::cli::{ExecuteArgs, KeyArgs, PackageArgs, StorageArgs};
 use crate::context::{Context, Execute};
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::keys::{KeyFile, KeyFolder, KeyRole, public_line};
-use crate::repository::{Commit, Lease, RepositoryError, refuse_older};
+use crate::repository::{RepositoryError, refuse_older};
 use crate::steps::sign::roles_in_force;
 use std::path::PathBuf;
 use updater_format::role::{RoleName, Root, Targets};
@@ -257,7 +257,7 @@ impl RenewArgs {
             return Ok(());
         }
         let mut keychain = desk.keychain(&self.ceremony.keys)?;
-        let committed = commit(context, desk, &mut keychain).publish(channel, |_, _| Ok(()))?;
+        let committed = desk.commit(&mut keychain).publish(channel, |_, _| Ok(()))?;
         let verb = if committed.is_waiting() { "Submitted" } else { "Renewed" };
         context.shell.status(verb, format_args!("version {} of the role {channel}", committed.role));
         Ok(())
@@ -295,24 +295,6 @@ impl ResumeArgs {
     }
 }
 
-pub(super) fn commit<'a>(
-    context: &'a Context,
-    desk: &'a Desk<'_>,
-    keychain: &'a mut crate::keys::Keychain,
-) -> Commit<'a> {
-    Commit {
-        storage: &desk.storage,
-        app: &desk.trust.app,
-        root: &desk.trust.root,
-        targets: &desk.trust.targets,
-        earlier: &desk.trust.earlier,
-        keychain,
-        now: context.clock.now(),
-        lease: Lease::default(),
-        shell: &context.shell,
-    }
-}
-
 /// Returns the root and the targets role that the next ones follow.
 pub(super) fn in_force(desk: &Desk<'_>) -> CommandResult<(Root, Targets)> {
     Ok(roles_in_force(&desk.trust, desk.state.as_ref())?)
@@ -329,11 +311,7 @@ fn keyring_of(role: &KeyRole, root: &Root, targets: &Targets) -> CommandResult<K
         KeyRole::Online => root.keyring(RoleName::Timestamp).clone(),
         KeyRole::Channel(channel) => match targets.delegation(channel.as_str()) {
             Some(delegation) => delegation.keyring.clone(),
-            None => {
-                let delegations = targets.delegations.iter().flat_map(|delegations| &delegations.roles);
-                let known = delegations.map(|role| role.name.clone()).collect::<Vec<_>>().join(", ");
-                return Err(RepositoryError::NoChannel { channel: channel.clone(), known }.into());
-            }
+            None => return Err(RepositoryError::no_channel(channel, targets).into()),
         },
     })
 }

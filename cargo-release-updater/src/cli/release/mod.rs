@@ -10,8 +10,7 @@ use super::desk::{ChannelArgs, Desk};
 use super::{ExecuteArgs, KeyArgs, PackageArgs, StorageArgs};
 use crate::context::{Context, Execute};
 use crate::error::CommandResult;
-use crate::keys::Keychain;
-use crate::repository::{Commit, Committed, Lease, RepositoryError, RepositoryState};
+use crate::repository::{Committed, RepositoryError, RepositoryState};
 use crate::shell::Message;
 use crate::steps::steer::{RuleChange, SteeringChange};
 use updater_format::release::ChannelContents;
@@ -85,7 +84,7 @@ impl SteerArgs {
             return Ok(());
         }
         let mut keychain = desk.keychain(&self.keys)?;
-        let committed = commit(&desk, context, &mut keychain).publish(&desk.channel, |role, before| {
+        let committed = desk.commit(&mut keychain).publish(&desk.channel, |role, before| {
             let nothing = ChannelContents::default();
             if let Some(extension) = &mut role.extension {
                 change.apply(&mut extension.rules, before.map_or(&nothing, |channel| channel.contents()))?;
@@ -113,7 +112,7 @@ impl SteerArgs {
             return Ok(());
         }
         let mut keychain = desk.keychain(&self.keys)?;
-        let committed = commit(&desk, context, &mut keychain).withhold(|extension, state| apply(state, extension))?;
+        let committed = desk.commit(&mut keychain).withhold(|extension, state| apply(state, extension))?;
         tell(context, &desk, &change.describe(), committed);
         Ok(())
     }
@@ -146,20 +145,6 @@ enum Ask {
 fn published<'a>(desk: &'a Desk<'_>) -> Result<&'a RepositoryState, RepositoryError> {
     let missing = || RepositoryError::NothingPublished { storage: desk.storage.name().to_owned() };
     desk.state.as_ref().ok_or_else(missing)
-}
-
-pub(super) fn commit<'a>(desk: &'a Desk<'_>, context: &'a Context, keychain: &'a mut Keychain) -> Commit<'a> {
-    Commit {
-        storage: &desk.storage,
-        app: &desk.trust.app,
-        root: &desk.trust.root,
-        targets: &desk.trust.targets,
-        earlier: &desk.trust.earlier,
-        keychain,
-        now: context.clock.now(),
-        lease: Lease::default(),
-        shell: &context.shell,
-    }
 }
 
 fn tell(context: &Context, desk: &Desk<'_>, what: &str, committed: Committed) {

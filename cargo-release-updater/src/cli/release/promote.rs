@@ -1,6 +1,6 @@
 //! `release promote`: a release of one channel becomes one of another.
 
-use super::{Ask, SteerArgs, commit, published, tell};
+use super::{Ask, SteerArgs, published, tell};
 use crate::context::Context;
 use crate::error::CommandResult;
 use crate::keys::KeyError;
@@ -51,7 +51,7 @@ impl Args {
         })?;
         let signatures = promotion.sign_files(&desk.trust.app, &desk.storage, signer)?;
         let keep = desk.keep();
-        let committed = commit(&desk, context, &mut keychain).publish(&desk.channel, |role, before| {
+        let committed = desk.commit(&mut keychain).publish(&desk.channel, |role, before| {
             // Looked at again: another publisher may have been faster.
             let state = crate::repository::RepositoryState::read(
                 &desk.storage,

@@ -51,16 +51,8 @@ impl Commit<'_> {
         state: Option<&RepositoryState>,
         targets: &Targets,
     ) -> Result<EditedRole, CommandError> {
-        let delegation = targets.delegation(channel.as_str()).ok_or_else(|| RepositoryError::NoChannel {
-            channel: channel.clone(),
-            known: targets
-                .delegations
-                .iter()
-                .flat_map(|d| &d.roles)
-                .map(|r| r.name.clone())
-                .collect::<Vec<_>>()
-                .join(", "),
-        })?;
+        let delegation = targets.delegation(channel.as_str());
+        let delegation = delegation.ok_or_else(|| RepositoryError::no_channel(channel, targets))?;
         let before = state.and_then(|state| state.channels().get(channel));
         let place = Place::look(self.storage, channel.as_str())?;
         self.refuse_waiting(channel, &place, before)?;
