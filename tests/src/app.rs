@@ -25,7 +25,11 @@ impl Published {
 
     /// Publishes a release of these files: path, content; what is named `bin/...` is a program. `entry` is started.
     pub fn release(&self, version: &str, entry: &str, files: &[(&str, &[u8])]) -> Release {
-        let release = release(version, entry, files);
+        self.release_of(release(version, entry, files))
+    }
+
+    /// Publishes a release.
+    pub fn release_of(&self, release: Release) -> Release {
         release.publish(&self.simulator);
         self.write();
         release
@@ -86,7 +90,7 @@ pub fn release(version: &str, entry: &str, files: &[(&str, &[u8])]) -> Release {
         entries: entries.collect(),
     };
     let manifest = Manifest::new(parts).expect("a valid release");
-    Release { version: version.to_owned(), manifest, files }
+    Release { version: version.to_owned(), manifest, files, epoch: 0 }
 }
 
 /// Returns the time of the system's clock.

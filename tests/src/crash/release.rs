@@ -23,6 +23,8 @@ pub struct Release {
     pub manifest: Manifest,
     /// The files by path.
     pub files: BTreeMap<String, Content>,
+    /// Its security counter.
+    pub epoch: u64,
 }
 
 /// What lies at a path of a release.
@@ -65,7 +67,7 @@ impl Release {
             fill(&mut files, version);
         }
         let manifest = manifest(kind, version, &files);
-        Self { version: version.to_owned(), manifest, files }
+        Self { version: version.to_owned(), manifest, files, epoch: 0 }
     }
 
     fn bundle(&self) -> Vec<u8> {
@@ -94,7 +96,7 @@ impl Release {
             files: expected.entries,
             manifest: expected.manifest,
             codecs: vec![codec().to_owned()],
-            epoch: 0,
+            epoch: self.epoch,
             libc: None,
             notes: None,
             metadata: Map::new(),

@@ -4,6 +4,7 @@
 mod downtime;
 mod install;
 mod kills;
+mod processes;
 mod running;
 mod scene;
 mod supervise;

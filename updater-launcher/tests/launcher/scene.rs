@@ -11,18 +11,20 @@ pub(crate) const ENTRY: &str = "bin/hello";
 pub(crate) struct Scene {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) published: Published,
+    /// Folders between the test's own and that of the install; none by default.
+    pub(crate) deep: String,
 }
 
 impl Scene {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let published = Published::new(folder.path().join("repository"));
-        Self { folder, published }
+        Self { folder, published, deep: String::new() }
     }
 
     /// Returns the install's folder.
     pub(crate) fn app(&self) -> PathBuf {
-        self.folder.path().join("app")
+        self.folder.path().join(&self.deep).join("app")
     }
 
     /// Publishes a release of a shell script and a launcher's table.

@@ -254,3 +254,84 @@ fn events_are_told_as_they_happen() {
     assert_eq!(names.iter().filter(|name| *name == "stopped").count(), 2, "{names:?}");
     assert_eq!(names.last().map(String::as_str), Some("launcher-ended"));
 }
+
+#[test]
+fn a_job_that_is_killed_in_the_swap_leaves_a_version_that_runs() {
+    if !updater_tests::require::command("strace", "apt-get install strace") {
+        return;
+    }
+    // Only the swap makes a link and renames it: killed before the link, and behind the rename that nobody can undo.
+    for (call, expected) in [("symlinkat", "1.0.0"), ("unlinkat", "1.1.0")] {
+        let scene = Scene::new();
+        scene.publish("1.0.0", LIVES, json!({}));
+        scene.install();
+        let mut running = scene.start();
+        running.ready("1.0.0");
+        scene.publish("1.1.0", LIVES, json!({"hooks": {"before-swap": [["sh", "-c", "touch {{root}}/staged; while ! test -e {{root}}/go; do sleep 0.02; done"]]}}));
+        let updating = scene.command(&["update"]).arg("-C").arg(scene.app()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        until("it is staged", || scene.app().join("staged").exists());
+        let launcher = running.child.id();
+        let job = std::fs::read_to_string(format!("/proc/{launcher}/task/{launcher}/children")).unwrap();
+        let is_job = |pid: &&str| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap().contains("__job");
+        let job = job.split_whitespace().find(is_job).unwrap().to_owned();
+        // Behind the rename of the link comes the first file that the end of the swap removes.
+        let when = if call == "unlinkat" { "when=1" } else { "when=1+" };
+        let inject = format!("inject={call}:signal=KILL:{when}");
+        let tracer = std::process::Command::new("strace")
+            .args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject, "-p", &job])
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        until("it is traced", || {
+            let status = std::fs::read_to_string(format!("/proc/{job}/status")).unwrap_or_default();
+            status.lines().any(|line| line == format!("TracerPid:\t{}", tracer.id()))
+        });
+        std::fs::write(scene.app().join("go"), "").unwrap();
+        let output = updating.wait_with_output().unwrap();
+        tracer.wait_with_output().unwrap();
+        running.ready(expected);
+        assert_eq!(scene.current(), expected, "{}", running.log());
+        match expected {
+            "1.0.0" => refused(&output, 75, "it ended without a result"),
+            _ => {
+                assert!(output.status.success(), "{}", text(&output.stderr));
+                until("its trial is over", || running.log().contains("updated: 1.0.0 to 1.1.0"));
+            }
+        }
+        // And what was interrupted can be done once more.
+        scene.publish("1.2.0", LIVES, json!({}));
+        assert_eq!(scene.ok(&["update"]), "1.2.0\n", "{}", running.log());
+        running.stop();
+    }
+}
+
+#[test]
+fn a_return_by_hand_never_goes_below_the_security_counter() {
+    let scene = Scene::new();
+    let release = |version: &str, epoch| {
+        let table = json!({"keep": 5}).to_string();
+        let files: [(&str, &[u8]); 2] = [("bin/hello", b"#!/bin/sh\n"), (".updater-launcher.json", table.as_bytes())];
+        let release = updater_tests::app::release(version, "bin/hello", &files);
+        scene.published.release_of(updater_tests::crash::release::Release { epoch, ..release });
+    };
+    release("1.0.0", 0);
+    scene.install();
+    for (version, epoch) in [("1.1.0", 2), ("1.2.0", 2), ("1.3.0", 2)] {
+        release(version, epoch);
+        assert_eq!(scene.ok(&["update"]), format!("{version}\n"));
+        // What a launcher does when the version is ready.
+        let confirmed = scene.command(&["__job", "app", "confirm"]).output().unwrap();
+        assert!(confirmed.status.success(), "{}", text(&confirmed.stderr));
+    }
+    refused(&scene.run(&["rollback", "1.0.0"]), 50, "1.0.0 has the security counter 0, but 2 was installed here");
+    assert_eq!(scene.current(), "1.3.0");
+    assert_eq!(scene.ok(&["rollback", "1.1.0"]), "1.1.0\n");
+    // Nor by two steps, and nothing that is known of the others is lost.
+    refused(&scene.run(&["rollback"]), 50, "security counter");
+    assert_eq!(scene.ok(&["rollback", "1.2.0"]), "1.2.0\n");
+    // A first install knows its counter, too.
+    let other = Scene { folder: tempfile::tempdir().unwrap(), published: scene.published, deep: String::new() };
+    other.install();
+    assert_eq!(other.current(), "1.3.0");
+    assert!(other.read(".current.updater/state.json").contains("\"epoch\":2"));
+}
