@@ -99,6 +99,15 @@ pub struct BadRelease {
     pub version: ReleaseVersion,
 }
 
+/// The security counter of a release that lies here, for a return to it by hand.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct KnownCounter {
+    /// The counter, never 0.
+    pub epoch: u64,
+    /// Digest of the release's manifest.
+    pub manifest: Sha256,
+}
+
 /// The journal of one install.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstallState {
@@ -111,6 +120,9 @@ pub struct InstallState {
     /// The highest security counter of a release that completed its trial here. No lower one is taken any more, but a
     /// failed trial ends with the release before it, whatever its counter.
     pub epoch: u64,
+    /// Counters of releases that completed their trial here, the latest last; at most 128 are kept. One that is not listed
+    /// has 0.
+    pub counters: Vec<KnownCounter>,
     /// The trial that goes on if the release that is staged or being put in place does not get there.
     pub suspended: Option<SuspendedTrial>,
 }
@@ -119,7 +131,7 @@ impl InstallState {
     /// Returns the state of an install to which nothing has happened.
     #[must_use]
     pub fn idle(install: Sha256) -> Self {
-        Self { install, phase: Phase::Idle, bad: Vec::new(), epoch: 0, suspended: None }
+        Self { install, phase: Phase::Idle, bad: Vec::new(), epoch: 0, counters: Vec::new(), suspended: None }
     }
 
     /// Reads a journal.
@@ -138,8 +150,11 @@ impl InstallState {
         if wire.bad.len() > MAX_BAD {
             return Err(FormatError::TooLarge { what: WHAT, limit: MAX_BAD as u64, unit: "bad releases" });
         }
-        let WireState { bad, epoch, install, phase, suspended, .. } = wire;
-        Ok(Self { install, phase, bad, epoch, suspended })
+        if wire.counters.len() > MAX_COUNTERS {
+            return Err(FormatError::TooLarge { what: WHAT, limit: MAX_COUNTERS as u64, unit: "counters" });
+        }
+        let WireState { bad, counters, epoch, install, phase, suspended, .. } = wire;
+        Ok(Self { install, phase, bad, epoch, counters, suspended })
     }
 
     /// Writes the journal as compact JSON.
@@ -147,8 +162,25 @@ impl InstallState {
     pub fn encode(&self) -> Vec<u8> {
         let kept = self.bad.len().saturating_sub(MAX_BAD);
         let (bad, phase) = (self.bad[kept..].to_vec(), self.phase.clone());
+        let counters = self.counters[self.counters.len().saturating_sub(MAX_COUNTERS)..].to_vec();
         let (epoch, install, suspended) = (self.epoch, self.install, self.suspended.clone());
-        crate::compact::to_vec(&WireState { bad, epoch, format: FORMAT, install, phase, suspended })
+        crate::compact::to_vec(&WireState { bad, counters, epoch, format: FORMAT, install, phase, suspended })
+    }
+
+    /// Remembers the security counter of a release that has completed its trial: its own, and that nothing below it is
+    /// taken any more.
+    pub fn complete(&mut self, release: &JournaledRelease) {
+        self.epoch = self.epoch.max(release.epoch);
+        let Some(manifest) = release.manifest.filter(|_| release.epoch > 0) else { return };
+        self.counters.retain(|known| known.manifest != manifest);
+        self.counters.push(KnownCounter { epoch: release.epoch, manifest });
+        self.counters.drain(..self.counters.len().saturating_sub(MAX_COUNTERS));
+    }
+
+    /// Returns the security counter of a release that completed its trial here; 0 for one that is not known.
+    #[must_use]
+    pub fn counter_of(&self, manifest: Sha256) -> u64 {
+        self.counters.iter().find(|known| known.manifest == manifest).map_or(0, |known| known.epoch)
     }
 
     /// Remembers that a release failed here. Entries past their time, and the oldest beyond 16, are dropped.
@@ -191,6 +223,8 @@ struct WireFormat {
 struct WireState {
     #[serde(default)]
     bad: Vec<BadRelease>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    counters: Vec<KnownCounter>,
     #[serde(default, skip_serializing_if = "is_zero")]
     epoch: u64,
     format: u64,
@@ -203,10 +237,12 @@ struct WireState {
 const WHAT: &str = "install state";
 /// The format that is written, and the newest that is read.
 const FORMAT: u64 = 1;
-/// The most bytes of a journal: 64 KiB; ours has less than 4.
+/// The most bytes of a journal: 64 KiB; ours has less than 20.
 const MAX_STATE: u64 = 64 * 1024;
 /// The most failed releases that are remembered: 16. Newer ones push out the oldest.
 const MAX_BAD: usize = 16;
+/// The most counters that are remembered: 128, more than the versions that may be kept. Newer ones push out the oldest.
+const MAX_COUNTERS: usize = 128;
 /// How long a failed release is not offered again, in days.
 const BAD_DAYS: i64 = 30;
 

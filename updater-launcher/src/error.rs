@@ -110,6 +110,12 @@ pub(crate) enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// The supervisor ended before it had answered.
+    #[error("the launcher of {} ended before it answered", path.display())]
+    HungUp {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The supervisor refused, or failed to do, what it was asked for.
     #[error("{message}")]
     Refused {
@@ -125,6 +131,12 @@ pub(crate) enum Error {
         program: String,
         /// Why not.
         problem: String,
+    },
+    /// A process of the launcher that did a step of an update was killed, or ended by itself, before it could say how it went.
+    #[error("the process of the {job} has ended without a result")]
+    Lost {
+        /// Which step.
+        job: &'static str,
     },
     /// A hook failed.
     #[error("hook {name}: {problem}")]
@@ -184,8 +196,10 @@ impl Error {
             Self::NoUpdate { .. } => "the app goes on with the version that is installed",
             Self::Busy { .. } => "talk to it with `updater-launcher status`, or end it with `updater-launcher stop`",
             Self::NotRunning { .. } => "start it with `updater-launcher start`",
+            Self::HungUp { .. } => "its log is var/log/launcher.log; start it again with `updater-launcher start`",
             Self::Refused { hint, .. } => hint,
             Self::Start { .. } => "check `exec` with `updater-launcher config`",
+            Self::Lost { .. } => "somebody has killed it, or memory was short; look at var/log/launcher.log and ask again",
             Self::Hook { .. } => "the old version goes on; the hook's output is in var/log/launcher.log",
             Self::Unhealthy { .. } => "its output is in var/log; it is not offered again until there is a newer one",
             Self::Stopping => "start it again to go on",
@@ -211,8 +225,10 @@ impl Error {
             Self::NoUpdate { .. } => "no-update",
             Self::Busy { .. } => "busy",
             Self::NotRunning { .. } => "not-running",
+            Self::HungUp { .. } => "hung-up",
             Self::Refused { .. } => "refused",
             Self::Start { .. } => "start",
+            Self::Lost { .. } => "lost",
             Self::Hook { .. } => "hook",
             Self::Unhealthy { .. } => "unhealthy",
             Self::Stopping => "stopping",
@@ -231,8 +247,12 @@ impl Error {
             | Self::NoInstall { .. }
             | Self::Occupied { .. }
             | Self::OtherInstall { .. } => 70,
-            Self::Busy { .. } | Self::NotRunning { .. } | Self::Refused { .. } | Self::Stopping => 75,
-            Self::Start { .. } | Self::Hook { .. } | Self::Unhealthy { .. } => 80,
+            Self::Busy { .. }
+            | Self::NotRunning { .. }
+            | Self::HungUp { .. }
+            | Self::Refused { .. }
+            | Self::Stopping => 75,
+            Self::Start { .. } | Self::Lost { .. } | Self::Hook { .. } | Self::Unhealthy { .. } => 80,
         }
     }
 

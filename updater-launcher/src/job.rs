@@ -68,7 +68,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
         "check" => check(&install),
         "update" => update(&install),
         "confirm" => Ok(install.updater()?.confirm().map(|_| Report::Confirmed)?),
-        "put-back" => put_back(&install),
+        "put-back" => put_back(&install, rest.first()),
         _ => rollback(&install, rest.first()),
     });
     let (report, code) = match done {
@@ -113,11 +113,16 @@ fn update(install: &Install) -> Result<Report> {
     Ok(Report::Withheld { why: "it was given up".to_owned() })
 }
 
-fn put_back(install: &Install) -> Result<Report> {
-    match install.updater()?.put_back()? {
-        Some(back) => Ok(Report::PutBack { installed: back.installed, left: back.left }),
-        None => Ok(Report::Current),
-    }
+/// Puts back the version before the one that failed. Its trial may be over: the app may have confirmed itself, by its own
+/// runtime, before whoever watches it saw it fail.
+fn put_back(install: &Install, before: Option<&String>) -> Result<Report> {
+    let updater = install.updater()?;
+    let before = before.map(|version| ReleaseVersion::parse(version)).transpose()?;
+    let back = match (updater.put_back()?, before) {
+        (None, Some(before)) if install.current()?.version != before => updater.put_back_to(&before)?,
+        (back, _) => back,
+    };
+    Ok(back.map_or(Report::Current, |back| Report::PutBack { installed: back.installed, left: back.left }))
 }
 
 fn rollback(install: &Install, version: Option<&String>) -> Result<Report> {

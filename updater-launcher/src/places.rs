@@ -76,7 +76,28 @@ impl Places {
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
-        self.run().join("control.sock")
+        self.run().join(SOCKET)
+    }
+
+    /// Uses the socket under a name that fits into an address: one of more than 107 bytes is reached through its folder.
+    /// # Errors
+    /// What `with` returns, and when the folder cannot be opened.
+    pub(crate) fn with_socket<T>(&self, with: impl FnOnce(&Path) -> std::io::Result<T>) -> std::io::Result<T> {
+        use std::os::fd::AsRawFd as _;
+        if self.socket().as_os_str().len() <= MAX_SOCKET {
+            return with(&self.socket());
+        }
+        let folder = std::fs::File::open(self.run())?;
+        with(&Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(SOCKET))
+    }
+
+    /// Returns the name under which the app finds the socket: a short one from its working directory if the whole one does
+    /// not fit into an address.
+    pub(crate) fn socket_for_app(&self) -> PathBuf {
+        match self.socket() {
+            path if path.as_os_str().len() <= MAX_SOCKET => path,
+            _ => Path::new("../../var/run").join(SOCKET),
+        }
     }
 
     /// Returns where the running app is written down, for a launcher that comes after one that was killed.
@@ -160,6 +181,10 @@ pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
 /// The flag of files that are opened where others might have put a link: it is not followed.
 #[expect(clippy::cast_possible_wrap, reason = "the flag is far below the sign bit")]
 pub(crate) const NO_LINK: i32 = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
+/// The control socket.
+const SOCKET: &str = "control.sock";
+/// The most bytes of a socket's name in an address: 107, and a NUL.
+const MAX_SOCKET: usize = 107;
 /// The file for local settings.
 const OVERRIDES: &str = "launcher.toml";
 /// What an install consists of.

@@ -285,7 +285,7 @@ impl FirstRelease {
         let mut watch = Watch { progress: &mut progress, cancel: self.fetcher.cancel_token() };
         let reader = file.reader().map_err(Error::from)?;
         let tree = apply::stage_bundle(first.session(), reader, &target, &mut watch).map_err(Error::from)?;
-        let placed = first.place(&tree).map_err(Error::from)?;
+        let placed = first.place(&tree, self.candidate.bundle.epoch).map_err(Error::from)?;
         file.discard();
         Ok(placed)
     }

@@ -48,10 +48,23 @@ impl Updater {
     /// Goes back to a version that is kept in a folder of its own. The version left is not offered again for 30 days or
     /// until there is a newer one.
     /// # Errors
-    /// [`Error::Install`] when the version is not kept, is the current one or is not whole, or the system refuses.
+    /// [`Error::Install`] when the version is not kept, is the current one, is not whole or has a lower security counter than
+    /// a release that was completed here, or the system refuses.
     pub fn return_to(&self, version: &ReleaseVersion) -> Result<Option<PutBack>, Error> {
+        self.leave_for(version, install::Reason::Wanted)
+    }
+
+    /// Says that the current version has failed though its trial is over (it may have confirmed itself), and puts a kept one
+    /// in its place, whatever its security counter: the automatic return, for a program that watches another one.
+    /// # Errors
+    /// [`Error::Install`] when the version is not kept, is the current one or is not whole, or the system refuses.
+    pub fn put_back_to(&self, version: &ReleaseVersion) -> Result<Option<PutBack>, Error> {
+        self.leave_for(version, install::Reason::Failed)
+    }
+
+    fn leave_for(&self, version: &ReleaseVersion, reason: install::Reason) -> Result<Option<PutBack>, Error> {
         let Some(layout) = self.layout() else { return Ok(None) };
-        let returned = install::return_to(layout, version, self.now())?;
+        let returned = install::return_to(layout, version, reason, self.now())?;
         Ok(returned.map(|(installed, left)| PutBack { installed, left }))
     }
 

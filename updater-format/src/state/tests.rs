@@ -1,4 +1,4 @@
-use super::{BadRelease, InstallState, JournaledRelease, Phase, SuspendedTrial, Trial};
+use super::{BadRelease, InstallState, JournaledRelease, KnownCounter, Phase, SuspendedTrial, Trial};
 use crate::{FormatError, ReleaseVersion, Sha256, UtcTime};
 use proptest::prelude::{Just, Strategy, any, prop, prop_assert_eq, prop_oneof, proptest};
 
@@ -40,6 +40,27 @@ fn the_epoch_is_kept_and_absent_while_it_is_zero() {
     assert!(!String::from_utf8(state.encode()).unwrap().contains("epoch"));
     state.epoch = 4;
     assert_eq!(InstallState::parse(&state.encode()).unwrap(), state);
+}
+
+#[test]
+fn counters_are_known_of_the_latest_releases() {
+    let mut state = sample();
+    let numbered = |epoch: u64| JournaledRelease { epoch, ..release(&format!("1.{epoch}.0")) };
+    state.complete(&numbered(0));
+    assert!(!String::from_utf8(state.encode()).unwrap().contains("counters"));
+    for epoch in [3, 1, 3] {
+        state.complete(&numbered(epoch));
+    }
+    assert_eq!((state.epoch, state.counters.len()), (3, 2));
+    let of = |state: &InstallState, epoch| state.counter_of(numbered(epoch).manifest.unwrap());
+    assert_eq!((of(&state, 1), of(&state, 3), of(&state, 2)), (1, 3, 0));
+    (1..=200).for_each(|epoch| state.complete(&numbered(epoch)));
+    assert_eq!((state.counters.len(), of(&state, 72), of(&state, 73), of(&state, 200)), (128, 0, 73, 200));
+    assert_eq!(InstallState::parse(&state.encode()).unwrap(), state);
+    let one = r#"{"epoch":200,"manifest":""#;
+    let text = String::from_utf8(state.encode()).unwrap();
+    let more = text.replacen("\"counters\":[", &format!("\"counters\":[{one}{}\"}},", Sha256::of(b"x")), 1);
+    assert!(matches!(InstallState::parse(more.as_bytes()), Err(FormatError::TooLarge { unit: "counters", .. })));
 }
 
 #[test]
@@ -111,7 +132,9 @@ fn states() -> impl Strategy<Value = InstallState> {
             }
             _ => None,
         };
-        InstallState { install: Sha256::from_bytes(install), phase, bad, epoch, suspended }
+        let known = |bad: &BadRelease| KnownCounter { epoch: 1, manifest: bad.manifest };
+        let counters = bad.iter().map(known).collect();
+        InstallState { install: Sha256::from_bytes(install), phase, bad, epoch, counters, suspended }
     })
 }
 

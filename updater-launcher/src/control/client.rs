@@ -29,8 +29,8 @@ pub(crate) fn ask(
     }
     if line.is_empty() {
         // It has ended: that is what `stop` asks for, and for anything else the answer is lost.
-        let gone = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
-        return if command == Command::Stop { Ok(Some(serde_json::Value::Null)) } else { Err(failed(gone)) };
+        let gone = Error::HungUp { path: places.root().to_owned() };
+        return if command == Command::Stop { Ok(Some(serde_json::Value::Null)) } else { Err(gone) };
     }
     let reply: Reply = serde_json::from_slice(&line)
         .map_err(|error| Error::Format { path: places.socket(), problem: error.to_string() })?;
@@ -53,7 +53,7 @@ pub(crate) fn follow(places: &Places, mut each: impl FnMut(&str)) -> Result<()> 
 /// Connects; `None` when nobody listens.
 fn connect(places: &Places) -> Result<Option<UnixStream>> {
     use std::io::ErrorKind::{ConnectionRefused, NotFound};
-    match UnixStream::connect(places.socket()) {
+    match places.with_socket(|path| UnixStream::connect(path)) {
         Ok(stream) => Ok(Some(stream)),
         Err(error) if matches!(error.kind(), NotFound | ConnectionRefused) => Ok(None),
         Err(source) => Err(Error::file("connect to", &places.socket(), source)),

@@ -3,6 +3,7 @@
 use super::protocol::{Reply, Request};
 use crate::error::{Error, Result};
 use crate::places::Places;
+use rustix::process::Pid;
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,7 +11,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 
 /// Names a client for as long as the supervisor runs.
-pub(crate) type ClientId = u64;
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ClientId {
+    number: u64,
+    /// The process that has connected; also when it has hung up since.
+    pub(crate) process: Pid,
+}
 
 /// The socket and its clients. The file is removed when it is dropped.
 #[derive(Debug)]
@@ -18,13 +24,14 @@ pub(crate) struct Server {
     /// The file of the socket until it is removed: after that somebody else may have one there.
     path: Option<std::path::PathBuf>,
     listener: UnixListener,
-    clients: BTreeMap<ClientId, Client>,
-    next: ClientId,
+    clients: BTreeMap<u64, Client>,
+    next: u64,
 }
 
 #[derive(Debug)]
 struct Client {
     stream: UnixStream,
+    process: Pid,
     input: Vec<u8>,
     wants_events: bool,
 }
@@ -38,7 +45,7 @@ impl Server {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
         }
-        let listener = UnixListener::bind(&path).map_err(failed)?;
+        let listener = places.with_socket(|path| UnixListener::bind(path)).map_err(failed)?;
         // The folder is 0700 already; the socket says so itself.
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
@@ -53,21 +60,25 @@ impl Server {
     /// Takes what has come: new clients, and their requests.
     pub(crate) fn receive(&mut self) -> Vec<(ClientId, Request)> {
         while let Ok((stream, _)) = self.listener.accept() {
-            if self.clients.len() < MAX_CLIENTS && is_allowed(&stream) && stream.set_nonblocking(true).is_ok() {
-                self.clients.insert(self.next, Client { stream, input: Vec::new(), wants_events: false });
+            if self.clients.len() < MAX_CLIENTS
+                && let Some(process) = allowed(&stream)
+                && stream.set_nonblocking(true).is_ok()
+            {
+                self.clients.insert(self.next, Client { stream, process, input: Vec::new(), wants_events: false });
                 self.next += 1;
             }
         }
         let mut requests = Vec::new();
         let mut gone = Vec::new();
-        for (id, client) in &mut self.clients {
+        for (number, client) in &mut self.clients {
+            let id = ClientId { number: *number, process: client.process };
             let mut refused = Vec::new();
             if !client.read() {
-                gone.push(*id);
+                gone.push(*number);
             }
             for line in client.lines() {
                 match Request::parse(&line) {
-                    Ok(request) => requests.push((*id, request)),
+                    Ok(request) => requests.push((id, request)),
                     Err(problem) => refused.push(Reply::refused("request", &problem, "docs/format/control.md")),
                 }
             }
@@ -83,15 +94,15 @@ impl Server {
 
     /// Answers a client, if it is still there.
     pub(crate) fn reply(&mut self, id: ClientId, reply: &Reply) {
-        let sent = self.clients.get_mut(&id).is_none_or(|client| client.send(reply));
+        let sent = self.clients.get_mut(&id.number).is_none_or(|client| client.send(reply));
         if !sent {
-            self.clients.remove(&id);
+            self.clients.remove(&id.number);
         }
     }
 
     /// Sends a client every event from now on.
     pub(crate) fn subscribe(&mut self, id: ClientId) {
-        if let Some(client) = self.clients.get_mut(&id) {
+        if let Some(client) = self.clients.get_mut(&id.number) {
             client.wants_events = true;
         }
     }
@@ -154,12 +165,10 @@ impl Drop for Server {
     }
 }
 
-/// Tells whether the process at the other end belongs to our user, or to root.
-fn is_allowed(stream: &UnixStream) -> bool {
-    match rustix::net::sockopt::socket_peercred(stream) {
-        Ok(peer) => peer.uid.is_root() || peer.uid == rustix::process::geteuid(),
-        Err(_) => false,
-    }
+/// Returns the process at the other end, if it belongs to our user or to root.
+fn allowed(stream: &UnixStream) -> Option<Pid> {
+    let peer = rustix::net::sockopt::socket_peercred(stream).ok()?;
+    (peer.uid.is_root() || peer.uid == rustix::process::geteuid()).then_some(peer.pid)
 }
 
 /// The most clients at a time: 32.

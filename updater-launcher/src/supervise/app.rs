@@ -1,13 +1,14 @@
 //! The app itself: started, stopped, written down, and started again.
 
 use super::backoff::Verdict;
-use super::child::{Start, described, exit_code, kill_group, signal};
-use super::turn::{Sink, Waited};
+use super::child::Start;
+use super::processes::{Ending, Process, Stranger, boot, has_members};
+use super::turn::{KILL_TIME, Sink, Waited};
 use super::{Mode, Supervisor};
 use crate::error::{Error, Result};
 use crate::places::write_atomic;
 use crate::record::read_bounded;
-use rustix::process::{Pid, Signal, WaitStatus};
+use rustix::process::{Pid, Signal};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -31,6 +32,9 @@ struct Leftover {
     pid: i32,
     /// When it started, in the kernel's ticks since boot: numbers of processes come again.
     ticks: u64,
+    /// Which boot that was: both begin anew with each.
+    #[serde(default)]
+    boot: String,
 }
 
 impl Supervisor {
@@ -50,8 +54,8 @@ impl Supervisor {
             argv.push(variables.expand(arg)?);
         }
         let mut env = vec![
-            ("UPDATER_LAUNCHER_DIR".to_owned(), self.install.places.root().to_string_lossy().into_owned()),
-            ("UPDATER_LAUNCHER_SOCKET".to_owned(), self.install.places.socket().to_string_lossy().into_owned()),
+            (FOLDER_VARIABLE.to_owned(), self.install.places.root().to_string_lossy().into_owned()),
+            ("UPDATER_LAUNCHER_SOCKET".to_owned(), self.install.places.socket_for_app().to_string_lossy().into_owned()),
         ];
         for (name, value) in &settings.env {
             env.push((name.clone(), variables.expand(value)?));
@@ -94,28 +98,43 @@ impl Supervisor {
     }
 
     /// Asks an app to end, waits, and ends what is left of its process group. Returns how it ended.
-    pub(super) fn stop_app(&mut self, app: &App) -> Option<WaitStatus> {
+    pub(super) fn stop_app(&mut self, app: &App) -> Option<Ending> {
         let grace = self.merged.settings.stop.grace.duration();
-        let pid = app.pid;
-        if !self.exits.contains_key(&pid.as_raw_nonzero().get()) {
-            signal(pid, self.stop_signal());
+        let (pid, deadline) = (app.pid, Instant::now() + grace);
+        if self.has_ended(pid).is_none() {
+            self.children.signal(pid, self.stop_signal());
         }
-        let mut ended = match self.wait_for(Instant::now() + grace, false, |this| this.take_exit(pid)) {
-            Waited::For(status) => Some(status),
-            Waited::TooLong | Waited::Stopping => None,
-        };
-        kill_group(pid);
-        if ended.is_none() {
-            self.say("killed", &format!("process {} did not end within {grace:?}", pid.as_raw_nonzero()));
-            signal(pid, Signal::KILL);
-            ended = match self.wait_for(Instant::now() + KILL_TIME, false, |this| this.take_exit(pid)) {
-                Waited::For(status) => Some(status),
-                Waited::TooLong | Waited::Stopping => None,
-            };
+        match self.wait_for(deadline, false, |this| this.has_ended(pid)) {
+            Waited::For(_) => self.end_group(pid, deadline),
+            Waited::TooLong | Waited::Stopping => {
+                self.say("killed", &format!("process {} did not end within {grace:?}", pid.as_raw_nonzero()));
+            }
         }
+        let ended = self.finish(pid);
         self.forget(pid);
-        self.say("stopped", &format!("{}: {}", app.version, ended.map_or("it did not end".to_owned(), described)));
+        let how = ended.map_or("it did not end".to_owned(), |ending| ending.to_string());
+        self.say("stopped", &format!("{}: {how}", app.version));
         ended
+    }
+
+    /// Asks what the app has left behind in its process group to end, as the app was asked, and waits for it. Who is still
+    /// there after that is killed by whoever lets the app go.
+    fn end_group(&mut self, leader: Pid, deadline: Instant) {
+        if !has_members(leader) {
+            return;
+        }
+        self.children.signal_group(leader, self.stop_signal());
+        while has_members(leader) {
+            if Instant::now() >= deadline {
+                self.say(
+                    "killed",
+                    &format!("what process {} has started did not end in time", leader.as_raw_nonzero()),
+                );
+                return;
+            }
+            // No child of ours: nothing tells us of its end.
+            self.turn(Some((Instant::now() + STEP).min(deadline)));
+        }
     }
 
     pub(super) fn stop_signal(&self) -> Signal {
@@ -129,21 +148,22 @@ impl Supervisor {
         }
     }
 
-    /// Returns how the app has ended, if it has.
-    pub(super) fn app_ended(&mut self) -> Option<WaitStatus> {
+    /// Returns how the app has ended, if it has. What it has left behind has ended, too.
+    pub(super) fn app_ended(&mut self) -> Option<Ending> {
         let pid = self.app.as_ref()?.pid;
-        let status = self.take_exit(pid)?;
-        kill_group(pid);
+        self.has_ended(pid)?;
+        self.end_group(pid, Instant::now() + self.merged.settings.stop.grace.duration());
+        let ending = self.finish(pid);
         self.forget(pid);
-        Some(status)
+        ending
     }
 
     /// Decides what follows the end of the app. Returns the exit code when that is the end of the launcher.
-    pub(super) fn after_end(&mut self, status: WaitStatus) -> Option<i32> {
+    pub(super) fn after_end(&mut self, ending: Ending) -> Option<i32> {
         let app = self.app.take()?;
-        let code = exit_code(status);
+        let code = ending.exit_code();
         self.next_health = None;
-        self.say("ended", &format!("{}: {}", app.version, described(status)));
+        self.say("ended", &format!("{}: {ending}", app.version));
         let restarts = match self.merged.settings.restart {
             _ if self.mode == Mode::Once => false,
             Restart::Never => false,
@@ -176,31 +196,37 @@ impl Supervisor {
         verdict
     }
 
-    /// Ends an app that a killed launcher has left running.
+    /// Ends an app that a killed launcher has left running, and what it has started.
     pub(super) fn end_leftover(&mut self) {
         let path = self.install.places.running_app();
         let Ok(Some(bytes)) = read_bounded(&path) else { return };
-        let leftover = serde_json::from_slice::<Leftover>(&bytes).ok();
+        let leftover = serde_json::from_slice::<Leftover>(&bytes).ok().filter(|leftover| leftover.boot == boot());
         if let Some(leftover) = leftover
             && let Some(pid) = Pid::from_raw(leftover.pid)
         {
-            let lives = |pid: Pid| start_ticks(pid) == Some(leftover.ticks);
-            if lives(pid) {
+            let root = self.install.places.root().to_owned();
+            let leader = Stranger::hold(pid, |process| process.ticks == leftover.ticks);
+            // Without its leader a group is known by what it was started with: the number may be another's by now.
+            let has_leader = leader.is_some();
+            let mut held =
+                Stranger::hold_group(pid, |process| has_leader || process.was_started_with(FOLDER_VARIABLE, &root));
+            held.extend(leader);
+            if !held.is_empty() {
                 self.say("leftover", &format!("process {} of an earlier launcher is ended", leftover.pid));
-                signal(pid, self.stop_signal());
-                let grace = self.merged.settings.stop.grace.duration();
-                let begin = Instant::now();
-                while lives(pid) && begin.elapsed() < grace {
-                    // It is not our child: nothing tells us of its end.
-                    self.turn(Some(Instant::now() + Duration::from_millis(20)));
-                }
-                if lives(pid) {
-                    signal(pid, Signal::KILL);
-                }
-                kill_group(pid);
+                held.iter().for_each(|process| process.signal(self.stop_signal()));
+                self.wait_for_strangers(&held, self.merged.settings.stop.grace.duration());
+                held.iter().for_each(|process| process.signal(Signal::KILL));
+                self.wait_for_strangers(&held, KILL_TIME);
             }
         }
         let _ = std::fs::remove_file(path);
+    }
+
+    fn wait_for_strangers(&mut self, held: &[Stranger], limit: Duration) {
+        let deadline = Instant::now() + limit;
+        while held.iter().any(Stranger::lives) && Instant::now() < deadline {
+            self.turn(Some((Instant::now() + STEP).min(deadline)));
+        }
     }
 
     /// Returns the socket for the app, if it is to have one. It stays open between versions.
@@ -223,8 +249,8 @@ impl Supervisor {
     }
 
     pub(super) fn write_down(&self, pid: Pid) {
-        let Some(ticks) = start_ticks(pid) else { return };
-        let leftover = Leftover { pid: pid.as_raw_nonzero().get(), ticks };
+        let Some(Process { ticks, .. }) = Process::of(pid) else { return };
+        let leftover = Leftover { pid: pid.as_raw_nonzero().get(), ticks, boot: boot() };
         let written =
             serde_json::to_vec(&leftover).map_err(|e| Error::file("write", &self.install.places.running_app(), e));
         // Without it only a launcher after a kill cannot end the app before it starts another.
@@ -243,16 +269,9 @@ impl Supervisor {
     }
 }
 
-/// Returns when a process started (field 22 of `/proc/PID/stat`); `None` when there is none.
-fn start_ticks(pid: Pid) -> Option<u64> {
-    let stat = std::fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-    let stat = String::from_utf8_lossy(&stat).into_owned();
-    // The name before it is in parentheses and may hold anything. A zombie has ended.
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    (fields.first() != Some(&"Z")).then(|| fields.get(19)?.parse().ok()).flatten()
-}
-
-/// How long a killed process may take to be gone.
-const KILL_TIME: Duration = Duration::from_secs(10);
+/// How often those are looked at whose end nobody tells.
+const STEP: Duration = Duration::from_millis(20);
+/// Tells the app, and what it starts, where the install is.
+const FOLDER_VARIABLE: &str = "UPDATER_LAUNCHER_DIR";
 /// The exit code when an app that ends with 0 is given up: it never stayed up.
 pub(super) const GIVEN_UP: i32 = 80;

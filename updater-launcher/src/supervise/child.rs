@@ -1,7 +1,7 @@
 //! Child processes: always through the launcher's own `__exec`, which prepares the process without unsafe code here.
 
 use crate::error::{Error, Result};
-use rustix::process::{Pid, Signal, WaitStatus, kill_process, kill_process_group};
+use rustix::process::Pid;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -51,38 +51,8 @@ impl Start<'_> {
         let (Some(pid), Some(stdout), Some(stderr)) = (pid, child.stdout.take(), child.stderr.take()) else {
             return Err(failed("it has no pipes".to_owned()));
         };
-        // Never waited for through `child`: the loop reaps every process.
+        // Never waited for through `child`: the loop takes the end of every process.
         Ok(Child { pid, stdin: child.stdin.take(), stdout: stdout.into(), stderr: stderr.into() })
-    }
-}
-
-/// Sends a signal to a process; one that is gone is no error.
-pub(super) fn signal(pid: Pid, signal: Signal) {
-    if let Err(error) = kill_process(pid, signal) {
-        log::debug!("signal {} to {}: {error}", signal.as_raw(), pid.as_raw_nonzero());
-    }
-}
-
-/// Ends what is left of a process group.
-pub(super) fn kill_group(leader: Pid) {
-    if let Err(error) = kill_process_group(leader, Signal::KILL)
-        && error != rustix::io::Errno::SRCH
-    {
-        log::debug!("ending the group {}: {error}", leader.as_raw_nonzero());
-    }
-}
-
-/// Returns the exit code of a process, 128 and the signal's number for one that was ended by it.
-pub(super) fn exit_code(status: WaitStatus) -> i32 {
-    status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal)).unwrap_or(1)
-}
-
-/// Says how a process ended.
-pub(super) fn described(status: WaitStatus) -> String {
-    match (status.exit_status(), status.terminating_signal()) {
-        (Some(code), _) => format!("it ended with exit code {code}"),
-        (None, Some(signal)) => format!("it was ended by signal {signal}"),
-        (None, None) => "it ended".to_owned(),
     }
 }
 

@@ -1,7 +1,6 @@
 //! Readiness of a version that was just started, and liveness of one that runs.
 
 use super::app::App;
-use super::child::described;
 use super::turn::Waited;
 use super::{OWN_PROGRAM, PAUSE, Supervisor};
 use crate::error::{Error, Result};
@@ -29,7 +28,7 @@ impl Supervisor {
             }
             let pause = (Instant::now() + PAUSE).min(deadline);
             match self.wait_for(pause, true, |this| this.has_ended(app.pid)) {
-                Waited::For(status) => return Err(not_ready(&described(status))),
+                Waited::For(ending) => return Err(not_ready(&ending.to_string())),
                 Waited::Stopping => return Err(Error::Stopping),
                 Waited::TooLong if Instant::now() >= deadline => {
                     let limit = self.merged.settings.health.limit;
@@ -45,7 +44,7 @@ impl Supervisor {
     /// [`Error::Start`] with how it ended.
     pub(super) fn still_runs(&mut self) -> Result<()> {
         let Some(pid) = self.app.as_ref().map(|app| app.pid) else { return Err(not_ready("it does not run")) };
-        self.has_ended(pid).map_or(Ok(()), |status| Err(not_ready(&described(status))))
+        self.has_ended(pid).map_or(Ok(()), |ending| Err(not_ready(&ending.to_string())))
     }
 
     /// Checks an app whose time has come: one that is not ready yet, or one that is looked at every so often.

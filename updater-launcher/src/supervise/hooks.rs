@@ -1,11 +1,10 @@
 //! Commands that the launcher runs to their end: hooks, health checks, and jobs that only report.
 
 use super::Supervisor;
-use super::child::{Start, described, exit_code, kill_group, signal};
+use super::child::Start;
 use super::turn::{Sink, Waited};
 use crate::error::{Error, Result};
 use crate::release::Version;
-use rustix::process::Signal;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use updater_format::ReleaseVersion;
@@ -37,20 +36,14 @@ impl Supervisor {
         let failed = |problem: String| Error::Start { program: program.clone(), problem };
         let child = Start { argv, dir, env: &[], listener: None, talks: false }.spawn()?;
         let (pid, _) = self.watch(child, Sink::Own, Sink::Own);
-        let waited = self.wait_for(Instant::now() + limit, true, |this| this.take_exit(pid));
+        let waited = self.wait_for(Instant::now() + limit, true, |this| this.has_ended(pid));
         // What it has left running goes with it.
-        kill_group(pid);
+        self.finish(pid);
         match waited {
-            Waited::For(status) if exit_code(status) == 0 => Ok(()),
-            Waited::For(status) => Err(failed(described(status))),
-            other => {
-                signal(pid, Signal::KILL);
-                let _ = self.wait_for(Instant::now() + limit, false, |this| this.take_exit(pid));
-                match other {
-                    Waited::Stopping => Err(Error::Stopping),
-                    _ => Err(failed(format!("it took longer than {limit:?}"))),
-                }
-            }
+            Waited::For(ending) if ending.exit_code() == 0 => Ok(()),
+            Waited::For(ending) => Err(failed(ending.to_string())),
+            Waited::Stopping => Err(Error::Stopping),
+            Waited::TooLong => Err(failed(format!("it took longer than {limit:?}"))),
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use super::Supervisor;
 use super::logs::RotatingLog;
+use super::shown::show_line;
 use crate::control::VERSION;
 use crate::error::Result;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 use updater_format::UtcTime;
@@ -16,6 +17,8 @@ use updater_runtime::terminal_safe;
 pub(super) struct Journal {
     log: RotatingLog,
     echo: bool,
+    /// Lines that whoever watches did not take.
+    unseen: u64,
 }
 
 /// A line of events.
@@ -31,7 +34,17 @@ struct Event<'a> {
 impl Journal {
     pub(super) fn open(path: &Path, log: &Log) -> Result<Self> {
         let log = RotatingLog::open(path, log.bytes, log.files)?;
-        Ok(Self { log, echo: std::io::stderr().is_terminal() || std::env::var_os(QUIET).is_none() })
+        Ok(Self { log, echo: std::io::stderr().is_terminal() || std::env::var_os(QUIET).is_none(), unseen: 0 })
+    }
+
+    /// Shows a line to whoever watches, if he takes it at once; it stands in the log all the same.
+    fn show(&mut self, line: &str) {
+        if self.unseen > 0 && show_line(format!("({} lines more stand in the log)\n", self.unseen).as_bytes()) {
+            self.unseen = 0;
+        }
+        if self.unseen > 0 || !show_line(line.as_bytes()) {
+            self.unseen += 1;
+        }
     }
 
     /// Appends what a hook or a job has written.
@@ -48,7 +61,7 @@ impl Supervisor {
         let line = format!("{time} {name}: {message}\n");
         self.journal.log.write(line.as_bytes());
         if self.journal.echo {
-            let _ = std::io::stderr().lock().write_all(line.as_bytes());
+            self.journal.show(&line);
         }
         let event =
             Event { v: VERSION, event: name, message: &message, time, version: self.version.version.to_string() };

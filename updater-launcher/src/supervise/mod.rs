@@ -10,7 +10,9 @@ mod health;
 mod hooks;
 mod journal;
 mod logs;
+mod processes;
 mod requests;
+mod shown;
 mod signals;
 mod swap;
 mod turn;
@@ -28,9 +30,10 @@ use app::App;
 use backoff::Failures;
 use journal::Journal;
 use logs::RotatingLog;
-use rustix::process::WaitStatus;
+use processes::{Children, Ending};
+use shown::Shown;
 use signals::Signals;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 use turn::Stream;
@@ -59,10 +62,9 @@ pub(crate) struct Supervisor {
     streams: Vec<Stream>,
     out: RotatingLog,
     err: RotatingLog,
-    /// Children whose end somebody waits for.
-    known: HashSet<i32>,
-    /// Those that have ended.
-    exits: HashMap<i32, WaitStatus>,
+    /// What the app's output is shown to, for `run`.
+    shown: Shown,
+    children: Children,
     app: Option<App>,
     failures: Failures,
     /// Whether the hooks `before-start` have succeeded for the starts that follow.
@@ -120,8 +122,8 @@ impl Supervisor {
             mode,
             install,
             streams: Vec::new(),
-            known: HashSet::new(),
-            exits: HashMap::new(),
+            shown: Shown::new(mode == Mode::Once),
+            children: Children::default(),
             app: None,
             failures: Failures::default(),
             is_prepared: false,
@@ -181,8 +183,15 @@ impl Supervisor {
             }
         };
         // What the app has written last may still be in its pipes, which others may hold open: take what is there.
-        for _ in 0..LAST_READS {
-            self.turn(Some(Instant::now()));
+        let mut reads = 0;
+        while reads < LAST_READS {
+            // Who is shown it may take the time that it takes, until somebody asks for the end.
+            let is_blocked = self.shown.is_blocked();
+            if is_blocked && self.stopping {
+                break;
+            }
+            reads += usize::from(!is_blocked);
+            self.turn(Some(Instant::now() + if is_blocked { SECOND } else { Duration::ZERO }));
         }
         self.say("launcher-ended", &format!("exit code {code}"));
         self.leave();
@@ -219,7 +228,7 @@ impl Supervisor {
     }
 
     fn has_work(&self) -> bool {
-        let ended = self.app.as_ref().is_some_and(|app| self.exits.contains_key(&app.pid.as_raw_nonzero().get()));
+        let ended = self.app.as_ref().is_some_and(|app| self.children.ending(app.pid).is_some());
         ended || self.stopping || !self.reports.is_empty() || self.can_handle_requests() || self.job_ended()
     }
 
@@ -240,7 +249,7 @@ impl Supervisor {
     fn shut_down(&mut self) -> i32 {
         self.drop_job();
         let signal = self.stop_signal().as_raw();
-        let code = self.app.take().and_then(|app| self.stop_app(&app)).map_or(0, child::exit_code);
+        let code = self.app.take().and_then(|app| self.stop_app(&app)).map_or(0, Ending::exit_code);
         match code {
             _ if self.gave_up => app::GIVEN_UP,
             code if code == 128 + signal => 0,
@@ -258,5 +267,6 @@ fn random_thousandth() -> u32 {
 
 /// How often pipes are read at the end: 16 KiB each time, and a pipe holds 64.
 const LAST_READS: usize = 5;
+const SECOND: Duration = Duration::from_secs(1);
 /// How often what can only be asked for is asked for.
 const PAUSE: Duration = Duration::from_millis(100);

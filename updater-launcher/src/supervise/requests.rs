@@ -1,9 +1,11 @@
 //! What clients of the control socket ask for.
 
 use super::Supervisor;
+use super::processes::belongs_to;
 use super::swap::Outcome;
 use crate::control::{ClientId, Command, Reply, Request};
 use crate::error::Result;
+use rustix::process::Pid;
 use serde_json::json;
 use std::time::Instant;
 
@@ -22,8 +24,8 @@ impl Supervisor {
                     }
                 }
                 Command::Confirm => {
-                    self.confirmed = true;
-                    self.reply(client, &Reply::done(json!({})));
+                    let reply = self.confirm(client);
+                    self.reply(client, &reply);
                 }
                 Command::Stop => {
                     self.stopping = true;
@@ -34,6 +36,21 @@ impl Supervisor {
                 }
             }
         }
+    }
+
+    /// Takes a confirmation, from the app that runs or from what it has started: nobody else knows how it is, and an older
+    /// version that still runs beside it least of all.
+    fn confirm(&mut self, client: ClientId) -> Reply {
+        let app = self.app.as_ref().map(|app| app.pid);
+        if app.is_some_and(|app| belongs_to(client.process, app)) {
+            self.confirmed = true;
+            return Reply::done(json!({}));
+        }
+        let number = |pid: Pid| pid.as_raw_nonzero().to_string();
+        let app = app.map_or("does not run".to_owned(), |app| format!("is process {}", number(app)));
+        let message = format!("process {} cannot confirm the app, which {app}", number(client.process));
+        self.say("refused", &message);
+        Reply::refused("not-the-app", &message, "the app says it itself, or a process that it has started")
     }
 
     /// Tells whether a request waits whose time has come. What changes versions waits for the job before it.

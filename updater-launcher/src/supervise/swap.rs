@@ -11,7 +11,7 @@
 
 use super::Supervisor;
 use super::app::App;
-use super::child::{OWN_PROGRAM, Start, kill_group, signal};
+use super::child::{OWN_PROGRAM, Start};
 use super::turn::{Sink, Waited};
 use crate::cli::rollback_target;
 use crate::error::{Error, Result};
@@ -75,14 +75,14 @@ impl Supervisor {
         }
         if self.job_ended() {
             // Without a last word: it was killed.
-            let problem = "it ended without a result".to_owned();
-            self.end_job(&Err(Error::Start { program: "the update".to_owned(), problem }));
+            let job = self.job.as_ref().map_or("update", |job| job.name);
+            self.end_job(&Err(Error::Lost { job }));
         }
     }
 
     /// Tells whether the job has ended while nobody looked.
     pub(super) fn job_ended(&self) -> bool {
-        let ended = |job: &Job| self.exits.contains_key(&job.pid.as_raw_nonzero().get());
+        let ended = |job: &Job| self.children.ending(job.pid).is_some();
         self.reports.is_empty() && self.job.as_ref().is_some_and(ended) && !self.has_job_stream()
     }
 
@@ -90,13 +90,11 @@ impl Supervisor {
     pub(super) fn drop_job(&mut self) {
         if let Some(job) = self.job.take() {
             drop(job.stdin);
-            if !self.exits.contains_key(&job.pid.as_raw_nonzero().get()) {
-                signal(job.pid, Signal::TERM);
+            if self.has_ended(job.pid).is_none() {
+                self.children.signal(job.pid, Signal::TERM);
             }
-            let ended = self.wait_for(Instant::now() + JOB_END, false, |this| this.take_exit(job.pid));
-            if !matches!(ended, Waited::For(_)) {
-                kill_group(job.pid);
-            }
+            self.wait_for(Instant::now() + JOB_END, false, |this| this.has_ended(job.pid));
+            self.finish(job.pid);
         }
     }
 
@@ -147,7 +145,7 @@ impl Supervisor {
         let running = self.app.take();
         let mut beside = None;
         match running {
-            Some(app) if overlaps && !self.exits.contains_key(&app.pid.as_raw_nonzero().get()) => beside = Some(app),
+            Some(app) if overlaps && self.has_ended(app.pid).is_none() => beside = Some(app),
             Some(app) => {
                 self.stop_app(&app);
             }
@@ -155,10 +153,13 @@ impl Supervisor {
         }
         self.next_start = None;
         if let Err(error) = self.install_staged() {
-            // Nothing has changed, or the runtime has undone it.
-            self.reload_or_keep();
-            self.keep_old(beside);
-            return Err(error);
+            // Mostly nothing has changed, or the runtime has undone it. A job that was killed may have come further.
+            if !self.is_on_trial_after_all(new) {
+                self.reload_or_keep();
+                self.keep_old(beside);
+                return Err(error);
+            }
+            self.say("swapping", &format!("{}; the swap to {new} is finished", error.full_message()));
         }
         self.begin_anew();
         let proved = self.reload().and_then(|()| {
@@ -213,13 +214,20 @@ impl Supervisor {
         if let Some(app) = self.app.take() {
             self.stop_app(&app);
         }
-        let back = self.run_job("put-back", None);
+        let kept = old.to_string();
+        let back = self.run_job("put-back", Some(&kept));
         self.reload_or_keep();
-        self.begin_anew();
         if let Err(error) = &back {
-            // What is kept is not whole: the new version is all there is.
+            // What is kept is not whole, and the new version is all there is; or the job was killed.
             self.say("failed", &error.full_message());
+            if self.version.version == *new && matches!(error, Error::Lost { .. }) {
+                if let Err(error) = self.run_job("put-back", Some(&kept)) {
+                    self.say("failed", &error.full_message());
+                }
+                self.reload_or_keep();
+            }
         }
+        self.begin_anew();
         self.keep_old(beside);
         let previous = self.version.version.to_string();
         Err(Error::Unhealthy { version: new.to_string(), previous, problem })
@@ -241,14 +249,15 @@ impl Supervisor {
 
     /// Tells the job that holds the staged version to install it.
     fn install_staged(&mut self) -> Result<()> {
-        let gone = || Error::Start { program: "the update".to_owned(), problem: "its process has ended".to_owned() };
+        let gone = || Error::Lost { job: "update" };
         let job = self.job.as_mut().ok_or_else(gone)?;
         let pid = job.pid;
         let told = job.stdin.take().ok_or_else(gone)?.write_all(b"install\n");
         told.map_err(|_| gone())?;
-        let report = self.last_report(pid)?;
+        let report = self.last_report("update", pid);
+        // Whatever it has said: it has ended.
         self.job = None;
-        match report {
+        match report? {
             Report::Installed => Ok(()),
             Report::Failed { message, hint, .. } => Err(Error::Refused { message, hint }),
             _ => Err(gone()),
@@ -259,23 +268,18 @@ impl Supervisor {
     fn run_job(&mut self, name: &'static str, argument: Option<&str>) -> Result<Report> {
         self.reports.clear();
         let job = self.spawn_job(name, argument)?;
-        match self.last_report(job.pid)? {
+        match self.last_report(name, job.pid)? {
             Report::Failed { message, hint, .. } => Err(Error::Refused { message, hint }),
             report => Ok(report),
         }
     }
 
     /// Waits for the end of a job. It is not interrupted: what changes an install takes milliseconds, and is finished.
-    fn last_report(&mut self, pid: Pid) -> Result<Report> {
-        let number = pid.as_raw_nonzero().get();
-        let ended = |this: &mut Self| (this.exits.contains_key(&number) && !this.has_job_stream()).then_some(());
-        let waited = self.wait_for(Instant::now() + JOB_LIMIT, false, ended);
-        self.take_exit(pid);
-        if waited != Waited::For(()) {
-            kill_group(pid);
-        }
-        let problem = "it ended without a result".to_owned();
-        self.reports.pop_back().ok_or(Error::Start { program: "the update".to_owned(), problem })
+    fn last_report(&mut self, job: &'static str, pid: Pid) -> Result<Report> {
+        let ended = |this: &mut Self| (this.has_ended(pid).is_some() && !this.has_job_stream()).then_some(());
+        self.wait_for(Instant::now() + JOB_LIMIT, false, ended);
+        self.finish(pid);
+        self.reports.pop_back().ok_or(Error::Lost { job })
     }
 
     fn spawn_job(&mut self, name: &'static str, argument: Option<&str>) -> Result<Job> {
@@ -300,9 +304,22 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Like [`Supervisor::reload`]; what cannot be read leaves everything as it was known, for an app must run again.
+    /// Finishes or undoes what a job that was killed has begun, and tells whether this version is in place and on trial.
+    fn is_on_trial_after_all(&mut self, new: &ReleaseVersion) -> bool {
+        match self.install.updater().and_then(|updater| Ok(updater.pending_trial()?)) {
+            Ok(trial) => trial.is_some_and(|trial| trial.to == *new),
+            Err(error) => {
+                self.say("failed", &error.full_message());
+                false
+            }
+        }
+    }
+
+    /// Like [`Supervisor::reload`], after a job that may have been killed: what it has begun is finished or undone first.
+    /// What cannot be read leaves everything as it was known, for an app must run again.
     fn reload_or_keep(&mut self) {
-        if let Err(error) = self.reload() {
+        let settled = self.install.updater().map(|_| ());
+        if let Err(error) = settled.and_then(|()| self.reload()) {
             self.say("failed", &error.full_message());
         }
     }
@@ -313,8 +330,9 @@ impl Supervisor {
             // Without its input it drops what it has staged and ends.
             job.stdin = None;
             let pid = job.pid;
-            let ended = self.wait_for(Instant::now() + JOB_END, false, |this| this.take_exit(pid));
+            let ended = self.wait_for(Instant::now() + JOB_END, false, |this| this.has_ended(pid));
             if matches!(ended, Waited::For(_)) {
+                self.finish(pid);
                 self.job = None;
             }
         }

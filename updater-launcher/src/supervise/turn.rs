@@ -1,11 +1,11 @@
 //! One turn of the loop: wait for anything, and take what has come.
 
+use super::Supervisor;
 use super::child::Child;
+use super::processes::Ending;
 use super::signals::{is_ending, is_passed_on};
-use super::{Mode, Supervisor};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
-use std::io::Write;
+use rustix::process::{Pid, Signal};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ pub(super) enum Sink {
 impl Supervisor {
     /// Watches a child: its end, and what it writes.
     pub(super) fn watch(&mut self, child: Child, out: Sink, err: Sink) -> (Pid, Option<std::process::ChildStdin>) {
-        self.known.insert(child.pid.as_raw_nonzero().get());
+        self.children.add(child.pid);
         self.streams.push(Stream { fd: child.stdout, to: out, line: Vec::new() });
         self.streams.push(Stream { fd: child.stderr, to: err, line: Vec::new() });
         (child.pid, child.stdin)
@@ -47,9 +47,14 @@ impl Supervisor {
             tv_sec: i64::try_from(wait.as_secs()).unwrap_or(0),
             tv_nsec: i64::from(wait.subsec_nanos()),
         });
+        self.shown.pass_on();
         let ready: Vec<bool> = {
             let mut fds = vec![PollFd::from_borrowed_fd(self.signals.fd(), PollFlags::IN)];
-            fds.extend(self.streams.iter().map(|stream| PollFd::from_borrowed_fd(stream.fd.as_fd(), PollFlags::IN)));
+            // Where nobody has taken yet what was read last, that is waited for instead.
+            fds.extend(self.streams.iter().map(|stream| match self.shown.blocked(stream.to) {
+                Some(reader) => PollFd::from_borrowed_fd(reader, PollFlags::OUT),
+                None => PollFd::from_borrowed_fd(stream.fd.as_fd(), PollFlags::IN),
+            }));
             if let Some(server) = &self.server {
                 fds.extend(server.fds().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
             }
@@ -58,7 +63,7 @@ impl Supervisor {
             fds.iter().map(|fd| !fd.revents().is_empty()).collect()
         };
         self.take_signals();
-        self.reap();
+        self.children.look();
         let streams = self.streams.len();
         self.copy_streams(ready.get(1..=streams).unwrap_or_default());
         if let Some(server) = &mut self.server
@@ -95,18 +100,17 @@ impl Supervisor {
         self.streams.iter().any(|stream| stream.to == Sink::Job)
     }
 
-    /// Returns how a child has ended, once.
-    pub(super) fn take_exit(&mut self, pid: Pid) -> Option<WaitStatus> {
-        let number = pid.as_raw_nonzero().get();
-        let status = self.exits.remove(&number)?;
-        self.known.remove(&number);
-        Some(status)
+    /// Returns how a child has ended by now; its number stays its own.
+    pub(super) fn has_ended(&mut self, pid: Pid) -> Option<Ending> {
+        self.children.look();
+        self.children.ending(pid)
     }
 
-    /// Returns how a child has ended by now, and leaves the rest to whoever cleans up after it.
-    pub(super) fn has_ended(&mut self, pid: Pid) -> Option<WaitStatus> {
-        self.reap();
-        self.exits.get(&pid.as_raw_nonzero().get()).copied()
+    /// Ends a child and what is left of its process group at once, and lets its number go. Returns how it ended.
+    pub(super) fn finish(&mut self, pid: Pid) -> Option<Ending> {
+        self.children.signal_group(pid, Signal::KILL);
+        self.wait_for(Instant::now() + KILL_TIME, false, |this| this.has_ended(pid));
+        self.children.let_go(pid)
     }
 
     fn take_signals(&mut self) {
@@ -115,21 +119,9 @@ impl Supervisor {
                 self.say("signal", &format!("{number}: the launcher ends"));
                 self.stopping = true;
             } else if is_passed_on(number)
-                && let (Some(app), Some(signal)) = (&self.app, Signal::from_named_raw(number))
+                && let (Some(app), Some(passed)) = (&self.app, Signal::from_named_raw(number))
             {
-                super::child::signal(app.pid, signal);
-            }
-        }
-    }
-
-    /// Takes every child that has ended, also those that others have left to us: as process 1 these are all orphans.
-    fn reap(&mut self) {
-        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
-            let number = pid.as_raw_nonzero().get();
-            if self.known.contains(&number) {
-                self.exits.insert(number, status);
-            } else {
-                log::debug!("an orphan has ended: {number}");
+                self.children.signal(app.pid, passed);
             }
         }
     }
@@ -139,6 +131,9 @@ impl Supervisor {
         let mut ended = Vec::new();
         for at in ready.iter().enumerate().filter_map(|(at, ready)| ready.then_some(at)) {
             let Some(stream) = self.streams.get_mut(at) else { continue };
+            if self.shown.blocked(stream.to).is_some() {
+                continue;
+            }
             let read = match rustix::io::read(&stream.fd, &mut buffer) {
                 Ok(n) => n,
                 Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => continue,
@@ -148,11 +143,11 @@ impl Supervisor {
             match stream.to {
                 Sink::Out => {
                     self.out.write(bytes);
-                    echo(self.mode, std::io::stdout(), bytes);
+                    self.shown.add(Sink::Out, bytes);
                 }
                 Sink::Err => {
                     self.err.write(bytes);
-                    echo(self.mode, std::io::stderr(), bytes);
+                    self.shown.add(Sink::Err, bytes);
                 }
                 Sink::Own => self.journal.raw(bytes),
                 Sink::Job => {
@@ -177,13 +172,6 @@ impl Supervisor {
     }
 }
 
-/// Shows the app's output to whoever runs it once.
-fn echo(mode: Mode, mut to: impl Write, bytes: &[u8]) {
-    if mode == Mode::Once {
-        let _ = to.write_all(bytes).and_then(|()| to.flush());
-    }
-}
-
 /// What a wait ended with.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Waited<T> {
@@ -195,6 +183,8 @@ pub(super) enum Waited<T> {
     Stopping,
 }
 
+/// How long a killed process may take to be gone.
+pub(super) const KILL_TIME: Duration = Duration::from_secs(10);
 /// Bytes read at once, and the most of a job's line.
 const CHUNK: usize = 16 * 1024;
 /// The longest sleep: one hour. Waking up for nothing once an hour costs nothing.

@@ -62,7 +62,8 @@ fn a_version_that_has_confirmed_itself_is_still_watched() {
     // What `confirm()` of the runtime does to the journal. After it the health check fails.
     let launcher = env!("CARGO_BIN_EXE_updater-launcher");
     let script = format!("{launcher} __job $UPDATER_LAUNCHER_DIR confirm\ntouch $UPDATER_LAUNCHER_DIR/said\n{LIVES}");
-    let health = json!({"stay-up": "10ms", "limit": "3s", "command": ["sh", "-c", "test -e {{root}}/said && exit 7; exit 8"]});
+    let health =
+        json!({"stay-up": "10ms", "limit": "3s", "command": ["sh", "-c", "test -e {{root}}/said && exit 7; exit 8"]});
     scene.release("1.1.0", &script, &table(json!({"health": health})));
     refused(&scene.run(&["update"]), 75, "version 1.1.0 failed");
     running.ready("1.0.0");
@@ -76,7 +77,9 @@ fn a_version_that_has_confirmed_itself_is_still_watched() {
 fn what_the_app_has_started_gets_the_rest_of_the_grace_period() {
     // The worker ignores nothing and is no child of the launcher: it finishes what it has begun.
     let worker = "(trap 'sleep 0.4; echo saved by worker; exit 0' TERM; echo worker; while :; do sleep 0.05; done) &";
-    for (ending, event) in [("trap 'kill $!; exit 0' TERM\nwhile :; do sleep 0.05; done", "stop"), ("sleep 0.4; exit 1", "crash")] {
+    for (ending, event) in
+        [("trap 'kill $!; exit 0' TERM\nwhile :; do sleep 0.05; done", "stop"), ("sleep 0.4; exit 1", "crash")]
+    {
         let scene = Scene::new();
         let restart = if event == "crash" { "never" } else { "on-failure" };
         scene.release("1.0.0", &format!("{worker}\n{ending}"), &table(json!({"restart": restart})));
@@ -130,7 +133,8 @@ fn a_reader_of_the_launchers_stderr_that_stands_still_stops_nothing() {
     // A pipe that holds one page, and nobody reads it.
     let (reader, writer) = std::io::pipe().unwrap();
     rustix::pipe::fcntl_setpipe_size(&writer, 4096).unwrap();
-    let child = scene.command(&["start"]).arg("-C").arg(scene.app()).stdout(Stdio::null()).stderr(writer).spawn().unwrap();
+    let child =
+        scene.command(&["start"]).arg("-C").arg(scene.app()).stdout(Stdio::null()).stderr(writer).spawn().unwrap();
     let running = Running { scene: &scene, child };
     until("the launcher answers", || scene.app().join("var/run/control.sock").exists());
     until("it goes on", || running.status()["failures"].as_u64().unwrap() > 60);
@@ -142,7 +146,11 @@ fn a_reader_of_the_launchers_stderr_that_stands_still_stops_nothing() {
 #[test]
 fn a_slow_reader_of_run_gets_everything_and_a_signal_is_heard_meanwhile() {
     let scene = Scene::new();
-    scene.release("1.0.0", "i=0; while [ $i -lt 4000 ]; do echo 012345678901234567890123456789012345678901234567; i=$((i+1)); done", &table(json!({})));
+    scene.release(
+        "1.0.0",
+        "i=0; while [ $i -lt 4000 ]; do echo 012345678901234567890123456789012345678901234567; i=$((i+1)); done",
+        &table(json!({})),
+    );
     scene.install();
     let run = || -> Child {
         scene.command(&["run"]).arg("-C").arg(scene.app()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()

@@ -268,7 +268,8 @@ fn a_job_that_is_killed_in_the_swap_leaves_a_version_that_runs() {
         let mut running = scene.start();
         running.ready("1.0.0");
         scene.publish("1.1.0", LIVES, json!({"hooks": {"before-swap": [["sh", "-c", "touch {{root}}/staged; while ! test -e {{root}}/go; do sleep 0.02; done"]]}}));
-        let updating = scene.command(&["update"]).arg("-C").arg(scene.app()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let updating =
+            scene.command(&["update"]).arg("-C").arg(scene.app()).stderr(std::process::Stdio::piped()).spawn().unwrap();
         until("it is staged", || scene.app().join("staged").exists());
         let launcher = running.child.id();
         let job = std::fs::read_to_string(format!("/proc/{launcher}/task/{launcher}/children")).unwrap();
@@ -292,7 +293,7 @@ fn a_job_that_is_killed_in_the_swap_leaves_a_version_that_runs() {
         running.ready(expected);
         assert_eq!(scene.current(), expected, "{}", running.log());
         match expected {
-            "1.0.0" => refused(&output, 75, "it ended without a result"),
+            "1.0.0" => refused(&output, 75, "the process of the update has ended without a result"),
             _ => {
                 assert!(output.status.success(), "{}", text(&output.stderr));
                 until("its trial is over", || running.log().contains("updated: 1.0.0 to 1.1.0"));

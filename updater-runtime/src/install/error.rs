@@ -141,6 +141,16 @@ pub enum InstallError {
         /// Why not.
         problem: &'static str,
     },
+    /// A version with a lower security counter than one that was completed here.
+    #[error("{version} has the security counter {epoch}, but {completed} was installed here")]
+    LowerEpoch {
+        /// The version.
+        version: ReleaseVersion,
+        /// Its counter.
+        epoch: u64,
+        /// The highest one here.
+        completed: u64,
+    },
     /// Something that is not this version of the app has the name that its folder needs.
     #[error("{} is in the way of version {version}, and is not that version of this app", path.display())]
     NameTaken {
@@ -241,6 +251,9 @@ impl InstallError {
             Self::Misnamed { .. } => "rename the folder, and let the link `current` lead to it",
             Self::Occupied { .. } => "update it, or install into another folder",
             Self::NotKept { .. } => "choose one of the versions that are kept",
+            Self::LowerEpoch { .. } => {
+                "the publisher has raised it because older versions are not safe; wait for a newer one, or install afresh elsewhere"
+            }
             Self::NameTaken { .. } => "rename it, or remove it if nobody needs it, then update again",
             Self::LostLink { .. } => "let the link lead to the folder of the installed version in versions/",
             Self::Changed { .. } => "restart the app, or look again at what is installed: it was updated meanwhile",
@@ -267,6 +280,7 @@ impl InstallError {
             Self::Misnamed { .. } => "install-misnamed",
             Self::Occupied { .. } => "install-occupied",
             Self::NotKept { .. } => "install-not-kept",
+            Self::LowerEpoch { .. } => "install-lower-epoch",
             Self::NameTaken { .. } => "install-name-taken",
             Self::LostLink { .. } => "install-lost-link",
             Self::Changed { .. } => "install-changed",

@@ -11,6 +11,7 @@ use crate::apply::Tree;
 use crate::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use updater_format::state::{JournaledRelease, Phase};
 use updater_format::{AppId, InstallKind, UtcTime};
 
 /// The right to put a first version into a folder.
@@ -41,11 +42,20 @@ impl FirstSession {
         &mut self.session
     }
 
-    /// Puts the staged tree in place and makes `current` lead to it. Returns the version's folder.
+    /// Puts the staged tree, of a release with the security counter `epoch`, in place and makes `current` lead to it. Returns
+    /// the version's folder.
     /// # Errors
     /// [`InstallError::OtherMachine`] for a program of another processor; [`InstallError::File`].
-    pub(crate) fn place(mut self, tree: &Tree) -> Result<PathBuf, InstallError> {
+    pub(crate) fn place(mut self, tree: &Tree, epoch: u64) -> Result<PathBuf, InstallError> {
         self.session.check_machine(tree)?;
+        if epoch > 0 {
+            // Before the link: a version is never current without its counter being known.
+            let manifest = tree.manifest();
+            let (entry, version) = (manifest.entry_digest(), manifest.version().clone());
+            let release = JournaledRelease { entry, manifest: Some(tree.digest()), version, epoch };
+            self.session.change(|state| state.complete(&release));
+            self.session.write(Phase::Idle)?;
+        }
         let (app, version) = (tree.manifest().app(), tree.manifest().version());
         let layout = self.session.layout().clone();
         let versions = self.folder.join(FOLDER);

@@ -39,7 +39,7 @@ pub(crate) use journal::{bad_releases, highest_epoch};
 pub(crate) use layout::{Layout, Subject};
 pub use probe::{DEFAULT_PROBE_TIME, PROBE_VARIABLE, ProbeError};
 pub(crate) use probe::{Identity, answer as answer_probe, ask, refuse as refuse_probe};
-pub(crate) use return_to::{kept_versions, put_back_now, return_to, trial_of};
+pub(crate) use return_to::{Reason, kept_versions, put_back_now, return_to, trial_of};
 pub(crate) use session::Session;
 pub(crate) use settle::{Settled, settle};
 pub(crate) use staged::Plan;

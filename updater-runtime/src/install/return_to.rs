@@ -35,17 +35,26 @@ pub(crate) fn put_back_now(
     returned(put_back(session, &from, &to, now)?)
 }
 
+/// Why the current version is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// Its owner wants another one. No release below the security counter is installed at anybody's word.
+    Wanted,
+    /// It does not work, though its trial is over: it has confirmed itself, and whoever watches it saw it fail.
+    Failed,
+}
+
 /// Goes back to a version that is kept. The version left is treated like one that failed its trial: it is removed and not
 /// offered again for a while.
 ///
-/// It is the word of the owner, so the security counter does not count here: no kept version knows its own. The highest one
-/// that was completed stays, and no update below it is taken afterwards.
 /// # Errors
-/// [`InstallError::NotKept`] for a version that is not there or is the current one; [`InstallError::Damaged`] when it is not
-/// whole, before anything is written; all of [`put_back_now`].
+/// [`InstallError::NotKept`] for a version that is not there or is the current one; [`InstallError::LowerEpoch`] for one below
+/// the security counter, unless the current version has [`Reason::Failed`]; [`InstallError::Damaged`] when it is not whole,
+/// before anything is written; all of [`put_back_now`].
 pub(crate) fn return_to(
     layout: &Layout,
     version: &ReleaseVersion,
+    reason: Reason,
     now: UtcTime,
 ) -> Result<Option<(ReleaseVersion, ReleaseVersion)>, InstallError> {
     let not_kept = |problem| InstallError::NotKept { version: version.clone(), problem };
@@ -59,8 +68,12 @@ pub(crate) fn return_to(
         return Err(not_kept("it is not kept here"));
     }
     let (manifest, digest) = manifest_in(&tree)?.ok_or_else(|| not_kept("its manifest cannot be read"))?;
+    let (epoch, completed) = session.counters_of(digest);
+    if reason == Reason::Wanted && epoch < completed {
+        return Err(InstallError::LowerEpoch { version: version.clone(), epoch, completed });
+    }
     let kept =
-        JournaledRelease { entry: manifest.entry_digest(), manifest: Some(digest), version: version.clone(), epoch: 0 };
+        JournaledRelease { entry: manifest.entry_digest(), manifest: Some(digest), version: version.clone(), epoch };
     check_kept(layout, &kept)?;
     let current = installed(layout, version.clone())?;
     session.clear_staged()?;

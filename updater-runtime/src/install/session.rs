@@ -161,6 +161,12 @@ impl Session {
         open::lock(&self.state).phase.clone()
     }
 
+    /// Returns the security counter of a release that lies here, and the highest that was completed here.
+    pub(super) fn counters_of(&self, manifest: updater_format::Sha256) -> (u64, u64) {
+        let state = open::lock(&self.state);
+        (state.counter_of(manifest), state.epoch)
+    }
+
     fn epoch(&self) -> u64 {
         open::lock(&self.state).epoch
     }

@@ -131,7 +131,7 @@ pub(super) fn complete(mut session: Session, release: &JournaledRelease) -> Resu
     let phase = session.phase();
     let on_trial = is_on_trial(&phase, release);
     if on_trial {
-        session.change(|state| state.epoch = state.epoch.max(release.epoch));
+        session.change(|state| state.complete(release));
         session.write(Phase::Idle)?;
         // It is completed now, whether or not what it replaced can be removed.
         let layout = session.layout();
@@ -152,8 +152,8 @@ fn complete_within(
     if !is_on_trial(&state.phase, release) {
         return Ok(false);
     }
-    let epoch = state.epoch.max(release.epoch);
-    let completed = InstallState { phase: Phase::Idle, epoch, ..state.clone() };
+    let mut completed = InstallState { phase: Phase::Idle, ..state.clone() };
+    completed.complete(release);
     journal::write(layout, &completed)?;
     let before = std::mem::replace(state, completed);
     tell(keep_one_version(layout, &before.phase));
