@@ -11,10 +11,12 @@ pub mod clock;
 pub mod corpus;
 pub mod crash;
 pub mod peers;
+pub mod power_cut;
 pub mod process;
 pub mod proxy;
 #[cfg(feature = "publisher")]
 pub mod race;
+pub mod random;
 pub mod require;
 pub mod server;
 pub mod simulator;

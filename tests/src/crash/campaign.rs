@@ -4,6 +4,7 @@ use super::power::Cut;
 use super::scenario::{Case, Scenario, cases};
 use super::trace::{Call, ERRORS, Fault};
 use super::world::Kind;
+use crate::random::Random;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
@@ -215,7 +216,7 @@ fn is_point(call: &Call) -> bool {
 }
 
 fn plan(cases: &[Case], cuts: &[Vec<Cut>], options: &Options) -> Vec<Step> {
-    let mut random = Random(options.seed);
+    let mut random = Random::new(options.seed);
     let mut kills: BTreeMap<(usize, String), Vec<Step>> = BTreeMap::new();
     let mut errors: BTreeMap<(usize, String), Vec<Step>> = BTreeMap::new();
     let mut every = Vec::new();
@@ -312,18 +313,7 @@ fn lie(call: &Call) -> u32 {
     if call.arguments.contains("/lock>") { 1 } else { written(call) }
 }
 
-/// SplitMix64: the same seed gives the same choice.
-struct Random(u64);
-
 impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ (mixed >> 31)) % (limit.max(1) as u64)).unwrap_or(0)
-    }
-
     fn shuffle(&mut self, steps: &mut [Step]) {
         for at in (1..steps.len()).rev() {
             steps.swap(at, self.below(at + 1));

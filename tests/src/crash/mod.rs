@@ -4,6 +4,7 @@
 //! release.rs   versions of a small program that has the runtime, and the repository that offers them
 //! app.rs       what that program does
 //! world.rs     one install with a user's files; what must hold of it whatever happened
+//! judge.rs     the app started again afterwards: whether it says what is installed, and whether the next update succeeds
 //! trace.rs     strace: which calls a run makes, and how to stop or fail one of them
 //! record.rs    the calls of a run with their bytes
 //! disk.rs      a model of a disk: what a power cut may leave of them
@@ -19,6 +20,7 @@
 pub mod app;
 pub mod campaign;
 pub mod disk;
+pub mod judge;
 pub mod power;
 pub mod record;
 pub mod release;

@@ -1,17 +1,19 @@
 //! Versions of the program, their bundles and patches, and the repository that offers them.
 
 use super::app::{ENTRY, Label};
+use super::world::Kind;
 use crate::simulator::RepositorySimulator;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
 use updater_delta::DiffOptions;
 use updater_format::bundle::{BundleExpectation, BundleOptions, BundleWriter};
 use updater_format::json::Map;
 use updater_format::patch::{Operation, PatchHeader, PatchParts, PatchSource, pack_added, write_patch};
 use updater_format::release::{Artifact, BundleEntry, Entry, PatchEntry};
 use updater_format::{
-    EntryContent, FileMode, FilePath, InstallKind, Manifest, ManifestEntry, ManifestParts, PathPattern, Sha256,
+    EntryContent, FileMode, FilePath, InstallKind, Manifest, ManifestEntry, ManifestParts, PathPattern, Sha256, UtcTime,
 };
 
 /// One version with its content.
@@ -116,6 +118,54 @@ impl Release {
             codecs: vec![codec().to_owned()],
         });
         repository.repo().add("stable", &entry, &bytes);
+    }
+}
+
+/// The versions that a harness installs one after another.
+#[derive(Debug, Clone)]
+pub struct Versions {
+    /// 1.0.0, which is installed first.
+    pub old: Release,
+    /// 1.1.0, which it is updated to.
+    pub new: Release,
+    /// 1.2.0, which shows that updates go on.
+    pub next: Release,
+    /// 1.1.0 as well, which does not survive its own start.
+    pub broken: Release,
+}
+
+impl Versions {
+    /// Makes them out of the bytes of this binary. The same bytes give the same versions.
+    #[must_use]
+    pub fn new(program: &[u8], kind: Kind) -> Self {
+        let release = |version, healthy| Release::new(program, kind.install(), version, healthy);
+        let (old, new, next) = (release("1.0.0", true), release("1.1.0", true), release("1.2.0", true));
+        Self { old, new, next, broken: release("1.1.0", false) }
+    }
+
+    /// Makes them and the repositories that offer them, in a folder: `broken`, `by-bundle`, `by-patch`, `next`, and the
+    /// trusted `root.json`.
+    /// # Errors
+    /// When the disk refuses.
+    pub fn publish(program: &[u8], kind: Kind, folder: &Path) -> std::io::Result<Self> {
+        let this = Self::new(program, kind);
+        let Self { old, new, next, broken } = &this;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let repository = RepositorySimulator::starting_at(UtcTime::from_unix(i64::try_from(now).unwrap_or(0)));
+        let write = |repository: &RepositorySimulator, name: &str| write_repository(repository, &folder.join(name));
+        let other = repository.copy();
+        broken.publish(&other);
+        write(&other, "broken")?;
+        new.publish(&repository);
+        write(&repository, "by-bundle")?;
+        new.publish_patch(old, &repository);
+        write(&repository, "by-patch")?;
+        next.publish(&repository);
+        next.publish_patch(new, &repository);
+        write(&repository, "next")?;
+        let root = repository.repo().root_bytes();
+        std::fs::write(folder.join("root.json"), root)?;
+        Ok(this)
     }
 }
 
