@@ -2,60 +2,14 @@
 
 use super::error::KeyError;
 use super::pack::SecretText;
+use super::private::{Access, create_private_folder, io, refuse_readable_by_others, write_new};
 use super::prompt::Passwords;
+use super::role::KeyRole;
 use super::signer::{Signer, base64_line, is_encrypted, public_line};
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use updater_format::{AppId, Channel, MinisignKey};
+use updater_format::{AppId, MinisignKey};
 use zeroize::Zeroizing;
-
-/// What a key is made for. It names the file; what a key may sign is said by the metadata alone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KeyRole {
-    /// Signs roots: offline.
-    Root,
-    /// Signs the delegations to channels: offline.
-    Targets,
-    /// Signs snapshots and timestamps: may live in a scheduled job.
-    Online,
-    /// Signs the releases of one channel.
-    Channel(Channel),
-}
-
-impl KeyRole {
-    /// Parses the name of a role.
-    /// # Errors
-    /// [`KeyError::Role`] when it is neither a role with a key of its own nor a channel name.
-    pub fn parse(name: &str) -> Result<Self, KeyError> {
-        match name {
-            "root" => Ok(Self::Root),
-            "targets" => Ok(Self::Targets),
-            "online" => Ok(Self::Online),
-            _ => match Channel::parse(name) {
-                Ok(channel) => Ok(Self::Channel(channel)),
-                Err(source) => Err(KeyError::Role { name: name.to_owned(), source }),
-            },
-        }
-    }
-
-    /// Returns the name, which is also that of the file.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        match self {
-            Self::Root => "root",
-            Self::Targets => "targets",
-            Self::Online => "online",
-            Self::Channel(channel) => channel.as_str(),
-        }
-    }
-}
-
-impl std::str::FromStr for KeyRole {
-    type Err = KeyError;
-    fn from_str(text: &str) -> Result<Self, KeyError> {
-        Self::parse(text)
-    }
-}
 
 /// What protects a key file besides its permissions.
 #[derive(Debug)]
@@ -324,72 +278,10 @@ impl KeyFile {
     }
 }
 
-/// Makes the folder and those above it, readable by its owner alone.
-fn create_private_folder(path: &Path) -> Result<(), KeyError> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).map_err(io("create", path))
-}
-
 fn unlock(path: &Path, passwords: &mut Passwords) -> Result<Signer, KeyError> {
     refuse_readable_by_others(path)?;
     let text = Zeroizing::new(std::fs::read_to_string(path).map_err(io("read", path))?);
     passwords.open(&path.display().to_string(), &text)
-}
-
-/// Writes a file that must not exist yet and that its owner alone can read.
-pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
-    write_new(path, bytes, Access::Owner)
-}
-
-/// Who may read a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Access {
-    Owner,
-    Everybody,
-}
-
-/// Writes a file that must not exist yet: whole, on disk, and with its mode from the first moment on.
-fn write_new(path: &Path, bytes: &[u8], access: Access) -> Result<(), KeyError> {
-    let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".new-");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        let mode = if access == Access::Owner { 0o600 } else { 0o644 };
-        builder.permissions(std::fs::Permissions::from_mode(mode));
-    }
-    #[cfg(not(unix))]
-    let _ = access;
-    let mut file = builder.tempfile_in(folder).map_err(io("create", path))?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(io("write", path))?;
-    file.persist_noclobber(path).map(drop).map_err(|error| match error.error.kind() {
-        ErrorKind::AlreadyExists => KeyError::Exists { path: path.to_owned() },
-        _ => io("create", path)(error.error),
-    })
-}
-
-/// A secret key that others can read is no secret; ssh refuses it for the same reason.
-fn refuse_readable_by_others(path: &Path) -> Result<(), KeyError> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        let mode = path.metadata().map_err(io("read", path))?.permissions().mode() & 0o7777;
-        if mode & 0o077 != 0 {
-            return Err(KeyError::Readable { path: path.to_owned(), mode });
-        }
-    }
-    #[cfg(not(unix))]
-    let _ = path;
-    Ok(())
-}
-
-fn io(action: &'static str, path: &Path) -> impl Fn(std::io::Error) -> KeyError {
-    let path = path.to_owned();
-    move |source| KeyError::Io { action, path: path.clone(), source }
 }
 
 /// The folder below for keys that are for trying out.
@@ -443,15 +335,5 @@ mod tests {
         std::fs::copy(keys.path().join("root.pub"), keys.path().join("targets.pub")).unwrap();
         let targets = keys.find(&KeyRole::Targets).unwrap().unwrap();
         assert!(matches!(targets.unlock(&mut Passwords::none(Prompts::Never)), Err(KeyError::Mismatch { .. })));
-    }
-
-    #[test]
-    fn roles_with_keys() {
-        for name in ["root", "targets", "online", "stable", "nightly-2"] {
-            assert_eq!(KeyRole::parse(name).unwrap().as_str(), name);
-        }
-        for name in ["snapshot", "timestamp", "A", "../x", ""] {
-            assert!(matches!(KeyRole::parse(name), Err(KeyError::Role { .. })), "{name}");
-        }
     }
 }

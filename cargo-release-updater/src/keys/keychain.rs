@@ -92,6 +92,17 @@ impl Keychain {
     /// # Errors
     /// [`KeyError::NotEnough`] when too few are here; what unlocking returns.
     pub fn signers(&mut self, role: &str, keyring: &Keyring) -> Result<Vec<Rc<Signer>>, KeyError> {
+        let signers = self.some_signers(role, keyring)?;
+        match signers.len() < keyring.threshold() as usize {
+            true => Err(self.missing(role, keyring)),
+            false => Ok(signers),
+        }
+    }
+
+    /// Unlocks the keys of a role that are here, at most as many as must sign: others elsewhere may sign the rest.
+    /// # Errors
+    /// [`KeyError::NotEnough`] when none is here; what unlocking returns.
+    pub fn some_signers(&mut self, role: &str, keyring: &Keyring) -> Result<Vec<Rc<Signer>>, KeyError> {
         let mut signers = Vec::new();
         for (_, key) in keyring.keys() {
             if signers.len() < keyring.threshold() as usize
@@ -100,7 +111,7 @@ impl Keychain {
                 signers.push(signer);
             }
         }
-        match signers.len() < keyring.threshold() as usize {
+        match signers.is_empty() {
             true => Err(self.missing(role, keyring)),
             false => Ok(signers),
         }
@@ -203,6 +214,9 @@ mod tests {
         assert_eq!(keychain.signers("root", &one).unwrap()[0].public().key, a);
         let three = ring(&[&elsewhere, &a, &b], 3);
         assert!(!keychain.can_sign(&three));
+        assert_eq!(keychain.some_signers("stable", &three).unwrap().len(), 2);
+        let error = keychain.some_signers("stable", &ring(&[&elsewhere], 1)).unwrap_err();
+        assert!(matches!(error, KeyError::NotEnough { have: 0, threshold: 1, .. }), "{error}");
         let error = keychain.signers("root", &three).unwrap_err();
         assert!(matches!(error, KeyError::NotEnough { have: 2, threshold: 3, .. }), "{error}");
         assert!(error.to_string().contains("wanted: key id "), "{error}");

@@ -10,16 +10,19 @@ mod file;
 mod foreign;
 mod keychain;
 mod pack;
+mod private;
 mod prompt;
+mod role;
 mod signer;
 
 pub use error::KeyError;
-pub(crate) use file::write_private;
-pub use file::{KeyFile, KeyFolder, KeyRole, Protection};
+pub use file::{KeyFile, KeyFolder, Protection};
 pub use foreign::Foreign;
 pub use keychain::Keychain;
 pub use pack::{KeyPack, PackedKey, SecretText, Secrets};
+pub(crate) use private::write_private;
 pub use prompt::Passwords;
+pub use role::KeyRole;
 pub use signer::Signer;
 pub(crate) use signer::public_line;
 
