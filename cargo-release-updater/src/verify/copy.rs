@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use updater_format::Sha256;
 use updater_format::digest::HashingReader;
 use updater_format::release::Artifact;
+use updater_format::role::Timestamp;
+use updater_format::signed::{Signed, Untrusted};
 
 /// A folder that a repository is copied to.
 #[derive(Debug)]
@@ -36,6 +38,20 @@ impl SavedCopy {
         match std::fs::read(self.folder.join(METADATA).join(FIRST_ROOT)) {
             Ok(found) if found != first_root => Err(VerifyError::OtherCopy { path: self.folder.clone() }),
             _ => Ok(()),
+        }
+    }
+
+    /// Refuses to go back: what is served may be older than the copy, out of a cache or because somebody put old files back.
+    /// # Errors
+    /// [`VerifyError::OlderThanCopy`].
+    pub(super) fn must_not_be_newer(&self, served: &Timestamp) -> Result<(), VerifyError> {
+        let there = std::fs::read(self.folder.join(METADATA).join(super::TIMESTAMP)).unwrap_or_default();
+        // Nobody has checked its signatures: it only decides whether to overwrite it.
+        let Ok(there) = Signed::<Timestamp>::parse(&Untrusted::new(there)) else { return Ok(()) };
+        let (copy, served) = (there.unverified().version, served.version);
+        match copy > served {
+            true => Err(VerifyError::OlderThanCopy { path: self.folder.clone(), copy, served }),
+            false => Ok(()),
         }
     }
 

@@ -52,6 +52,16 @@ pub enum VerifyError {
         /// The folder.
         path: PathBuf,
     },
+    /// What is served is older than what the copy has.
+    #[error("timestamp {served} is served, and {} has timestamp {copy}", path.display())]
+    OlderThanCopy {
+        /// The folder.
+        path: PathBuf,
+        /// The version in the copy.
+        copy: u64,
+        /// The version that is served.
+        served: u64,
+    },
     /// There is no room for what is downloaded.
     #[error("cannot make a temporary folder")]
     Scratch {
@@ -67,7 +77,7 @@ impl Explain for VerifyError {
                 RefreshError::Fetch(ref error) if error.is_offline() => ExitCode::Storage,
                 _ => ExitCode::Verification,
             },
-            Self::Files { .. } | Self::Channel { .. } => ExitCode::Verification,
+            Self::Files { .. } | Self::Channel { .. } | Self::OlderThanCopy { .. } => ExitCode::Verification,
             Self::Transport { .. } | Self::OtherCopy { .. } => ExitCode::Usage,
             Self::Save { .. } => ExitCode::Unexpected,
             Self::Scratch { .. } => ExitCode::Unexpected,
@@ -92,6 +102,11 @@ impl Explain for VerifyError {
             Self::Transport { source } => source.hint().to_owned(),
             Self::Save { .. } => "check the space and the permissions; run it again and it goes on".to_owned(),
             Self::OtherCopy { .. } => "name a folder of its own for each app".to_owned(),
+            Self::OlderThanCopy { .. } => {
+                "old files are served: purge the CDN, or put the copy back with `cargo updater restore DIR`; after a new online \
+                 key numbers may begin anew: save that into a folder of its own"
+                    .to_owned()
+            }
             Self::Scratch { .. } => "check the space and the permissions of the temporary folder".to_owned(),
         }]
     }
