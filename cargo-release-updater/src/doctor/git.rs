@@ -1,4 +1,4 @@
-//! The repository around a package, by git itself; without git or a repository there is nothing to look at.
+//! The repository around a package, by git itself. Where git cannot be asked although there is a repository, that is told.
 
 use super::secrets::{Secret, find};
 use crate::keys::SECRET_VARIABLES;
@@ -27,6 +27,24 @@ impl Repository {
     pub(super) fn around(folder: &Path) -> Option<Self> {
         let top = read(folder, &["rev-parse", "--show-toplevel"])?;
         Some(Self { top: PathBuf::from(top.trim_end()) })
+    }
+
+    /// Says why git does not show a repository that is there: it is not installed, or refuses this one.
+    pub(super) fn unread(folder: &Path) -> Option<String> {
+        let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        let top = folder.ancestors().find(|folder| folder.join(".git").exists())?;
+        let output = match git(top).stderr(Stdio::piped()).args(["rev-parse", "--show-toplevel"]).output() {
+            Err(error) => return Some(format!("git does not start: {error}")),
+            Ok(output) => output,
+        };
+        let told = String::from_utf8_lossy(&output.stderr);
+        let first = told.lines().next().unwrap_or("git refuses it").trim_start_matches("fatal: ");
+        (!output.status.success()).then(|| first.chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
+    }
+
+    /// Tells whether the clone has only the newest part of the history.
+    pub(super) fn is_shallow(&self) -> bool {
+        read(&self.top, &["rev-parse", "--is-shallow-repository"]).is_some_and(|answer| answer.trim() == "true")
     }
 
     /// Tells whether git would leave a file alone.

@@ -8,9 +8,24 @@ use updater_format::role::RoleName;
 
 /// Searches every object of the git repository around the package.
 pub(super) fn examine(patient: &Patient<'_>) -> Vec<Finding> {
-    let Some(repository) = Repository::around(patient.project.folder()) else { return Vec::new() };
-    let Some(searched) = repository.search() else { return Vec::new() };
+    let folder = patient.project.folder();
+    let Some(repository) = Repository::around(folder) else {
+        return Repository::unread(folder).map(|why| unread(&why)).into_iter().collect();
+    };
+    let Some(searched) = repository.search() else { return vec![unread("git does not list its objects")] };
     let mut findings: Vec<Finding> = Vec::new();
+    if repository.is_shallow() {
+        findings.push(
+            Finding::new(
+                "history-shallow",
+                Severity::Note,
+                ExitCode::Success,
+                "this clone has only the newest part of the git history",
+            )
+            .because("a secret key in the rest of it would not be found")
+            .cured_by("git fetch --unshallow, then run it again"),
+        );
+    }
     for (object, secret) in searched.found.iter().take(MAX_TOLD) {
         let place = repository.describe(object).unwrap_or_else(|| format!("object {object}, which no branch leads to"));
         findings.push(judge(patient, *secret, &format!("the git history ({place})"), "key-in-history"));
@@ -41,6 +56,18 @@ pub(super) fn examine(patient: &Patient<'_>) -> Vec<Finding> {
         );
     }
     findings
+}
+
+/// Says that nothing of the repository was looked at.
+fn unread(why: &str) -> Finding {
+    Finding::new(
+        "history-unread",
+        Severity::Note,
+        ExitCode::Success,
+        format!("the git repository around the package was not looked at: {why}"),
+    )
+    .because("secret keys in its history, or not ignored by it, would not be found")
+    .cured_by("install git, or do what it says, and run it again")
 }
 
 /// Says how bad a secret key in a place that others can read is.

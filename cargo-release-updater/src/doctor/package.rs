@@ -2,13 +2,14 @@
 
 use super::history::judge;
 use super::secrets::find;
-use super::{Finding, Patient};
+use super::{Finding, Patient, Severity};
+use crate::error::ExitCode;
 use crate::keys::SECRET_VARIABLES;
 use std::io::Read as _;
 use std::path::Path;
 use std::process::Command;
 
-/// Looks through the files of the package. A package that cargo cannot list is looked through by the history alone.
+/// Looks through the files of the package.
 pub(super) fn examine(patient: &Patient<'_>) -> Vec<Finding> {
     let folder = patient.project.folder();
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -17,7 +18,13 @@ pub(super) fn examine(patient: &Patient<'_>) -> Vec<Finding> {
     for name in SECRET_VARIABLES {
         command.env_remove(name);
     }
-    let Ok(output) = command.output() else { return Vec::new() };
+    let output = match command.output() {
+        Ok(output) if output.status.success() => output,
+        Ok(output) => {
+            return vec![unread(String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or("no reason"))];
+        }
+        Err(error) => return vec![unread(&error.to_string())],
+    };
     let mut findings = Vec::new();
     for name in String::from_utf8_lossy(&output.stdout).lines() {
         for secret in find(&beginning(&folder.join(name))) {
@@ -27,6 +34,17 @@ pub(super) fn examine(patient: &Patient<'_>) -> Vec<Finding> {
         }
     }
     findings
+}
+
+fn unread(why: &str) -> Finding {
+    Finding::new(
+        "package-unread",
+        Severity::Note,
+        ExitCode::Success,
+        format!("cargo does not list the files of the package: {why}"),
+    )
+    .because("a secret key among them would not be found")
+    .cured_by("`cargo package --list` says more")
 }
 
 /// Reads as much of a file as a key would be in; nothing of one that cannot be read.

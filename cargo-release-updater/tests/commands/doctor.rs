@@ -305,3 +305,42 @@ fn a_program_is_looked_into_and_started_as_clients_do() {
     let run = program(&format!("#!/bin/sh\n{answer}\nexit\n{url}\n{root}"));
     assert_eq!((run.code, findings(&run)), (30, vec!["error program-root-differs".to_owned()]));
 }
+
+#[test]
+fn what_could_not_be_looked_at_is_told() {
+    if !updater_tests::require::command("git", "apt-get install git") {
+        return;
+    }
+    let package = healthy();
+    git(&package, &["init", "-q"]);
+    for message in ["begin", "go on"] {
+        package.write("notes", message);
+        git(&package, &["add", "Cargo.toml", "src", "build.rs", "updater", "notes"]);
+        git(&package, &["commit", "-q", "-m", message]);
+    }
+    let found = |run: &Run| findings(run).into_iter().filter(|code| code.starts_with("note ")).collect::<Vec<_>>();
+    assert_eq!(found(&doctor(&package, &[])), ["note nothing-published"]);
+    let origin = format!("file://{}", package.path("").display());
+    git(&package, &["clone", "-q", "--depth", "1", &origin, "clone"]);
+    let run = doctor(&package, &["clone"]);
+    assert!(found(&run).contains(&"note history-shallow".to_owned()), "{}", run.stdout);
+
+    // A machine without git, and one whose git refuses the repository.
+    let run = package.run_with(&["doctor", "--message-format", "json"], &[("GIT_DIR", "/nonexistent")]);
+    assert_eq!(found(&run), ["note history-unread", "note nothing-published"], "{}", run.stdout);
+    let (bin, path) = (package.home().join("bin"), std::env::var("PATH").unwrap());
+    std::fs::create_dir_all(&bin).unwrap();
+    for program in ["cargo", "rustc"] {
+        let real = std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file());
+        std::os::unix::fs::symlink(real.unwrap(), bin.join(program)).unwrap();
+    }
+    let run = package.run_with(&["doctor", "--message-format", "json"], &[("PATH", bin.to_str().unwrap())]);
+    assert_eq!(found(&run), ["note history-unread", "note nothing-published"], "{}", run.stdout);
+    let what = run.messages("finding")[0]["what"].as_str().unwrap().to_owned();
+    assert!(what.contains("git does not start"), "{what}");
+
+    let manifest = package.read("Cargo.toml");
+    package.write("Cargo.toml", &manifest.replacen("[package]", "[package]\nreadme = \"nowhere.md\"", 1));
+    let run = doctor(&package, &[]);
+    assert!(found(&run).contains(&"note package-unread".to_owned()), "{}", run.stdout);
+}
