@@ -11,8 +11,11 @@ use crate::repository::{METADATA, RepositoryError, RepositoryState, last_seen_sn
 use crate::shell::{Message, Shell};
 use crate::storage::{Created, Storage};
 use std::path::Path;
-use updater_format::AppId;
 use updater_format::length::{MAX_ROLE, MAX_ROOT, MAX_TIMESTAMP};
+use updater_format::role::Root;
+use updater_format::signed::{Signed, Untrusted};
+use updater_format::trust::{Rules, TrustError, TrustedSet};
+use updater_format::{AppId, SignaturePolicy, UtcTime};
 
 /// What was put back.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
@@ -25,65 +28,129 @@ pub struct Restored {
     pub unchanged: usize,
     /// The version of the timestamp that was there and stays.
     pub kept_timestamp: Option<u64>,
+    /// The version of the targets role that was put back.
+    pub targets: u64,
+    /// Whether the project has a newer root than the copy.
+    pub older_root: bool,
 }
 
 impl Message for Restored {
     const REASON: &'static str = "restored";
 }
 
-/// Puts a copy back whose files were verified. `record` is the file that remembers what this machine has published.
-/// # Errors
-/// [`RestoreError`] when the storage or the record knows something newer, or has other documents;
-/// [`RepositoryError::Trust`] when the copy is another app's or was damaged meanwhile;
-/// [`StorageError`](crate::storage::StorageError) when the storage fails: running it again continues.
-pub fn restore(
-    copy: &Path,
-    storage: &Storage,
-    app: &AppId,
-    root: &[u8],
-    record: Option<&Path>,
-    execute: Execute,
-    shell: &Shell,
-) -> CommandResult<Restored> {
-    let saved = Storage::open_folder(copy, copy.display().to_string())?;
-    let act = execute == Execute::ForReal;
-    let nothing = || RepositoryError::NothingPublished { storage: saved.name().to_owned() };
-    let state = RepositoryState::read(&saved, app, root, Expiry::Ignored)?.ok_or_else(nothing)?;
-    let _lock =
-        if act { storage.lock(|| shell.status("Waiting", "for another publisher of this folder"))? } else { None };
-    let is_there = storage.length(&timestamp_path())?.is_some();
-    if !is_there {
-        refuse_newer(storage, record, &state)?;
-    }
-    let mut work = Work { copy, saved: &saved, storage, act, done: Restored::default() };
-    work.done.timestamp = state.timestamp().version;
-    for channel in state.channels().values() {
-        let contents = channel.contents();
-        let bundles = contents.bundles.iter().map(|bundle| &bundle.artifact);
-        let patches = contents.patches.iter().map(|patch| &patch.artifact);
-        let notes = contents.notes.iter().map(|notes| &notes.artifact);
-        for artifact in bundles.chain(patches).chain(notes) {
-            let path = artifact_path(artifact);
-            work.file(&path)?;
-            work.mutable(&format!("{path}.minisig"))?;
+/// What a copy is put back by.
+#[derive(Debug)]
+pub struct Restore<'a> {
+    /// The folder of the copy, whose files were verified.
+    pub copy: &'a Path,
+    /// Where it is put back.
+    pub storage: &'a Storage,
+    /// The app.
+    pub app: &'a AppId,
+    /// The root by which the copy was verified.
+    pub root: &'a [u8],
+    /// The roots that the project has, in order, its own last: those that came after the copy are put back from here.
+    pub roots: &'a [Vec<u8>],
+    /// The file that remembers what this machine has published.
+    pub record: Option<&'a Path>,
+    /// Whether to act.
+    pub execute: Execute,
+    /// Where waiting is told.
+    pub shell: &'a Shell,
+}
+
+impl Restore<'_> {
+    /// Puts the copy back.
+    /// # Errors
+    /// [`RestoreError`] when the storage or the record knows something newer, or has other documents, or a root is missing;
+    /// [`RepositoryError::Trust`] when the copy is another app's or was damaged meanwhile;
+    /// [`StorageError`](crate::storage::StorageError) when the storage fails: running it again continues.
+    pub fn run(&self) -> CommandResult<Restored> {
+        let Self { copy, storage, app, root, shell, .. } = *self;
+        let saved = Storage::open_folder(copy, copy.display().to_string())?;
+        let act = self.execute == Execute::ForReal;
+        let nothing = || RepositoryError::NothingPublished { storage: saved.name().to_owned() };
+        let state = RepositoryState::read(&saved, app, root, Expiry::Ignored)?.ok_or_else(nothing)?;
+        let later = later_roots(&state, app, self.roots)?;
+        let _lock =
+            if act { storage.lock(|| shell.status("Waiting", "for another publisher of this folder"))? } else { None };
+        let is_there = storage.length(&timestamp_path())?.is_some();
+        if !is_there {
+            refuse_newer(storage, self.record, &state)?;
         }
+        let mut work = Work { copy, saved: &saved, storage, act, done: Restored::default() };
+        work.done.timestamp = state.timestamp().version;
+        work.done.targets = state.targets().version;
+        work.done.older_root = !later.is_empty();
+        for channel in state.channels().values() {
+            let contents = channel.contents();
+            let bundles = contents.bundles.iter().map(|bundle| &bundle.artifact);
+            let patches = contents.patches.iter().map(|patch| &patch.artifact);
+            let notes = contents.notes.iter().map(|notes| &notes.artifact);
+            for artifact in bundles.chain(patches).chain(notes) {
+                let path = artifact_path(artifact);
+                work.file(&path)?;
+                work.mutable(&format!("{path}.minisig"))?;
+            }
+        }
+        for version in 1..=state.root().version {
+            work.document(&format!("{version}.root.json"), MAX_ROOT)?;
+        }
+        for (version, bytes) in later {
+            work.project_root(&format!("{version}.root.json"), bytes)?;
+        }
+        for (channel, role) in state.channels() {
+            work.document(&format!("{}.{channel}.json", role.role().version), MAX_ROLE)?;
+        }
+        work.document(&format!("{}.targets.json", state.targets().version), MAX_ROLE)?;
+        work.document(&format!("{}.snapshot.json", state.snapshot().version), MAX_ROLE)?;
+        for channel in state.channels().keys() {
+            work.mutable(&version_file::path(channel))?;
+        }
+        match is_there {
+            true => work.done.kept_timestamp = Some(work.timestamp_there(app, root)?),
+            false => work.timestamp()?,
+        }
+        Ok(work.done)
     }
-    for version in 1..=state.root().version {
-        work.document(&format!("{version}.root.json"), MAX_ROOT)?;
+}
+
+/// Returns the first of these roots that a copy has, too, whoever has signed it there: a root is trusted because the project has
+/// it, never because the copy does.
+pub fn root_of_copy<'a>(copy: &Path, mut roots: impl Iterator<Item = &'a Vec<u8>>) -> Option<&'a Vec<u8>> {
+    roots.find(|root| {
+        let Ok(parsed) = Signed::<Root>::parse(&Untrusted::new(root.as_slice())) else { return false };
+        let file = format!("{}.root.json", parsed.unverified().version);
+        let there = std::fs::read(copy.join(METADATA).join(file)).unwrap_or_default();
+        message_of(&there).as_deref() == Some(parsed.message())
+    })
+}
+
+/// Returns the project's roots that came after the copy, each verified to follow the one before: without them what was
+/// published last would be forgotten, a revocation perhaps.
+fn later_roots<'a>(state: &RepositoryState, app: &AppId, roots: &'a [Vec<u8>]) -> CommandResult<Vec<(u64, &'a [u8])>> {
+    let version_of =
+        |bytes: &[u8]| Signed::<Root>::parse(&Untrusted::new(bytes)).map_or(0, |root| root.unverified().version);
+    let newest = roots.last().map_or(0, |root| version_of(root));
+    let refuse = |version: u64| {
+        move |source: TrustError| RepositoryError::Trust {
+            file: format!("{version}.root.json"),
+            storage: "the project".to_owned(),
+            source: Box::new(source),
+        }
+    };
+    // Long expired by now, perhaps.
+    let rules = Rules { now: UtcTime::from_unix(0), policy: SignaturePolicy::default(), app: Some(app.clone()) };
+    let known = state.root();
+    let mut chain = TrustedSet::new(rules, &Untrusted::new(known.bytes())).map_err(refuse(known.version))?;
+    let mut later = Vec::new();
+    for version in known.version + 1..=newest {
+        let root = roots.iter().find(|root| version_of(root) == version);
+        let root = root.ok_or(RestoreError::NoRoot { version })?;
+        chain.root(&Untrusted::new(root.as_slice())).map_err(refuse(version))?;
+        later.push((version, root.as_slice()));
     }
-    for (channel, role) in state.channels() {
-        work.document(&format!("{}.{channel}.json", role.role().version), MAX_ROLE)?;
-    }
-    work.document(&format!("{}.targets.json", state.targets().version), MAX_ROLE)?;
-    work.document(&format!("{}.snapshot.json", state.snapshot().version), MAX_ROLE)?;
-    for channel in state.channels().keys() {
-        work.mutable(&version_file::path(channel))?;
-    }
-    match is_there {
-        true => work.done.kept_timestamp = Some(work.timestamp_there(app, root)?),
-        false => work.timestamp()?,
-    }
-    Ok(work.done)
+    Ok(later)
 }
 
 /// Refuses a copy when releases were published after it: clients have seen them, and would refuse what it says.
@@ -126,6 +193,25 @@ impl Work<'_> {
             true => self.done.unchanged += 1,
             false => self.done.restored.push(path.to_owned()),
         }
+        Ok(())
+    }
+
+    /// Puts a root back that came after the copy.
+    fn project_root(&mut self, file: &str, bytes: &[u8]) -> CommandResult {
+        let path = format!("{METADATA}/{file}");
+        match self.storage.read(&path, MAX_ROOT)? {
+            // Perhaps with the signatures of other holders.
+            Some(there) if message_of(&there) == message_of(bytes) => {
+                self.done.unchanged += 1;
+                return Ok(());
+            }
+            Some(_) => return Err(self.other(file)),
+            None => {}
+        }
+        if self.act && self.storage.put_new(&path, bytes.to_vec())? == Created::Exists {
+            return Err(self.other(file));
+        }
+        self.done.restored.push(path);
         Ok(())
     }
 
@@ -208,6 +294,10 @@ impl Work<'_> {
     }
 }
 
+fn message_of(root: &[u8]) -> Option<Vec<u8>> {
+    Signed::<Root>::parse(&Untrusted::new(root)).ok().map(|root| root.message().to_vec())
+}
+
 /// Why a copy is not put back.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -229,6 +319,12 @@ pub enum RestoreError {
         newest: u64,
         /// The storage, or the record of what was published.
         known_by: String,
+    },
+    /// A root between the copy's and the project's is nowhere.
+    #[error("the copy ends before root {version}, and the project does not keep that one")]
+    NoRoot {
+        /// Its version.
+        version: u64,
     },
     /// The timestamp that is there leads to something that does not verify.
     #[error("the timestamp.json in {storage} does not hold")]
@@ -261,6 +357,10 @@ impl Explain for RestoreError {
                  copies go on: `cargo updater keys rotate online --wait 0`"
                     .to_owned(),
             ],
+            Self::NoRoot { version } => vec![format!(
+                "take it from version control, where it was the project's root.json, or from an app that embeds it, and put it \
+                 beside that as {version}.root.json"
+            )],
             Self::Timestamp { .. } => vec![
                 "move metadata/timestamp.json away there and run it again: the copy's takes its place".to_owned(),
             ],

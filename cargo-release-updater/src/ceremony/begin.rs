@@ -3,7 +3,7 @@
 use super::draft::Draft;
 use super::{CeremonyError, Folder, KeyChange, ROOT, Request, Rotation, TARGETS, Task, change};
 use crate::error::CommandResult;
-use crate::keys::{KeyFolder, KeyRole, Passwords};
+use crate::keys::{KeyFolder, KeyRole, Passwords, public_line};
 use crate::shell::Shell;
 use updater_format::role::{Root, Targets};
 use updater_format::{AppId, Keyring, MinisignKey, UtcTime};
@@ -32,31 +32,58 @@ pub fn begin(
     now: UtcTime,
 ) -> CommandResult {
     let (root, targets) = now_in_force;
-    let (next_root, next_targets) = match &request.task {
-        Task::Renew { roles } => {
-            let has = |role: &str| roles.iter().any(|name| name == role);
-            let next_root = has("root").then(|| change::renewed_root(root, now));
-            (next_root, has("targets").then(|| change::renewed_targets(targets, now)))
-        }
-        Task::Rotate(rotation) => {
-            let role = KeyRole::parse(&rotation.role)?;
-            let mut change = change_of(rotation)?;
-            if let Some(name) = &rotation.key {
-                let key = maker.keys.create_or_finish(name, maker.app, &role, rotation.plain, &mut maker.passwords)?;
-                maker.shell.status("Created", format_args!("the key {} for {}", key.id_text(), role.as_str()));
-                change.add.push(key);
-            }
-            change.apply(&role, root, targets, now)?
-        }
-    };
-    if let Some(root) = next_root {
+    if let Task::Rotate(rotation) = &mut request.task
+        && let Some(name) = &rotation.key
+    {
+        let role = KeyRole::parse(&rotation.role)?;
+        let key = maker.keys.create_or_finish(name, maker.app, &role, rotation.plain, &mut maker.passwords)?;
+        maker.shell.status("Created", format_args!("the key {} for {}", key.id_text(), role.as_str()));
+        rotation.made = Some(public_line(&key));
+    }
+    if let Some(root) = request.task.next_root(root, targets, now)? {
         Draft::new(root).save(folder, ROOT)?;
     }
-    if let Some(targets) = next_targets {
+    if let Some(targets) = request.task.next_targets(root, targets, now)? {
         Draft::new(targets).save(folder, TARGETS)?;
     }
     request.drafted = true;
     Ok(folder.set_request(request)?)
+}
+
+impl Task {
+    /// Makes the root that is asked for; `None` when it stays.
+    pub(super) fn next_root(
+        &self,
+        root: &Root,
+        targets: &Targets,
+        now: UtcTime,
+    ) -> Result<Option<Root>, CeremonyError> {
+        match self {
+            Self::Renew { roles } => Ok(has(roles, "root").then(|| change::renewed_root(root, now))),
+            Self::Rotate(rotation) => change_of(rotation)?.next_root(&role_of(rotation)?, root, targets, now),
+        }
+    }
+
+    /// Makes the targets role that is asked for; `None` when it stays.
+    pub(super) fn next_targets(
+        &self,
+        root: &Root,
+        targets: &Targets,
+        now: UtcTime,
+    ) -> Result<Option<Targets>, CeremonyError> {
+        match self {
+            Self::Renew { roles } => Ok(has(roles, "targets").then(|| change::renewed_targets(targets, now))),
+            Self::Rotate(rotation) => change_of(rotation)?.next_targets(&role_of(rotation)?, root, targets, now),
+        }
+    }
+}
+
+fn has(roles: &[String], role: &str) -> bool {
+    roles.iter().any(|name| name == role)
+}
+
+fn role_of(rotation: &Rotation) -> Result<KeyRole, CeremonyError> {
+    KeyRole::parse(&rotation.role).map_err(|error| CeremonyError::Role { source: error })
 }
 
 /// Reads back what was written down of a rotation.
@@ -65,7 +92,7 @@ pub(super) fn change_of(rotation: &Rotation) -> Result<KeyChange, CeremonyError>
         MinisignKey::parse(line).map_err(|source| CeremonyError::Keyring { role: rotation.role.clone(), source })
     };
     Ok(KeyChange {
-        add: rotation.with.iter().map(parse).collect::<Result<_, _>>()?,
+        add: rotation.with.iter().chain(&rotation.made).map(parse).collect::<Result<_, _>>()?,
         remove: rotation.remove.clone(),
         threshold: rotation.threshold,
         owner: rotation.owner.clone(),
@@ -84,7 +111,8 @@ impl KeyChange {
             return Err(CeremonyError::NoSuchKey { role: role(), id: id.clone(), keys: ids.join(", ") });
         }
         let is_new = |key: &&MinisignKey| !keyring.keys().iter().any(|(_, known)| *known == key.key);
-        let new = change.add.iter().filter(is_new).count() + usize::from(rotation.key.is_some());
+        let to_be_made = usize::from(rotation.key.is_some() && rotation.made.is_none());
+        let new = change.add.iter().filter(is_new).count() + to_be_made;
         let keys =
             ids.iter().filter(|id| !change.remove.iter().any(|gone| gone.eq_ignore_ascii_case(id))).count() + new;
         let threshold = rotation.threshold.unwrap_or(keyring.threshold());

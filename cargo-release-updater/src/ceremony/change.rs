@@ -30,15 +30,39 @@ impl KeyChange {
         targets: &Targets,
         now: UtcTime,
     ) -> Result<(Option<Root>, Option<Targets>), CeremonyError> {
-        if let KeyRole::Channel(channel) = role {
-            return Ok((None, Some(self.delegate(channel, root, targets, now)?)));
+        Ok((self.next_root(role, root, targets, now)?, self.next_targets(role, root, targets, now)?))
+    }
+
+    /// Makes the next targets role; `None` when it stays.
+    pub(super) fn next_targets(
+        &self,
+        role: &KeyRole,
+        root: &Root,
+        targets: &Targets,
+        now: UtcTime,
+    ) -> Result<Option<Targets>, CeremonyError> {
+        match role {
+            KeyRole::Channel(channel) => self.delegate(channel, root, targets, now).map(Some),
+            KeyRole::Targets => Ok(Some(renewed_targets(targets, now))),
+            _ => Ok(None),
         }
-        let mut next = renewed_root(root, now);
+    }
+
+    /// Makes the next root; `None` when it stays.
+    pub(super) fn next_root(
+        &self,
+        role: &KeyRole,
+        root: &Root,
+        targets: &Targets,
+        now: UtcTime,
+    ) -> Result<Option<Root>, CeremonyError> {
         let names: &[RoleName] = match role {
             KeyRole::Root => &[RoleName::Root],
             KeyRole::Targets => &[RoleName::Targets],
-            _ => &[RoleName::Snapshot, RoleName::Timestamp],
+            KeyRole::Online => &[RoleName::Snapshot, RoleName::Timestamp],
+            KeyRole::Channel(_) => return Ok(None),
         };
+        let mut next = renewed_root(root, now);
         for name in names {
             let keyring = self.keyring(role, next.keyring(*name), root, targets)?;
             next.roles.insert(*name, keyring);
@@ -49,8 +73,7 @@ impl KeyChange {
             let in_use: Vec<_> = next.roles.values().chain(delegated(targets)).flat_map(Keyring::keys).collect();
             extension.keys.retain(|id, _| in_use.iter().any(|(used, _)| used == id));
         }
-        let targets = (*role == KeyRole::Targets).then(|| renewed_targets(targets, now));
-        Ok((Some(next), targets))
+        Ok(Some(next))
     }
 
     /// Makes the next targets role with other keys for a channel. It says itself by which ids minisign knows them: the

@@ -44,8 +44,12 @@ impl<T: Payload + Clone> Draft<T> {
         let Some(bytes) = folder.read(name)? else { return Ok(None) };
         let path = folder.path().join(name);
         let refuse = |source| CeremonyError::NotADocument { path: path.clone(), what, source };
-        let read = Signed::<T>::parse(&Untrusted::new(bytes)).map_err(refuse)?;
-        Ok(Some(Self { payload: read.unverified().clone(), signatures: read.signatures().to_vec() }))
+        Ok(Some(Self::of(&Signed::<T>::parse(&Untrusted::new(bytes)).map_err(refuse)?)))
+    }
+
+    /// Takes a document with the signatures that it has.
+    pub(super) fn of(read: &Signed<T>) -> Self {
+        Self { payload: read.unverified().clone(), signatures: read.signatures().to_vec() }
     }
 
     /// Writes it down, on the disk when it returns.
@@ -65,27 +69,33 @@ impl<T: Payload + Clone> Draft<T> {
         signed::message(&self.payload)
     }
 
-    /// Signs with every key that is here, may, and has not. Returns how many did.
+    /// Signs with the keys that are here, until the thresholds are met: no further one is unlocked. Returns how many did.
     pub(super) fn sign(&mut self, needed: &Needed, keychain: &mut Keychain) -> CommandResult<u32> {
         let message = self.message();
         let mut made = 0;
-        for (_, key) in needed.iter().flat_map(|(_, keyring)| keyring.keys()) {
-            if self.has_signed(key, &message) {
-                continue;
-            }
-            if let Some(signer) = keychain.signer(key)? {
-                self.put(signer.sign(&message)?);
-                made += 1;
-            }
+        while let Some(key) = self.next_signer(needed, keychain, &message) {
+            let Some(signer) = keychain.signer(&key)? else { break };
+            self.put(signer.sign(&message)?);
+            made += 1;
         }
         Ok(made)
     }
 
-    /// Tells whether a key that is here may sign and has not.
+    /// Tells whether a key that is here has not signed, and its signature is missing.
     pub(super) fn can_sign_more(&self, needed: &Needed, keychain: &Keychain) -> bool {
-        let message = self.message();
-        let mut keys = needed.iter().flat_map(|(_, keyring)| keyring.keys());
-        keys.any(|(_, key)| keychain.has(key) && !self.has_signed(key, &message))
+        self.next_signer(needed, keychain, &self.message()).is_some()
+    }
+
+    /// Returns the key that is here and brings most thresholds nearer.
+    fn next_signer(&self, needed: &Needed, keychain: &Keychain, message: &[u8]) -> Option<PublicKey> {
+        let met = |ring: &Keyring| ring.count_valid(SignaturePolicy::default(), message, &self.signatures);
+        let rings = needed.iter().map(|(_, ring)| ring).filter(|ring| met(ring) < ring.threshold());
+        let open: Vec<&Keyring> = rings.collect();
+        let count =
+            |key: &PublicKey| open.iter().filter(|ring| ring.keys().iter().any(|(_, other)| other == key)).count();
+        let keys = open.iter().flat_map(|ring| ring.keys()).map(|(_, key)| key);
+        let here = keys.filter(|key| keychain.has(key) && !self.has_signed(key, message));
+        here.min_by_key(|key| std::cmp::Reverse(count(key))).cloned()
     }
 
     /// Takes a signature that was made elsewhere, when a key that may has made it of this very document.

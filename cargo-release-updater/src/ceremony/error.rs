@@ -22,6 +22,28 @@ pub enum CeremonyError {
         /// What is wrong with it.
         rule: String,
     },
+    /// What was asked for names no role.
+    #[error(transparent)]
+    Role {
+        /// Why it is none.
+        source: crate::keys::KeyError,
+    },
+    /// A draft is something else than what was asked for.
+    #[error("{} is not the {what} that was asked for", path.display())]
+    NotAsked {
+        /// The draft.
+        path: PathBuf,
+        /// What it should be.
+        what: &'static str,
+    },
+    /// What is published cannot be taken back.
+    #[error("version {version} of the role {role} is published already")]
+    Out {
+        /// The role.
+        role: &'static str,
+        /// Its version.
+        version: u64,
+    },
     /// There is no draft.
     #[error("no ceremony is under way")]
     None,
@@ -136,7 +158,9 @@ impl Explain for CeremonyError {
             | Self::None
             | Self::Which { .. }
             | Self::NoSuchKey { .. }
+            | Self::Out { .. }
             | Self::Threshold { .. } => ExitCode::Usage,
+            Self::Role { source } => source.code(),
             Self::StorageOlder { .. } => ExitCode::Verification,
             _ => ExitCode::Key,
         }
@@ -144,6 +168,17 @@ impl Explain for CeremonyError {
 
     fn hints(&self) -> Vec<String> {
         vec![match self {
+            Self::Role { source } => return source.hints(),
+            Self::NotAsked { .. } => {
+                "somebody or a merge has changed it: restore `next/` from version control, or drop all of it with \
+                 `cargo updater keys resume --abort`"
+                    .to_owned()
+            }
+            Self::Out { .. } => {
+                "clients follow it, and nothing can take it back: `cargo updater keys resume` ends the ceremony; then begin \
+                 another one if the keys are to be others"
+                    .to_owned()
+            }
             Self::Request { .. } => {
                 "restore it from version control, or drop all of it with `cargo updater keys resume --abort`".to_owned()
             }
@@ -170,9 +205,14 @@ impl Explain for CeremonyError {
                 "name the folder of the keys with `--key-dir`, and the root in force with `--against`".to_owned()
             }
             Self::StorageOlder { .. } => {
-                "somebody put old files back: put the newest copy back with `cargo updater restore DIR`; what is drafted on \
-                 top of old ones would undo a revocation"
-                    .to_owned()
+                return vec![
+                    "somebody put old files back: put the newest copy back with `cargo updater restore DIR`; what is drafted \
+                     on top of old ones would undo a revocation"
+                        .to_owned(),
+                    "if you put them back yourself because no newer copy is left, say `--restored`: the project's own \
+                     documents are followed then"
+                        .to_owned(),
+                ];
             }
             Self::Outdated { .. } => "drop it with `cargo updater keys resume --abort` and begin again".to_owned(),
         }]

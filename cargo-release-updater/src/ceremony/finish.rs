@@ -2,19 +2,19 @@
 //! project's own files follow when clients can see all of it.
 
 use super::folder::write_durably;
-use super::{Ceremony, CeremonyError, Documents, Draft, Folder, Missing, ROOT, TARGETS};
+use super::{Ceremony, CeremonyError, Cosign, Documents, Draft, Folder, Missing, ROOT, TARGETS};
 use crate::error::CommandResult;
 use crate::keys::Keychain;
 use crate::repository::{Base, METADATA, RepositoryError, RepositoryState, Submission, version_file};
 use crate::roles::{Document, next_channel};
-use crate::steps::promote::sign_again;
+use crate::steps::promote::{Detached, sign_again};
 use crate::storage::{Created, Replaced, Storage};
 use std::path::Path;
 use updater_format::length::MAX_ROOT;
 use updater_format::role::{DelegatedRole, RoleName, Root, Targets};
 use updater_format::signed::{Signed, Untrusted};
 use updater_format::trust::TrustedChannel;
-use updater_format::{AppId, Channel, SignaturePolicy, UtcTime, signed};
+use updater_format::{AppId, Channel, Keyring, PublicKey, SignaturePolicy, UtcTime, signed};
 
 /// How far a ceremony has come whose drafts are signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub enum Progress {
 impl Ceremony {
     /// Publishes the root, and leaves the targets role, and the roles of channels whose keys change, for the online key.
     /// May be done again. Nothing of it needs the online key. Returns who has to sign before: the new keys of a channel
-    /// sign its role here, and then nothing was published.
+    /// sign its role here, one after the other, and until enough have nothing is published.
     /// # Errors
     /// [`CeremonyError::Outdated`] when something newer is published; what the storage or a key returns.
     pub fn publish(
@@ -106,6 +106,26 @@ impl Ceremony {
         Ok(Progress::Done)
     }
 
+    /// Returns the roles of channels that their new keys have begun to sign.
+    /// # Errors
+    /// What reading the storage returns.
+    pub fn waiting_channels(
+        &self,
+        storage: &Storage,
+        state: Option<&RepositoryState>,
+    ) -> Result<Vec<Cosign>, RepositoryError> {
+        let (Some(draft), Some(state)) = (&self.targets, state) else { return Ok(Vec::new()) };
+        let mut waiting = Vec::new();
+        for (channel, published) in state.channels() {
+            let Some(delegation) = draft.payload.delegation(channel.as_str()) else { continue };
+            let before = state.targets().delegation(channel.as_str()).map(|before| &before.keyring);
+            if before != Some(&delegation.keyring) {
+                waiting.extend(waits(storage, channel, published, delegation)?);
+            }
+        }
+        Ok(waiting)
+    }
+
     /// Signs the roles of channels whose keys the new targets role changes with the new keys, and their files.
     fn sign_channels(
         &self,
@@ -121,47 +141,73 @@ impl Ceremony {
         for (channel, published) in state.channels() {
             let Some(delegation) = targets.delegation(channel.as_str()) else { continue };
             let before = state.targets().delegation(channel.as_str()).map(|before| &before.keyring);
-            if before == Some(&delegation.keyring) || waits(storage, channel, published, delegation)? {
+            if before == Some(&delegation.keyring) {
                 continue;
             }
-            if !keychain.can_sign(&delegation.keyring) {
-                missing.push(Missing {
+            let name = |key: &PublicKey| documents.id_of(key);
+            // Those who signed it in an earlier run of this very step have left it there.
+            let waiting = match waits(storage, channel, published, delegation)? {
+                Some(waiting) => Some(waiting),
+                None if keychain.count(&delegation.keyring) == 0 => None,
+                None => {
+                    sign_channel(app, storage, (channel, published), &delegation.keyring, keychain, now)?;
+                    waits(storage, channel, published, delegation)?
+                }
+            };
+            match waiting {
+                Some(mut waiting) => {
+                    if waiting.sign(keychain)? > 0 {
+                        waiting.leave(storage)?;
+                    }
+                    missing.extend(waiting.missing(&name));
+                }
+                None => missing.push(Missing {
                     document: channel.to_string(),
-                    keys_of: "its new keys",
-                    have: keychain.count(&delegation.keyring),
+                    keys_of: "its keys",
+                    have: 0,
                     threshold: delegation.keyring.threshold(),
                     wanted: documents.ids(&delegation.keyring),
-                });
-                continue;
+                }),
             }
-            let signers = keychain.signers(channel.as_str(), &delegation.keyring)?;
-            let mut role = next_channel(app, channel, Some(published.role()), now);
-            // A number that an interrupted publisher has taken stays taken.
-            while storage.length(&format!("{METADATA}/{}.{channel}.json", role.version))?.is_some() {
-                role.version += 1;
-            }
-            let document = Document::sign(channel.as_str(), &role, &signers)?;
-            let version_file = match signers.first() {
-                Some(signer) => {
-                    sign_again(app, channel, published.contents(), storage, signer)?;
-                    Some(version_file::signed(app, channel, &role, signer)?)
-                }
-                None => None,
-            };
-            let base = Some(Base::of(published.role()));
-            leave(&Submission::new(&document.bytes, base, version_file), storage, channel.as_str(), role.version)?;
         }
         Ok(missing)
     }
 }
 
-/// Publishes the `VERSION` of channels whose new role is in force: whoever folded the role in may have been stopped before
-/// that, and the old one is signed by a key that counts no more.
+/// Leaves the published role of a channel, signed with those of its new keys that are here, for the others and for the
+/// online key; and with it the signatures of its files, which take the place of the old ones when it is in force.
+fn sign_channel(
+    app: &AppId,
+    storage: &Storage,
+    (channel, published): (&Channel, &TrustedChannel),
+    keyring: &Keyring,
+    keychain: &mut Keychain,
+    now: UtcTime,
+) -> CommandResult {
+    let signers = keychain.some_signers(channel.as_str(), keyring)?;
+    let mut role = next_channel(app, channel, Some(published.role()), now);
+    // A number that an interrupted publisher has taken stays taken.
+    while storage.length(&format!("{METADATA}/{}.{channel}.json", role.version))?.is_some() {
+        role.version += 1;
+    }
+    let document = Document::sign(channel.as_str(), &role, &signers)?;
+    let first = signers.first();
+    let version_file = first.map(|signer| version_file::signed(app, channel, &role, signer)).transpose()?;
+    let minisigs = first.map(|signer| sign_again(app, channel, published.contents(), storage, signer)).transpose()?;
+    let minisigs = minisigs.unwrap_or_default().into_iter().map(Detached::into_parts).collect();
+    let base = Some(Base::of(published.role()));
+    let submission = Submission::new(&document.bytes, base, version_file).with_minisigs(minisigs);
+    leave(&submission, storage, channel.as_str(), role.version)
+}
+
+/// Publishes the `VERSION` of channels whose new role is in force, and the signatures of their files: whoever folded the role
+/// in may have been stopped before that, and the old ones are by a key that counts no more.
 fn catch_up(storage: &Storage, state: &RepositoryState) -> CommandResult {
-    for (channel, published) in state.channels() {
-        let Some(submission) = Submission::read(storage, channel.as_str())? else { continue };
-        let Some(text) = submission.version_file else { continue };
-        if submission.document.as_bytes() == published.role().bytes() {
+    for channel in state.channels().keys() {
+        let submission = Submission::read(storage, channel.as_str())?;
+        let Some(submission) = submission.filter(|one| one.is(state, channel.as_str())) else { continue };
+        submission.publish_minisigs(storage)?;
+        if let Some(text) = submission.version_file {
             storage.put_mutable(&version_file::path(channel), text.into_bytes())?;
         }
     }
@@ -189,7 +235,7 @@ pub fn settle(
         let published = storage.read(&root_path(draft.payload.version), MAX_ROOT)?;
         let before = std::fs::read(root_file).ok();
         if let Some(before) = &before {
-            keep_unpublished(before, draft.payload.version, storage, root_file)?;
+            keep_replaced(before, draft.payload.version, root_file)?;
         }
         let published = published.filter(|bytes| is_signed_alike(bytes, &draft, before.as_deref()));
         write_durably(root_file, &published.unwrap_or_else(|| draft.bytes()))?;
@@ -199,17 +245,15 @@ pub fn settle(
     Ok(replaced)
 }
 
-/// Keeps the root before the drafted one beside it where it was never published: the first publication begins with root 1,
-/// as clients and mirrors expect.
-fn keep_unpublished(before: &[u8], drafted: u64, storage: &Storage, root_file: &Path) -> CommandResult {
+/// Keeps the root before the drafted one beside it, as `N.root.json`: a storage that is wiped needs all of them, because
+/// installed copies follow them one by one; and an old copy of a storage is verified by the root of its time.
+fn keep_replaced(before: &[u8], drafted: u64, root_file: &Path) -> Result<(), CeremonyError> {
     let Ok(root) = Signed::<Root>::parse(&Untrusted::new(before)) else { return Ok(()) };
     let version = root.unverified().version;
-    // Where some are kept, the rest is, too: a chain with a gap is none.
-    let kept = || crate::init::earlier_root_file(root_file, version.saturating_sub(1)).is_file();
-    if version < drafted && (kept() || storage.length(&root_path(version))?.is_none()) {
-        write_durably(&crate::init::earlier_root_file(root_file, version), before)?;
+    match version < drafted {
+        true => write_durably(&crate::init::earlier_root_file(root_file, version), before),
+        false => Ok(()),
     }
-    Ok(())
 }
 
 /// Tells whether what a storage returned is the drafted root with signatures that count, by its own keys and by those of
@@ -227,25 +271,25 @@ fn is_signed_alike(published: &[u8], draft: &Draft<Root>, before: Option<&[u8]>)
     })
 }
 
-/// Tells whether the channel's role, signed with its new keys on top of what is published, waits already: from an earlier
-/// run of this very step.
-fn waits(
+/// Finds the channel's role, as it is published, that its new keys have begun to sign: in an earlier run of this very step.
+pub(super) fn waits(
     storage: &Storage,
     channel: &Channel,
     published: &TrustedChannel,
     delegation: &DelegatedRole,
-) -> Result<bool, RepositoryError> {
-    let Some(submission) = Submission::read(storage, channel.as_str())? else { return Ok(false) };
-    let role = submission.parse(storage, channel.as_str())?;
-    let version = role.unverified().version;
-    if version <= published.role().version {
-        return Ok(false);
+) -> Result<Option<Cosign>, RepositoryError> {
+    let waiting = match Cosign::find(storage, channel, &delegation.keyring, Some(published)) {
+        // It is built on something else, and nobody can publish it any more.
+        Err(RepositoryError::BaseChanged { .. }) => return Ok(None),
+        waiting => waiting?,
+    };
+    let Some(waiting) = waiting else { return Ok(None) };
+    let (ours, theirs) = (waiting.role(), published.role());
+    if (&ours.targets, ours.rules()) != (&theirs.targets, theirs.rules()) {
+        // A release that waits: it would be lost, or be signed by people who have not looked at it.
+        return Err(RepositoryError::Waiting { channel: channel.clone(), version: ours.version });
     }
-    if role.check(channel.as_str(), &delegation.keyring, SignaturePolicy::default()).is_err() {
-        // A release that the old keys have signed: it would be lost.
-        return Err(RepositoryError::Waiting { channel: channel.clone(), version });
-    }
-    Ok(submission.base == Some(Base::of(published.role())))
+    Ok(Some(waiting))
 }
 
 fn leave(submission: &Submission, storage: &Storage, role: &str, version: u64) -> CommandResult {

@@ -67,6 +67,9 @@ pub struct Rotation {
     pub key: Option<String>,
     /// Whether that key gets no password.
     pub plain: bool,
+    /// The public half of that key, as a line of base64, when it is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<String>,
 }
 
 impl Request {
@@ -82,7 +85,7 @@ impl Request {
     pub fn asks_the_same(&self, other: &Task) -> bool {
         let asked = |task: &Task| match task {
             Task::Rotate(rotation) => {
-                Task::Rotate(Rotation { remove: Vec::new(), key: None, plain: false, ..rotation.clone() })
+                Task::Rotate(Rotation { remove: Vec::new(), key: None, plain: false, made: None, ..rotation.clone() })
             }
             task @ Task::Renew { .. } => task.clone(),
         };
@@ -212,6 +215,7 @@ mod tests {
             remove: vec![key.to_owned()],
             key: Some(key.to_owned()),
             plain: true,
+            made: None,
         })
     }
 

@@ -7,6 +7,7 @@
 
 mod begin;
 pub mod change;
+mod cosign;
 mod documents;
 mod draft;
 mod elsewhere;
@@ -18,6 +19,7 @@ pub mod review;
 
 pub use begin::{Maker, begin};
 pub use change::KeyChange;
+pub use cosign::Cosign;
 pub use documents::Documents;
 pub use draft::{Draft, Missing};
 pub use elsewhere::{SignedFile, sign_file};
@@ -29,10 +31,14 @@ pub use review::{Review, Reviewed};
 
 use crate::error::CommandResult;
 use crate::keys::Keychain;
+use crate::repository::{METADATA, RepositoryState, Submission};
+use crate::storage::Storage;
 use draft::Needed;
 use std::path::{Path, PathBuf};
-use updater_format::PublicKey;
-use updater_format::role::{RoleName, Root, Targets};
+use updater_format::length::MAX_ROOT;
+use updater_format::role::{Payload, RoleName, Root, Targets};
+use updater_format::signed::{Signed, Untrusted};
+use updater_format::{PublicKey, UtcTime, signed};
 
 /// The drafts of one project, complete and to be signed.
 #[derive(Debug, Clone)]
@@ -48,17 +54,53 @@ pub struct Ceremony {
 }
 
 impl Ceremony {
-    /// Reads the drafts of a request. `now` is what is in force.
+    /// Reads the drafts of a request, and holds them against it: they come out of version control, and who changes them there
+    /// has people sign something else. `now` is what is in force at this time.
     /// # Errors
-    /// [`CeremonyError::NotADocument`] for a draft that cannot be read, [`CeremonyError::Request`] when there is none.
-    pub fn load(folder: Folder, request: Request, now: (Root, Targets)) -> Result<Self, CeremonyError> {
+    /// [`CeremonyError::NotADocument`] for a draft that cannot be read, [`CeremonyError::Request`] when there is none,
+    /// [`CeremonyError::NotAsked`] for one that is not what was asked for.
+    pub fn load(folder: Folder, request: Request, now: (Root, Targets), time: UtcTime) -> Result<Self, CeremonyError> {
         let root = Draft::<Root>::load(&folder, ROOT, "root")?;
         let targets = Draft::<Targets>::load(&folder, TARGETS, "targets role")?;
         if root.is_none() && targets.is_none() {
             let rule = "the drafts that it says are there are not".to_owned();
             return Err(CeremonyError::Request { path: folder.path().to_owned(), rule });
         }
-        Ok(Self { folder, request, now, root, targets })
+        let ceremony = Self { folder, request, now, root, targets };
+        ceremony.must_be_asked_for(time)?;
+        Ok(ceremony)
+    }
+
+    /// Makes the documents once more and compares; their terms were counted from another moment, but are no longer than
+    /// those of today. What is in force by now was compared before.
+    fn must_be_asked_for(&self, time: UtcTime) -> Result<(), CeremonyError> {
+        let (root, targets) = &self.now;
+        let differs = |name: &str, what| Err(CeremonyError::NotAsked { path: self.folder.path().join(name), what });
+        let draft = self.root.as_ref().map(|draft| &draft.payload);
+        if draft.is_none_or(|draft| draft.version > root.version) {
+            let same = match (self.request.task.next_root(root, targets, time)?, draft) {
+                (Some(asked), Some(draft)) => {
+                    is_asked_for(&asked, draft, |asked| Root { expires: draft.expires, ..asked.clone() })
+                }
+                (asked, draft) => asked.is_none() && draft.is_none(),
+            };
+            if !same {
+                return differs(ROOT, "root");
+            }
+        }
+        let draft = self.targets.as_ref().map(|draft| &draft.payload);
+        if draft.is_none_or(|draft| draft.version > targets.version) {
+            let same = match (self.request.task.next_targets(root, targets, time)?, draft) {
+                (Some(asked), Some(draft)) => {
+                    is_asked_for(&asked, draft, |asked| Targets { expires: draft.expires, ..asked.clone() })
+                }
+                (asked, draft) => asked.is_none() && draft.is_none(),
+            };
+            if !same {
+                return differs(TARGETS, "targets role");
+            }
+        }
+        Ok(())
     }
 
     /// Returns the folder of the drafts.
@@ -73,14 +115,14 @@ impl Ceremony {
         self.root.as_ref().map_or(&self.now.0, |draft| &draft.payload)
     }
 
-    /// Tells whether a key that is here may sign and has not.
+    /// Tells whether a key that is here has not signed, and its signature is missing.
     #[must_use]
     pub fn can_sign_more(&self, keychain: &Keychain) -> bool {
         let root = self.root.as_ref().is_some_and(|draft| draft.can_sign_more(&self.for_root(), keychain));
         root || self.targets.as_ref().is_some_and(|draft| draft.can_sign_more(&self.for_targets(), keychain))
     }
 
-    /// Signs every draft with every key that is here and may. Returns how many signatures came.
+    /// Signs every draft with the keys that are here, as far as their signatures are missing. Returns how many came.
     /// # Errors
     /// What unlocking a key returns; the signatures of drafts before are kept.
     pub fn sign(&mut self, keychain: &mut Keychain) -> CommandResult<u32> {
@@ -188,6 +230,46 @@ impl Ceremony {
             None => Documents::of(&self.now.0, &self.now.1).id_of(key),
         }
     }
+}
+
+/// Tells whether a draft says what was asked for, for no longer than it would today.
+fn is_asked_for<T: Payload>(asked: &T, draft: &T, with_its_term: impl Fn(&T) -> T) -> bool {
+    let is_longer = draft.expires() > asked.expires().plus_days(1);
+    !is_longer && signed::message(&with_its_term(asked)) == signed::message(draft)
+}
+
+/// Refuses to drop drafts that clients follow already, and takes back what waits of them for the online key. Also of drafts
+/// that were changed since; what cannot be read is nobody's business any more.
+/// # Errors
+/// [`CeremonyError::Out`]; what reading or changing the storage returns.
+pub fn withdraw(folder: &Folder, storage: &Storage, state: Option<&RepositoryState>) -> CommandResult {
+    if let Ok(Some(draft)) = Draft::<Root>::load(folder, ROOT, "root") {
+        let version = draft.payload.version;
+        let there = storage.read(&format!("{METADATA}/{version}.root.json"), MAX_ROOT)?.unwrap_or_default();
+        let there = Signed::<Root>::parse(&Untrusted::new(there));
+        if there.is_ok_and(|there| there.message() == draft.message()) {
+            return Err(CeremonyError::Out { role: "root", version }.into());
+        }
+    }
+    let Ok(Some(draft)) = Draft::<Targets>::load(folder, TARGETS, "targets role") else { return Ok(()) };
+    let version = draft.payload.version;
+    if state.is_some_and(|state| signed::message(&**state.targets()) == draft.message()) {
+        return Err(CeremonyError::Out { role: "targets", version }.into());
+    }
+    if let Some(waiting) = Submission::read(storage, "targets")?
+        && waiting.parse(storage, "targets").is_ok_and(|waiting| waiting.message() == draft.message())
+    {
+        Submission::withdraw(storage, "targets")?;
+    }
+    for (channel, published) in state.iter().flat_map(|state| state.channels()) {
+        let Some(delegation) = draft.payload.delegation(channel.as_str()) else { continue };
+        let before = state.and_then(|state| state.targets().delegation(channel.as_str()));
+        let other_keys = before.map(|before| &before.keyring) != Some(&delegation.keyring);
+        if other_keys && matches!(finish::waits(storage, channel, published, delegation), Ok(Some(_))) {
+            Submission::withdraw(storage, channel.as_str())?;
+        }
+    }
+    Ok(())
 }
 
 /// The draft of the root.

@@ -6,13 +6,13 @@ use std::path::Path;
 use updater_format::json::{self, Map, Value};
 use updater_format::role::{Payload, RoleName, Root, Targets};
 use updater_format::signed::{Signed, Untrusted};
-use updater_format::{Keyring, MinisignKey, PublicKey, Sha256};
+use updater_format::{Channel, Keyring, MinisignKey, PublicKey, Sha256, UtcTime};
 
 /// A document in the words of people.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Review {
-    /// `root` or `targets`.
-    pub role: &'static str,
+    /// `root`, `targets` or a channel.
+    pub role: String,
     /// Its version.
     pub version: u64,
     /// When it ends.
@@ -76,7 +76,10 @@ impl Reviewed {
     pub fn review(&self, before: Documents<'_>, names: Option<&Root>) -> Review {
         match self {
             Self::Root(root) => of_root(root, before),
-            Self::Targets(targets) => of_targets(targets, before, names),
+            Self::Targets(targets) => match targets.extension.as_ref().and_then(|x| x.channel.as_ref()) {
+                Some(channel) => of_channel(channel, targets, before.targets),
+                None => of_targets(targets, before, names),
+            },
         }
     }
 
@@ -167,8 +170,38 @@ fn of_targets(targets: &Targets, before: Documents<'_>, names: Option<&Root>) ->
     finish("targets", targets, lines, changes)
 }
 
-fn finish<T: Payload>(role: &'static str, payload: &T, lines: Vec<String>, changes: Option<Vec<String>>) -> Review {
+/// Says what the signer of a channel's role vouches for: the files that come and go, and the rules.
+#[must_use]
+pub fn of_channel(channel: &Channel, role: &Targets, before: Option<&Targets>) -> Review {
+    let mut lines = vec![app(role.extension.as_ref().map(|x| x.app.as_str()))];
+    lines.push(format!("it lists {} files", role.targets.len()));
+    let listed = |name: &String| before.and_then(|before| before.targets.get(name));
+    let mut changes = Vec::new();
+    for (name, file) in role.targets.iter().filter(|(name, file)| listed(name) != Some(file)) {
+        let verb = if listed(name).is_some() { "is described anew" } else { "comes" };
+        let sha256 = file.hashes.sha256().map_or_else(|| "no sha256".to_owned(), |digest| digest.to_string());
+        changes.push(format!("{} {verb}: {} bytes, {sha256}", plain(name), file.length));
+    }
+    let gone = before.into_iter().flat_map(|before| before.targets.keys());
+    changes.extend(gone.filter(|name| !role.targets.contains_key(*name)).map(|name| format!("{} goes", plain(name))));
+    // Rules and everything else beside the files, as it is signed.
+    let rest = |role: &Targets| {
+        let rest = Targets { version: 1, expires: UtcTime::from_unix(0), targets: Default::default(), ..role.clone() };
+        plain(&String::from_utf8_lossy(&json::compact(&rest.to_value()["x-updater"])))
+    };
+    let (was, is) = (before.map(rest).unwrap_or_default(), rest(role));
+    if was != is {
+        changes.push(format!("rules: {is}"));
+    }
+    if let Some(before) = before.filter(|before| before.version >= role.version) {
+        changes.push(format!("version {} does not follow {}", role.version, before.version));
+    }
+    finish(channel.as_str(), role, lines, Some(changes))
+}
+
+fn finish<T: Payload>(role: &str, payload: &T, lines: Vec<String>, changes: Option<Vec<String>>) -> Review {
     let sha256 = Sha256::of(&updater_format::signed::message(payload)).to_string();
+    let role = role.to_owned();
     Review { role, version: payload.version(), expires: payload.expires().to_string(), sha256, lines, changes }
 }
 

@@ -1,14 +1,18 @@
 //! What the commands from `diff` to `publish` have in common: the project with its trust, storage and folders.
 
-use super::{KeyArgs, PackageArgs, StorageArgs};
+mod diffed;
+mod open;
+
+pub(super) use open::Trusted;
+
+use super::KeyArgs;
+use crate::ceremony::{Cosign, Documents, Missing};
 use crate::config::Project;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::keys::Keychain;
 use crate::plan::{Epoch, Plan, Request};
-use crate::repository::state::Expiry;
 use crate::repository::{Base, Commit, Lease, RepositoryError, RepositoryState, Submission};
-use crate::shell::Message;
 use crate::steps::bundle::{Bundled, Part, host_triple};
 use crate::steps::diff::{self, DiffLimits, OldBundle, Outcome, Patch};
 use crate::steps::fetch::fetch_bundle;
@@ -18,11 +22,12 @@ use crate::steps::rehearse::Setup;
 use crate::steps::release::{Notes, Release, ReleaseError};
 use crate::steps::sign::{Publisher, Trust, roles_in_force};
 use crate::storage::Storage;
+use diffed::Diffed;
 use std::path::{Path, PathBuf};
 use updater_build::table::Table;
 use updater_format::json::Value;
 use updater_format::release::{BundleEntry, ChannelContents};
-use updater_format::role::ChannelRules;
+use updater_format::role::{ChannelRules, Root};
 use updater_format::trust::TrustedChannel;
 use updater_format::{Channel, Platform, ReleaseVersion};
 
@@ -57,6 +62,8 @@ fn parse_metadata(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// What is said of a role that only the online key is missing for.
+pub(super) const AFTER_REFRESH: &str = "clients see it when `cargo updater refresh` has run with the online key";
 /// The change log, in the package's folder or the workspace's.
 const CHANGELOG: &str = "CHANGELOG.md";
 /// Every client reads it at each check that finds a release, so longer things belong into the notes.
@@ -71,6 +78,9 @@ pub(super) struct Desk<'a> {
     pub(super) trust: Trust,
     pub(super) storage: Storage,
     pub(super) state: Option<RepositoryState>,
+    /// The newest root that is published, which may be ahead of what its keys have signed; `None` where only what is
+    /// complete was read.
+    pub(super) newest_root: Option<Root>,
     pub(super) channel: Channel,
     pub(super) folders: Folders,
     /// What the release does to the security counter.
@@ -78,52 +88,6 @@ pub(super) struct Desk<'a> {
 }
 
 impl<'a> Desk<'a> {
-    /// Opens the project, its storage, and what is published there.
-    pub(super) fn open(
-        context: &'a Context,
-        package: &PackageArgs,
-        storage: &StorageArgs,
-        channel: &ChannelArgs,
-    ) -> CommandResult<Self> {
-        let read = |storage: &Storage, trust: &Trust| {
-            let state = RepositoryState::read(storage, &trust.app, &trust.root, Expiry::Ignored)?;
-            Ok((state, ()))
-        };
-        Ok(Self::open_with(context, package, storage, channel, read)?.0)
-    }
-
-    /// Opens the same in the middle of a rotation, too, and tells whether a newer root waits for documents that its keys
-    /// sign.
-    pub(super) fn open_behind(
-        context: &'a Context,
-        package: &PackageArgs,
-        storage: &StorageArgs,
-        channel: &ChannelArgs,
-    ) -> CommandResult<(Self, bool)> {
-        Self::open_with(context, package, storage, channel, |storage, trust| {
-            let (state, newest) = RepositoryState::read_behind(storage, &trust.app, &trust.root)?;
-            let behind = state.as_ref().is_some_and(|state| state.root().version < newest.version);
-            Ok((state, behind))
-        })
-    }
-
-    fn open_with<T>(
-        context: &'a Context,
-        package: &PackageArgs,
-        storage: &StorageArgs,
-        channel: &ChannelArgs,
-        read: impl FnOnce(&Storage, &Trust) -> Result<(Option<RepositoryState>, T), RepositoryError>,
-    ) -> CommandResult<(Self, T)> {
-        let project = Project::find(context, package)?;
-        let table = project.table()?.clone();
-        let trust = Trust::of(&project)?;
-        let storage = storage.open(context, &project)?;
-        let (state, more) = read(&storage, &trust)?;
-        let channel = channel.channel.clone().unwrap_or_else(|| table.channel.clone());
-        let folders = Folders::of(&project);
-        Ok((Self { context, project, table, trust, storage, state, channel, folders, epoch: Epoch::Keep }, more))
-    }
-
     /// Returns what the channel lists now.
     pub(super) fn published(&self) -> Option<&ChannelContents> {
         Some(self.state.as_ref()?.channels().get(&self.channel)?.contents())
@@ -146,6 +110,29 @@ impl<'a> Desk<'a> {
         }
         // Unverified: it only decides that nothing is left to do.
         Ok(ChannelContents::read(&self.trust.app, role.unverified()).ok())
+    }
+
+    /// Tells who still has to sign what waits of a channel; `None` when nothing does, or enough have.
+    pub(super) fn missing(&self, channel: &Channel) -> CommandResult<Option<Missing>> {
+        let (root, targets) = roles_in_force(&self.trust, self.state.as_ref())?;
+        let Some(delegation) = targets.delegation(channel.as_str()) else { return Ok(None) };
+        let published = self.state.as_ref().and_then(|state| state.channels().get(channel));
+        let documents = Documents::of(&root, &targets);
+        Ok(match Cosign::find(&self.storage, channel, &delegation.keyring, published) {
+            Ok(Some(waiting)) => waiting.missing(&|key| documents.id_of(key)),
+            _ => None,
+        })
+    }
+
+    /// Says when clients see what was just submitted in a channel.
+    pub(super) fn tell_waiting(&self, channel: &Channel) -> CommandResult {
+        match self.missing(channel)? {
+            Some(missing) => self.context.shell.note(format_args!(
+                "{missing}; their holders run `cargo updater release sign --channel {channel}` before clients see it"
+            )),
+            None => self.context.shell.note(AFTER_REFRESH),
+        }
+        Ok(())
     }
 
     /// Returns the rules of the channel.
@@ -363,41 +350,4 @@ fn files(folder: &Path, extension: &str) -> CommandResult<Vec<PathBuf>> {
     }
     paths.sort();
     Ok(paths)
-}
-
-/// What became of a patch.
-#[derive(serde::Serialize)]
-struct Diffed {
-    triple: String,
-    from: String,
-    to: String,
-    outcome: &'static str,
-    path: Option<String>,
-    bytes: Option<u64>,
-    bundle_bytes: u64,
-}
-
-impl Message for Diffed {
-    const REASON: &'static str = "patch";
-}
-
-impl Diffed {
-    fn of(outcome: &Outcome, bundled: &Bundled) -> Self {
-        let (from, outcome, path, bytes) = match outcome {
-            Outcome::Kept(patch) => {
-                (&patch.entry.from, "kept", Some(patch.path.display().to_string()), Some(patch.entry.artifact.length))
-            }
-            Outcome::TooLarge { from, length } => (from, "too-large", None, Some(*length)),
-            Outcome::NoCodec { from } => (from, "no-codec", None, None),
-        };
-        Self {
-            triple: bundled.part.platform.to_string(),
-            from: from.to_string(),
-            to: bundled.part.version.to_string(),
-            outcome,
-            path,
-            bytes,
-            bundle_bytes: bundled.part.length,
-        }
-    }
 }

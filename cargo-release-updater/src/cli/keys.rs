@@ -7,6 +7,8 @@ mod ceremony;
 mod list;
 mod root;
 
+pub(super) use advance::tell_review;
+
 use super::{DryRunArgs, KeyArgs, PackageArgs};
 use crate::config::Project;
 use crate::context::{Context, Execute};

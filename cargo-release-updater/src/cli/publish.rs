@@ -103,7 +103,7 @@ impl Args {
             context
                 .shell
                 .status("Submitted", format_args!("{app} {version} in {}, to {}", desk.channel, desk.storage.name()));
-            context.shell.note("clients see it when `cargo updater refresh` has run with the online key");
+            desk.tell_waiting(&desk.channel)?;
             context.shell.message(&Submitted(Done::of(&plan, &published)));
             return Ok(());
         }
@@ -149,7 +149,10 @@ impl Args {
             Ok(None)
         };
         let published = format!("is published in {} already", desk.channel);
-        let waits = format!("waits for the online key in {}", desk.channel);
+        let waits = match desk.missing(&desk.channel)? {
+            Some(missing) => format!("waits in {}: {missing}", desk.channel),
+            None => format!("waits for the online key in {}", desk.channel),
+        };
         let waiting = desk.waiting()?;
         let bundles = match origin {
             Origin::Merged(_, merged) => merged,

@@ -1,13 +1,13 @@
 //! `cargo updater refresh`: what a scheduled job does with the online key alone.
 
-use super::desk::{ChannelArgs, Desk};
+use super::desk::{Desk, Trusted};
 use super::{DryRunArgs, KeyArgs, PackageArgs, StorageArgs};
 use crate::context::{Context, Execute};
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::expiry;
 use crate::keys::KeyError;
 use crate::repository::state::Expiry;
-use crate::repository::{Commit, Refreshed, Renew, RepositoryState, Submission};
+use crate::repository::{Commit, Refreshed, Renew, RepositoryState, Skipped, Submission};
 use crate::shell::Message;
 use std::time::Duration;
 
@@ -41,13 +41,13 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(&self, context: &Context) -> CommandResult {
-        let (desk, behind) = Desk::open_behind(context, &self.package, &self.storage, &ChannelArgs::default())?;
+        let desk = Desk::open_behind(context, &self.package, &self.storage, &Trusted::Project)?;
         let dry_run = self.dry_run.execute() == Execute::DryRun;
         if let Some(role) = &self.discard {
             return discard(context, &desk, role, dry_run);
         }
         let renew = if self.if_due { Renew::WhenDue } else { Renew::Always };
-        if behind && !dry_run {
+        if desk.is_behind() && !dry_run {
             context.shell.detail("a newer root than the project's timestamp knows is published");
         }
         let mut keychain = desk.keychain(&self.keys)?;
@@ -70,7 +70,9 @@ impl Args {
         wait_out_caches(context, &commit, self.wait)?;
         let refreshed = commit.refresh(renew)?;
         tell(context, &desk, &refreshed, Tense::Did);
-        if let Some(skipped) = refreshed.skipped.first() {
+        // That other holders have not signed yet is no failure of this job.
+        let failed = |skipped: &&Skipped| skipped.code != ExitCode::Waiting;
+        if let Some(skipped) = refreshed.skipped.iter().find(failed) {
             let what = format!("the refresh is done, but what waits of {} was left there", skipped.role);
             let error = CommandError::new(skipped.code, what);
             return Err(skipped.hints.iter().fold(error, |error, hint| error.hint(hint)));
@@ -146,7 +148,12 @@ fn tell(context: &Context, desk: &Desk<'_>, refreshed: &Refreshed, tense: Tense)
         Tense::Would => ("Would publish", "Would refresh"),
     };
     for skipped in &refreshed.skipped {
-        context.shell.warn(format_args!("what waits of {} is not published: {}", skipped.role, skipped.problem));
+        match skipped.code {
+            ExitCode::Waiting => context.shell.note(&skipped.problem),
+            _ => {
+                context.shell.warn(format_args!("what waits of {} is not published: {}", skipped.role, skipped.problem))
+            }
+        }
     }
     for folded in &refreshed.folded {
         context.shell.status(publish, format_args!("{app}: version {} of the role {}", folded.version, folded.role));

@@ -6,11 +6,13 @@ use crate::context::{Context, Execute};
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::keys::KeyFolder;
 use crate::repository::record_of;
-use crate::restore::restore;
-use crate::steps::sign::Trust;
+use crate::restore::{Restore, root_of_copy};
+use crate::steps::sign::{Trust, kept_roots};
 use crate::verify::{Depth, Verification};
 use std::path::{Path, PathBuf};
 use updater_format::UtcTime;
+use updater_format::role::Targets;
+use updater_format::signed::{Signed, Untrusted};
 use updater_runtime::transport::Url;
 
 /// Put a copy made by `cargo updater verify --save` back where files are missing. Needs no key.
@@ -28,6 +30,9 @@ pub(super) struct Args {
     package: PackageArgs,
     #[command(flatten)]
     storage: StorageArgs,
+    /// The root of the time of the copy, from version control, where the project does not keep it; may be given several times.
+    #[arg(long, value_name = "FILE", help_heading = "Selection")]
+    root: Vec<PathBuf>,
     /// The folder with the keys: none is used, but beside them it is recorded what was published last.
     #[arg(long, env = "UPDATER_KEY_DIR", value_name = "DIR", help_heading = "Selection")]
     key_dir: Option<PathBuf>,
@@ -43,10 +48,18 @@ impl Args {
         let copy = crate::init::absolute(&context.working_dir, &self.copy);
         let url = Url::from_path(&copy)
             .map_err(|error| CommandError::new(ExitCode::Usage, error).hint("name the folder of the copy"))?;
+        let mut roots = kept_roots(&project.root_file()?, &trust.root)?;
+        roots.push(trust.root.clone());
+        let named = self.root.iter().map(|path| super::verify::trusted_root(context, Some(path), None));
+        let named = named.collect::<CommandResult<Vec<_>>>()?;
+        // The newest that the copy has, too: from there on it is read as a client does.
+        let trusted = root_of_copy(&copy, named.iter().chain(roots.iter().rev()));
+        let is_known = trusted.is_some();
+        let trusted = trusted.unwrap_or(&trust.root).clone();
         context.shell.status("Verifying", format_args!("{} at {url}", trust.app));
         let verification = Verification {
             url: &url,
-            root: &trust.root,
+            root: &trusted,
             app: Some(trust.app.clone()),
             // A copy is put back on the worst day, when everything in it may be past its time.
             now: UtcTime::from_unix(0),
@@ -54,21 +67,43 @@ impl Args {
             depth: Depth::Files,
             save: None,
         };
-        verification.run(
+        let verified = verification.run(
             |_| true,
             |checked| {
                 if let Some(problem) = &checked.problem {
                     context.shell.warn(format_args!("{}: {problem}", checked.file));
                 }
             },
-        )?;
+        );
+        verified.map_err(|error| {
+            let error = CommandError::from(error);
+            match is_known {
+                true => error,
+                false => error.hint(
+                    "the copy has none of the project's roots: name the one of its time with `--root FILE`, from version control",
+                ),
+            }
+        })?;
+        let own_targets = Signed::<Targets>::parse(&Untrusted::new(&*trust.targets));
+        let own_targets = own_targets.map_or(0, |targets| targets.unverified().version);
         let execute = self.dry_run.execute();
         let keys = match &self.key_dir {
             Some(path) => Ok(KeyFolder::at(context.path(path))),
             None => KeyFolder::of_app(&trust.app),
         };
         let record = keys.map(|keys| record_of(&storage, &keys)).ok().or_else(|| storage.record().map(Path::to_owned));
-        let restored = restore(&copy, &storage, &trust.app, &trust.root, record.as_deref(), execute, &context.shell)?;
+        let roots = [named, roots].concat();
+        let restored = Restore {
+            copy: &copy,
+            storage: &storage,
+            app: &trust.app,
+            root: &trusted,
+            roots: &roots,
+            record: record.as_deref(),
+            execute,
+            shell: &context.shell,
+        };
+        let restored = restored.run()?;
         for file in &restored.restored {
             context.shell.detail(file);
         }
@@ -88,6 +123,10 @@ impl Args {
                 "timestamp.json was there and stays: version {there}, the copy has version {}",
                 restored.timestamp
             )),
+            None if restored.older_root || restored.targets < own_targets => context.shell.note(
+                "the copy is from before the project's own root and targets role: sign on top of those now, with `cargo updater \
+                 keys renew targets --restored`",
+            ),
             None => context.shell.note("sign a fresh timestamp now: `cargo updater refresh`"),
         }
         context.shell.message(&restored);

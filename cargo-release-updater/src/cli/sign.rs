@@ -3,7 +3,7 @@
 use super::desk::{AboutArgs, ChannelArgs, Desk};
 use super::{DryRunArgs, KeyArgs, PackageArgs, StorageArgs};
 use crate::context::{Context, Execute};
-use crate::error::{CommandError, CommandResult};
+use crate::error::CommandResult;
 use crate::preflight::{self, Facts};
 use crate::progress::counted;
 use crate::shell::Message;
@@ -60,17 +60,20 @@ impl Args {
             "Signed",
             format_args!("{} {version}: version {} of the role {}", plan.app, committed.role, desk.channel),
         );
-        let waits_for = (signed.root() != desk.trust.root).then(|| {
-            let [.., (role, keyring)] = keyrings(&desk.channel, &desk.trust, desk.state.as_ref())?;
-            Ok::<_, CommandError>(keychain.missing(&role, &keyring).to_string())
-        });
-        let waits_for = waits_for.transpose()?;
-        if let Some(missing) = &waits_for {
+        let needed = keyrings(&desk.channel, &desk.trust, desk.state.as_ref())?;
+        let short = needed.iter().rev().find(|(_, keyring)| !keychain.can_sign(keyring));
+        let waits_for = short.map(|(role, keyring)| {
+            let missing = keychain.missing(role, keyring);
+            let (what, who) = match *role == desk.channel.as_str() {
+                true => ("signatures", "the holders of its other keys"),
+                false => ("online-key", "`cargo updater refresh` where the online key is"),
+            };
             context.shell.warn(format_args!(
                 "this folder is for `cargo updater rehearse` alone: {missing}, so keys made for it stand in and clients \
-                 refuse it. `cargo updater publish` leaves the release for `cargo updater refresh` where the online key is"
+                 refuse it. `cargo updater publish` leaves the release for {who}"
             ));
-        }
+            what
+        });
         context.shell.detail(format_args!("in {}", folder.display()));
         context.shell.message(&Signed {
             folder: folder.display().to_string(),
@@ -79,7 +82,7 @@ impl Args {
             role: committed.role,
             snapshot: committed.snapshot,
             timestamp: committed.timestamp,
-            waits_for: waits_for.map(|_| "online-key"),
+            waits_for,
         });
         Ok(())
     }

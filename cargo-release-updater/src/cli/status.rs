@@ -138,6 +138,8 @@ fn tell_expiry(context: &Context, role: &str, expires: UtcTime) {
 struct Signing {
     role: String,
     can_sign: bool,
+    /// How many of its keys are here.
+    here: u32,
     threshold: u32,
 }
 
@@ -152,10 +154,15 @@ fn tell_keys(context: &Context, state: &RepositoryState, keychain: &Keychain) {
     for (role, keyring) in fixed.chain(delegated.map(|role| (role.name.clone(), &role.keyring))) {
         let can_sign = keychain.can_sign(keyring);
         let threshold = keyring.threshold();
-        let words = if can_sign { "can sign" } else { "not here" };
+        let here = keychain.count(keyring);
+        let words = match (can_sign, here) {
+            (true, _) => "can sign",
+            (false, 0) => "not here",
+            (false, _) => "in part",
+        };
         let of = format!("{threshold} of {} must sign", keyring.keys().len());
         context.shell.result(format_args!("  {role:12} {words:9} {of}"));
-        context.shell.message(&Signing { role, can_sign, threshold });
+        context.shell.message(&Signing { role, can_sign, here, threshold });
     }
 }
 

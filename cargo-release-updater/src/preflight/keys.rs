@@ -3,7 +3,7 @@
 use super::{Check, Facts, Verdict};
 use crate::steps::sign::keyrings;
 
-/// Refuses when the channel cannot be signed here, and tells what a release without the online key is. Nothing is
+/// Refuses when no key of the channel is here, and tells what a release without the others or the online key is. Nothing is
 /// unlocked.
 pub(super) struct Keys;
 
@@ -24,6 +24,12 @@ impl Check for Keys {
                 "the online key is not here: the release waits as a submission until `cargo updater refresh` runs with it"
                     .to_owned(),
             ),
+            Some((role, keyring)) if facts.keychain.count(&keyring) > 0 => Verdict::Warn(format!(
+                "{} of the {} keys that must sign {role} are here: the release waits until the others have signed it with \
+                 `cargo updater release sign`",
+                facts.keychain.count(&keyring),
+                keyring.threshold()
+            )),
             Some((role, keyring)) => Verdict::Refuse(facts.keychain.missing(&role, &keyring).into()),
         }
     }

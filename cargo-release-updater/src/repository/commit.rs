@@ -62,7 +62,7 @@ pub struct Lease {
 }
 
 impl Committed {
-    /// Tells whether the role waits for the online key: clients do not see it yet.
+    /// Tells whether the role waits for the online key, or for other keys of its channel: clients do not see it yet.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
         self.timestamp == 0
@@ -90,7 +90,7 @@ pub struct Upload {
 /// A release that clients can see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Committed {
-    /// The version of the timestamp; 0 when the role waits for the online key as a submission.
+    /// The version of the timestamp; 0 when the role waits as a submission, for the online key or for more signatures.
     pub timestamp: u64,
     /// The version of the snapshot; 0 then, too.
     pub snapshot: u64,
@@ -188,7 +188,7 @@ impl Commit<'_> {
         };
         let online = [RoleName::Snapshot, RoleName::Timestamp];
         if let Some(edited) = &edited
-            && !online.iter().all(|role| self.keychain.can_sign(root.keyring(*role)))
+            && (edited.lacks_signatures() || !online.iter().all(|role| self.keychain.can_sign(root.keyring(*role))))
         {
             return Ok(self.submit(edited)?);
         }

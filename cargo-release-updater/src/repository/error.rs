@@ -5,8 +5,9 @@ use crate::keys::KeyError;
 use crate::storage::StorageError;
 use std::path::PathBuf;
 use updater_format::role::Targets;
+use updater_format::signed::Signed;
 use updater_format::trust::TrustError;
-use updater_format::{Channel, UtcTime};
+use updater_format::{Channel, Keyring, SignaturePolicy, UtcTime};
 
 /// What is wrong with a repository, or stands in the way of a commit.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +68,18 @@ pub enum RepositoryError {
         channel: Channel,
         /// The version of its role.
         version: u64,
+    },
+    /// A signed role waits for more of its keys.
+    #[error("version {version} of the role {channel} waits for signatures: {have} of {threshold} are there")]
+    Unsigned {
+        /// The channel.
+        channel: Channel,
+        /// The version of its role.
+        version: u64,
+        /// How many of its keys have signed.
+        have: u32,
+        /// How many have to.
+        threshold: u32,
     },
     /// A submission cannot be read.
     #[error("the submission of {role} in {storage} cannot be read: {rule}")]
@@ -178,6 +191,17 @@ pub enum RepositoryError {
 }
 
 impl RepositoryError {
+    /// Says for what a channel's role waits: more signatures, or the online key.
+    pub(crate) fn waiting(channel: Channel, role: &Signed<Targets>, keyring: &Keyring) -> Self {
+        let version = role.unverified().version;
+        let have = keyring.count_valid(SignaturePolicy::default(), role.message(), role.signatures());
+        let threshold = keyring.threshold();
+        match have > 0 && have < threshold {
+            true => Self::Unsigned { channel, version, have, threshold },
+            false => Self::Waiting { channel, version },
+        }
+    }
+
     /// Says that a targets role delegates to no such channel, and to which it does.
     pub(crate) fn no_channel(channel: &Channel, targets: &Targets) -> Self {
         let roles = targets.delegations.iter().flat_map(|delegations| &delegations.roles);
@@ -203,6 +227,7 @@ impl Explain for RepositoryError {
             Self::Clock { .. } => ExitCode::Unexpected,
             Self::NoChannel { .. } => ExitCode::Config,
             Self::NothingPublished { .. } => ExitCode::Usage,
+            Self::Unsigned { .. } => ExitCode::Waiting,
             Self::Overtaken { .. }
             | Self::NumbersTaken { .. }
             | Self::NumberGone { .. }
@@ -229,6 +254,12 @@ impl Explain for RepositoryError {
             Self::Waiting { channel, .. } => format!(
                 "`cargo updater refresh` with the online key publishes it; `cargo updater refresh --discard {channel}` drops it"
             ),
+            Self::Unsigned { channel, .. } => {
+                return vec![
+                    format!("the holders of its other keys add theirs: `cargo updater release sign --channel {channel}`"),
+                    format!("`cargo updater refresh --discard {channel}` drops it"),
+                ];
+            }
             Self::Submission { role, .. } => format!("drop it with `cargo updater refresh --discard {role}`"),
             Self::NumberGone { role, .. } => {
                 format!("drop it with `cargo updater refresh --discard {role}` and sign it again")

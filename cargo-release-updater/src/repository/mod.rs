@@ -13,7 +13,7 @@ pub mod version_file;
 
 pub use commit::{Commit, Committed, Lease, Upload};
 pub use error::RepositoryError;
-pub use refresh::{Refreshed, Renew};
+pub use refresh::{Refreshed, Renew, Skipped};
 pub use seen::{last_seen_snapshot, record_of, refuse_older};
 pub use state::RepositoryState;
 pub use submission::{Base, Submission};

@@ -9,6 +9,7 @@ mod prepare;
 use super::commit::{Commit, Sent, TIMESTAMP, Versions, WentBack, metadata};
 use super::error::RepositoryError;
 use super::state::{Expiry, RepositoryState};
+use super::submission::Submission;
 use crate::error::{CommandError, ExitCode};
 use crate::roles::{Document, next_snapshot, next_timestamp};
 use crate::storage::Created;
@@ -198,6 +199,14 @@ impl Commit<'_> {
         }
         self.remember(&after)?;
         self.mend_version_files(&after)?;
+        for (folded, _) in &prepared.roles {
+            // A channel that got other keys: its files are signed by them from now on.
+            if let Some(submission) = Submission::read(self.storage, &folded.role)?
+                && submission.is(&after, &folded.role)
+            {
+                submission.publish_minisigs(self.storage)?;
+            }
+        }
         Ok(Some(prepared.told(snapshot, Some(timestamp.version), Some(timestamp.expires))))
     }
 

@@ -5,7 +5,9 @@
 //! whose number is not above the published one is over; so nothing has to be removed.
 
 use super::error::RepositoryError;
+use super::state::RepositoryState;
 use crate::storage::{Created, Precondition, Replaced, Storage};
+use std::collections::BTreeMap;
 use updater_format::Sha256;
 use updater_format::json::Value;
 use updater_format::length::MAX_ROLE;
@@ -26,6 +28,10 @@ pub struct Submission {
     /// The text of the channel's `VERSION`, signed by the same key; none for the targets role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_file: Option<String>,
+    /// Detached signatures that belong to it and take the place of others when it is in force: path below the storage,
+    /// text.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub minisigs: BTreeMap<String, String>,
 }
 
 /// A published role on which another one was built.
@@ -93,7 +99,72 @@ impl Submission {
     /// Makes the submission of a signed document. Metadata is ASCII, so nothing is lost.
     #[must_use]
     pub fn new(document: &[u8], base: Option<Base>, version_file: Option<String>) -> Self {
-        Self { format: FORMAT, document: String::from_utf8_lossy(document).into_owned(), base, version_file }
+        let document = String::from_utf8_lossy(document).into_owned();
+        Self { format: FORMAT, document, base, version_file, minisigs: BTreeMap::new() }
+    }
+
+    /// Replaces the signed document.
+    #[must_use]
+    pub fn with_document(self, document: &[u8]) -> Self {
+        Self { document: String::from_utf8_lossy(document).into_owned(), ..self }
+    }
+
+    /// Takes the detached signatures of files that are published with it.
+    #[must_use]
+    pub fn with_minisigs(self, minisigs: BTreeMap<String, String>) -> Self {
+        Self { minisigs, ..self }
+    }
+
+    /// Publishes the detached signatures, unless they are there already. Only for a submission that is in force: before that
+    /// people check the files with the keys that are.
+    /// # Errors
+    /// [`RepositoryError::Storage`] when the storage fails; the others are published by the next try.
+    pub fn publish_minisigs(&self, storage: &Storage) -> Result<(), RepositoryError> {
+        for (path, text) in &self.minisigs {
+            // Whoever writes the storage may write the path, too: no other files are replaced.
+            let is_one = path.starts_with("targets/") && path.ends_with(".minisig") && !path.contains("..");
+            if is_one && storage.read(path, MAX_MINISIG)?.as_deref() != Some(text.as_bytes()) {
+                storage.put_mutable(path, text.clone().into_bytes())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds detached signatures to what was just submitted: they are published with it.
+    /// # Errors
+    /// [`RepositoryError::NumberGone`] when another one lies there by now; what the storage returns.
+    pub fn attach(
+        storage: &Storage,
+        role: &str,
+        version: u64,
+        minisigs: BTreeMap<String, String>,
+    ) -> Result<(), RepositoryError> {
+        let gone = || RepositoryError::NumberGone { role: role.to_owned(), version };
+        let there = Self::read(storage, role)?.ok_or_else(gone)?;
+        let is_ours = there.parse(storage, role)?.unverified().version == version;
+        match is_ours && there.clone().with_minisigs(minisigs).replace(storage, role, &there)? == Replaced::Done {
+            true => Ok(()),
+            false => Err(gone()),
+        }
+    }
+
+    /// Tells whether a channel's submission is what is published, so that it is over.
+    #[must_use]
+    pub fn is(&self, state: &RepositoryState, channel: &str) -> bool {
+        let mut published = state.channels().iter().filter(|(name, _)| name.as_str() == channel);
+        published.any(|(_, role)| role.role().bytes() == self.document.as_bytes())
+    }
+
+    /// Leaves it in a storage in place of the one that was read there. [`Replaced::Changed`] when another one lies there by
+    /// now.
+    /// # Errors
+    /// [`RepositoryError::Storage`] when the storage fails.
+    pub fn replace(&self, storage: &Storage, role: &str, read: &Self) -> Result<Replaced, RepositoryError> {
+        let place = Place::look(storage, role)?;
+        match place.submission(storage, role)? {
+            Some(there) if there == *read => self.leave(storage, role, &place),
+            _ => Ok(Replaced::Changed),
+        }
     }
 
     /// Reads the submission of a role; `None` when there is none or it was withdrawn.
@@ -177,6 +248,8 @@ pub(super) const SUBMISSIONS: &str = "submissions";
 const PREVIOUS: &str = "previous";
 /// The format of a submission.
 const FORMAT: u32 = 1;
+/// The most bytes of a `.minisig`: 4,096. Ours have about 350.
+const MAX_MINISIG: u64 = 4096;
 /// A role, its quotes escaped as JSON wants it, and the short text of `VERSION`.
 const MAX_SUBMISSION: u64 = 3 * MAX_ROLE;
 

@@ -95,6 +95,12 @@ pub struct Detached {
 }
 
 impl Detached {
+    /// Returns the path below the storage, and the text.
+    #[must_use]
+    pub fn into_parts(self) -> (String, String) {
+        (self.path, self.text)
+    }
+
     /// Publishes it in place of the one that is there.
     /// # Errors
     /// [`StorageError`] when the storage fails.
@@ -103,8 +109,7 @@ impl Detached {
     }
 }
 
-/// Replaces the detached signature of every file that a channel lists by one of its new key, made as
-/// [`Promotion::sign_files`] does.
+/// Makes the detached signature of every file that a channel lists by its new key, as [`Promotion::sign_files`] does.
 /// # Errors
 /// As [`Promotion::sign_files`].
 pub fn sign_again(
@@ -113,14 +118,12 @@ pub fn sign_again(
     contents: &ChannelContents,
     storage: &Storage,
     signer: &Signer,
-) -> CommandResult {
+) -> CommandResult<Vec<Detached>> {
     let bundles = contents.bundles.iter().map(|bundle| (&bundle.version, Entry::Bundle(bundle.clone())));
     let patches = contents.patches.iter().map(|patch| (&patch.version, Entry::Patch(patch.clone())));
     let notes = contents.notes.iter().map(|notes| (&notes.version, Entry::Notes(notes.clone())));
-    let mut entries = bundles.chain(patches).chain(notes);
-    entries.try_for_each(|(version, entry)| {
-        Ok(sign_file(app, version, &entry, channel, storage, signer)?.publish(storage)?)
-    })
+    let entries = bundles.chain(patches).chain(notes);
+    entries.map(|(version, entry)| sign_file(app, version, &entry, channel, storage, signer)).collect()
 }
 
 fn sign_file(

@@ -29,7 +29,7 @@ pub struct Trust {
     pub root: Vec<u8>,
     /// The bytes of `updater/targets.json`.
     pub targets: Vec<u8>,
-    /// The bytes of the roots before that one that were never published, in order: `updater/N.root.json`.
+    /// The bytes of the roots before that one, from the first on, in order: `updater/N.root.json`; none when not all are kept.
     pub earlier: Vec<Vec<u8>>,
 }
 
@@ -42,23 +42,34 @@ impl Trust {
         let root = project.root_file()?;
         let targets = crate::init::targets_file(&root);
         let read = |path: PathBuf| std::fs::read(&path).map_err(|source| BundleStepError::NoRoot { path, source });
-        let earlier = earlier_roots(&root)?;
-        Ok(Self { app: project.table()?.app.clone(), root: read(root)?, targets: read(targets)?, earlier })
+        let own = read(root.clone())?;
+        let kept = kept_roots(&root, &own)?;
+        let is_whole = kept.first().and_then(|first| version_of(first)) == Some(1);
+        let earlier = if is_whole { kept } else { Vec::new() };
+        Ok(Self { app: project.table()?.app.clone(), root: own, targets: read(targets)?, earlier })
     }
 }
 
-/// Reads the roots that a ceremony has kept because nothing was published yet.
-fn earlier_roots(root: &Path) -> Result<Vec<Vec<u8>>, BundleStepError> {
-    let mut earlier = Vec::new();
-    for version in 1..=MAX_EARLIER {
-        let path = crate::init::earlier_root_file(root, version);
+/// Reads the roots before the project's own that ceremonies have kept beside it, as `N.root.json`, in order and without a gap.
+/// Nobody has verified them.
+/// # Errors
+/// [`BundleStepError::NoRoot`] when one cannot be read.
+pub fn kept_roots(root_file: &Path, root: &[u8]) -> Result<Vec<Vec<u8>>, BundleStepError> {
+    let mut kept = Vec::new();
+    for version in (1..version_of(root).unwrap_or(1)).rev() {
+        let path = crate::init::earlier_root_file(root_file, version);
         match std::fs::read(&path) {
-            Ok(bytes) => earlier.push(bytes),
+            Ok(bytes) => kept.push(bytes),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => break,
             Err(source) => return Err(BundleStepError::NoRoot { path, source }),
         }
     }
-    Ok(earlier)
+    kept.reverse();
+    Ok(kept)
+}
+
+fn version_of(root: &[u8]) -> Option<u64> {
+    Signed::<Root>::parse(&Untrusted::new(root)).ok().map(|root| root.unverified().version)
 }
 
 /// A release with its signatures, in a repository of its own on this disk.
@@ -155,9 +166,10 @@ pub fn sign(release: Release, publisher: &mut Publisher<'_>, folder: &Path) -> C
     }
     let local = Storage::open_scratch(folder)?;
     let needed = keyrings(release.channel(), publisher.trust, publisher.state)?;
-    let online_is_here = needed[1..].iter().all(|(_, keyring)| publisher.keychain.can_sign(keyring));
-    let trust = match (online_is_here, publisher.state) {
-        (false, _) => super::stand_in::prepare(publisher, &local)?,
+    // The role of a channel that several people sign is complete when the last of them has.
+    let all_are_here = needed.iter().all(|(_, keyring)| publisher.keychain.can_sign(keyring));
+    let trust = match (all_are_here, publisher.state) {
+        (false, _) => super::stand_in::prepare(publisher, release.channel(), &local)?,
         (true, Some(state)) => {
             copy_published(publisher.trust, publisher.storage, state, &local)?;
             publisher.trust.clone()
@@ -196,10 +208,28 @@ pub fn roles_in_force(trust: &Trust, state: Option<&RepositoryState>) -> Result<
     }
 }
 
+/// Returns the root and the targets role that the next ones follow: the newest that are known. `newest` is the newest root
+/// that is published, which may be ahead of what is read of `state`; the project's own targets role counts when it is newer
+/// than the published one, as after a return to an old copy.
+/// # Errors
+/// [`RepositoryError::Trust`] when nothing is published and the project's own do not verify.
+pub fn newest_roles(
+    trust: &Trust,
+    state: Option<&RepositoryState>,
+    newest: Option<&Root>,
+) -> Result<(Root, Targets), RepositoryError> {
+    let (root, targets) = roles_in_force(trust, state)?;
+    let root = newest.filter(|newest| newest.version > root.version).cloned().unwrap_or(root);
+    let own = Signed::<Targets>::parse(&Untrusted::new(&*trust.targets));
+    let own = own.ok().filter(|own| own.unverified().version > targets.version);
+    let own = own.and_then(|own| own.verify("targets", root.keyring(RoleName::Targets), Default::default()).ok());
+    Ok((root, own.map_or(targets, |own| (*own).clone())))
+}
+
 /// Unlocks the first key of a channel that is here: it makes the detached signatures.
 fn channel_signer(channel: &Channel, publisher: &mut Publisher<'_>) -> CommandResult<Rc<Signer>> {
     let [(role, keyring), ..] = keyrings(channel, publisher.trust, publisher.state)?;
-    let signers = publisher.keychain.signers(&role, &keyring)?;
+    let signers = publisher.keychain.some_signers(&role, &keyring)?;
     let missing = || KeyError::NotEnough {
         role,
         have: 0,
@@ -246,7 +276,7 @@ fn copy_published(
     state: &RepositoryState,
     local: &Storage,
 ) -> Result<(), RepositoryError> {
-    let known = Signed::<Root>::parse(&Untrusted::new(&*trust.root)).map_or(1, |root| root.unverified().version);
+    let known = version_of(&trust.root).unwrap_or(1);
     for version in known..=state.root().version {
         let path = format!("{METADATA}/{version}.root.json");
         if let Some(bytes) = published.read(&path, MAX_ROOT)? {
@@ -262,6 +292,3 @@ fn copy_published(
     put("timestamp.json".to_owned(), state.timestamp().bytes())?;
     Ok(())
 }
-
-/// How many roots a project may have had before its first release.
-const MAX_EARLIER: u64 = 1000;

@@ -1,5 +1,6 @@
-//! A rehearsal without the online key: the channel's role is signed by its own keys, and keys made for this one run sign
-//! the roles around it. The client takes them because the rehearsal hands it their root; nobody else ever sees it.
+//! A rehearsal without the online key, or without all keys of the channel: a key made for this one run signs the roles around
+//! it, and the channel's own as far as too few of its keys are here. The client takes them because the rehearsal hands it
+//! their root; nobody else ever sees it.
 
 use super::sign::{Publisher, Trust, roles_in_force};
 use crate::error::CommandResult;
@@ -9,14 +10,14 @@ use crate::roles::{Document, next_snapshot, next_timestamp};
 use crate::storage::Storage;
 use std::rc::Rc;
 use updater_format::role::{MetaFile, Payload as _, RoleName};
-use updater_format::{FormatError, Keyring};
+use updater_format::{Channel, FormatError, Keyring};
 
 /// Where the root of the stand-in lies in the folder of a signed release.
 pub const STAND_IN_ROOT: &str = "stand-in-root.json";
 
 /// Fills a folder with what is published, its top-level roles signed by a key made for this run, and adds that key to
 /// the keychain.
-pub(super) fn prepare(publisher: &mut Publisher<'_>, local: &Storage) -> CommandResult<Trust> {
+pub(super) fn prepare(publisher: &mut Publisher<'_>, channel: &Channel, local: &Storage) -> CommandResult<Trust> {
     let (mut root, mut targets) = roles_in_force(publisher.trust, publisher.state)?;
     let (signer, _) = Signer::generate("stand-in", None)?;
     let key = &signer.public().key;
@@ -25,6 +26,15 @@ pub(super) fn prepare(publisher: &mut Publisher<'_>, local: &Storage) -> Command
     root.unused_keys.clear();
     root.version = 1;
     targets.version = 1;
+    let delegations = targets.delegations.iter_mut().flat_map(|delegations| &mut delegations.roles);
+    for delegation in delegations.filter(|delegation| delegation.name == channel.as_str()) {
+        if !publisher.keychain.can_sign(&delegation.keyring) {
+            // One signature of these is enough here: of what is published already, and of the release.
+            let mut keys = delegation.keyring.keys().to_vec();
+            keys.push((key.id(), key.clone()));
+            delegation.keyring = Keyring::new(keys, 1).map_err(refuse("targets"))?;
+        }
+    }
     let signer = Rc::new(signer);
     let signers = [Rc::clone(&signer)];
     let root = Document::sign("root", &root, &signers)?;

@@ -177,3 +177,64 @@ fn an_ssh_agent_signs_for_a_channel() {
         "stdin",
     );
 }
+
+#[test]
+fn keys_of_stock_minisign_with_and_without_a_password_work_everywhere() {
+    if !require::command("minisign", "apt-get install minisign") {
+        return;
+    }
+    let package = real_package();
+    package.run(&publish("1.0.0", &[])).ok();
+    let folder = package.home().join("minisign");
+    std::fs::create_dir_all(&folder).unwrap();
+    let make = |name: &str, protection: &[&str]| {
+        let mut minisign = Command::new("minisign");
+        minisign.args(["-G", "-s", &format!("{name}.key"), "-p", &format!("{name}.pub")]).args(protection);
+        let mut child = minisign.current_dir(&folder).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(b"a stock password\na stock password\n").unwrap();
+        assert!(child.wait().unwrap().success());
+    };
+    make("locked", &[]);
+    make("open", &["-W"]);
+    let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let text = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let password = [("UPDATER_KEY_PASSWORD", "a stock password")];
+
+    // As the key of the channel, in the folder of keys.
+    package.run(&["keys", "import", &file("locked.key"), "--channel", "stable"]).fails(40, "", "UPDATER_KEY_PASSWORD");
+    package.run_with(&["keys", "import", &file("locked.key"), "--channel", "stable"], &password).ok();
+    let public = package.keys().join("stable-2.pub").to_str().unwrap().to_owned();
+    package.run_with(&["keys", "rotate", "stable", "--with", &public], &password).ok();
+    files(&package, "1.1.0");
+    package.run(&publish("1.1.0", &[])).fails(40, "", "UPDATER_KEY_PASSWORD");
+    package.run_with(&publish("1.1.0", &[]), &[("UPDATER_KEY_PASSWORD", "another")]).fails(
+        40,
+        "wrong password",
+        "try again",
+    );
+    package.run_with(&publish("1.1.0", &[]), &password).ok();
+    // As the online key of a scheduled job, in a variable; first the open one, then the one with a password.
+    let rotate = |name: &str| {
+        let with = file(&format!("{name}.pub"));
+        assert_eq!(package.run(&["keys", "rotate", "online", "--with", &with, "--wait", "0"]).code, 11);
+    };
+    rotate("open");
+    let job = ["refresh", "--key-dir", "job", "--wait", "0"];
+    package.run_with(&job, &[("UPDATER_ONLINE_KEY", &text("open.key"))]).ok();
+    package.run(&["keys", "resume"]).ok();
+    make("later", &[]);
+    rotate("later");
+    let (locked, key) = (text("later.key"), "UPDATER_ONLINE_KEY");
+    package.run_with(&job, &[(key, &locked)]).fails(40, "UPDATER_ONLINE_KEY is encrypted", "");
+    package.run_with(&job, &[(key, &locked), ("UPDATER_ONLINE_PASSWORD", "a stock password")]).ok();
+    package.run(&["keys", "resume"]).ok();
+    package.run(&["verify", "--deep"]).ok();
+    // As a key of the root, on the machine of its holder.
+    assert_eq!(package.run(&["keys", "rotate", "root", "--with", &file("locked.pub")]).code, 11);
+    package.run(&["keys", "root", "export", &file("")]).ok();
+    let holder = file("");
+    let sign = ["keys", "root", "sign", &file("root.canonical.json"), "--key-dir", &holder];
+    package.run_with(&sign, &password).ok();
+    package.run(&["keys", "root", "import", &file("root.signed.json")]).ok();
+    package.run(&["verify", "--deep"]).ok();
+}

@@ -299,3 +299,158 @@ fn nothing_is_drafted_on_top_of_a_storage_that_was_put_back() {
     package.write(timestamp, &newest);
     package.run(&["keys", "renew", "targets"]).ok();
 }
+
+/// Returns the `.minisig` files of what is published, with their texts.
+fn minisigs(package: &Package) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let files = package.snapshot().into_iter();
+    let is_one = |path: &str| path.contains("/repository/") && path.ends_with(".minisig");
+    files.filter(|(path, _)| is_one(path.to_str().unwrap())).collect()
+}
+
+#[test]
+fn files_are_signed_by_the_key_that_is_in_force_at_every_moment() {
+    let package = published();
+    let before = minisigs(&package);
+    assert!(!before.is_empty());
+    let online = package.keys().join("online.key");
+    std::fs::rename(&online, package.path("aside")).unwrap();
+    let run = package.run(&["keys", "rotate", "stable", "--no-password"]);
+    run.fails(11, "what was signed waits for the online key", "cargo updater refresh");
+    // Nobody has seen the new key yet.
+    assert_eq!(minisigs(&package), before);
+    package.run(&["verify"]).ok();
+    std::fs::rename(package.path("aside"), &online).unwrap();
+    package.run(&["refresh"]).ok();
+    assert_ne!(minisigs(&package), before);
+    package.run(&["verify"]).ok();
+    package.run(&["keys", "resume"]).ok();
+    package.run(&["verify"]).ok();
+}
+
+#[test]
+fn what_waits_is_taken_back_and_what_is_published_is_not() {
+    let package = published();
+    let online = package.keys().join("online.key");
+    std::fs::rename(&online, package.path("aside")).unwrap();
+    for role in ["stable", "targets"] {
+        let is_out = role == "targets";
+        assert_eq!(package.run(&["keys", "rotate", role, "--no-password"]).code, 11);
+        let abort = package.run(&["keys", "resume", "--abort"]);
+        match is_out {
+            false => drop(abort.ok()),
+            true => {
+                drop(abort.fails(2, "version 2 of the role root is published already", "`cargo updater keys resume`"))
+            }
+        }
+        assert_eq!(package.path("updater/next").exists(), is_out);
+    }
+    std::fs::rename(package.path("aside"), &online).unwrap();
+    package.run(&["keys", "resume", "--wait", "0"]).ok();
+    package.run(&["verify"]).ok();
+    // The key that was given up has no say.
+    assert!(package.run(&["keys", "list"]).ok().stdout.contains("stable-2"));
+    files(&package, "1.1.0");
+    package.run(&publish("1.1.0", &[])).ok();
+    package.run(&["verify"]).ok();
+}
+
+#[test]
+fn drafts_that_are_lost_after_the_root_is_out_are_no_dead_end() {
+    let package = published();
+    let first = package.read("updater/root.json");
+    package.run(&["keys", "new", "online", "--no-password", "--key-dir", "job"]).ok();
+    assert_eq!(package.run(&["keys", "rotate", "online", "--with", "job/online.pub"]).code, 11);
+    std::fs::remove_dir_all(package.path("updater/next")).unwrap();
+    // The key of the job, and with it every document of the new root, is gone for good.
+    std::fs::remove_dir_all(package.path("job")).unwrap();
+    package.run(&["keys", "rotate", "online", "--no-password", "--wait", "0"]).ok();
+    assert_eq!(root(&package)["signed"]["version"], 3);
+    assert_healthy(&package, &first, "1.1.0");
+}
+
+#[test]
+fn no_key_beyond_the_threshold_is_unlocked() {
+    let package = published();
+    let password = [("UPDATER_KEY_PASSWORD", "one that nobody remembers")];
+    package.run_with(&["keys", "new", "second"], &password).ok();
+    let public = package.keys().join("second.pub").to_str().unwrap().to_owned();
+    package.run(&["keys", "rotate", "root", "--add", "--with", &public]).ok();
+    package.run(&["keys", "renew", "root"]).ok();
+    assert_eq!(root(&package)["signatures"].as_array().unwrap().len(), 1);
+    // With a threshold of two it is needed, and asked for.
+    let run = package.run(&["keys", "rotate", "root", "--add", "--with", &public, "--threshold", "2"]);
+    run.fails(40, "", "UPDATER_KEY_PASSWORD");
+}
+
+#[test]
+fn a_draft_that_somebody_has_changed_is_not_signed() {
+    let package = published();
+    std::fs::rename(package.keys().join("root.key"), package.path("aside")).unwrap();
+    assert_eq!(package.run(&["keys", "rotate", "targets", "--no-password"]).code, 11);
+    std::fs::rename(package.path("aside"), package.keys().join("root.key")).unwrap();
+    let draft = package.read("updater/next/root.json");
+    let year: u32 = root(&package)["signed"]["expires"].as_str().unwrap()[..4].parse().unwrap();
+    // The root key is to sign timestamps, too.
+    let mut other: serde_json::Value = serde_json::from_str(&draft).unwrap();
+    for role in ["snapshot", "timestamp"] {
+        other["signed"]["roles"][role] = other["signed"]["roles"]["root"].clone();
+    }
+    for changed in
+        [other.to_string(), draft.replace(&format!("\"expires\":\"{year}-"), &format!("\"expires\":\"{}-", year + 9))]
+    {
+        assert_ne!(changed, draft);
+        package.write("updater/next/root.json", &changed);
+        let run = package.run(&["keys", "resume"]);
+        let path = package.path("updater/next/root.json");
+        run.fails(40, &format!("{} is not the root that was asked for", path.display()), "version control");
+    }
+    std::fs::rename(package.path("updater/next/targets.json"), package.path("aside")).unwrap();
+    package.write("updater/next/root.json", &draft);
+    package.run(&["keys", "resume"]).fails(40, "", "version control");
+    std::fs::rename(package.path("aside"), package.path("updater/next/targets.json")).unwrap();
+    package.run(&["keys", "resume", "--wait", "0"]).ok();
+    package.run(&["verify"]).ok();
+}
+
+#[test]
+fn new_keys_in_the_repository_are_kept_out_of_git() {
+    let package = published();
+    let kept = package.path("secret");
+    std::fs::create_dir(&kept).unwrap();
+    for entry in std::fs::read_dir(package.keys()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            std::fs::copy(&path, kept.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    let rotate = ["keys", "rotate", "online", "--no-password", "--wait", "0", "--key-dir", "secret"];
+    let run = package.run(&rotate).ok();
+    assert!(run.stderr.contains("the secret keys would lie inside the repository"), "{}", run.stderr);
+    assert!(kept.join("online-2.key").exists());
+    assert!(package.read(".gitignore").contains("/secret/**/*.key"));
+}
+
+#[test]
+fn caches_may_be_waited_out_by_coming_back() {
+    let package = published();
+    let first = package.read("updater/root.json");
+    let rotate = ["keys", "rotate", "online", "--no-password", "--later", "--message-format", "json"];
+    let run = package.run(&rotate).fails(11, "for ", "`cargo updater keys resume`");
+    assert!(run.stderr.contains("s caches may say that there is no newer root"), "{}", run.stderr);
+    let told = &run.messages("ceremony")[0];
+    assert_eq!((&told["waits_for"], &told["finished"]), (&"caches".into(), &false.into()));
+    let seconds = told["seconds"].as_u64().unwrap();
+    assert!((200..=301).contains(&seconds), "{told}");
+    // The root is out, and everything else is still the old key's.
+    assert!(package.path("target/updater/repository/hello/metadata/2.root.json").exists());
+    let again = package.run(&["keys", "resume", "--later", "--message-format", "json"]);
+    assert_eq!((again.code, &again.messages("ceremony")[0]["waits_for"]), (11, &"caches".into()), "{}", again.stderr);
+    assert!(again.messages("ceremony")[0]["seconds"].as_u64().unwrap() <= seconds);
+    // The time has come.
+    let root_2 = package.path("target/updater/repository/hello/metadata/2.root.json");
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(400);
+    std::fs::File::options().append(true).open(root_2).unwrap().set_modified(long_ago).unwrap();
+    let run = package.run(&["keys", "resume", "--later"]).ok();
+    assert!(run.stderr.contains("Published the new documents of hello: root"), "{}", run.stderr);
+    assert_healthy(&package, &first, "1.1.0");
+}

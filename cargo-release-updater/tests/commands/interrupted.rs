@@ -47,9 +47,10 @@ impl Kill<'_> {
         let mut command = match self {
             Self::Library(_) => Command::new(program.get_program()),
             Self::SystemCall => {
-                let inject = format!("inject=renameat,renameat2:signal=KILL:when={number}");
+                let inject = format!("inject={CALLS}:signal=KILL:when={number}");
                 let mut strace = Command::new("strace");
-                strace.args(["-f", "-qqq", "-o", "/dev/null", "-e", "trace=renameat,renameat2", "-e", &inject]);
+                let trace = format!("trace={CALLS}");
+                strace.args(["-f", "-qqq", "-o", "/dev/null", "-e", &trace, "-e", &inject]);
                 strace.arg(program.get_program());
                 strace
             }
@@ -69,7 +70,10 @@ impl Kill<'_> {
     }
 }
 
-fn killed_anywhere(role: &str) {
+/// The calls that give a file its name and do not go through the C library's `rename`.
+const CALLS: &str = "renameat,renameat2,linkat";
+
+fn killed_anywhere(role: &str, at_least: usize) {
     if !require::command("strace", "apt-get install strace") || !require::command("cc", "apt-get install gcc") {
         return;
     }
@@ -85,7 +89,7 @@ fn killed_anywhere(role: &str) {
     package.run(&rotate).ok();
     let expected = end(&package);
 
-    for (kill, at_least) in [(Kill::Library(&library), 12), (Kill::SystemCall, 2)] {
+    for (kill, at_least) in [(Kill::Library(&library), at_least), (Kill::SystemCall, 2)] {
         let mut number = 0;
         loop {
             copy(&kept, &folder);
@@ -108,10 +112,20 @@ fn killed_anywhere(role: &str) {
 
 #[test]
 fn a_rotation_of_the_targets_key_is_killed_before_every_write() {
-    killed_anywhere("targets");
+    killed_anywhere("targets", 12);
 }
 
 #[test]
 fn a_rotation_of_a_channel_key_is_killed_before_every_write() {
-    killed_anywhere("stable");
+    killed_anywhere("stable", 12);
+}
+
+#[test]
+fn a_rotation_of_the_root_key_is_killed_before_every_write() {
+    killed_anywhere("root", 8);
+}
+
+#[test]
+fn a_rotation_of_the_online_key_is_killed_before_every_write() {
+    killed_anywhere("online", 12);
 }

@@ -190,3 +190,108 @@ fn a_copy_older_than_what_was_published_is_not_put_back() {
     package.run(&["restore", "copy"]).ok();
     assert_eq!(tree(&package.path(REPOSITORY)), before);
 }
+
+#[test]
+fn a_copy_from_before_a_renewed_root_is_put_back_with_the_projects_own() {
+    let package = published();
+    let old = Client::install(&package, "1.0.0");
+    package.run(&["verify", "--save", "copy"]).ok();
+    package.run(&["keys", "renew", "root"]).ok();
+    // One built with the newest root, which the copy does not have.
+    let new = Client::install(&package, "1.1.0");
+    assert_eq!(new.update(), Told::Current);
+    std::fs::remove_dir_all(package.path(REPOSITORY)).unwrap();
+    let dry = package.run(&["restore", "copy", "--dry-run"]).ok();
+    assert!(dry.stderr.contains("Would restore"), "{}", dry.stderr);
+    assert!(!package.path(REPOSITORY).join("metadata").exists());
+    package.run(&["restore", "copy"]).ok();
+    for version in 1..=3 {
+        assert!(package.path(REPOSITORY).join(format!("metadata/{version}.root.json")).exists(), "{version}");
+    }
+    package.run(&["refresh"]).ok();
+    package.run(&["verify", "--deep"]).ok();
+    assert_eq!(new.update(), Told::Current);
+    assert_eq!(old.update(), Told::Updated("1.1.0".to_owned()));
+    // Once more changes nothing.
+    let again = package.run(&["restore", "copy", "--message-format", "json"]).ok();
+    assert_eq!(again.messages("restored")[0]["restored"], serde_json::json!([]));
+
+    // A root between the two that nobody has any more would leave old copies without a way.
+    let kept = package.read("updater/2.root.json");
+    package.run(&["keys", "renew", "root"]).ok();
+    let third = package.read("updater/3.root.json");
+    std::fs::remove_file(package.path("updater/3.root.json")).unwrap();
+    std::fs::remove_dir_all(package.path(REPOSITORY)).unwrap();
+    package.write("old-root.json", &kept);
+    let named = ["restore", "copy", "--root", "old-root.json"];
+    package.run(&named).fails(50, "the copy ends before root 3", "beside that as 3.root.json");
+    // Another document in its place is refused, and so is one that does not follow.
+    package.write("updater/3.root.json", &kept);
+    package.run(&named).fails(50, "the copy ends before root 3", "version control");
+    package.write("updater/3.root.json", &third.replacen("2", "3", 1));
+    assert_eq!(package.run(&named).code, 50);
+    assert!(!package.path(REPOSITORY).join("metadata").exists());
+    package.write("updater/3.root.json", &third);
+    package.run(&named).ok();
+    package.run(&["refresh"]).ok();
+    package.run(&["verify"]).ok();
+    assert_eq!(new.update(), Told::Current);
+}
+
+#[test]
+fn a_copy_from_before_a_rotation_is_followed_only_when_somebody_says_so() {
+    let package = real_package();
+    package.run(&publish("1.0.0", &[])).ok();
+    let first = package.read("updater/root.json");
+    let (old, new) = (Client::install(&package, "1.0.0"), Client::install(&package, "1.0.0"));
+    package.run(&["verify", "--save", "copy"]).ok();
+    for role in ["stable", "targets", "online"] {
+        package.run(&["keys", "rotate", role, "--no-password", "--wait", "0"]).ok();
+        std::fs::remove_file(package.keys().join(format!("{role}.key"))).unwrap();
+    }
+    files(&package, "1.1.0");
+    package.run(&publish("1.1.0", &[])).ok();
+    assert_eq!(new.update(), Told::Updated("1.1.0".to_owned()));
+    std::fs::remove_dir_all(package.path(REPOSITORY)).unwrap();
+    std::fs::rename(package.keys().join("last-published.json"), package.path("record")).unwrap();
+    let run = package.run(&["restore", "copy"]).ok();
+    assert!(run.stderr.contains("`cargo updater keys renew targets --restored`"), "{}", run.stderr);
+
+    // Whoever put these files there without being asked to gets nothing signed.
+    let renew = ["keys", "renew", "targets"];
+    assert_eq!(package.run(&renew).code, 50);
+    assert_eq!(package.run(&["refresh"]).code, 50);
+    package.write("other.json", &package.read("updater/root.json"));
+    assert_eq!(package.run(&[&renew[..], &["--restored=other.json"]].concat()).code, 50);
+    // The root of that time, as version control has it.
+    std::fs::rename(package.path("updater/1.root.json"), package.path("first.json")).unwrap();
+    assert_eq!(package.read("first.json"), first);
+    assert_eq!(package.run(&[&renew[..], &["--restored"]].concat()).code, 50);
+    package.run(&[&renew[..], &["--restored=first.json", "--wait", "0"]].concat()).ok();
+    package.run(&["verify"]).ok();
+    package.run(&["keys", "rotate", "online", "--no-password", "--wait", "0"]).ok();
+    files(&package, "1.2.0");
+    package.run(&publish("1.2.0", &[])).ok();
+    package.run(&["verify", "--deep"]).ok();
+    for client in [&old, &new] {
+        assert_eq!(client.update(), Told::Updated("1.2.0".to_owned()));
+    }
+    // The keys that went before the copy was put back have no say.
+    let listed = package.run(&["keys", "list"]).ok().stdout;
+    assert!(listed.contains("stable-2") && listed.contains("targets-2"), "{listed}");
+}
+
+#[test]
+fn a_copy_does_not_go_back_when_old_files_are_served() {
+    let package = published();
+    let metadata = package.path(REPOSITORY).join("metadata");
+    let before = std::fs::read(metadata.join("timestamp.json")).unwrap();
+    package.run(&["refresh"]).ok();
+    let save = ["verify", "--save", "copy"];
+    package.run(&save).ok();
+    let copy = tree(&package.path("copy"));
+    std::fs::write(metadata.join("timestamp.json"), before).unwrap();
+    package.run(&save).fails(50, "timestamp 3 is served, and ", "cargo updater restore DIR");
+    assert_eq!(tree(&package.path("copy")), copy);
+    package.run(&["verify", "--save", "another"]).ok();
+}

@@ -153,6 +153,13 @@ fn the_timestamp_lives_on_while_nothing_else_changes() {
     let run = run.fails(10, "the refresh is done, but the role root expires on", "cargo updater keys renew root");
     assert!(run.stderr.contains("warning: the role stable expired on"), "{}", run.stderr);
     assert_eq!(run.messages("error")[0]["code"], 10);
+    // Whoever only looks, and whoever publishes, is told, too.
+    let warning = "warning: the role root expires on ";
+    let run = package.run_in(300, &["status"]).ok();
+    assert!(run.stderr.contains(warning) && run.stderr.contains("cargo updater keys renew root"), "{}", run.stderr);
+    files(&package, "1.1.0");
+    let run = package.run_in(300, &publish("1.1.0", &[])).ok();
+    assert!(run.stderr.contains(warning) && run.stderr.contains("cargo updater keys renew root"), "{}", run.stderr);
     let run = package.run_in(370, &["refresh"]);
     run.fails(50, "the root role expired on", "cargo updater keys renew root");
 }

@@ -125,7 +125,7 @@ fn runbook() -> BTreeMap<String, String> {
 fn every_block_of_the_runbook_is_followed_by_a_test() {
     let tests = include_str!("runbook.rs");
     let blocks = runbook();
-    assert_eq!(blocks.len(), 10);
+    assert_eq!(blocks.len(), 11);
     for title in blocks.keys() {
         assert!(tests.contains(&format!("follow(\"{title}\"")), "{title}");
     }
@@ -267,6 +267,24 @@ fn a_wiped_storage_with_an_old_copy() {
     std::fs::remove_dir_all(drill.package.path("target/updater/repository")).unwrap();
     files(&drill.package, "1.3.0");
     drill.follow("The storage is wiped, and the copy is old", 0, &[("NEXT", "1.3.0")]);
+    drill.everybody_has("1.3.0", 0);
+    drill.go_on("1.4.0");
+}
+
+#[test]
+fn a_wiped_storage_with_a_copy_from_before_a_rotation() {
+    let drill = Drill::new();
+    drill.package.run(&["verify", "--save", "backup"]).ok();
+    for role in ["stable", "online"] {
+        drill.package.run(&["keys", "rotate", role, "--no-password", "--wait", "0"]).ok();
+        drill.lose(role);
+    }
+    files(&drill.package, "1.2.0");
+    drill.package.run(&publish("1.2.0", &[])).ok();
+    assert_eq!(drill.copies[1].update(), Told::Updated("1.2.0".to_owned()));
+    std::fs::remove_dir_all(drill.package.path("target/updater/repository")).unwrap();
+    files(&drill.package, "1.3.0");
+    drill.follow("The storage is wiped, and the copy is from before a rotation", 0, &[("NEXT", "1.3.0")]);
     drill.everybody_has("1.3.0", 0);
     drill.go_on("1.4.0");
 }

@@ -4,6 +4,7 @@
 use crate::package::Package;
 use crate::publish::{files, publish, write_program};
 use base64::Engine as _;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -18,11 +19,13 @@ const TOKEN: &str = "AKIA0SECRET0TOKEN0042";
 struct Watched {
     package: Package,
     told: Vec<u8>,
+    /// The commands that were run, by their words.
+    covered: BTreeSet<String>,
 }
 
 impl Watched {
     fn new() -> Self {
-        let watched = Self { package: Package::new(), told: Vec::new() };
+        let watched = Self { package: Package::new(), told: Vec::new(), covered: BTreeSet::new() };
         let bin = watched.bin();
         std::fs::create_dir_all(&bin).unwrap();
         std::fs::create_dir_all(watched.package.home().join("children")).unwrap();
@@ -51,6 +54,36 @@ impl Watched {
 
     /// Runs the program, by people's words, with JSON, and in detail. The exit code must be one of these.
     fn run(&mut self, arguments: &[&str], variables: &[(&str, &str)], codes: &[i32]) {
+        let output = self.command(arguments, variables).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        let code = output.status.code().unwrap();
+        assert!(codes.contains(&code), "{arguments:?} ended with {code}: {stderr}");
+        self.keep(arguments, &output.stdout, &output.stderr);
+    }
+
+    /// Runs what does not end by itself until it has told its first line.
+    fn run_for_a_while(&mut self, arguments: &[&str], variables: &[(&str, &str)]) {
+        use std::io::{BufRead as _, Read as _};
+        let mut command = self.command(arguments, variables);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (mut stdout, mut stderr) = (String::new(), Vec::new());
+        std::io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut stdout).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        child.stderr.take().unwrap().read_to_end(&mut stderr).unwrap();
+        assert!(!stdout.is_empty(), "{arguments:?}: {}", String::from_utf8_lossy(&stderr));
+        self.keep(arguments, stdout.as_bytes(), &stderr);
+    }
+
+    fn keep(&mut self, arguments: &[&str], stdout: &[u8], stderr: &[u8]) {
+        let words = (1..=arguments.len().min(3)).map(|words| arguments[..words].join(" "));
+        self.covered.extend(words);
+        self.told.extend(arguments.join(" ").bytes());
+        self.told.extend(stdout);
+        self.told.extend(stderr);
+    }
+
+    fn command(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-updater"));
         for name in ["UPDATER_KEY_DIR", "UPDATER_ONLINE_KEY", "XDG_CONFIG_HOME", "CARGO_TARGET_DIR", "RUSTC"] {
             command.env_remove(name);
@@ -64,14 +97,28 @@ impl Watched {
         command.args(arguments).current_dir(self.package.path("")).stdin(stdin);
         command.env("HOME", self.package.home()).env("PATH", path).env("CARGO", self.bin().join("cargo"));
         command.env("RUST_BACKTRACE", "full").envs(variables.iter().copied());
-        let output = command.output().unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        let code = output.status.code().unwrap();
-        assert!(codes.contains(&code), "{arguments:?} ended with {code}: {stderr}");
-        self.told.extend(arguments.join(" ").bytes());
-        self.told.extend(output.stdout);
-        self.told.extend(output.stderr);
+        command
     }
+}
+
+/// Returns the words of every command that the program has, as its own help lists them.
+fn every_command(package: &Package) -> BTreeSet<String> {
+    let mut leaves = BTreeSet::new();
+    let mut open = vec![Vec::<String>::new()];
+    while let Some(words) = open.pop() {
+        let arguments: Vec<&str> = words.iter().map(String::as_str).chain(["--help"]).collect();
+        let help = package.run(&arguments).ok().stdout;
+        let listed = help.split("\nCommands:\n").nth(1).map(|rest| rest.split("\n\n").next().unwrap().to_owned());
+        let Some(listed) = listed else {
+            leaves.insert(words.join(" "));
+            continue;
+        };
+        // A name has two spaces before it; what its description goes on with has more.
+        let names = listed.lines().filter_map(|line| line.strip_prefix("  ")).filter(|line| !line.starts_with(' '));
+        let names = names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help");
+        open.extend(names.map(|name| [words.as_slice(), &[name.to_owned()]].concat()));
+    }
+    leaves
 }
 
 /// Finds a program in the path of this test.
@@ -126,6 +173,62 @@ fn find(needles: &[Needle], place: &str, bytes: &[u8]) -> Vec<String> {
     needles.iter().filter(holds).map(|needle| format!("{} in {place}", needle.name)).collect()
 }
 
+/// Everything that becomes of a release.
+fn steer(watched: &mut Watched, open: &[(&str, &str)]) {
+    files(&watched.package, "1.2.0");
+    let mut run =
+        |arguments: &[&str]| watched.run(&[arguments, &["--message-format", "json", "-v"]].concat(), open, &[0]);
+    run(&publish("1.2.0", &["--channel", "beta"]));
+    for arguments in [
+        &["promote", "1.2.0", "--from", "beta", "--channel", "stable"][..],
+        &["rollout", "1.2.0", "50"],
+        &["hold", "1.2.0", "10"],
+        &["require", "1.1.0"],
+        &["retreat", "1.2.0", "1.1.0"],
+        &["yank", "1.0.0"],
+        &["floor", "1.0.0"],
+        &["sign"],
+    ] {
+        run(&[&["release"], arguments].concat());
+    }
+    files(&watched.package, "1.3.0");
+    let mut run = |arguments: &[&str]| watched.run(&[arguments, &["-v"]].concat(), open, &[0]);
+    let mut bundle = publish("1.3.0", &[]);
+    bundle[0] = "bundle";
+    run(&bundle);
+    run(&["diff", "--version", "1.3.0"]);
+    run(&["sign", "--version", "1.3.0"]);
+    run(&["rehearse"]);
+}
+
+/// Keys and signatures on their way between machines.
+fn carry(watched: &mut Watched, keys: &Path, open: &[(&str, &str)]) {
+    let mut run =
+        |arguments: &[&str], variables: &[(&str, &str)], codes: &[i32]| watched.run(arguments, variables, codes);
+    run(&["keys", "export", "public.json"], open, &[0]);
+    // What is in it is as secret as the keys are.
+    run(&["keys", "export", "backup.key", "--with-secrets"], open, &[0]);
+    run(&["keys", "import", "backup.key", "--key-dir", "imported"], open, &[0]);
+    let (root, away) = (keys.join("root.key"), keys.join("away"));
+    std::fs::create_dir(&away).unwrap();
+    std::fs::rename(&root, away.join("root.key")).unwrap();
+    std::fs::copy(root.with_extension("pub"), away.join("root.pub")).unwrap();
+    let away = away.to_str().unwrap();
+    run(&["keys", "renew", "root"], open, &[11]);
+    run(&["keys", "resume"], open, &[11]);
+    run(&["keys", "root", "export", "exported"], open, &[0]);
+    run(&["keys", "root", "review", "exported/root.canonical.json"], open, &[0]);
+    run(
+        &["keys", "root", "sign", "exported/root.canonical.json", "--key-dir", away],
+        &[("UPDATER_KEY_PASSWORD", WRONG)],
+        &[40],
+    );
+    run(&["keys", "root", "sign", "exported/root.canonical.json", "--key-dir", away], open, &[0]);
+    run(&["keys", "root", "import", "exported/root.signed.json"], open, &[0]);
+    std::fs::rename(Path::new(away).join("root.key"), root).unwrap();
+    std::fs::remove_dir_all(away).unwrap();
+}
+
 #[test]
 fn nothing_that_is_written_or_handed_on_holds_a_secret() {
     let mut watched = Watched::new();
@@ -134,7 +237,9 @@ fn nothing_that_is_written_or_handed_on_holds_a_secret() {
     let open = [("UPDATER_KEY_PASSWORD", PASSWORD)];
     let shut = [("UPDATER_KEY_PASSWORD", WRONG)];
     // A scheduled job has the key itself in a variable, encrypted here.
-    watched.run(&["init", "--url", "http://127.0.0.1:9/hello", "--password-stdin"], &[], &[0]);
+    let init =
+        ["init", "--url", "http://127.0.0.1:9/hello", "--channel", "stable", "--channel", "beta", "--password-stdin"];
+    watched.run(&init, &[], &[0]);
     for version in ["1.0.0", "1.1.0"] {
         files(&watched.package, version);
         // The program tells, too, what it is given when the rehearsal starts it.
@@ -164,6 +269,8 @@ fn nothing_that_is_written_or_handed_on_holds_a_secret() {
         run(&["doctor"], &job, &[60]);
         run(&["services"], &open, &[0]);
         run(&["keys", "renew", "root", "--password-stdin"], &[], &[0]);
+        // One that makes keys of its own, as far as it gets without Cargo.
+        run(&["demo"], &[&open[..], &job[..], &[("CARGO", "/bin/false")]].concat(), &[1, 2, 20, 30]);
         run(&["keys", "rotate", "online", "--wait", "0", "--dry-run"], &open, &[0]);
         // Cargo builds the package itself; the build fails, and is given nothing.
         run(&["bundle"], &[&open[..], &job[..]].concat(), &[20, 30]);
@@ -184,6 +291,9 @@ fn nothing_that_is_written_or_handed_on_holds_a_secret() {
         run(&["refresh", "--key-dir", "job"], &[("UPDATER_ONLINE_KEY", &spare)], &[40]);
         run(&["status", "--storage", "sftp://me@127.0.0.1:9/x"], &[&open[..], &job[..]].concat(), &[60]);
     }
+    steer(&mut watched, &open);
+    carry(&mut watched, &keys, &open);
+    watched.run_for_a_while(&["serve", "--bind", "127.0.0.1:0"], &open);
     // What people read on stdout.
     watched.run(&["status"], &open, &[0]);
     watched.run(&["keys", "list"], &open, &[0]);
@@ -237,6 +347,8 @@ fn nothing_that_is_written_or_handed_on_holds_a_secret() {
         looked_at += 1;
     }
     assert_eq!(found, Vec::<String>::new());
+    let missing: Vec<_> = every_command(&watched.package).difference(&watched.covered).cloned().collect();
+    assert_eq!(missing, Vec::<String>::new(), "commands that are not looked at here");
     assert!(looked_at > 40, "{looked_at} files");
     for control in ["the base64 seed of", "the key text of", PASSWORD] {
         assert!(in_keys.iter().any(|hit| hit.starts_with(control)), "{control}: {in_keys:?}");

@@ -66,6 +66,18 @@ impl App {
         self.package.keys().join("development")
     }
 
+    /// Returns the folder of the keys of real releases.
+    pub(crate) fn release_keys(&self) -> PathBuf {
+        self.package.keys()
+    }
+
+    /// Runs `cargo updater` in the package, this many days from now.
+    pub(crate) fn cargo_updater_in(&self, days: i64, arguments: &[&str]) -> Run {
+        let variables = self.build_variables();
+        let variables = variables.each_ref().map(|(name, value)| (*name, value.as_str()));
+        self.package.run_in_with(days, arguments, &variables)
+    }
+
     /// Runs `cargo updater` in the package.
     pub(crate) fn cargo_updater(&self, arguments: &[&str]) -> Run {
         let variables = self.build_variables();

@@ -115,7 +115,7 @@ fn wait_for_signatures(shell: &Shell, ceremony: &Ceremony, missing: Vec<Missing>
 }
 
 /// Shows what a document says and changes.
-pub(super) fn tell_review(shell: &Shell, review: &Review) {
+pub(in crate::cli) fn tell_review(shell: &Shell, review: &Review) {
     shell.result(format_args!("{} version {}, until {}", review.role, review.version, review.expires));
     for line in &review.lines {
         shell.result(format_args!("  {line}"));

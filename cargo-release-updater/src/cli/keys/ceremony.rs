@@ -2,14 +2,16 @@
 
 use super::advance::advance;
 use super::ask;
-use crate::ceremony::{Ceremony, CeremonyError, Documents, Folder, KeyChange, Maker, Request, Rotation, Task, begin};
-use crate::cli::desk::{ChannelArgs, Desk};
+use crate::ceremony::{
+    Ceremony, CeremonyError, Documents, Folder, KeyChange, Maker, Request, Rotation, Task, begin, withdraw,
+};
+use crate::cli::desk::{Desk, Trusted};
 use crate::cli::{ExecuteArgs, KeyArgs, PackageArgs, StorageArgs};
 use crate::context::{Context, Execute};
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::keys::{KeyFile, KeyFolder, KeyRole, public_line};
 use crate::repository::{RepositoryError, refuse_older};
-use crate::steps::sign::roles_in_force;
+use crate::steps::sign::newest_roles;
 use std::path::PathBuf;
 use updater_format::role::{RoleName, Root, Targets};
 use updater_format::signed::{Signed, Untrusted};
@@ -33,6 +35,10 @@ pub(super) struct CeremonyArgs {
     /// Do not sit that time out: end with exit code 11, and go on when called again.
     #[arg(long, help_heading = "Signing")]
     pub(super) later: bool,
+    /// The storage was put back from an old copy on purpose: what it lacks of the project's own root and targets role is no
+    /// reason to stop. With FILE the root of that time, where the project does not keep it.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, help_heading = "Storage")]
+    restored: Option<Option<PathBuf>>,
 }
 
 /// Give a role other keys: makes or takes them, drafts what has to be signed, and goes as far as the keys that are here
@@ -96,7 +102,12 @@ pub(super) struct ResumeArgs {
 
 impl CeremonyArgs {
     fn desk<'a>(&self, context: &'a Context) -> CommandResult<Desk<'a>> {
-        Ok(Desk::open_behind(context, &self.package, &self.storage, &ChannelArgs::default())?.0)
+        let trusted = match &self.restored {
+            None => Trusted::Project,
+            Some(None) => Trusted::Earliest,
+            Some(Some(path)) => Trusted::Named(context.path(path)),
+        };
+        Desk::open_behind(context, &self.package, &self.storage, &trusted)
     }
 
     /// Opens the project and the drafts of the ceremony that is under way.
@@ -104,7 +115,7 @@ impl CeremonyArgs {
         let desk = self.desk(context)?;
         let folder = Folder::beside(&desk.project.root_file()?);
         let request = folder.request()?.filter(|request| request.drafted).ok_or(CeremonyError::None)?;
-        let ceremony = Ceremony::load(folder, request, in_force(&desk)?)?;
+        let ceremony = Ceremony::load(folder, request, in_force(&desk)?, context.clock.now())?;
         Ok((desk, ceremony))
     }
 
@@ -124,10 +135,13 @@ impl CeremonyArgs {
             self.refuse_older(context, desk, &root)?;
             let passwords = self.keys.passwords(context)?;
             let keys = self.folder(context, desk, &root)?;
+            if matches!(&request.task, Task::Rotate(Rotation { key: Some(_), .. })) {
+                crate::init::cover_keys(context, Some(&desk.project), &keys)?;
+            }
             let mut maker = Maker { app: &desk.trust.app, keys: &keys, passwords, shell: &context.shell };
             begin(&folder, &mut request, (&root, &targets), &mut maker, context.clock.now())?;
         }
-        let ceremony = Ceremony::load(folder, request, (root, targets))?;
+        let ceremony = Ceremony::load(folder, request, (root, targets), context.clock.now())?;
         advance(context, desk, ceremony, self)
     }
 
@@ -170,7 +184,7 @@ impl CeremonyArgs {
         if !is_development(root) {
             refuse_older(&desk.storage, &self.keys.folder(context, &desk.trust.app)?, desk.state.as_ref())?;
         }
-        let Some(state) = &desk.state else { return Ok(()) };
+        let Some(state) = desk.state.as_ref().filter(|_| self.restored.is_none()) else { return Ok(()) };
         let project = Signed::<Targets>::parse(&Untrusted::new(&*desk.trust.targets));
         let (project, published) = (project.map_or(0, |targets| targets.unverified().version), state.targets().version);
         match project > published {
@@ -209,6 +223,7 @@ impl RotateArgs {
             remove: Vec::new(),
             key: None,
             plain: false,
+            made: None,
         };
         let check = |root: &Root, targets: &Targets| {
             let keyring = keyring_of(&role, root, targets)?;
@@ -260,6 +275,9 @@ impl RenewArgs {
         let committed = desk.commit(&mut keychain).publish(channel, |_, _| Ok(()))?;
         let verb = if committed.is_waiting() { "Submitted" } else { "Renewed" };
         context.shell.status(verb, format_args!("version {} of the role {channel}", committed.role));
+        if committed.is_waiting() {
+            desk.tell_waiting(channel)?;
+        }
         Ok(())
     }
 }
@@ -269,7 +287,7 @@ impl ResumeArgs {
         let desk = self.ceremony.desk(context)?;
         let folder = Folder::beside(&desk.project.root_file()?);
         if self.abort {
-            return self.abort(context, &folder);
+            return self.abort(context, &desk, &folder);
         }
         let request = folder.request()?.ok_or(CeremonyError::None)?;
         if self.ceremony.execute.execute() == Execute::DryRun && !request.drafted {
@@ -279,16 +297,22 @@ impl ResumeArgs {
         self.ceremony.go_on(context, &desk, folder, request)
     }
 
-    fn abort(&self, context: &Context, folder: &Folder) -> CommandResult {
+    fn abort(&self, context: &Context, desk: &Desk<'_>, folder: &Folder) -> CommandResult {
         // Also of a request that cannot be read.
-        if folder.request().is_ok_and(|request| request.is_none()) {
-            return Err(CeremonyError::None.into());
+        match folder.request() {
+            Ok(None) => return Err(CeremonyError::None.into()),
+            Ok(Some(request)) if request.settling => {
+                let what = "the project's files are being replaced by the new documents";
+                return Err(CommandError::new(ExitCode::Usage, what).hint("`cargo updater keys resume` ends it"));
+            }
+            _ => {}
         }
         if self.ceremony.execute.execute() == Execute::DryRun {
             context.shell.status("Would drop", format_args!("the drafts in {}", folder.path().display()));
             return Ok(());
         }
         self.ceremony.execute.confirm(context, "Drop the drafts and their signatures?")?;
+        withdraw(folder, &desk.storage, desk.state.as_ref())?;
         folder.remove()?;
         context.shell.status("Dropped", format_args!("the drafts in {}", folder.path().display()));
         Ok(())
@@ -297,7 +321,7 @@ impl ResumeArgs {
 
 /// Returns the root and the targets role that the next ones follow.
 pub(super) fn in_force(desk: &Desk<'_>) -> CommandResult<(Root, Targets)> {
-    Ok(roles_in_force(&desk.trust, desk.state.as_ref())?)
+    Ok(newest_roles(&desk.trust, desk.state.as_ref(), desk.newest_root.as_ref())?)
 }
 
 fn is_development(root: &Root) -> bool {

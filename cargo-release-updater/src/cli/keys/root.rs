@@ -2,7 +2,8 @@
 
 use super::advance::{advance, tell_review};
 use super::ceremony::CeremonyArgs;
-use crate::ceremony::{CeremonyError, Documents, Reviewed, read_signatures, review, sign_file};
+use crate::ceremony::{Ceremony, CeremonyError, Documents, Reviewed, Signatures, read_signatures, review, sign_file};
+use crate::cli::desk::Desk;
 use crate::cli::{ExecuteArgs, KeyArgs};
 use crate::context::{Context, Execute};
 use crate::error::{CommandError, CommandResult, ExitCode};
@@ -104,7 +105,8 @@ impl Args {
 
 impl Export {
     fn run(&self, context: &Context) -> CommandResult {
-        let (_, ceremony) = self.ceremony.under_way(context)?;
+        let (desk, ceremony) = self.ceremony.under_way(context)?;
+        let channels = ceremony.waiting_channels(&desk.storage, desk.state.as_ref())?;
         let folder = context.path(&self.folder);
         if self.ceremony.execute.execute() == Execute::DryRun {
             for (name, bytes) in ceremony.messages() {
@@ -114,7 +116,13 @@ impl Export {
             }
             return Ok(());
         }
-        for path in ceremony.export(&folder)? {
+        let mut written = ceremony.export(&folder)?;
+        for channel in &channels {
+            let path = folder.join(format!("{}.canonical.json", channel.channel()));
+            channel.export(&path)?;
+            written.push(path);
+        }
+        for path in written {
             context.shell.status("Exported", path.display());
             context.shell.message(&Written { path: path.display().to_string() });
         }
@@ -196,11 +204,40 @@ impl Import {
         }
         for file in &self.files {
             let path = context.path(file);
-            for document in ceremony.add(&read_signatures(&path)?, &path)? {
+            let signatures = read_signatures(&path)?;
+            let imported = match ceremony.add(&signatures, &path) {
+                // Of a channel's role, perhaps: it lies in the storage and not among the drafts.
+                Err(error @ CeremonyError::Foreign { .. }) => {
+                    match Self::add_to_channel(&desk, &ceremony, &signatures, &path)? {
+                        Some(channel) => vec![channel],
+                        None => return Err(error.into()),
+                    }
+                }
+                imported => imported?.into_iter().map(str::to_owned).collect(),
+            };
+            for document in imported {
                 context.shell.status("Imported", format_args!("a signature of {document} from {}", file.display()));
             }
         }
         advance(context, &desk, ceremony, &self.ceremony)
+    }
+}
+
+impl Import {
+    /// Adds signatures to the role of a channel that waits for its new keys; `None` when they are of none.
+    fn add_to_channel(
+        desk: &Desk<'_>,
+        ceremony: &Ceremony,
+        signatures: &Signatures,
+        from: &Path,
+    ) -> CommandResult<Option<String>> {
+        for mut waiting in ceremony.waiting_channels(&desk.storage, desk.state.as_ref())? {
+            if waiting.add(signatures, from).is_ok() {
+                waiting.leave(&desk.storage)?;
+                return Ok(Some(waiting.channel().to_string()));
+            }
+        }
+        Ok(None)
     }
 }
 

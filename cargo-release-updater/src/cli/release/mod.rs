@@ -4,9 +4,10 @@ mod list;
 mod promote;
 mod required;
 mod rollout;
+mod sign;
 mod yank;
 
-use super::desk::{ChannelArgs, Desk};
+use super::desk::{AFTER_REFRESH, ChannelArgs, Desk};
 use super::{ExecuteArgs, KeyArgs, PackageArgs, StorageArgs};
 use crate::context::{Context, Execute};
 use crate::error::CommandResult;
@@ -15,7 +16,7 @@ use crate::shell::Message;
 use crate::steps::steer::{RuleChange, SteeringChange};
 use updater_format::release::ChannelContents;
 
-/// List, promote, roll out, hold, yank and take back published releases.
+/// List, promote, roll out, hold, yank and take back published releases, and sign those that wait.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  cargo updater release list\n  cargo updater release rollout 2.4.1 25\n  \
                         cargo updater release promote 2.4.1 --from beta --channel stable\n  \
@@ -29,6 +30,7 @@ pub(super) struct Args {
 enum Command {
     List(list::Args),
     Promote(promote::Args),
+    Sign(sign::Args),
     Rollout(rollout::RolloutArgs),
     Hold(rollout::HoldArgs),
     Yank(yank::YankArgs),
@@ -42,6 +44,7 @@ impl Args {
         match &self.command {
             Command::List(args) => args.run(context),
             Command::Promote(args) => args.run(context),
+            Command::Sign(args) => args.run(context),
             Command::Rollout(args) => args.run(context),
             Command::Hold(args) => args.run(context),
             Command::Yank(args) => args.run(context),
@@ -91,8 +94,7 @@ impl SteerArgs {
             }
             Ok(())
         })?;
-        tell(context, &desk, &change.describe(), committed);
-        Ok(())
+        tell(context, &desk, &change.describe(), committed)
     }
 
     /// Changes what the online key withholds of the channel.
@@ -113,8 +115,7 @@ impl SteerArgs {
         }
         let mut keychain = desk.keychain(&self.keys)?;
         let committed = desk.commit(&mut keychain).withhold(|extension, state| apply(state, extension))?;
-        tell(context, &desk, &change.describe(), committed);
-        Ok(())
+        tell(context, &desk, &change.describe(), committed)
     }
 
     /// Prints the plan, and asks if that is wanted. Returns whether to act.
@@ -147,15 +148,16 @@ fn published<'a>(desk: &'a Desk<'_>) -> Result<&'a RepositoryState, RepositoryEr
     desk.state.as_ref().ok_or_else(missing)
 }
 
-fn tell(context: &Context, desk: &Desk<'_>, what: &str, committed: Committed) {
+fn tell(context: &Context, desk: &Desk<'_>, what: &str, committed: Committed) -> CommandResult {
     let verb = if committed.is_waiting() { "Submitted" } else { "Published" };
     context.shell.status(verb, format_args!("{} {}: {what}", desk.trust.app, desk.channel));
     if committed.is_waiting() {
-        context.shell.note("clients see it when `cargo updater refresh` has run with the online key");
+        desk.tell_waiting(&desk.channel)?;
     }
     let Committed { timestamp, snapshot, role } = committed;
     context.shell.detail(format_args!("timestamp {timestamp}, snapshot {snapshot}, role {role}"));
     context.shell.message(&Steered::of(desk, what, Some(committed)));
+    Ok(())
 }
 
 /// The rules of a channel were changed, or would be.

@@ -4,8 +4,8 @@ use super::{Ask, SteerArgs, published, tell};
 use crate::context::Context;
 use crate::error::CommandResult;
 use crate::keys::KeyError;
-use crate::repository::RepositoryError;
-use crate::steps::promote::Promotion;
+use crate::repository::{RepositoryError, Submission};
+use crate::steps::promote::{Detached, Promotion};
 use crate::steps::sign::keyrings;
 use updater_format::release::ChannelContents;
 use updater_format::{Channel, ReleaseVersion};
@@ -41,7 +41,7 @@ impl Args {
         }
         let mut keychain = desk.keychain(&self.common.keys)?;
         let [(role, keyring), ..] = keyrings(&desk.channel, &desk.trust, desk.state.as_ref())?;
-        let signers = keychain.signers(&role, &keyring)?;
+        let signers = keychain.some_signers(&role, &keyring)?;
         let signer = signers.first().ok_or_else(|| KeyError::NotEnough {
             role,
             have: 0,
@@ -67,7 +67,13 @@ impl Args {
             promotion.edit(&desk.trust.app, role, keep);
             Ok(())
         })?;
-        // Only now: a promotion that comes to nothing leaves the other channel's signatures as they are.
+        // Only now: a promotion that comes to nothing leaves the other channel's signatures as they are, and one that waits
+        // takes them along.
+        if committed.is_waiting() {
+            let parts = signatures.into_iter().map(Detached::into_parts).collect();
+            Submission::attach(&desk.storage, desk.channel.as_str(), committed.role, parts)?;
+            return tell(context, &desk, &what, committed);
+        }
         for signature in &signatures {
             if let Err(error) = signature.publish(&desk.storage) {
                 context
@@ -75,7 +81,6 @@ impl Args {
                     .warn(format_args!("{error}; run it again, so that the files are signed for {}", desk.channel));
             }
         }
-        tell(context, &desk, &what, committed);
-        Ok(())
+        tell(context, &desk, &what, committed)
     }
 }

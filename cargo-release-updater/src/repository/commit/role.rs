@@ -12,17 +12,27 @@ use std::rc::Rc;
 use updater_format::role::{Hashes, MetaFile, RoleName, Root, Targets};
 use updater_format::signed::{Signed, Untrusted};
 use updater_format::trust::{Rules, TrustError, TrustedChannel, TrustedSet};
-use updater_format::{Channel, SignaturePolicy};
+use updater_format::{Channel, Keyring, SignaturePolicy};
 
 /// A channel's role as it is to be, with the keys for it.
 pub(super) struct EditedRole {
     pub(super) channel: Channel,
     pub(super) role: Targets,
+    /// Those that are here, at most as many as must sign.
     pub(super) signers: Vec<Rc<Signer>>,
+    /// How many must sign.
+    threshold: u32,
     /// The published role that it was made from.
     pub(super) base: Option<Base>,
     /// Where it waits when the online key is elsewhere.
     pub(super) place: Place,
+}
+
+impl EditedRole {
+    /// Tells whether other holders of the channel's keys have to sign, too.
+    pub(super) fn lacks_signatures(&self) -> bool {
+        self.signers.len() < self.threshold as usize
+    }
 }
 
 /// A channel's role that was signed and created, and is not committed yet.
@@ -55,12 +65,13 @@ impl Commit<'_> {
         let delegation = delegation.ok_or_else(|| RepositoryError::no_channel(channel, targets))?;
         let before = state.and_then(|state| state.channels().get(channel));
         let place = Place::look(self.storage, channel.as_str())?;
-        self.refuse_waiting(channel, &place, before)?;
+        self.refuse_waiting(channel, &place, before, &delegation.keyring)?;
         let mut role = next_channel(self.app, channel, before.map(TrustedChannel::role), self.now);
         edit(&mut role, before)?;
-        let signers = self.keychain.signers(channel.as_str(), &delegation.keyring)?;
+        let signers = self.keychain.some_signers(channel.as_str(), &delegation.keyring)?;
+        let threshold = delegation.keyring.threshold();
         let base = before.map(|channel| Base::of(channel.role()));
-        Ok(EditedRole { channel: channel.clone(), role, signers, base, place })
+        Ok(EditedRole { channel: channel.clone(), role, signers, threshold, base, place })
     }
 
     /// Refuses to build on what is published while something waits: it would silently undo that.
@@ -69,22 +80,24 @@ impl Commit<'_> {
         channel: &Channel,
         place: &Place,
         published: Option<&TrustedChannel>,
+        keyring: &Keyring,
     ) -> Result<(), RepositoryError> {
         let Some(submission) = place.submission(self.storage, channel.as_str())? else { return Ok(()) };
         // Read without verification: it only decides whether to go on.
-        let version = submission.parse(self.storage, channel.as_str())?.unverified().version;
+        let waiting = submission.parse(self.storage, channel.as_str())?;
+        let version = waiting.unverified().version;
         let (channel, role) = (channel.clone(), published.map(TrustedChannel::role));
         if version <= role.map_or(0, |role| role.version) {
             return Ok(());
         }
         match submission.base == role.map(Base::of) {
-            true => Err(RepositoryError::Waiting { channel, version }),
+            true => Err(RepositoryError::waiting(channel, &waiting, keyring)),
             // It can never be published any more.
             false => Err(RepositoryError::BaseChanged { channel, version }),
         }
     }
 
-    /// Leaves a channel's role, signed, for whoever has the online key. Its number stays free until then. `None` when
+    /// Leaves a channel's role, signed, for whoever has the online key or more of the channel's keys. Its number stays free until then. `None` when
     /// somebody else has published or submitted meanwhile.
     pub(super) fn submit(&self, edited: &EditedRole) -> Result<Option<Committed>, RepositoryError> {
         let EditedRole { channel, role, signers, base, place, .. } = edited;
@@ -188,7 +201,8 @@ impl Commit<'_> {
     /// Returns the roots before the project's, each verified to be followed by the next.
     fn earlier_chain(&self, version: u64) -> Result<&[Vec<u8>], RepositoryError> {
         let before = usize::try_from(version.saturating_sub(1)).unwrap_or(usize::MAX);
-        let earlier = &self.earlier[..self.earlier.len().min(before)];
+        // A chain with a gap is none: somebody has replaced the root by hand.
+        let earlier = self.earlier.get(..before).unwrap_or_default();
         let Some((first, rest)) = earlier.split_first() else { return Ok(earlier) };
         let refuse = |number: u64| {
             move |source: TrustError| RepositoryError::Trust {

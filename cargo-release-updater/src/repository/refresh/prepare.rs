@@ -126,6 +126,10 @@ impl Commit<'_> {
             self.tell_lost(channel.as_str(), version, &submission)?;
             return Ok(None);
         }
+        let unsigned = RepositoryError::waiting(channel.clone(), &role, &delegation.keyring);
+        if matches!(unsigned, RepositoryError::Unsigned { .. }) {
+            return Err(unsigned);
+        }
         let role = role
             .verify(channel.as_str(), &delegation.keyring, SignaturePolicy::default())
             .map_err(|source| self.refuse_submission(channel.as_str(), source))?;
