@@ -45,7 +45,7 @@ fn update(updater: &Updater) -> Result<String, Error> {
     let started = Instant::now();
     let installed = staged.install()?;
     say(&format!("swapped {} for {} {}, restarting", installed.from(), installed.version(), after(started)));
-    match installed.restart()? {}
+    installed.restart()?.hand_over()
 }
 
 fn say(line: &str) {

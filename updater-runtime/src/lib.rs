@@ -6,7 +6,7 @@
 //! fn update(updater: &Updater) -> Result<(), Error> {
 //!     if let Status::Available(update) = updater.check()? {
 //!         println!("{} -> {} ({} bytes)", update.from(), update.version(), update.route().bytes());
-//!         update.download(|progress| println!("{}/{}", progress.bytes, progress.total))?.install()?.restart()?;
+//!         update.download(|progress| println!("{}/{}", progress.bytes, progress.total))?.install()?.restart()?.hand_over();
 //!     }
 //!     Ok(())
 //! }
@@ -49,6 +49,7 @@ mod install_id;
 mod interval;
 mod kept;
 mod libc_version;
+mod process;
 pub mod refresh;
 mod restart;
 pub mod route;
@@ -59,6 +60,8 @@ pub mod transport;
 mod trust_store;
 mod update;
 mod updater;
+#[cfg(windows)]
+mod win32;
 
 pub use apply::ApplyError;
 pub use background::Background;
@@ -77,7 +80,7 @@ pub use install::{
     Trial,
 };
 pub use kept::{PendingTrial, PutBack};
-pub use restart::RESTARTED_FROM_VARIABLE;
+pub use restart::{RESTARTED_FROM_VARIABLE, Restarted, harden_library_search};
 pub use status::{NoUpdate, Status};
 pub use text::terminal_safe;
 pub use trust_store::TrustStore;

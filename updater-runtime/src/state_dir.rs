@@ -1,10 +1,29 @@
 //! Where trusted metadata and the time of the last check are kept for a user.
 
+#[cfg(unix)]
 use crate::fs;
 use crate::install::Layout;
+#[cfg(unix)]
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::path::Path;
+use std::path::PathBuf;
 use updater_format::AppId;
+
+/// Returns the folder for this app's state: `%LOCALAPPDATA%\cargo-updater\APP`, else a folder in the hidden folder beside the
+/// install, for services that have no profile. What lies in the profile can be changed by its user and the administrators
+/// only; that is what new folders there inherit. Not `%LOCALAPPDATA%\APP`: that is the app's own.
+#[cfg(windows)]
+pub(crate) fn state_dir(app: &AppId, layout: &Layout) -> PathBuf {
+    choose(std::env::var_os("LOCALAPPDATA").map(PathBuf::from), app, layout)
+}
+
+#[cfg(windows)]
+fn choose(local: Option<PathBuf>, app: &AppId, layout: &Layout) -> PathBuf {
+    let local = local.filter(|path| path.is_absolute());
+    let base = local.map(|local| local.join("cargo-updater").join(app.as_str()));
+    base.unwrap_or_else(|| layout.hidden().join("state"))
+}
 
 /// Returns the folder for this app's state: `$XDG_STATE_HOME/APP`, else `$HOME/.local/state/APP`, else a folder in the
 /// hidden folder beside the install, for services that have no home.
@@ -12,14 +31,16 @@ use updater_format::AppId;
 /// An administrator whose variables lead to where another user may write, as `sudo` leaves them, gets
 /// `/var/lib/cargo-updater/APP`: files of theirs in that user's home would lock the user out, and a link there would lead
 /// the administrator anywhere.
+#[cfg(unix)]
 pub(crate) fn state_dir(app: &AppId, layout: &Layout) -> PathBuf {
     let chosen = choose(|name| std::env::var_os(name).map(PathBuf::from), app, layout);
-    if rustix::process::geteuid().is_root() && !is_administrators(&chosen) {
+    if fs::runs_as_administrator() && !is_administrators(&chosen) {
         return Path::new(ADMINISTRATORS).join(app.as_str());
     }
     chosen
 }
 
+#[cfg(unix)]
 fn choose(variable: impl Fn(&str) -> Option<PathBuf>, app: &AppId, layout: &Layout) -> PathBuf {
     // The XDG base directory specification: a relative path there is invalid and must be ignored.
     let absolute = |path: PathBuf| path.is_absolute().then_some(path);
@@ -30,6 +51,7 @@ fn choose(variable: impl Fn(&str) -> Option<PathBuf>, app: &AppId, layout: &Layo
 
 /// Tells whether only the administrator can change what lies at a path, or make it: then no link on the way is anybody
 /// else's either.
+#[cfg(unix)]
 fn is_administrators(path: &Path) -> bool {
     let Some(there) = path.ancestors().find(|path| fs::metadata(path).is_ok_and(|found| found.is_some())) else {
         return false;
@@ -47,9 +69,10 @@ fn is_administrators(path: &Path) -> bool {
 }
 
 /// Where an administrator's state lies when it cannot lie at home. Not `/var/lib/APP`: that may be another program's.
+#[cfg(unix)]
 const ADMINISTRATORS: &str = "/var/lib/cargo-updater";
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
     use crate::install::InstallKind;

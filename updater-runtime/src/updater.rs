@@ -66,7 +66,8 @@ impl Updater {
     ///
     /// Answers a probe (and ends the process then), finishes what an earlier process left, restarts into the version that
     /// is installed when that is another one, and counts this start if the version is on trial. It never fails: what
-    /// cannot work gives a disabled updater.
+    /// cannot work gives a disabled updater. On Windows, where no program can take the place of another, such a restart
+    /// waits for the installed version and ends this process with its exit code.
     #[must_use]
     pub fn start(embedded: &Embedded) -> Self {
         let parsed = match embedded.disabled {
@@ -286,6 +287,7 @@ impl Updater {
 /// Runs the installed version in place of this one; comes back only when that fails.
 fn restart(installed: install::Installed) -> Start {
     match installed.restart() {
+        Ok(restarted) => restarted.hand_over(),
         Err(error) => unsettled(&error),
     }
 }

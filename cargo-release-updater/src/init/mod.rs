@@ -104,7 +104,7 @@ fn main_lines(work: &mut Work<'_>, project: &Project) {
          if let Err(error) = update(&updater) {\n        eprintln!(\"no update: {error}\");\n    }\n\n\
          and below it:\n\n    fn update(updater: &updater_runtime::Updater) -> Result<(), updater_runtime::Error> {\n        \
          if let updater_runtime::Status::Available(update) = updater.check()? {\n            \
-         update.download(|_progress| {})?.install()?.restart()?;\n        }\n        Ok(())\n    }\n",
+         update.download(|_progress| {})?.install()?.restart()?.hand_over();\n        }\n        Ok(())\n    }\n",
     );
 }
 

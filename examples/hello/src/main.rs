@@ -19,7 +19,7 @@ fn main() {
 fn update(updater: &Updater) -> Result<(), Error> {
     if let Status::Available(update) = updater.check()? {
         eprintln!("hello: {} -> {} ({} bytes)", update.from(), update.version(), update.route().bytes());
-        update.download(|_progress| {})?.install()?.restart()?;
+        update.download(|_progress| {})?.install()?.restart()?.hand_over();
     }
     Ok(())
 }

@@ -93,7 +93,7 @@ fn update(updater: &Updater) -> Result<(), updater_runtime::Error> {
             let tell = |event: &Event| {
                 let _ = writeln!(std::io::stdout(), "event {event}");
             };
-            update.download_with_events(|_| {}, tell)?.install()?.restart()?;
+            update.download_with_events(|_| {}, tell)?.install()?.restart()?.hand_over();
         }
         Status::NoUpdate(why) => {
             let _ = writeln!(std::io::stdout(), "none {why}");

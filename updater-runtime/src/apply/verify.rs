@@ -3,7 +3,6 @@
 use super::{ApplyError, Tree};
 use crate::fs::{self, Dir};
 use crate::install::Layout;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use updater_format::length::MAX_MANIFEST;
 use updater_format::{EntryContent, FilePath, InstallKind, MANIFEST_PATH, Manifest, Sha256};
@@ -71,7 +70,7 @@ pub(crate) fn check_tree(
                 let shown = tree.join(entry.path.as_str());
                 let file = folder.open_file(&entry.path)?.ok_or_else(|| damaged("it is missing"))?;
                 let metadata = file.metadata().map_err(|source| fs::PathError::new("inspect", &shown, source))?;
-                if modes == Modes::Exact && metadata.mode() & 0o7777 != mode.bits() {
+                if modes == Modes::Exact && !fs::has_mode(&metadata, mode.bits()) {
                     return Err(damaged("it has other permission bits"));
                 }
                 if metadata.len() != *length || fs::digest_of(file, &shown)?.1 != *sha256 {

@@ -3,7 +3,7 @@
 use super::{DownloadError, VerifiedFile};
 use crate::fs;
 use crate::transport::{Resume, Url};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use updater_format::digest::Sha256Hasher;
@@ -131,35 +131,11 @@ fn read_etag(path: &Path) -> Option<(String, String)> {
 
 /// Opens an existing file that an attempt of this user left: regular, without other names, reached without a link.
 fn open_own(path: &Path) -> std::io::Result<File> {
-    let file = options().open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(std::io::Error::other("it is not a regular file"));
-    }
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt as _;
-        if metadata.nlink() != 1 || metadata.uid() != rustix::process::geteuid().as_raw() {
-            return Err(std::io::Error::other("it has other names or another owner"));
-        }
-    }
-    Ok(file)
+    fs::open_own(path, false)
 }
 
 fn create(path: &Path) -> std::io::Result<File> {
-    options().create_new(true).open(path)
-}
-
-fn options() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-        options.mode(0o600).custom_flags(flags.bits().cast_signed());
-    }
-    options
+    fs::open_own(path, true)
 }
 
 /// Bytes of the file that keeps an entity tag: a URL and a tag.

@@ -1,5 +1,6 @@
 use super::{
-    Dir, atomic_write, copy, digest, exchange, names, open_regular, private_dir, read_bounded, remove_all, space,
+    Dir, atomic_write, digest, exchange, names, open_regular, private_dir, read_bounded, remove_all, space,
+    system::copy,
 };
 use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};

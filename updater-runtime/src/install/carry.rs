@@ -9,7 +9,6 @@ use super::layout::Layout;
 use crate::fs::{self, Dir, Entry, PathResult};
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use updater_format::length::MAX_MANIFEST;
 use updater_format::{EntryContent, FilePath, InstallKind, MANIFEST_PATH, Manifest, NEW_SUFFIX, Sha256};
@@ -55,7 +54,7 @@ pub(super) fn adopt_folders(installed: &Path, waiting: &Path, manifest: &Manifes
 
 /// Refuses before the exchange what could not be moved after it: another file system mounted inside the folder.
 pub(super) fn check_movable(from: &Path, old: &Manifest) -> Result<(), InstallError> {
-    let device = fs::require(from)?.dev();
+    let device = fs::device(from)?;
     check_folder(Path::new(""), &Dir::open(from)?, old, device)
 }
 
@@ -269,7 +268,7 @@ impl<'a> Carrier<'a> {
         }
         let level = self.level();
         // The root is open from the start, so that every level below it is by now.
-        level.to.as_ref().ok_or_else(|| fs::PathError::new("find", level.from.path(), rustix::io::Errno::NOENT))
+        level.to.as_ref().ok_or_else(|| fs::missing("find", level.from.path()))
     }
 
     /// Returns what the counterpart has under a name.

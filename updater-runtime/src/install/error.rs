@@ -49,6 +49,12 @@ pub enum Obstacle {
         /// What the system said.
         reason: String,
     },
+    /// The folder of a running program cannot be replaced on Windows.
+    #[error("Windows replaces no folder whose programs run, as {} is one", path.display())]
+    FolderInUse {
+        /// The folder of the install.
+        path: PathBuf,
+    },
     /// Another file system is mounted inside the folder, so its files cannot be carried over.
     #[error("{} is a mount point inside the install", path.display())]
     MountInside {
@@ -67,6 +73,10 @@ impl Obstacle {
                 "wait until no package is being installed, then check again; ask the package manager which package has the program"
             }
             Self::ReadOnly { .. } => "update the image or package that this copy comes from",
+            Self::FolderInUse { .. } => "publish it as a single executable for Windows",
+            Self::NotWritable { .. } if cfg!(windows) => {
+                "run the update as the user who installed the app; if that was an administrator, start it once by `Run as administrator`"
+            }
             Self::NotWritable { .. } => "run the update as the user who installed the app",
             Self::NotTrusted { .. } => {
                 "run the update as the owner of the folder, or give the folder to the administrator"
@@ -88,6 +98,7 @@ impl Obstacle {
             Self::NotWritable { .. } => "install-not-writable",
             Self::NotTrusted { .. } => "install-not-trusted",
             Self::NoExchange { .. } => "install-no-exchange",
+            Self::FolderInUse { .. } => "install-folder-in-use",
             Self::MountInside { .. } => "install-mount-inside",
         }
     }
@@ -170,6 +181,15 @@ pub enum InstallError {
     Changed {
         /// The installed program.
         path: PathBuf,
+    },
+    /// Another program has the installed one open, and did not give it back in time. The release waits, verified, and the
+    /// next start of the app installs it.
+    #[error("version {version} waits for the next start")]
+    Deferred {
+        /// The release.
+        version: ReleaseVersion,
+        /// What could not be done.
+        source: PathError,
     },
     /// The release is installed in another way than this copy.
     #[error("release {version} is installed as {got}, this copy as {expected}")]
@@ -257,6 +277,7 @@ impl InstallError {
             Self::NameTaken { .. } => "rename it, or remove it if nobody needs it, then update again",
             Self::LostLink { .. } => "let the link lead to the folder of the installed version in versions/",
             Self::Changed { .. } => "restart the app, or look again at what is installed: it was updated meanwhile",
+            Self::Deferred { .. } => "close other programs that use the installed one, and start the app again",
             Self::OtherKind { .. } => "install the new release by hand once",
             Self::OwnManifest { .. } => "unpack the bundle of the installed version over it, or install afresh",
             Self::Damaged { .. } => "check again: it is downloaded anew",
@@ -284,6 +305,7 @@ impl InstallError {
             Self::NameTaken { .. } => "install-name-taken",
             Self::LostLink { .. } => "install-lost-link",
             Self::Changed { .. } => "install-changed",
+            Self::Deferred { .. } => "install-deferred",
             Self::OtherKind { .. } => "install-other-kind",
             Self::OwnManifest { .. } => "install-manifest",
             Self::Damaged { .. } => "install-damaged",

@@ -1,7 +1,8 @@
 //! What is left to do when the process ends in order: end the attempt, install what was put off.
 //!
-//! This is the one file of the crate with foreign calls: the C library's `atexit` is what tells an ordered end (a return
-//! from `main`, `std::process::exit`) from a signal or an abort.
+//! What tells an ordered end (a return from `main`, `std::process::exit`) from a signal or an abort is a foreign call: the C
+//! library's `atexit` on Unix. On Windows `exit` of the standard library goes past the C library, so it is the loader that
+//! calls: it tells every program's list of callbacks that the process ends, unless it is terminated or aborts.
 
 use super::settle::install_scheduled;
 use super::trial::Attempt;
@@ -17,8 +18,6 @@ struct Pending {
 
 static PENDING: Mutex<Pending> = Mutex::new(Pending { attempt: None, install: None });
 static FAILED: AtomicBool = AtomicBool::new(false);
-static REGISTER: Once = Once::new();
-
 /// Begins an attempt that ends well when this process ends in order without a panic.
 pub(super) fn begin_attempt(layout: &Layout) -> Result<(), InstallError> {
     let mut pending = pending();
@@ -70,6 +69,7 @@ fn note_panics() {
     });
 }
 
+#[cfg(unix)]
 fn register() {
     REGISTER.call_once(|| {
         // SAFETY: `atexit` is declared as the C standard has it, and `at_exit` is a function of that type that lives as
@@ -82,9 +82,18 @@ fn register() {
     });
 }
 
+#[cfg(unix)]
+static REGISTER: Once = Once::new();
+
+#[cfg(unix)]
 #[expect(unsafe_code, reason = "the declaration of the C library's function; std links that library already")]
 unsafe extern "C" {
     fn atexit(handler: extern "C" fn()) -> std::ffi::c_int;
+}
+
+#[cfg(windows)]
+fn register() {
+    crate::win32::at_exit(at_exit);
 }
 
 extern "C" fn at_exit() {

@@ -3,7 +3,6 @@
 use super::InstallError;
 use super::layout::Layout;
 use crate::fs::{self, PathResult};
-use std::os::unix::fs::MetadataExt as _;
 use updater_format::state::{InstallState, Phase};
 use updater_format::{FormatError, Sha256};
 
@@ -55,8 +54,7 @@ pub(crate) fn write(layout: &Layout, state: &InstallState) -> PathResult<()> {
 /// Tells whether the journal belongs to another user, who updates this copy: nothing in it is ours to settle. An
 /// administrator who starts a user's app once would otherwise leave files there that the user cannot change.
 pub(super) fn is_foreign(layout: &Layout) -> Result<bool, crate::fs::PathError> {
-    let owner = fs::metadata(&layout.journal())?.map(|metadata| metadata.uid());
-    Ok(owner.is_some_and(|owner| owner != rustix::process::geteuid().as_raw()))
+    fs::is_another_users(&layout.journal())
 }
 
 /// Returns the digests of the manifests that failed here lately.

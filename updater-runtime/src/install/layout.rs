@@ -17,8 +17,7 @@ use super::error::Obstacle;
 use super::versions::Versions;
 use crate::fs;
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use updater_format::state::JournaledRelease;
 use updater_format::{FilePath, InstallKind, MANIFEST_PATH, Sha256};
@@ -51,9 +50,7 @@ impl Layout {
     /// # Errors
     /// [`InstallError::NotAnInstall`] when the program does not lie at `entry` of a folder; [`InstallError::File`].
     pub(crate) fn of_running(kind: InstallKind, entry: &FilePath) -> Result<Self, InstallError> {
-        let program =
-            std::env::current_exe().map_err(|source| fs::PathError::new("find", "the running program", source))?;
-        Self::of_program(&without_deleted(program), kind, entry, Subject::Own)
+        Self::of_program(&fs::running_path()?, kind, entry, Subject::Own)
     }
 
     /// Finds the install of another program: the file for an executable, the folder otherwise. Links are resolved.
@@ -71,7 +68,7 @@ impl Layout {
     ) -> Result<Self, InstallError> {
         let refuse = || InstallError::NotAnInstall { path: program.to_owned(), entry: entry.to_string() };
         let root = match kind {
-            InstallKind::Executable => Some(program.to_owned()),
+            InstallKind::Executable => Some(out_of_kept(program)),
             _ => strip_entry(program, entry).map(|folder| out_of_hidden(&folder)),
         };
         Self::beside(root.ok_or_else(refuse)?, kind, entry, subject)
@@ -142,6 +139,11 @@ impl Layout {
     /// Returns where the other release of a trial or a return lies: the kept one, or the one that failed.
     pub(super) fn other_tree(&self, release: &JournaledRelease) -> PathBuf {
         self.versions.as_ref().map_or_else(|| self.previous_tree(), |versions| versions.tree(&release.version))
+    }
+
+    /// Returns where a program goes that is of no use any more but may still run.
+    pub(super) fn spent(&self) -> PathBuf {
+        fs::spent(&self.hidden)
     }
 
     /// Returns the installed program file or folder.
@@ -232,7 +234,7 @@ impl Layout {
 
     /// Returns the digest of the canonical path, by which a journal knows its install.
     pub(crate) fn identity(&self) -> Sha256 {
-        Sha256::of(self.root.as_os_str().as_bytes())
+        Sha256::of(&fs::text_of(&self.root))
     }
 
     /// Returns why this copy cannot be updated here; `None` when nothing is in the way. Changes nothing.
@@ -242,6 +244,9 @@ impl Layout {
         // First: what a package manager owns is often not writable either, and its command helps more.
         if let Some(owned) = super::owner::of(&self.program(), &super::owner::system()) {
             return Ok(Some(owned));
+        }
+        if cfg!(windows) && self.kind != InstallKind::Executable && self.versions.is_none() {
+            return Ok(Some(Obstacle::FolderInUse { path: self.root.clone() }));
         }
         let tree = self.tree()?;
         // A folder is moved as a whole, which changes its own `..` too.
@@ -256,11 +261,13 @@ impl Layout {
             let path = || folder.to_owned();
             match fs::check_writable(folder) {
                 Ok(()) => {}
-                Err(rustix::io::Errno::ROFS) => return Ok(Some(Obstacle::ReadOnly { path: path() })),
+                Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => {
+                    return Ok(Some(Obstacle::ReadOnly { path: path() }));
+                }
                 Err(_) => return Ok(Some(Obstacle::NotWritable { path: path() })),
             }
         }
-        let not_trusted = rustix::process::geteuid().is_root().then(|| self.not_trusted(&tree)).flatten();
+        let not_trusted = fs::runs_as_administrator().then(|| self.not_trusted(&tree)).flatten();
         Ok(not_trusted.map(|path| Obstacle::NotTrusted { path }))
     }
 
@@ -268,15 +275,7 @@ impl Layout {
     /// administrator could change: they would choose what the administrator runs. Other folders of the install may belong
     /// to whom they like; they are only ever walked by descriptors.
     fn not_trusted(&self, tree: &Path) -> Option<PathBuf> {
-        let changeable = |path: &&Path| {
-            let Ok(Some(metadata)) = fs::metadata(path) else { return true };
-            let (mode, is_install) = (metadata.mode(), path.starts_with(self.parent()));
-            // In a sticky folder such as /tmp nobody can rename what belongs to the administrator.
-            let is_sticky = metadata.is_dir() && !is_install && mode & 0o1000 != 0;
-            // The bits of a link mean nothing.
-            let is_shared = !metadata.is_symlink() && mode & 0o022 != 0 && !is_sticky;
-            metadata.uid() != 0 || is_shared
-        };
+        let changeable = |path: &&Path| fs::is_open_to_others(path, path.starts_with(self.parent()));
         let (program, link) = (self.program_in(tree), self.program());
         program.ancestors().chain(link.ancestors()).find(changeable).map(Path::to_owned)
     }
@@ -295,14 +294,6 @@ impl Layout {
     }
 }
 
-/// Removes what Linux appends to the path of a running program that was replaced.
-fn without_deleted(program: PathBuf) -> PathBuf {
-    match program.as_os_str().as_bytes().strip_suffix(b" (deleted)") {
-        Some(path) if !program.exists() => PathBuf::from(OsString::from_vec(path.to_vec())),
-        _ => program,
-    }
-}
-
 fn strip_entry(program: &Path, entry: &FilePath) -> Option<PathBuf> {
     let depth = entry.as_str().split('/').count();
     program.ends_with(entry.as_str()).then(|| program.ancestors().nth(depth).map(Path::to_owned)).flatten()
@@ -312,11 +303,22 @@ fn strip_entry(program: &Path, entry: &FilePath) -> Option<PathBuf> {
 fn out_of_hidden(folder: &Path) -> PathBuf {
     let moved = || {
         let hidden = folder.parent()?.parent()?;
-        let name = hidden.file_name()?.as_bytes().strip_prefix(b".")?.strip_suffix(HIDDEN_SUFFIX.as_bytes())?;
-        Some(hidden.with_file_name(OsStr::from_bytes(name)))
+        Some(hidden.with_file_name(fs::stripped(hidden.file_name()?, ".", HIDDEN_SUFFIX)?))
     };
     let is_tree = folder.ends_with("previous/tree") || folder.ends_with("staged/tree");
     is_tree.then(moved).flatten().unwrap_or_else(|| folder.to_owned())
+}
+
+/// On Windows the program that was kept is started by hand when a power cut has left no other (`docs/windows.md`): it is
+/// the install's, and puts itself back.
+fn out_of_kept(program: &Path) -> PathBuf {
+    let moved = || {
+        let folder = program.parent()?;
+        let hidden = folder.parent()?.parent()?;
+        let name = fs::stripped(hidden.file_name()?, ".", HIDDEN_SUFFIX)?;
+        (folder.ends_with("previous/tree") && program.file_name() == Some(&name)).then(|| hidden.with_file_name(name))
+    };
+    (cfg!(windows)).then(moved).flatten().unwrap_or_else(|| program.to_owned())
 }
 
 /// `.hello` + this: long enough that no other program uses it.
@@ -357,12 +359,6 @@ mod tests {
                 Layout::of_program(&program, InstallKind::Directory, &entry("bin/hello"), Subject::Own).unwrap();
             assert_eq!(layout.root(), Path::new("/opt/hello"));
         }
-        let replaced = PathBuf::from("/nowhere/hello (deleted)");
-        assert_eq!(without_deleted(replaced), Path::new("/nowhere/hello"));
-        let folder = tempfile::tempdir().unwrap();
-        let odd = folder.path().join("hello (deleted)");
-        std::fs::write(&odd, "").unwrap();
-        assert_eq!(without_deleted(odd.clone()), odd);
     }
 
     #[test]

@@ -88,7 +88,7 @@ fn open_or_create(layout: &Layout) -> PathResult<File> {
     }
     match fs::create_new(&path, 0o600) {
         Err(error) if error.source.kind() == std::io::ErrorKind::AlreadyExists => {
-            fs::open_lock(&path)?.ok_or_else(|| PathError::new("open", &path, rustix::io::Errno::NOENT))
+            fs::open_lock(&path)?.ok_or_else(|| fs::missing("open", &path))
         }
         other => other,
     }

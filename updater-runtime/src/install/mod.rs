@@ -20,6 +20,7 @@ mod layout;
 mod lock;
 mod machine;
 mod open;
+#[cfg_attr(windows, path = "owner/windows.rs")]
 mod owner;
 mod probe;
 mod return_to;
@@ -44,7 +45,7 @@ pub(crate) use session::Session;
 pub(crate) use settle::{Settled, settle};
 pub(crate) use staged::Plan;
 pub use staged::{Installed, Scheduled, Staged};
-pub(crate) use trial::{confirm, failed, process_name};
+pub(crate) use trial::{confirm, failed};
 pub use updater_format::InstallKind;
 pub use updater_format::state::Trial;
 

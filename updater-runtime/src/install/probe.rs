@@ -3,13 +3,17 @@
 //! It finds what no check of bytes finds: a missing library, a processor that the build does not fit, a loader that does
 //! not exist here. The program's side is [`answer`].
 
+use group::Group;
 use std::io::{Read as _, Write as _};
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 use updater_format::{AppId, Platform, ReleaseVersion, Sha256};
+
+#[cfg_attr(unix, path = "probe/unix.rs")]
+#[cfg_attr(windows, path = "probe/windows.rs")]
+mod group;
 
 /// The variable that asks a program to answer the probe; its value is the nonce.
 pub const PROBE_VARIABLE: &str = "UPDATER_PROBE";
@@ -102,22 +106,24 @@ pub(crate) fn ask(program: &Path, limit: Duration) -> Result<(String, String), P
             command.env(name, value);
         }
     }
-    if let Some(folder) = program.parent() {
+    if let Some(folder) = program.parent().filter(|folder| group::takes_working_directory(folder)) {
         command.current_dir(folder);
     }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     // A group of its own, so that whatever it starts is killed with it.
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
+    group::separate(&mut command);
     let begin = Instant::now();
     let mut child = start(&mut command, begin, limit).map_err(|source| ProbeError::Start { source })?;
+    let group = Group::of(&child);
     let output = read_output(&mut child);
-    let status = wait(&mut child, begin, limit)?;
+    let status = wait(&mut child, &group, begin, limit)?;
     if !status.success() {
         return Err(ProbeError::Ended { status });
     }
     // What it has started may still hold the pipe; it does not hold us.
     let rest = limit.saturating_sub(begin.elapsed()).max(GRACE);
     let output = output.recv_timeout(rest).unwrap_or_else(|_| {
-        kill_group(&child);
+        group.kill();
         Vec::new()
     });
     Ok((nonce, String::from_utf8_lossy(&output).into_owned()))
@@ -173,28 +179,21 @@ fn read_output(child: &mut Child) -> Receiver<Vec<u8>> {
     receiver
 }
 
-fn wait(child: &mut Child, begin: Instant, limit: Duration) -> Result<ExitStatus, ProbeError> {
+fn wait(child: &mut Child, group: &Group, begin: Instant, limit: Duration) -> Result<ExitStatus, ProbeError> {
     loop {
         match child.try_wait() {
             Ok(Some(status)) => return Ok(status),
             Ok(None) if begin.elapsed() < limit => std::thread::sleep(PAUSE),
             Ok(None) => {
-                kill_group(child);
+                group.kill();
                 let _ = child.wait();
                 return Err(ProbeError::TimedOut { limit });
             }
             Err(source) => {
-                kill_group(child);
+                group.kill();
                 return Err(ProbeError::Start { source });
             }
         }
-    }
-}
-
-/// Kills the child's group. That it has ended already is as good.
-fn kill_group(child: &Child) {
-    if let Some(pid) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
-        let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
     }
 }
 
@@ -212,7 +211,12 @@ fn is_nonce(text: &str) -> bool {
 }
 
 /// What a dynamic program may need to start at all.
-const PASSED_ON: [&str; 3] = ["PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"];
+const PASSED_ON: &[&str] = if cfg!(windows) {
+    // Libraries of the system are found by these, and the random numbers of every program with them.
+    &["PATH", "SystemRoot", "SystemDrive", "windir", "TEMP", "TMP"]
+} else {
+    &["PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"]
+};
 /// Hexadecimal digits of a nonce.
 const NONCE_LENGTH: usize = 32;
 /// The most bytes of output that are read: 64 KiB. The answer has about 100.
@@ -224,5 +228,5 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// How long the last bytes of a process that has ended may take.
 const GRACE: Duration = Duration::from_millis(500);
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;

@@ -58,7 +58,9 @@ impl Returning {
     pub(super) fn put_back(self) -> Result<PutBack, InstallError> {
         let layout = self.0.session.layout();
         match layout.kind() {
-            InstallKind::Executable => fs::rename(&layout.previous_program(), layout.root())?,
+            InstallKind::Executable => {
+                fs::replace_program(&layout.previous_program(), layout.root(), &layout.spent())?;
+            }
             _ => {
                 let kept = layout.other_tree(&self.0.to);
                 let (old, _) = require_manifest(&kept, &self.0.to)?;
@@ -143,7 +145,7 @@ pub(super) fn put_back_unfinished(
     to: &JournaledRelease,
 ) -> Result<(), InstallError> {
     if layout.kind() == InstallKind::Executable {
-        fs::rename(&layout.previous_program(), layout.root())?;
+        fs::replace_program(&layout.previous_program(), layout.root(), &layout.spent())?;
         return Ok(fs::sync_parent(layout.root())?);
     }
     if let Some(versions) = layout.versions() {

@@ -11,8 +11,7 @@ use super::staged::Plan;
 use super::{carry, rollback, swap};
 use crate::apply::Tree;
 use crate::fs;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use updater_format::state::{InstallState, Phase, SuspendedTrial};
 use updater_format::{InstallKind, UtcTime};
@@ -218,7 +217,9 @@ impl Session {
     pub(super) fn sweep(&self) -> Result<(), InstallError> {
         carry::salvage_previous(&self.layout)?;
         for name in fs::names(self.layout.hidden())? {
-            if !KEPT_NAMES.iter().any(|kept| name == *kept) {
+            if name.to_string_lossy().starts_with(fs::SPENT) {
+                fs::try_remove(&self.layout.hidden().join(name));
+            } else if !KEPT_NAMES.iter().any(|kept| name == *kept) {
                 fs::remove_all(&self.layout.hidden().join(name))?;
             }
         }
@@ -232,8 +233,7 @@ impl Session {
         }
         if let Some(versions) = self.layout.versions() {
             // Nothing is exchanged, but a staged tree is renamed into this folder.
-            let device = |folder: &Path| Ok::<_, InstallError>(fs::require(folder)?.dev());
-            let is_one = device(versions.folder())? == device(self.layout.hidden())?;
+            let is_one = fs::device(versions.folder())? == fs::device(self.layout.hidden())?;
             let path = versions.folder().to_owned();
             return if is_one { Ok(()) } else { Err(Obstacle::MountInside { path }.into()) };
         }

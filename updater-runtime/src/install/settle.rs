@@ -3,6 +3,7 @@
 //! With nothing pending this is one look for a file that is not there.
 
 use super::journal::{self, Found};
+use super::lock::InstallLock;
 use super::rollback::Kept;
 use super::session::Session;
 use super::staged::{Installed, verify_again};
@@ -44,7 +45,10 @@ pub(crate) enum Settled {
 pub(crate) fn settle(layout: &Layout, now: UtcTime) -> Result<Settled, InstallError> {
     match fs::metadata(&layout.journal()) {
         Ok(Some(_)) if !journal::is_foreign(layout)? => {}
-        Ok(_) => return Ok(Settled::Nothing),
+        Ok(_) => {
+            drop_spent(layout);
+            return Ok(Settled::Nothing);
+        }
         // The hidden folder of an app that another user updates is closed to us, and none of our business.
         Err(error) if error.source.kind() == std::io::ErrorKind::PermissionDenied => return Ok(Settled::Nothing),
         Err(error) => return Err(error.into()),
@@ -55,13 +59,31 @@ pub(crate) fn settle(layout: &Layout, now: UtcTime) -> Result<Settled, InstallEr
         Found::Elsewhere(_) | Found::Garbage => return repair(layout, now),
     };
     match &state.phase {
-        Phase::Idle => Ok(Settled::Nothing),
+        Phase::Idle => {
+            drop_spent(layout);
+            Ok(Settled::Nothing)
+        }
         Phase::Trial { from, to, trial } => match layout.subject() {
             Subject::Own => on_trial(layout, from, to, *trial, now),
             Subject::Other => Ok(Settled::Nothing),
         },
         Phase::Swapping { .. } | Phase::Returning { .. } => repair(layout, now),
         Phase::Staged { .. } => scheduled(layout, now),
+    }
+}
+
+/// Removes programs that were replaced while they ran. Only Windows keeps them from being removed at once.
+fn drop_spent(layout: &Layout) {
+    if cfg!(unix) {
+        return;
+    }
+    let mut names = fs::names(layout.hidden()).unwrap_or_default();
+    names.retain(|name| name.to_string_lossy().starts_with(fs::SPENT));
+    let removed = names.iter().filter(|name| fs::try_remove(&layout.hidden().join(name))).count();
+    if removed > 0
+        && let Ok(lock) = InstallLock::take_within(layout, Duration::ZERO)
+    {
+        lock.tidy(layout);
     }
 }
 
@@ -80,7 +102,7 @@ fn repair(layout: &Layout, now: UtcTime) -> Result<Settled, InstallError> {
     if layout.subject() == Subject::Other {
         return Ok(Settled::Nothing);
     }
-    if !fs::is_same_file(&fs::running_program()?, &layout.program())?
+    if !fs::is_running_program(&layout.program())?
         && let Some((from, to, program)) = replaced(layout, &before)?
     {
         return Ok(Settled::Repaired(Installed::new(layout.clone(), from, to, program)));

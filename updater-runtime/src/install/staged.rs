@@ -5,7 +5,6 @@ use super::swap::Swapping;
 use super::{InstallError, Layout, Subject, carry, exit};
 use crate::apply::{Tree, verify_staged};
 use crate::fs;
-use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use updater_format::state::{JournaledRelease, Phase, Trial};
 use updater_format::{InstallKind, ReleaseVersion};
@@ -154,21 +153,21 @@ impl Installed {
         &self.program
     }
 
-    /// Runs the installed version in place of this process: same arguments, environment and working directory. Comes back
-    /// only with an error. Nothing is dropped on the way: save first what must be saved.
+    /// Runs the installed version in place of this process: same arguments, environment and working directory. On Unix this
+    /// comes back only with an error, and nothing is dropped on the way: save first what must be saved. On Windows the new
+    /// version is started, and this process should end: see [`Restarted`](crate::Restarted).
     /// # Errors
     /// [`InstallError::RestartLoop`] when this process was itself restarted from the version that it has;
     /// [`InstallError::Restart`] when the system cannot start the program.
-    pub fn restart(self) -> Result<Infallible, InstallError> {
-        Err(crate::restart::restart(&self.layout, &self.program, &self.from))
+    pub fn restart(self) -> Result<crate::Restarted, InstallError> {
+        crate::restart::restart(&self.layout, &self.program, &self.from)
     }
 }
 
 /// Describes what is installed.
 pub(super) fn installed(layout: &Layout, version: ReleaseVersion) -> Result<JournaledRelease, InstallError> {
     let program = layout.program();
-    let missing = || fs::PathError::new("find", &program, rustix::io::Errno::NOENT);
-    let (_, entry) = fs::digest(&program)?.ok_or_else(missing)?;
+    let (_, entry) = fs::digest(&program)?.ok_or_else(|| fs::missing("find", &program))?;
     let (manifest, version) = match layout.kind() {
         InstallKind::Executable => (None, version),
         _ => match carry::manifest_in(layout.root())? {
@@ -197,7 +196,7 @@ pub(super) fn verify_again(layout: &Layout, to: &JournaledRelease) -> Result<Tre
 /// Refuses when the installed program is not the running one: the plan was made for another version.
 fn check_unchanged(layout: &Layout) -> Result<(), InstallError> {
     let path = layout.program();
-    if layout.subject() == Subject::Own && !fs::is_same_file(&fs::running_program()?, &path)? {
+    if layout.subject() == Subject::Own && !fs::is_running_program(&path)? {
         return Err(InstallError::Changed { path });
     }
     Ok(())

@@ -5,8 +5,7 @@
 use super::carry::{self, manifest_in};
 use super::session::Session;
 use super::{InstallError, Layout, rollback};
-use crate::fs::{self, PathError};
-use std::os::unix::fs::MetadataExt as _;
+use crate::fs;
 use std::path::Path;
 use updater_format::state::{JournaledRelease, Phase, Trial};
 use updater_format::{InstallKind, Manifest};
@@ -53,13 +52,15 @@ impl Swapping {
         let layout = self.0.session.layout().clone();
         let changed = match layout.kind() {
             InstallKind::Executable => keep_program(&layout, &self.0.from).and_then(|()| {
-                fs::rename(&staged_program(&layout)?, layout.root())?;
-                Ok(())
+                let new = staged_program(&layout)?;
+                Ok(fs::replace_program(&new, layout.root(), &layout.previous_program())?)
             }),
             _ => self.exchange_folder(&layout),
         };
-        if let Err(error) = changed {
-            return Err(self.0.abandon(error));
+        match changed {
+            Ok(()) => {}
+            Err(InstallError::File(error)) if fs::is_in_use(&error.source) => return Err(self.0.defer(error)),
+            Err(error) => return Err(self.0.abandon(error)),
         }
         let durable = match layout.versions() {
             Some(versions) => versions.sync(&layout),
@@ -170,6 +171,29 @@ impl Swap {
         error
     }
 
+    /// Nothing visible has changed, because another program has the installed one open: leaves it to the next start.
+    fn defer(mut self, source: fs::PathError) -> InstallError {
+        let version = self.to.version.clone();
+        match self.wait() {
+            Ok(()) => InstallError::Deferred { version, source },
+            Err(second) => {
+                log::warn!("{second}; nothing is left to the next start");
+                self.abandon(source.into())
+            }
+        }
+    }
+
+    /// `Swapping` -> `Staged`.
+    fn wait(&mut self) -> Result<(), InstallError> {
+        let layout = self.session.layout().clone();
+        self.restore_earlier()?;
+        if self.session.suspended().is_none() {
+            fs::remove_all(&layout.previous())?;
+        }
+        let (from, to, trial) = (self.from.clone(), self.to.clone(), self.trial);
+        self.session.write(Phase::Staged { from, to, trial })
+    }
+
     /// The new release is in place but cannot be completed: puts the old one back and gives the error on. If that fails
     /// too, the journal still says `Swapping` and the next start goes on from there.
     fn undo(self, error: InstallError) -> InstallError {
@@ -242,15 +266,22 @@ impl Swap {
             return self.session.sweep();
         }
         let layout = self.session.layout().clone();
+        self.restore_earlier()?;
+        let trial = self.session.resumed();
+        self.session.write(trial)?;
+        Ok(fs::remove_all(&layout.staged())?)
+    }
+
+    /// Takes what the trial that waits has kept from where it was put aside.
+    fn restore_earlier(&self) -> Result<(), InstallError> {
+        let layout = self.session.layout();
         // If it is not there, it was not put aside yet, or is back already.
-        if fs::metadata(&layout.earlier())?.is_some() {
+        if self.session.suspended().is_some() && fs::metadata(&layout.earlier())?.is_some() {
             fs::remove_all(&layout.previous())?;
             fs::rename(&layout.earlier(), &layout.previous())?;
             fs::sync_dir(layout.hidden())?;
         }
-        let trial = self.session.resumed();
-        self.session.write(trial)?;
-        Ok(fs::remove_all(&layout.staged())?)
+        Ok(())
     }
 
     fn back(mut self) -> Result<Session, InstallError> {
@@ -260,14 +291,11 @@ impl Swap {
     }
 }
 
-/// Keeps the installed program under a second name, by link or by copy, and checks that it is the one that was expected.
+/// Keeps the installed program under a second name, where a system can, and checks that it is the one that was expected.
 fn keep_program(layout: &Layout, from: &JournaledRelease) -> Result<(), InstallError> {
     let (tree, kept) = (layout.previous_tree(), layout.previous_program());
     fs::private_dir(&tree)?;
-    if fs::hard_link(layout.root(), &kept).is_err() {
-        // Not every file system has links, and some kernels refuse one to a file of another user.
-        fs::copy(layout.root(), &kept)?;
-    }
+    let kept = fs::keep_beside(layout.root(), &kept)?;
     if fs::digest(&kept)?.map(|(_, digest)| digest) != Some(from.entry) {
         return Err(InstallError::Changed { path: layout.root().to_owned() });
     }
@@ -280,19 +308,14 @@ fn keep_program(layout: &Layout, from: &JournaledRelease) -> Result<(), InstallE
 fn staged_program(layout: &Layout) -> Result<std::path::PathBuf, InstallError> {
     let manifest = staged_manifest(layout)?;
     let program = layout.staged_tree().join(manifest.entry().as_str());
-    let mode = fs::require(layout.root())?.mode() & 0o777;
-    fs::set_group_like(&program, layout.root())?;
-    fs::set_mode(&program, mode | 0o100)?;
-    let synced = fs::open_regular(&program)?.map(|file| file.sync_all());
-    synced.transpose().map_err(|source| PathError::new("make durable", &program, source))?;
+    fs::take_access_of(&program, layout.root())?;
     Ok(program)
 }
 
 fn staged_manifest(layout: &Layout) -> Result<Manifest, InstallError> {
     let path = layout.staged_manifest();
     let limit = updater_format::length::MAX_MANIFEST + 1;
-    let missing = || PathError::new("read", &path, rustix::io::Errno::NOENT);
-    let bytes = fs::read_bounded(&path, limit)?.ok_or_else(missing)?;
+    let bytes = fs::read_bounded(&path, limit)?.ok_or_else(|| fs::missing("read", &path))?;
     Manifest::parse(&bytes).map_err(|_| InstallError::Damaged { path: path.clone(), problem: "it cannot be read" })
 }
 

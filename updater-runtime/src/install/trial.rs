@@ -7,6 +7,7 @@
 use super::session::Session;
 use super::{InstallError, Layout, Subject, carry, exit, journal, open};
 use crate::fs::{self, PathError};
+use crate::process::process_name;
 use std::fs::{File, TryLockError};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -184,22 +185,9 @@ fn is_on_trial(phase: &Phase, release: &JournaledRelease) -> bool {
 /// Returns the digest of the program in question: the running one, or the installed one of another app.
 pub(super) fn subject_digest(layout: &Layout) -> Result<Option<Sha256>, InstallError> {
     Ok(match layout.subject() {
-        Subject::Own => Some(fs::digest_of(fs::running_program()?, &layout.program())?.1),
+        Subject::Own => Some(fs::running_digest()?),
         Subject::Other => fs::digest(&layout.program())?.map(|(_, digest)| digest),
     })
-}
-
-/// Names this process by its number and, because numbers come again, by when it started. An exec changes neither.
-pub(crate) fn process_name() -> String {
-    format!("{}-{}", std::process::id(), start_time().unwrap_or(0))
-}
-
-/// Returns when this process started, in the kernel's ticks since boot (field 22 of `/proc/self/stat`).
-fn start_time() -> Option<u64> {
-    let stat = fs::read_bounded(std::path::Path::new("/proc/self/stat"), 4096).ok()??;
-    let stat = String::from_utf8_lossy(&stat).into_owned();
-    // The name before it is in parentheses and may hold anything.
-    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
 /// How many failed attempts put the old version back.

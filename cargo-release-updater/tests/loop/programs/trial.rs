@@ -42,7 +42,7 @@ fn update(updater: &Updater) -> Result<(), Error> {
     match updater.check()? {
         Status::Available(update) => {
             let tell = |event: &Event| println!("event {event}");
-            update.download_with_events(|_| {}, tell)?.install()?.restart()?;
+            update.download_with_events(|_| {}, tell)?.install()?.restart()?.hand_over();
         }
         Status::NoUpdate(why) => println!("no update: {why}"),
     }
