@@ -271,5 +271,5 @@ impl Sources {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;

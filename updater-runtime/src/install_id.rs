@@ -35,16 +35,18 @@ const MAX_FILE: u64 = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt as _;
-
     #[test]
     fn it_is_drawn_once_and_private() {
         let home = tempfile::tempdir().unwrap();
         let folder = home.path().join("state/hello");
         let id = install_id(&folder).unwrap();
         assert_eq!(install_id(&folder), Some(id));
-        let mode = std::fs::metadata(folder.join("install-id")).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode, 0o600);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = std::fs::metadata(folder.join("install-id")).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, 0o600);
+        }
         assert_ne!(install_id(&home.path().join("other")), Some(id));
         std::fs::write(folder.join("install-id"), "damaged").unwrap();
         let new = install_id(&folder).unwrap();

@@ -226,8 +226,10 @@ const MAX_ETAG_FILE: u64 = 8 * 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(unix)]
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
+    #[cfg(unix)]
     #[test]
     fn what_is_written_is_private_and_comes_back_byte_for_byte() {
         let home = tempfile::tempdir().unwrap();
@@ -256,6 +258,7 @@ mod tests {
         assert!(!Path::new("metadata").exists(), "only what is above it is made");
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_planted_or_oversized_file_is_no_file() {
         let home = tempfile::tempdir().unwrap();
@@ -273,6 +276,7 @@ mod tests {
         }
     }
 
+    #[cfg(unix)]
     #[test]
     fn what_is_no_lock_file_gives_way_to_one() {
         let home = tempfile::tempdir().unwrap();

@@ -368,5 +368,5 @@ fn with_suffix(name: &OsStr, suffix: &str) -> OsString {
 /// Appended to a user's file whose name a new release has taken.
 const SAVED_SUFFIX: &str = ".saved";
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;

@@ -218,12 +218,14 @@ pub enum InstallError {
         problem: &'static str,
     },
     /// The staged program was built for another processor than its release says.
-    #[error("{} is not a program for {platform} (ELF machine {found})", path.display())]
+    #[error("{} is not a program for {platform} ({format} machine {found})", path.display())]
     OtherMachine {
         /// The staged program.
         path: PathBuf,
         /// The platform of the release.
         platform: Platform,
+        /// The format of the program: `ELF` or `PE`.
+        format: &'static str,
         /// The number of the processor in its header.
         found: u16,
     },

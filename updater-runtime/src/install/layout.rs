@@ -327,12 +327,14 @@ const HIDDEN_SUFFIX: &str = ".updater";
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(unix)]
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     fn entry(text: &str) -> FilePath {
         FilePath::parse(text).unwrap()
     }
 
+    #[cfg(unix)]
     #[test]
     fn the_hidden_folder_lies_beside_the_install() {
         let of = |path: &str, kind, at: &str| Layout::of_program(Path::new(path), kind, &entry(at), Subject::Own);
@@ -361,6 +363,7 @@ mod tests {
         }
     }
 
+    #[cfg(unix)]
     #[test]
     fn links_to_the_install_lead_to_the_same_hidden_folder() {
         let folder = tempfile::tempdir().unwrap();
@@ -373,6 +376,7 @@ mod tests {
         assert!(matches!(missing, Err(InstallError::File(_))));
     }
 
+    #[cfg(unix)]
     #[test]
     fn an_administrator_does_not_run_what_others_can_change() {
         if !rustix::process::geteuid().is_root() {

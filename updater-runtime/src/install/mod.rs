@@ -51,5 +51,8 @@ pub use updater_format::state::Trial;
 
 #[cfg(test)]
 pub(crate) mod testing;
-#[cfg(test)]
+#[cfg(all(test, unix))]
+mod tests;
+#[cfg(all(test, windows))]
+#[path = "tests/windows.rs"]
 mod tests;

@@ -4,6 +4,7 @@ use super::{InstallError, InstallKind, Layout, Plan, Session, Staged, Trial};
 use crate::apply::{ApplyError, Target, Tree, Watch, stage_bundle};
 use crate::cancel::CancelToken;
 use std::collections::BTreeMap;
+#[cfg(unix)]
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -20,6 +21,8 @@ pub(crate) fn now() -> UtcTime {
 pub(crate) fn version(text: &str) -> ReleaseVersion {
     ReleaseVersion::parse(text).unwrap()
 }
+
+const PLATFORM: &str = if cfg!(windows) { "x86_64-pc-windows-gnu" } else { "x86_64-unknown-linux-gnu" };
 
 /// One file of a release; a link when it begins with `->`.
 type Files = BTreeMap<String, Vec<u8>>;
@@ -64,7 +67,7 @@ impl Release {
         let manifest = Manifest::new(ManifestParts {
             app: AppId::parse("hello").unwrap(),
             version: version(release),
-            platform: Platform::parse("x86_64-unknown-linux-gnu").unwrap(),
+            platform: Platform::parse(PLATFORM).unwrap(),
             install,
             entry: FilePath::parse(if install == InstallKind::Executable { "hello" } else { "bin/hello" }).unwrap(),
             keep_local: keep_local.iter().map(|pattern| PathPattern::parse(pattern).unwrap()).collect(),
@@ -78,6 +81,7 @@ impl Release {
         self.manifest.version()
     }
 
+    #[cfg(unix)]
     pub(crate) fn digest(&self) -> Sha256 {
         Sha256::of(&self.manifest.encode())
     }
@@ -105,15 +109,18 @@ impl Release {
         for (path, content) in &self.files {
             let at = if folder { root.join(path) } else { root.to_owned() };
             std::fs::create_dir_all(at.parent().unwrap()).unwrap();
+            #[cfg(unix)]
             if let Some(target) = content.strip_prefix(b"-> ") {
                 symlink(std::str::from_utf8(target).unwrap(), &at).unwrap();
                 continue;
             }
             std::fs::write(&at, content).unwrap();
+            #[cfg(unix)]
             let mode = match self.manifest.find(&FilePath::parse(path).unwrap()).unwrap().content {
                 EntryContent::File { mode, .. } => mode.bits(),
                 EntryContent::Link { .. } => continue,
             };
+            #[cfg(unix)]
             std::fs::set_permissions(&at, std::fs::Permissions::from_mode(mode)).unwrap();
         }
         if folder {
@@ -138,11 +145,15 @@ impl Release {
                 Some(target) => assert_eq!(std::fs::read_link(&at).unwrap().as_os_str().as_encoded_bytes(), target),
                 None => {
                     assert!(std::fs::read(&at).unwrap() == *content, "{} of {}", at.display(), self.version());
-                    let mode = std::fs::metadata(&at).unwrap().permissions().mode() & 0o7777;
-                    let EntryContent::File { mode: expected, .. } = self.manifest.find(&path).unwrap().content else {
-                        panic!("a link is listed for {path}");
-                    };
-                    assert_eq!(mode, expected.bits(), "{}", at.display());
+                    #[cfg(unix)]
+                    {
+                        let mode = std::fs::metadata(&at).unwrap().permissions().mode() & 0o7777;
+                        let EntryContent::File { mode: expected, .. } = self.manifest.find(&path).unwrap().content
+                        else {
+                            panic!("a link is listed for {path}");
+                        };
+                        assert_eq!(mode, expected.bits(), "{}", at.display());
+                    }
                 }
             }
         }
@@ -167,6 +178,7 @@ pub(crate) fn staged(layout: &Layout, from: &Release, to: &Release, trial: Trial
 }
 
 /// Returns every path below a folder with its content, links as `-> target`, folders as `/`.
+#[cfg(unix)]
 pub(crate) fn tree_of(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut tree = BTreeMap::new();
     let mut pending = vec![folder.to_owned()];

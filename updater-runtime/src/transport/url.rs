@@ -98,6 +98,14 @@ impl Url {
         if !path.is_absolute() {
             return Err(refuse("the path must be absolute"));
         }
+        #[cfg(windows)]
+        let text = {
+            let local = text.strip_prefix(r"\\?\").unwrap_or(text);
+            if local.as_bytes().get(1) != Some(&b':') {
+                return Err(refuse("the path must begin with a drive letter; give a share one"));
+            }
+            &format!("/{}", local.replace('\\', "/"))
+        };
         let mut encoded = String::with_capacity(text.len());
         for byte in text.bytes() {
             if byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.' | b'~' | b'+' | b'@' | b':') {
@@ -123,7 +131,10 @@ impl Url {
         }
         #[cfg(not(unix))]
         {
-            String::from_utf8(decoded).ok().map(PathBuf::from)
+            let text = String::from_utf8(decoded).ok()?;
+            // `/C:/folder` names `C:/folder`.
+            let local = text.strip_prefix('/').filter(|rest| rest.as_bytes().get(1) == Some(&b':'));
+            Some(PathBuf::from(local.unwrap_or(&text)))
         }
     }
 
@@ -436,6 +447,18 @@ mod tests {
         assert_ne!(origin("http://127.0.0.1:443/"), origin("https://127.0.0.1/"));
     }
 
+    #[cfg(windows)]
+    #[test]
+    fn drive_letters_survive_the_round_trip() {
+        for path in [r"C:\my repo\ä%20#", r"\\?\C:\repo"] {
+            let url = Url::from_path(Path::new(path)).unwrap();
+            assert!(url.to_string().starts_with("file:///C:/"), "{url}");
+            assert_eq!(url.to_path().unwrap(), Path::new(path.trim_start_matches(r"\\?\")));
+        }
+        assert!(matches!(Url::from_path(Path::new(r"\\server\share")), Err(FetchError::Url { .. })));
+    }
+
+    #[cfg(unix)]
     #[test]
     fn paths_survive_the_round_trip() {
         for path in ["/srv/my repo/ä%20#?", "/"] {
