@@ -210,8 +210,10 @@ pub(crate) fn spent(folder: &Path) -> PathBuf {
 /// What the names of [`spent`] files begin with.
 pub(crate) const SPENT: &str = ".spent-";
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;
-#[cfg(all(test, windows))]
+#[cfg(test)]
+#[cfg(windows)]
 #[path = "fs/windows/tests.rs"]
 mod tests;

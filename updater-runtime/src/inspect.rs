@@ -64,7 +64,8 @@ pub fn obstacle(program: &Path) -> Result<Option<Obstacle>, InstallError> {
 /// How much of a wrong answer is shown, in characters.
 const MAX_SHOWN: usize = 200;
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;

@@ -72,7 +72,8 @@ fn is_administrators(path: &Path) -> bool {
 #[cfg(unix)]
 const ADMINISTRATORS: &str = "/var/lib/cargo-updater";
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
     use crate::install::InstallKind;

@@ -368,5 +368,6 @@ fn with_suffix(name: &OsStr, suffix: &str) -> OsString {
 /// Appended to a user's file whose name a new release has taken.
 const SAVED_SUFFIX: &str = ".saved";
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;

@@ -51,8 +51,10 @@ pub use updater_format::state::Trial;
 
 #[cfg(test)]
 pub(crate) mod testing;
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;
-#[cfg(all(test, windows))]
+#[cfg(test)]
+#[cfg(windows)]
 #[path = "tests/windows.rs"]
 mod tests;

@@ -228,5 +228,6 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// How long the last bytes of a process that has ended may take.
 const GRACE: Duration = Duration::from_millis(500);
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;

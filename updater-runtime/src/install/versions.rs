@@ -198,7 +198,8 @@ pub(super) const CURRENT: &str = "current";
 /// How many versions stay at least: the current one, and the one that a failed trial goes back to.
 const KEPT: usize = 2;
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
