@@ -11,6 +11,7 @@ pub mod clock;
 pub mod corpus;
 pub mod crash;
 pub mod peers;
+#[cfg(target_os = "linux")]
 pub mod power_cut;
 pub mod process;
 pub mod proxy;

@@ -36,7 +36,7 @@ pub struct Options {
 pub struct Summary {
     /// Power cuts.
     pub cuts: usize,
-    /// Those after which something did not hold.
+    /// Those after which something did not hold, and undisturbed updates that did not outlast a cut after their end.
     pub failures: usize,
 }
 
@@ -134,12 +134,16 @@ pub fn run(options: &Options, program: &[u8], cache: &Path, out: &mut (impl Writ
     let initramfs_path = folder.path().join("initramfs");
     std::fs::write(&initramfs_path, initramfs(&kernel, program)?)?;
     let boot = Boot { kernel, initramfs: initramfs_path };
-    let mut cases = Vec::new();
+    let (mut cases, mut flaws) = (Vec::new(), 0);
     for subject in Subject::ALL.into_iter().filter(|subject| subject.name().starts_with(&options.only)) {
         let image = image(subject, program, folder.path())?;
-        let case = undisturbed(&boot, subject, image, folder.path())?;
-        let (time, requests) = (case.time.as_millis(), case.requests);
-        writeln!(out, "{}: an undisturbed update takes {time} ms, {requests} writes and flushes", subject.name())?;
+        let (case, left) = undisturbed(&boot, subject, image, folder.path())?;
+        let (name, time, requests) = (subject.name(), case.time.as_millis(), case.requests);
+        writeln!(out, "{name}: an undisturbed update takes {time} ms, {requests} writes and flushes")?;
+        if let Some(problem) = left.problem {
+            flaws += 1;
+            writeln!(out, "FAILED {name}: cut after the end of an undisturbed update: {problem}")?;
+        }
         cases.push(case);
     }
     let steps = plan(&cases, options);
@@ -165,7 +169,7 @@ pub fn run(options: &Options, program: &[u8], cache: &Path, out: &mut (impl Writ
         writeln!(out, "{name}: found {}", text.join(", "))?;
     }
     writeln!(out, "{} different states were left", tally.states.len())?;
-    Ok(tally.summary)
+    Ok(Summary { failures: tally.summary.failures + flaws, ..tally.summary })
 }
 
 #[derive(Default)]
@@ -219,8 +223,8 @@ fn image(subject: Subject, program: &[u8], folder: &Path) -> io::Result<Vec<u8>>
     Ok(bytes)
 }
 
-/// Updates without a cut, and measures.
-fn undisturbed(boot: &Boot, subject: Subject, image: Vec<u8>, folder: &Path) -> io::Result<Case> {
+/// Updates without a cut, and measures; then looks at what a cut after the end leaves.
+fn undisturbed(boot: &Boot, subject: Subject, image: Vec<u8>, folder: &Path) -> io::Result<(Case, Left)> {
     let disk = Arc::new(Disk::new(&image));
     let machine = Machine::start(boot, &disk, &format!("{UPDATE}:{}", subject.name()), &folder.join("disk"))?;
     begin(&machine)?;
@@ -233,13 +237,9 @@ fn undisturbed(boot: &Boot, subject: Subject, image: Vec<u8>, folder: &Path) -> 
         return Err(io::Error::other(format!("an undisturbed update of {} fails: {word}", subject.name())));
     }
     let case = Case { subject, image, time, requests };
-    // What was not cut must be found updated and sound too, or the harness could not tell a failure.
-    disk.restore(CacheLoss::None, &mut Random::new(0));
-    let left = look(boot, &case, &disk, &folder.join("disk"), String::new())?;
-    match (&left.found, &left.problem) {
-        (Some((version, _)), None) if version == NEW => Ok(case),
-        (found, problem) => Err(io::Error::other(format!("after an undisturbed update: {found:?}, {problem:?}"))),
-    }
+    disk.restore(CacheLoss::All, &mut Random::new(0));
+    let left = look(boot, &case, &disk, &folder.join("disk"), word)?;
+    Ok((case, left))
 }
 
 /// Waits until the update begins.
