@@ -35,8 +35,8 @@ fn main() -> ExitCode {
 fn harness() -> io::Result<bool> {
     let mut out = io::stdout();
     let options = options(std::env::args().skip(1)).map_err(io::Error::other)?;
-    let is_ready = cfg!(target_arch = "x86_64")
-        || require::absent("a computer with x86_64", "the guest runs this very binary");
+    let is_ready =
+        cfg!(target_arch = "x86_64") || require::absent("a computer with x86_64", "the guest runs this very binary");
     let is_ready = is_ready
         && require::command(machine::QEMU, "apt install qemu-system-x86")
         && require::command("mkfs.ext4", "apt install e2fsprogs")

@@ -6,6 +6,7 @@ use super::trace::{self, Outcome};
 use super::world::World;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// An install that was disturbed, and what is known of it.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub struct Judge {
     pub repository: &'static str,
     /// What ends a trial: `start` or `confirm`.
     pub trial: &'static str,
+    /// How long a start of the app may take.
+    pub patience: Duration,
     /// Whether the memory of a failed release may stay.
     pub remembers: bool,
     /// The working directory of the app.
@@ -59,7 +62,8 @@ impl Judge {
     /// What it said or how it ended.
     pub fn start(&self, argument: &str, repository: &str) -> Result<Outcome, String> {
         let mut command = Command::new(self.world.program());
-        let outcome = trace::run(self.dress(command.arg(argument), repository)).map_err(|error| error.to_string())?;
+        let command = self.dress(command.arg(argument), repository);
+        let outcome = trace::run_within(command, self.patience).map_err(|error| error.to_string())?;
         let complains = ["failed", "unsettled"].iter().any(|word| outcome.output.lines().any(|l| l.starts_with(word)));
         if outcome.code != Some(0) || complains {
             return Err(format!("`{argument}` afterwards: {:?} {:?}", outcome.code.or(outcome.signal), outcome.output));

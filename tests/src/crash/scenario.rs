@@ -263,6 +263,7 @@ pub fn cases(program: &[u8], kind: Kind, folder: &Path, wanted: &[Scenario]) -> 
             next: next.clone(),
             repository: scenario.repository(),
             trial: scenario.trial(),
+            patience: trace::LIMIT,
             remembers: scenario == Scenario::Return,
             folder: own.clone(),
             shared: folder.to_owned(),

@@ -95,6 +95,7 @@ fn judge(subject: Subject) -> Result<Judge, String> {
         next,
         repository: subject.scenario.repository(),
         trial: subject.scenario.trial(),
+        patience: START_PATIENCE,
         remembers: false,
         folder: PathBuf::from("/"),
         shared: folder,
@@ -129,4 +130,6 @@ pub const UPDATE: &str = "update";
 pub const LOOK: &str = "look";
 const DEVICE: &str = "/dev/vda";
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a start of the app may take: emulated, on a loaded computer.
+const START_PATIENCE: Duration = Duration::from_secs(240);
 const PAUSE: Duration = Duration::from_millis(100);
