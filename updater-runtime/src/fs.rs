@@ -5,6 +5,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "the one place that changes files")]
 
+#[cfg(any(target_vendor = "apple", all(test, target_os = "linux")))]
+mod attributes;
 #[cfg(unix)]
 mod dir;
 #[cfg(unix)]

@@ -31,6 +31,8 @@
 
 #![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests make files of their own"))]
 
+#[cfg(target_os = "macos")]
+mod apple;
 mod apply;
 mod background;
 mod cancel;

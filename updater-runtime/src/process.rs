@@ -19,8 +19,14 @@ pub(crate) fn own_mark() -> Option<String> {
     return crate::win32::parent_process().map(|parent| parent.to_string());
 }
 
+/// Returns when this process started, in microseconds since 1970.
+#[cfg(target_os = "macos")]
+fn start_time() -> Option<u64> {
+    crate::apple::start_time()
+}
+
 /// Returns when this process started, in the kernel's ticks since boot (field 22 of `/proc/self/stat`).
-#[cfg(unix)]
+#[cfg(all(unix, not(target_os = "macos")))]
 fn start_time() -> Option<u64> {
     let stat = crate::fs::read_bounded(std::path::Path::new("/proc/self/stat"), 4096).ok()??;
     let stat = String::from_utf8_lossy(&stat).into_owned();

@@ -25,11 +25,12 @@ fn choose(local: Option<PathBuf>, app: &AppId, layout: &Layout) -> PathBuf {
     base.unwrap_or_else(|| layout.hidden().join("state"))
 }
 
-/// Returns the folder for this app's state: `$XDG_STATE_HOME/APP`, else `$HOME/.local/state/APP`, else a folder in the
-/// hidden folder beside the install, for services that have no home.
+/// Returns the folder for this app's state: `$XDG_STATE_HOME/APP`, else `$HOME/.local/state/APP` (macOS:
+/// `$HOME/Library/Application Support/cargo-updater/APP`), else a folder in the hidden folder beside the install, for
+/// services that have no home.
 ///
 /// An administrator whose variables lead to where another user may write, as `sudo` leaves them, gets
-/// `/var/lib/cargo-updater/APP`: files of theirs in that user's home would lock the user out, and a link there would lead
+/// `/var/lib/cargo-updater/APP` (macOS: `/Library/Application Support/cargo-updater/APP`): files of theirs in that user's home would lock the user out, and a link there would lead
 /// the administrator anywhere.
 #[cfg(unix)]
 pub(crate) fn state_dir(app: &AppId, layout: &Layout) -> PathBuf {
@@ -45,7 +46,7 @@ fn choose(variable: impl Fn(&str) -> Option<PathBuf>, app: &AppId, layout: &Layo
     // The XDG base directory specification: a relative path there is invalid and must be ignored.
     let absolute = |path: PathBuf| path.is_absolute().then_some(path);
     let base = variable("XDG_STATE_HOME").and_then(absolute);
-    let base = base.or_else(|| variable("HOME").and_then(absolute).map(|home| home.join(".local/state")));
+    let base = base.or_else(|| variable("HOME").and_then(absolute).map(|home| home.join(BELOW_HOME)));
     base.map_or_else(|| layout.hidden().join("state"), |base| base.join(app.as_str()))
 }
 
@@ -69,8 +70,15 @@ fn is_administrators(path: &Path) -> bool {
 }
 
 /// Where an administrator's state lies when it cannot lie at home. Not `/var/lib/APP`: that may be another program's.
-#[cfg(unix)]
+#[cfg(all(unix, not(target_os = "macos")))]
 const ADMINISTRATORS: &str = "/var/lib/cargo-updater";
+#[cfg(target_os = "macos")]
+const ADMINISTRATORS: &str = "/Library/Application Support/cargo-updater";
+/// Where states lie in a user's home. On macOS not `Application Support/APP`: that is the app's own.
+#[cfg(all(unix, not(target_os = "macos")))]
+const BELOW_HOME: &str = ".local/state";
+#[cfg(target_os = "macos")]
+const BELOW_HOME: &str = "Library/Application Support/cargo-updater";
 
 #[cfg(test)]
 #[cfg(unix)]
@@ -93,7 +101,7 @@ mod tests {
             choose(|name| if name == "HOME" { home } else { xdg }.map(PathBuf::from), &app, &layout)
         };
         assert_eq!(at(Some("/x"), Some("/home/me")), Path::new("/x/hello"));
-        assert_eq!(at(Some("relative"), Some("/home/me")), Path::new("/home/me/.local/state/hello"));
+        assert_eq!(at(Some("relative"), Some("/home/me")), Path::new("/home/me").join(BELOW_HOME).join("hello"));
         assert_eq!(at(None, None), layout.hidden().join("state"));
         assert_eq!(at(None, Some("")), layout.hidden().join("state"));
     }

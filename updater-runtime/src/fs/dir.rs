@@ -1,7 +1,7 @@
 //! A folder held open, in which paths are walked part by part and no link is followed.
 
 use super::{PathError, PathResult, require_regular};
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags, RawMode};
 use rustix::io::Errno;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -52,7 +52,7 @@ impl Dir {
         let fd =
             rustix::fs::openat(folder.fd(self), path.file_name(), flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
         // The process's umask does not decide what a release looks like.
-        rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode)).map_err(failed)?;
+        rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode as RawMode)).map_err(failed)?;
         Ok(File::from(fd))
     }
 
@@ -93,9 +93,9 @@ impl Dir {
         let failed = |path: &Path, error: Errno| PathError::new("make durable", path, error);
         for folder in folders {
             let fd = self.walk(folder.split('/'), Missing::Refuse)?;
-            rustix::fs::fsync(fd.fd(self)).map_err(|error| failed(&self.path.join(folder), error))?;
+            durable(fd.fd(self)).map_err(|error| failed(&self.path.join(folder), error))?;
         }
-        rustix::fs::fsync(&self.fd).map_err(|error| failed(&self.path, error))
+        durable(&self.fd).map_err(|error| failed(&self.path, error))
     }
 
     fn parent(&self, path: &FilePath, missing: Missing) -> PathResult<Place> {
@@ -137,6 +137,20 @@ impl AsFd for Dir {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// Makes what is open durable, on the medium itself.
+///
+/// On Apple's systems `fsync` stops at the drive's own cache (`fsync(2)`: "the drive itself may not physically write the data
+/// to the platters for quite some time"), and the standard library asks for `F_FULLFSYNC` there; so does this. File systems
+/// that do not know it, those of networks above all, are asked for what they have.
+pub(super) fn durable(open: impl AsFd) -> Result<(), Errno> {
+    #[cfg(target_vendor = "apple")]
+    match rustix::fs::fcntl_fullfsync(&open) {
+        Err(Errno::NOTSUP | Errno::NOTTY | Errno::INVAL) => {}
+        other => return other,
+    }
+    rustix::fs::fsync(open)
 }
 
 /// Whether folders on the way are made.

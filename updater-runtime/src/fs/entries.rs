@@ -42,7 +42,7 @@ impl Dir {
             Ok(stat) => {
                 let kind = FileType::from_raw_mode(stat.st_mode);
                 let (is_dir, is_file) = (kind == FileType::Directory, kind == FileType::RegularFile);
-                Ok(Some(Entry { is_dir, is_file, device: stat.st_dev }))
+                Ok(Some(Entry { is_dir, is_file, device: number(stat.st_dev) }))
             }
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(PathError::new("inspect", self.path().join(name), error)),
@@ -116,6 +116,8 @@ impl Dir {
                 other => other.map_err(failed)?,
             }
         }
+        #[cfg(target_vendor = "apple")]
+        super::attributes::adopt(self, like);
         let mode = |bits| Mode::from_raw_mode(bits) & Mode::from_raw_mode(0o7777);
         if mode(ours.st_mode) != mode(theirs.st_mode) {
             rustix::fs::fchmod(self, mode(theirs.st_mode)).map_err(failed)?;
@@ -127,6 +129,19 @@ impl Dir {
 
     /// Makes the entries of this folder and its permissions durable.
     pub(crate) fn sync_entries(&self) -> PathResult<()> {
-        rustix::fs::fsync(self).map_err(|error| PathError::new("make durable", self.path(), error))
+        super::dir::durable(self).map_err(|error| PathError::new("make durable", self.path(), error))
     }
+}
+
+/// Returns the number of a device as the standard library has it; macOS has it signed.
+#[cfg(target_vendor = "apple")]
+fn number(device: rustix::fs::Dev) -> u64 {
+    // The same cast as that of `MetadataExt::dev`, which this is compared with.
+    device as u64
+}
+
+/// Returns the number of a device as the standard library has it.
+#[cfg(not(target_vendor = "apple"))]
+fn number(device: rustix::fs::Dev) -> u64 {
+    device
 }

@@ -6,7 +6,7 @@ pub(crate) use super::space::space;
 use super::{
     PathError, PathResult, digest_of, ignore_missing, metadata, missing, require, require_regular, sync_parent,
 };
-use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, RawMode, RenameFlags};
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::Write as _;
@@ -18,7 +18,7 @@ use updater_format::Sha256;
 /// Creates a file that must not exist, with exactly these permission bits, for writing.
 pub(crate) fn create_new(path: &Path, mode: u32) -> PathResult<File> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDWR | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(CWD, path, flags, Mode::from_raw_mode(mode))
+    let file = rustix::fs::openat(CWD, path, flags, Mode::from_raw_mode(mode as RawMode))
         .map(File::from)
         .map_err(|error| PathError::new("create", path, error))?;
     Ok(file)
@@ -167,11 +167,15 @@ pub(crate) fn canonical(path: &Path) -> PathResult<PathBuf> {
 }
 
 /// Gives a program that waits to be installed the permission bits and the group that the installed one was given here,
-/// durably: who could run the one can run the other.
+/// durably: who could run the one can run the other. On macOS also the attributes that its user gave it.
 pub(crate) fn take_access_of(path: &Path, like: &Path) -> PathResult<()> {
     let mode = require(like)?.mode() & 0o777;
     set_group_like(path, like)?;
     set_mode(path, mode | 0o100)?;
+    #[cfg(target_vendor = "apple")]
+    if let (Some(new), Some(old)) = (open_regular(path)?, open_regular(like)?) {
+        super::attributes::adopt(new, old);
+    }
     let synced = open_regular(path)?.map(|file| file.sync_all());
     synced.transpose().map(|_| ()).map_err(|source| PathError::new("make durable", path, source))
 }
@@ -248,13 +252,19 @@ pub(crate) fn text_of(path: &Path) -> Vec<u8> {
 }
 
 fn running_program() -> PathResult<(File, PathBuf)> {
-    let path = if cfg!(target_os = "linux") {
-        PathBuf::from("/proc/self/exe")
-    } else {
-        std::env::current_exe().map_err(|source| PathError::new("find", "the running program", source))?
-    };
+    let path = running_file().map_err(|source| PathError::new("find", "the running program", source))?;
     let file = File::open(&path).map_err(|source| PathError::new("open", &path, source))?;
     Ok((file, path))
+}
+
+/// Returns a path to the file that this process runs, which follows it when it is renamed where the system can tell.
+fn running_file() -> std::io::Result<PathBuf> {
+    #[cfg(target_os = "linux")]
+    return Ok(PathBuf::from("/proc/self/exe"));
+    #[cfg(target_os = "macos")]
+    return crate::apple::running_program().map_or_else(std::env::current_exe, Ok);
+    #[cfg(not(any(target_os = "linux", target_os = "macos")))]
+    return std::env::current_exe();
 }
 
 /// Tells whether an open file is the one that now lies at a path.

@@ -23,6 +23,18 @@ pub enum Obstacle {
         /// Its name, for example `rpm`.
         manager: &'static str,
     },
+    /// macOS runs a copy of the app from a random place, because it was opened where it was unpacked.
+    #[error("macOS runs this copy from a temporary, read-only place ({})", path.display())]
+    Translocated {
+        /// The program.
+        path: PathBuf,
+    },
+    /// The app was opened on a disk image.
+    #[error("this copy lies on the disk image {}", path.display())]
+    DiskImage {
+        /// The volume.
+        path: PathBuf,
+    },
     /// The file system is mounted read-only.
     #[error("{} is on a read-only file system", path.display())]
     ReadOnly {
@@ -72,6 +84,12 @@ impl Obstacle {
             Self::OwnerUnknown { .. } => {
                 "wait until no package is being installed, then check again; ask the package manager which package has the program"
             }
+            Self::Translocated { .. } => {
+                "quit the app, move it to the Applications folder with the Finder, and open it there"
+            }
+            Self::DiskImage { .. } => {
+                "copy the app to the Applications folder, eject the disk image, and open the copy"
+            }
             Self::ReadOnly { .. } => "update the image or package that this copy comes from",
             Self::FolderInUse { .. } => "publish it as a single executable for Windows",
             Self::NotWritable { .. } if cfg!(windows) => {
@@ -94,6 +112,8 @@ impl Obstacle {
         match self {
             Self::PackageManager { .. } => "install-package-manager",
             Self::OwnerUnknown { .. } => "install-owner-unknown",
+            Self::Translocated { .. } => "install-translocated",
+            Self::DiskImage { .. } => "install-disk-image",
             Self::ReadOnly { .. } => "install-read-only",
             Self::NotWritable { .. } => "install-not-writable",
             Self::NotTrusted { .. } => "install-not-trusted",
@@ -227,7 +247,7 @@ pub enum InstallError {
         /// The format of the program: `ELF` or `PE`.
         format: &'static str,
         /// The number of the processor in its header.
-        found: u16,
+        found: u32,
     },
     /// The staged program did not answer the probe, so it was not installed.
     #[error("release {version} does not start here")]

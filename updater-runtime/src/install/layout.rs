@@ -245,6 +245,10 @@ impl Layout {
         if let Some(owned) = super::owner::of(&self.program(), &super::owner::system()) {
             return Ok(Some(owned));
         }
+        #[cfg(target_os = "macos")]
+        if let Some(found) = super::place::obstacle(&self.program(), super::place::mount_of(&self.program()).as_ref()) {
+            return Ok(Some(found));
+        }
         if cfg!(windows) && self.kind != InstallKind::Executable && self.versions.is_none() {
             return Ok(Some(Obstacle::FolderInUse { path: self.root.clone() }));
         }

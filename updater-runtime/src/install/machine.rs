@@ -1,5 +1,7 @@
-//! Whether a program was built for the processor that its release names: told by the header of its ELF or PE file, before
-//! it is started for the first time.
+//! Whether a program was built for the processor that its release names: told by the header of its ELF, PE or Mach-O file,
+//! before it is started for the first time.
+
+mod mach_o;
 
 use super::InstallError;
 use crate::fs;
@@ -7,13 +9,16 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use updater_format::Platform;
 
-/// Refuses a staged program whose ELF or PE header names another processor than its platform. What has neither header, a
-/// script for example, and platforms that are not in the table are left to the probe.
+/// Refuses a staged program whose ELF, PE or Mach-O header names another processor than its platform. What has none of these,
+/// a script for example, and platforms that are not in the table are left to the probe.
 /// # Errors
 /// [`InstallError::OtherMachine`]; [`InstallError::File`] when it cannot be read.
 pub(super) fn check(program: &Path, platform: &Platform) -> Result<(), InstallError> {
     if platform.as_str().contains("-windows") {
         return check_pe(program, platform);
+    }
+    if let Some(expected) = mach_o::of(platform) {
+        return check_mach_o(program, platform, expected);
     }
     let Some(expected) = Machine::of(platform) else { return Ok(()) };
     let Some(file) = fs::open_regular(program)? else { return Ok(()) };
@@ -25,7 +30,25 @@ pub(super) fn check(program: &Path, platform: &Platform) -> Result<(), InstallEr
             path: program.to_owned(),
             platform: platform.clone(),
             format: "ELF",
-            found: found.number,
+            found: found.number.into(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// As [`check`], for the programs of macOS, which may hold code for several processors.
+fn check_mach_o(program: &Path, platform: &Platform, expected: u32) -> Result<(), InstallError> {
+    let Some(file) = fs::open_regular(program)? else { return Ok(()) };
+    let mut header = Vec::new();
+    let read = file.take(mach_o::HEADER as u64).read_to_end(&mut header);
+    read.map_err(|source| fs::PathError::new("read", program, source))?;
+    let found = mach_o::processors(&header).unwrap_or_default();
+    match found.first() {
+        Some(&found_first) if !found.contains(&expected) => Err(InstallError::OtherMachine {
+            path: program.to_owned(),
+            platform: platform.clone(),
+            format: "Mach-O",
+            found: found_first,
         }),
         _ => Ok(()),
     }
@@ -41,7 +64,7 @@ fn check_pe(program: &Path, platform: &Platform) -> Result<(), InstallError> {
             path: program.to_owned(),
             platform: platform.clone(),
             format: "PE",
-            found,
+            found: found.into(),
         }),
         _ => Ok(()),
     }
@@ -174,6 +197,21 @@ mod tests {
             assert!(matches!(check_as(&bytes, triple), Err(InstallError::OtherMachine { .. })), "{triple}");
         }
         check_as(&elf(2, 2, [0, 21]), "powerpc64-unknown-linux-gnu").unwrap();
+    }
+
+    #[test]
+    fn a_universal_program_is_for_each_of_its_processors() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("hello");
+        let intel = [0xcf, 0xfa, 0xed, 0xfe, 7, 0, 0, 1, 3, 0, 0, 0];
+        std::fs::write(&program, intel).unwrap();
+        check(&program, &platform("x86_64-apple-darwin")).unwrap();
+        let error = check(&program, &platform("aarch64-apple-darwin")).unwrap_err();
+        assert!(matches!(error, InstallError::OtherMachine { found: 0x0100_0007, .. }), "{error:?}");
+        let one = |processor: [u8; 4]| [&processor[..], &[0; 16]].concat();
+        let both = [&[0xca, 0xfe, 0xba, 0xbe, 0, 0, 0, 2][..], &one([1, 0, 0, 7]), &one([1, 0, 0, 12])].concat();
+        std::fs::write(&program, both).unwrap();
+        check(&program, &platform("aarch64-apple-darwin")).unwrap();
     }
 
     #[test]

@@ -22,6 +22,8 @@ mod machine;
 mod open;
 #[cfg_attr(windows, path = "owner/windows.rs")]
 mod owner;
+#[cfg(any(target_os = "macos", test))]
+mod place;
 mod probe;
 mod return_to;
 mod rollback;
