@@ -40,6 +40,7 @@ impl Machine {
         let listener = UnixListener::bind(socket)?;
         let served = Arc::clone(disk);
         let server = std::thread::spawn(move || listener.accept().and_then(|(stream, _)| served.serve(stream)));
+        // `no_timer_check`: the kernel measures a timer while it boots, and gives up where the emulator got no time for it.
         // No KVM: where the tests run there is often none that works, and the moments do not depend on its speed.
         let mut child = Command::new(QEMU)
             .args(["-accel", "tcg", "-cpu", "max", "-m", "320", "-nodefaults", "-no-user-config", "-no-reboot"])
@@ -47,7 +48,7 @@ impl Machine {
             .arg(&boot.kernel.image)
             .arg("-initrd")
             .arg(&boot.initramfs)
-            .args(["-append", &format!("console=ttyS0 quiet panic=-1 random.trust_cpu=on {TASK}{task}")])
+            .args(["-append", &format!("console=ttyS0 quiet panic=-1 no_timer_check random.trust_cpu=on {TASK}{task}")])
             .args([
                 "-drive",
                 &format!("file=nbd+unix:///?socket={},format=raw,if=virtio,cache=writeback", socket.display()),
