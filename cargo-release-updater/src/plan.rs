@@ -6,13 +6,15 @@ use crate::shell::Message;
 use std::collections::BTreeSet;
 use updater_format::release::ChannelContents;
 use updater_format::role::ChannelRules;
-use updater_format::{AppId, Channel, FormatError, Platform, ReleaseVersion, TargetName};
+use updater_format::{AppId, Channel, ComponentName, FormatError, Platform, ReleaseVersion, TargetName};
 
 /// What is asked for.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The app.
     pub app: AppId,
+    /// The component of it; `None` for the app itself. Versions and counters are its own.
+    pub component: Option<ComponentName>,
     /// The channel to publish in.
     pub channel: Channel,
     /// The version to publish.
@@ -25,6 +27,12 @@ pub struct Request {
     pub keep: u32,
     /// What becomes of the security counter.
     pub epoch: Epoch,
+}
+
+/// Returns what the names of all files of an app, or of one of its components, begin with.
+#[must_use]
+pub fn stem(app: &AppId, component: Option<&ComponentName>) -> String {
+    component.map_or_else(|| app.to_string(), |component| format!("{app}-{component}"))
 }
 
 /// What a release does to the security counter of its channel.
@@ -58,6 +66,9 @@ impl Epoch {
 pub struct Plan {
     /// The app.
     pub app: AppId,
+    /// The component of it; `None` for the app itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub component: Option<ComponentName>,
     /// The channel.
     pub channel: Channel,
     /// The version.
@@ -90,7 +101,8 @@ impl Message for Plan {
 }
 
 impl Plan {
-    /// Plans a release over what the channel lists now; `None` when it lists nothing yet.
+    /// Plans a release over what the channel lists now of this app, or of this component of it; `None` when it lists
+    /// nothing yet.
     /// # Errors
     /// [`PlanError::NotGreater`] when the channel has a newer version, [`PlanError::NoPlatform`],
     /// [`PlanError::SamePlatform`], [`PlanError::Name`].
@@ -124,6 +136,7 @@ impl Plan {
         let epoch = request.epoch.of(published, &request.version);
         Ok(Self {
             app: request.app.clone(),
+            component: request.component.clone(),
             channel: request.channel.clone(),
             version: request.version.clone(),
             platforms,
@@ -142,10 +155,16 @@ impl Plan {
         }
     }
 
+    /// Returns what is released, in words: the app, or the app and its component.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        self.component.as_ref().map_or_else(|| self.app.to_string(), |component| format!("{} {component}", self.app))
+    }
+
     /// Returns the plan as lines for a person, each a verb of at most 12 characters and what it is done to.
     #[must_use]
     pub fn lines(&self) -> Vec<(&'static str, String)> {
-        let (app, version) = (&self.app, &self.version);
+        let (app, version) = (self.subject(), &self.version);
         let mut lines = Vec::new();
         for planned in &self.platforms {
             lines.push(("Bundle", format!("{app} {version} ({})", planned.platform)));
@@ -175,12 +194,13 @@ impl PlannedPlatform {
         let older: Vec<ReleaseVersion> = older.into_iter().rev().cloned().collect();
         let name = |text: String| TargetName::parse(&text).map_err(|source| PlanError::Name { source });
         let patches_from: Vec<_> = older.iter().take(request.patches_from as usize).cloned().collect();
+        let stem = stem(&request.app, request.component.as_ref());
         for from in &patches_from {
-            name(format!("{}-{from}-to-{}-{platform}.patch", request.app, request.version))?;
+            name(format!("{stem}-{from}-to-{}-{platform}.patch", request.version))?;
         }
         Ok(Self {
             platform: platform.clone(),
-            bundle: name(format!("{}-{}-{platform}.tar.xz", request.app, request.version))?,
+            bundle: name(format!("{stem}-{}-{platform}.tar.xz", request.version))?,
             patches_from,
             rehearsed_from: older,
         })
@@ -267,12 +287,15 @@ mod tests {
             libc: None,
             notes: None,
             metadata: Map::new(),
+            component: None,
+            minimum_app: None,
         }
     }
 
     fn request(version: &str, platforms: &[&str]) -> Request {
         Request {
             app: "hello".parse().unwrap(),
+            component: None,
             channel: Channel::stable(),
             version: version.parse().unwrap(),
             platforms: platforms.iter().map(|platform| platform.parse().unwrap()).collect(),

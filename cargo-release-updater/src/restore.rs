@@ -83,12 +83,8 @@ impl Restore<'_> {
         work.done.targets = state.targets().version;
         work.done.older_root = !later.is_empty();
         for channel in state.channels().values() {
-            let contents = channel.contents();
-            let bundles = contents.bundles.iter().map(|bundle| &bundle.artifact);
-            let patches = contents.patches.iter().map(|patch| &patch.artifact);
-            let notes = contents.notes.iter().map(|notes| &notes.artifact);
-            for artifact in bundles.chain(patches).chain(notes) {
-                let path = artifact_path(artifact);
+            for entry in channel.contents().entries() {
+                let path = artifact_path(entry.artifact());
                 work.file(&path)?;
                 work.mutable(&format!("{path}.minisig"))?;
             }

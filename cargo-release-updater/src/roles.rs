@@ -154,6 +154,7 @@ pub fn first_targets(app: &AppId, custody: &Custody, refresh: Refresh, now: UtcT
             rules: Default::default(),
             keys: Default::default(),
             extra: [(TIMESTAMP_DAYS.to_owned(), Value::from(days))].into_iter().collect(),
+            components: Default::default(),
         }),
         extra: Map::new(),
     })
@@ -184,6 +185,7 @@ pub fn next_channel(app: &AppId, channel: &Channel, previous: Option<&Verified<T
                 rules: Default::default(),
                 keys: Default::default(),
                 extra: Map::new(),
+                components: Default::default(),
             }),
             extra: Map::new(),
         },

@@ -88,9 +88,10 @@ pub fn release(version: &str, entry: &str, files: &[(&str, &[u8])]) -> Release {
         entry: entry.parse().expect("a valid path"),
         keep_local: Vec::new(),
         entries: entries.collect(),
+        component: None,
     };
     let manifest = Manifest::new(parts).expect("a valid release");
-    Release { version: version.to_owned(), manifest, files, epoch: 0 }
+    Release { version: version.to_owned(), manifest, files, epoch: 0, app: Vec::new() }
 }
 
 /// Returns the time of the system's clock.

@@ -145,7 +145,7 @@ fn another_users_folder_is_left_alone_and_ones_own_is_updated() {
     if !require::root("becoming another user") || !require::command("setpriv", "apt install util-linux") {
         return;
     }
-    for kind in Kind::ALL {
+    for kind in Kind::APPS {
         let releases = Releases::new(kind);
         let outer = tempfile::tempdir().unwrap();
         for folder in [outer.path(), releases.folder.path()] {
@@ -247,7 +247,7 @@ fn an_overlay_is_updated_or_refused_with_its_reason() {
     }
     // What lies in the lower layer can be replaced, but its folders can be renamed only where the mount allows it.
     let refusals = [None, Some("cannot exchange folders in one step"), Some("Invalid cross-device link")];
-    for (kind, refusal) in Kind::ALL.into_iter().zip(refusals) {
+    for (kind, refusal) in Kind::APPS.into_iter().zip(refusals) {
         let releases = Releases::new(kind);
         for (redirect, is_lower) in [("off", true), ("off", false), ("on", true)] {
             let outer = tempfile::tempdir().unwrap();
@@ -278,7 +278,7 @@ fn a_full_or_read_only_file_system_keeps_the_old_version() {
     if !require::mounts("a small file system") {
         return;
     }
-    for kind in Kind::ALL {
+    for kind in Kind::APPS {
         let releases = Releases::new(kind);
         let outer = tempfile::tempdir().unwrap();
         let mount = Mount::tmpfs(outer.path());

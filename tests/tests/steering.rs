@@ -67,6 +67,7 @@ fn check_all(client: &SimulatedClient, version: &str) -> Vec<Decision> {
                     epoch: 0,
                     rollout: Rollout::Id(id(n)),
                     now: refreshed.set().rules().now,
+                    component: None,
                 };
                 choose(&installed, &offers)
             };

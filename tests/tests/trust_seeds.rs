@@ -144,6 +144,7 @@ fn manifest() -> Manifest {
         entry: "bin/hello".parse().unwrap(),
         keep_local: vec!["etc/*.toml".parse().unwrap()],
         entries: vec![file("bin/hello", PROGRAM), link, file("etc/hello.toml", b"x = 1\n")],
+        component: None,
     })
     .unwrap()
 }

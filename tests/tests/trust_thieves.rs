@@ -241,6 +241,7 @@ fn goal_go_back() {
         epoch: 0,
         rollout: Rollout::Last,
         now: updater_runtime::Clock::now(&now.clock),
+        component: None,
     };
     let rules = ChannelRules::default();
     let offers = [Offer { channel: &channel, contents: &contents, rules: &rules, steering: None }];
@@ -408,6 +409,7 @@ fn offered(client: &SimulatedClient, now: updater_format::UtcTime) -> BTreeMap<S
             epoch: 0,
             rollout: Rollout::Id(id),
             now,
+            component: None,
         };
         let rules = channel.role().rules().unwrap();
         let offers = [Offer { channel: &stable, contents: channel.contents(), rules, steering: steering.as_ref() }];

@@ -74,6 +74,16 @@ pub enum TableError {
         /// Which rule.
         source: updater_format::FormatError,
     },
+    /// The file that has the version of a component has none.
+    #[error("{} has no version of the component `{name}` on its first line", path.display())]
+    ComponentVersion {
+        /// The file.
+        path: PathBuf,
+        /// The component.
+        name: String,
+        /// Which rule the line breaks.
+        source: updater_format::FormatError,
+    },
     /// A repository URL that breaks a rule.
     #[error("repository URL {url:?} is refused: {rule}")]
     Url {
@@ -103,6 +113,7 @@ impl TableError {
             Self::NotSupported { .. } => "remove it, or use a version of cargo updater that has it".to_owned(),
             Self::WrongType { key, expected, .. } => format!("write `{key}` as {expected}"),
             Self::Value { .. } | Self::Format { .. } => "docs/format/table.md has an example of every key".to_owned(),
+            Self::ComponentVersion { .. } => "write MAJOR.MINOR.PATCH there, and nothing else".to_owned(),
             Self::Url { .. } => "set `url = \"https://...\"`, the address under which clients read".to_owned(),
             Self::Missing { .. } => "run `cargo updater init`, which writes it".to_owned(),
         }

@@ -107,6 +107,15 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Returns an array of tables, as written.
+    pub(crate) fn tables(&mut self, key: &'static str) -> Result<Option<Vec<json::Value>>, TableError> {
+        let Some(item) = self.find(key) else { return Ok(None) };
+        match json_item(item) {
+            Some(json::Value::Array(items)) => Ok(Some(items)),
+            _ => Err(wrong_type(key, "an array of tables", item.type_name())),
+        }
+    }
+
     /// Refuses every key that was never asked for.
     pub(crate) fn refuse_unknown(&self) -> Result<(), TableError> {
         for layer in &self.layers {

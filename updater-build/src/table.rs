@@ -1,5 +1,9 @@
 //! The table `[package.metadata.updater]`, checked. The build script and the publisher read the same one.
 
+mod components;
+
+pub use components::{ComponentTable, ComponentVersion};
+
 use crate::error::TableError;
 use crate::manifest::Manifest;
 use crate::reader::Reader;
@@ -54,6 +58,8 @@ pub struct Table {
     pub probe: bool,
     /// The HTTP statuses that mean "absent" on this storage.
     pub missing_status: Vec<u16>,
+    /// Files of the app with versions of their own.
+    pub components: Vec<ComponentTable>,
     /// How a launcher runs the app, as written; checked as [`updater_format::launcher::LauncherSettings`].
     pub launcher: Option<Map<String, Value>>,
 }
@@ -133,6 +139,7 @@ impl Table {
         let probe = reader.bool("probe")?;
         let missing_status = reader.numbers("missing-status")?;
         let launcher = reader.launcher("launcher")?;
+        let components = reader.tables("components")?.unwrap_or_default();
         // Before anything is called missing: `ulr = "..."` is a misspelled `url`, not an absent one.
         reader.refuse_unknown()?;
 
@@ -168,6 +175,7 @@ impl Table {
             trial: trial.map_or(Ok(Trial::Start), |text| trial_of(&text))?,
             probe: probe.unwrap_or(true),
             missing_status: checked_statuses(missing_status)?,
+            components: components::read(&components, manifest.path())?,
             launcher,
         }))
     }
@@ -291,8 +299,7 @@ fn complete_channels(
 }
 
 /// Keys that belong to features this version leaves out whole.
-const NOT_YET: &[(&str, &str)] =
-    &[("components", "`components`"), ("hooks", "`hooks`"), ("private-storage", "`private-storage`")];
+const NOT_YET: &[(&str, &str)] = &[("hooks", "`hooks`"), ("private-storage", "`private-storage`")];
 /// Where `init` puts the trusted root.
 const DEFAULT_ROOT: &str = "updater/root.json";
 /// Direct patches from this many earlier releases.

@@ -3,8 +3,8 @@
 //!
 //! From the bottom up:
 //!
-//! * Names and numbers, parsed once and passed on as types: [`AppId`], [`Channel`], [`Platform`], [`ReleaseVersion`],
-//!   [`FilePath`], [`TargetName`], [`Sha256`], [`UtcTime`]; every bound on input in [`length`].
+//! * Names and numbers, parsed once and passed on as types: [`AppId`], [`Channel`], [`ComponentName`], [`Platform`],
+//!   [`ReleaseVersion`], [`FilePath`], [`TargetName`], [`Sha256`], [`UtcTime`]; every bound on input in [`length`].
 //! * Documents: [`json`] (strict to read, canonical to sign), [`PublicKey`] and [`Keyring`], [`signed`] (from
 //!   `Untrusted` bytes over `Signed` to `Verified`), [`role`] (the payloads of TUF's roles), [`release`] (what a channel
 //!   offers).
@@ -20,6 +20,7 @@ mod base64;
 pub mod bundle;
 mod channel;
 mod compact;
+mod component;
 pub mod digest;
 mod error;
 pub mod json;
@@ -47,6 +48,7 @@ mod xz;
 
 pub use app::AppId;
 pub use channel::Channel;
+pub use component::ComponentName;
 pub use digest::Sha256;
 pub use error::FormatError;
 pub use key::{KeyId, Keyring, PublicKey, Signature, SignaturePolicy};

@@ -12,7 +12,7 @@ use crate::error::FormatError;
 use crate::length::{MAX_ENTRIES, MAX_NUMBER};
 use crate::path::FilePath;
 use crate::pattern::PathPattern;
-use crate::{AppId, Platform, ReleaseVersion};
+use crate::{AppId, ComponentName, Platform, ReleaseVersion};
 use std::collections::HashMap;
 
 /// Where the manifest lies in a bundle and in an installed folder.
@@ -27,6 +27,8 @@ pub enum InstallKind {
     Executable,
     /// A whole folder, replaced by one exchange.
     Directory,
+    /// The folder of a component, replaced by one exchange while the app runs: it holds no program of its own.
+    Component,
 }
 
 impl std::fmt::Display for InstallKind {
@@ -34,6 +36,7 @@ impl std::fmt::Display for InstallKind {
         f.write_str(match self {
             Self::Executable => "executable",
             Self::Directory => "directory",
+            Self::Component => "component",
         })
     }
 }
@@ -99,7 +102,10 @@ pub struct ManifestParts {
     pub platform: Platform,
     /// How it is installed.
     pub install: InstallKind,
-    /// The program that is probed and restarted: a listed file of mode `0755`.
+    /// Which component of the app; `None` for the app itself.
+    pub component: Option<ComponentName>,
+    /// The program that is probed and restarted: a listed file of mode `0755`. A component has none; it has
+    /// [`FilePath::of_manifest`] here, the one file by which its releases differ for certain.
     pub entry: FilePath,
     /// Files that a user may edit: an update never overwrites them.
     pub keep_local: Vec<PathPattern>,
@@ -120,7 +126,8 @@ impl Manifest {
     /// [`FormatError::TooLarge`] beyond 100,000 entries, 64 patterns or 2^53 bytes in all. [`FormatError::Invalid`] with
     /// the path and the rule when two paths are equal or differ by case only, a file is also used as a folder, a path
     /// takes the manifest's own name or the `.new` name of a kept file, a link leaves the install, passes through another
-    /// link or leads nowhere, the entry is not a program, or an executable has more than its one file.
+    /// link or leads nowhere, the entry is not a program, an executable has more than its one file, or a component and its
+    /// install kind do not go together.
     pub fn new(mut parts: ManifestParts) -> Result<Self, FormatError> {
         if parts.entries.len() > MAX_ENTRIES {
             return Err(FormatError::TooLarge { what: WHAT, limit: MAX_ENTRIES as u64, unit: "entries" });
@@ -139,7 +146,10 @@ impl Manifest {
         let manifest = Self { parts, unpacked };
         manifest.check_names()?;
         links::check(&manifest)?;
-        manifest.check_entry()?;
+        manifest.check_component()?;
+        if manifest.component().is_none() {
+            manifest.check_entry()?;
+        }
         Ok(manifest)
     }
 
@@ -181,15 +191,25 @@ impl Manifest {
         self.parts.install
     }
 
-    /// Returns the path of the program that is probed and restarted.
+    /// Returns which component of the app this is; `None` for the app itself.
+    #[must_use]
+    pub fn component(&self) -> Option<&ComponentName> {
+        self.parts.component.as_ref()
+    }
+
+    /// Returns the path of the program that is probed and restarted; of a component, that of this manifest.
     #[must_use]
     pub fn entry(&self) -> &FilePath {
         &self.parts.entry
     }
 
-    /// Returns the digest of the program that is probed and restarted.
+    /// Returns the digest of the program that is probed and restarted; of a component, that of this manifest as
+    /// [`Manifest::encode`] writes it.
     #[must_use]
     pub fn entry_digest(&self) -> Sha256 {
+        if self.component().is_some() {
+            return Sha256::of(&self.encode());
+        }
         match self.find(&self.parts.entry).map(|entry| &entry.content) {
             Some(EntryContent::File { sha256, .. }) => *sha256,
             // `check_entry` refused every other manifest.
@@ -281,6 +301,21 @@ impl Manifest {
             }
         }
         Ok(())
+    }
+
+    /// Refuses a component that says it is installed as an app, an app that says it is a component, and an app for all
+    /// platforms.
+    fn check_component(&self) -> Result<(), FormatError> {
+        let ManifestParts { component, install, entry, platform, .. } = &self.parts;
+        let refuse = |rule| Err(FormatError::invalid("install kind of a manifest", &install.to_string(), rule));
+        match (component, install) {
+            (Some(_), InstallKind::Component) if *entry == FilePath::of_manifest() => Ok(()),
+            (Some(_), InstallKind::Component) => refuse("a component has no program to start"),
+            (Some(_), _) => refuse("a component is installed as `component`"),
+            (None, InstallKind::Component) => refuse("it names no component"),
+            (None, _) if platform.is_any() => refuse("a program is for one platform, not for `any`"),
+            (None, _) => Ok(()),
+        }
     }
 
     /// Refuses an entry that is not a program, and an executable with anything beside its program.

@@ -53,6 +53,12 @@ impl FilePath {
         Ok(Self(text.to_owned()))
     }
 
+    /// Returns the path of the manifest in an installed folder.
+    #[must_use]
+    pub fn of_manifest() -> Self {
+        Self(crate::manifest::MANIFEST_PATH.to_owned())
+    }
+
     /// Every app id is a file name: its rules are stricter.
     pub(crate) fn from_app_id(app: &crate::app::AppId) -> Self {
         Self(app.as_str().to_owned())

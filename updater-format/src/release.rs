@@ -1,9 +1,11 @@
 //! What a channel role offers, read out of the `custom` of each target (docs/format/release.md).
 //!
 //! Names of targets are never parsed: the signed `custom` says what a target is. Everything for one update comes from
-//! one role. A kind or a format number that this program does not know is passed over and counted.
+//! one role. A kind or a format number that this program does not know is passed over and counted: components have kinds
+//! of their own, so that a program that does not know them never takes one for a release of the app.
 
 use crate::app::AppId;
+use crate::component::ComponentName;
 use crate::digest::Sha256;
 use crate::error::FormatError;
 use crate::json::{Fields, Map, Value};
@@ -13,6 +15,7 @@ use crate::platform::Platform;
 use crate::role::{Hashes, TargetFile, Targets};
 use crate::trust::TrustError;
 use crate::version::ReleaseVersion;
+use std::collections::BTreeMap;
 
 /// A published file: what to ask for, and what must come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +63,10 @@ pub struct BundleEntry {
     pub notes: Option<TargetName>,
     /// Whatever the publisher wants to tell the app.
     pub metadata: Map<String, Value>,
+    /// The component whose release it is; `None` for the app itself.
+    pub component: Option<ComponentName>,
+    /// The lowest version of the app that may take this release of a component.
+    pub minimum_app: Option<ReleaseVersion>,
 }
 
 /// A patch from one release to another.
@@ -77,6 +84,8 @@ pub struct PatchEntry {
     pub manifest: Sha256,
     /// The delta codecs inside: a client that lacks one passes the patch over.
     pub codecs: Vec<String>,
+    /// The component of both releases; `None` for the app itself.
+    pub component: Option<ComponentName>,
 }
 
 /// The release notes of one version, Markdown.
@@ -86,6 +95,8 @@ pub struct NotesEntry {
     pub artifact: Artifact,
     /// The version it describes.
     pub version: ReleaseVersion,
+    /// The component that it is about; `None` for the app itself.
+    pub component: Option<ComponentName>,
 }
 
 /// One target of a channel role.
@@ -99,7 +110,7 @@ pub enum Entry {
     Notes(NotesEntry),
 }
 
-/// Everything that a channel role offers.
+/// Everything that a channel role offers of an app, and of each of its components.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ChannelContents {
     /// All bundles, in order of target name.
@@ -108,6 +119,8 @@ pub struct ChannelContents {
     pub patches: Vec<PatchEntry>,
     /// All notes, in order of target name.
     pub notes: Vec<NotesEntry>,
+    /// What it offers of each component: bundles, patches and notes, as of an app.
+    pub components: BTreeMap<ComponentName, Self>,
     /// How many targets have a kind or format number that this program does not know.
     pub unknown: u64,
 }
@@ -138,8 +151,38 @@ impl ChannelContents {
         Ok(contents)
     }
 
-    /// Adds one entry.
+    /// Returns what the role offers of the app itself, or of one of its components; nothing when it offers nothing.
+    #[must_use]
+    pub fn of(&self, component: Option<&ComponentName>) -> Option<&Self> {
+        match component {
+            None => Some(self),
+            Some(name) => self.components.get(name),
+        }
+    }
+
+    /// Returns what the role offers of the app itself and then of each component.
+    pub fn subjects(&self) -> impl Iterator<Item = (Option<&ComponentName>, &Self)> {
+        std::iter::once((None, self)).chain(self.components.iter().map(|(name, contents)| (Some(name), contents)))
+    }
+
+    /// Returns every entry, those of the components included.
+    pub fn entries(&self) -> impl Iterator<Item = Entry> {
+        self.subjects().flat_map(|(_, contents)| {
+            let bundles = contents.bundles.iter().cloned().map(Entry::Bundle);
+            let patches = contents.patches.iter().cloned().map(Entry::Patch);
+            bundles.chain(patches).chain(contents.notes.iter().cloned().map(Entry::Notes))
+        })
+    }
+
+    /// Adds one entry, to the app or to the component that it belongs to.
     pub fn push(&mut self, entry: Entry) {
+        if let Some(component) = entry.component().cloned() {
+            return self.components.entry(component).or_default().add(entry);
+        }
+        self.add(entry);
+    }
+
+    fn add(&mut self, entry: Entry) {
         match entry {
             Entry::Bundle(entry) => self.bundles.push(entry),
             Entry::Patch(entry) => self.patches.push(entry),
@@ -149,6 +192,46 @@ impl ChannelContents {
 }
 
 impl Entry {
+    /// Returns the component that it belongs to; `None` for the app itself.
+    #[must_use]
+    pub fn component(&self) -> Option<&ComponentName> {
+        match self {
+            Self::Bundle(entry) => entry.component.as_ref(),
+            Self::Patch(entry) => entry.component.as_ref(),
+            Self::Notes(entry) => entry.component.as_ref(),
+        }
+    }
+
+    /// Returns the release that it belongs to; of a patch, the one that results.
+    #[must_use]
+    pub fn version(&self) -> &ReleaseVersion {
+        match self {
+            Self::Bundle(entry) => &entry.version,
+            Self::Patch(entry) => &entry.version,
+            Self::Notes(entry) => &entry.version,
+        }
+    }
+
+    /// Returns the published file.
+    #[must_use]
+    pub fn artifact(&self) -> &Artifact {
+        match self {
+            Self::Bundle(entry) => &entry.artifact,
+            Self::Patch(entry) => &entry.artifact,
+            Self::Notes(entry) => &entry.artifact,
+        }
+    }
+
+    /// Returns the platform that it is for; notes are for all.
+    #[must_use]
+    pub fn platform(&self) -> Option<&Platform> {
+        match self {
+            Self::Bundle(entry) => Some(&entry.platform),
+            Self::Patch(entry) => Some(&entry.platform),
+            Self::Notes(_) => None,
+        }
+    }
+
     /// Reads one target; `None` when its kind or format number is not known here.
     /// # Errors
     /// [`FormatError`] when a known kind has a wrong shape.
@@ -158,21 +241,29 @@ impl Entry {
         if !fields.has("fmt") || !fields.has("kind") || fields.number("fmt")? != FORMAT {
             return Ok(None);
         }
-        let kind = fields.string("kind")?;
-        if !["bundle", "patch", "notes"].contains(&kind.as_str()) {
-            return Ok(None);
-        }
+        let Some((kind, of_component)) = Kind::parse(&fields.string("kind")?) else { return Ok(None) };
         let sha256 =
             file.hashes.sha256().ok_or_else(|| FormatError::shape(WHAT, format!("{name:?} has no sha256 hash")))?;
         let artifact = Artifact { name: TargetName::parse(name)?, length: file.length, sha256 };
         let app = fields.parsed("app")?;
         let version = fields.parsed("version")?;
-        let entry = match kind.as_str() {
-            "bundle" => Self::Bundle(BundleEntry {
+        let component = if of_component { Some(fields.parsed("component")?) } else { None };
+        let platform = |fields: &mut Fields| {
+            let platform: Platform = fields.parsed("triple")?;
+            match platform.is_any() && !of_component {
+                true => Err(FormatError::shape(WHAT, "only a component is for `any` triple")),
+                false => Ok(platform),
+            }
+        };
+        let entry = match kind {
+            Kind::Bundle => Self::Bundle(BundleEntry {
                 artifact,
                 version,
-                platform: fields.parsed("triple")?,
-                install: install_kind(&fields.string("install")?)?,
+                platform: platform(&mut fields)?,
+                install: match of_component {
+                    true => InstallKind::Component,
+                    false => install_kind(&fields.string("install")?)?,
+                },
                 unpacked: fields.number("unpacked")?,
                 files: fields.number("files")?,
                 manifest: fields.parsed("manifest")?,
@@ -181,16 +272,22 @@ impl Entry {
                 libc: if fields.has("libc") { Some(fields.string("libc")?) } else { None },
                 notes: if fields.has("notes") { Some(fields.parsed("notes")?) } else { None },
                 metadata: if fields.has("metadata") { fields.object("metadata")? } else { Map::new() },
+                minimum_app: match of_component && fields.has("minimum-app") {
+                    true => Some(fields.parsed("minimum-app")?),
+                    false => None,
+                },
+                component,
             }),
-            "patch" => Self::Patch(PatchEntry {
+            Kind::Patch => Self::Patch(PatchEntry {
                 artifact,
-                platform: fields.parsed("triple")?,
+                platform: platform(&mut fields)?,
                 from: fields.parsed("from")?,
                 version,
                 manifest: fields.parsed("manifest")?,
                 codecs: fields.strings("codecs")?,
+                component,
             }),
-            _ => Self::Notes(NotesEntry { artifact, version }),
+            Kind::Notes => Self::Notes(NotesEntry { artifact, version, component }),
         };
         Ok(Some((app, entry)))
     }
@@ -204,12 +301,20 @@ impl Entry {
         };
         set("fmt", FORMAT.into());
         set("app", app.as_str().into());
-        let artifact = match self {
+        if let Some(component) = self.component() {
+            set("component", component.as_str().into());
+        }
+        set("kind", self.kind().name(self.component().is_some()).into());
+        set("version", self.version().to_string().into());
+        match self {
             Self::Bundle(entry) => {
-                set("kind", "bundle".into());
-                set("version", entry.version.to_string().into());
                 set("triple", entry.platform.as_str().into());
-                set("install", entry.install.to_string().into());
+                if entry.component.is_none() {
+                    set("install", entry.install.to_string().into());
+                }
+                if let Some(minimum) = &entry.minimum_app {
+                    set("minimum-app", minimum.to_string().into());
+                }
                 set("unpacked", entry.unpacked.into());
                 set("files", entry.files.into());
                 set("manifest", entry.manifest.to_string().into());
@@ -224,23 +329,16 @@ impl Entry {
                 if !entry.metadata.is_empty() {
                     set("metadata", entry.metadata.clone().into());
                 }
-                &entry.artifact
             }
             Self::Patch(entry) => {
-                set("kind", "patch".into());
-                set("version", entry.version.to_string().into());
                 set("from", entry.from.to_string().into());
                 set("triple", entry.platform.as_str().into());
                 set("manifest", entry.manifest.to_string().into());
                 set("codecs", entry.codecs.clone().into());
-                &entry.artifact
             }
-            Self::Notes(entry) => {
-                set("kind", "notes".into());
-                set("version", entry.version.to_string().into());
-                &entry.artifact
-            }
-        };
+            Self::Notes(_) => {}
+        }
+        let artifact = self.artifact();
         let file = TargetFile {
             length: artifact.length,
             hashes: Hashes::sha256_only(artifact.sha256),
@@ -248,6 +346,43 @@ impl Entry {
             extra: Map::new(),
         };
         (artifact.name.to_string(), file)
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Bundle(_) => Kind::Bundle,
+            Self::Patch(_) => Kind::Patch,
+            Self::Notes(_) => Kind::Notes,
+        }
+    }
+}
+
+/// What a target is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Bundle,
+    Patch,
+    Notes,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Bundle, Self::Patch, Self::Notes];
+
+    /// Returns the word in `custom`. What belongs to a component has one of its own.
+    const fn name(self, of_component: bool) -> &'static str {
+        match (self, of_component) {
+            (Self::Bundle, false) => "bundle",
+            (Self::Patch, false) => "patch",
+            (Self::Notes, false) => "notes",
+            (Self::Bundle, true) => "component",
+            (Self::Patch, true) => "component-patch",
+            (Self::Notes, true) => "component-notes",
+        }
+    }
+
+    fn parse(word: &str) -> Option<(Self, bool)> {
+        let all = Self::ALL.into_iter().flat_map(|kind| [(kind, false), (kind, true)]);
+        all.into_iter().find(|(kind, of_component)| kind.name(*of_component) == word)
     }
 }
 

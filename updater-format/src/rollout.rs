@@ -1,6 +1,7 @@
 //! Who takes a release that is not for everybody yet. Decided by each client for itself: nobody is asked or counted.
 
 use crate::app::AppId;
+use crate::component::ComponentName;
 use crate::digest::Sha256Hasher;
 use crate::error::FormatError;
 use crate::role::Percent;
@@ -38,15 +39,26 @@ impl InstallId {
     /// The version takes part, so that it is not always the same installs that go first.
     #[must_use]
     pub fn bucket(self, app: &AppId, version: &ReleaseVersion) -> u8 {
+        self.bucket_of(&[app.as_str(), &version.to_string()])
+    }
+
+    fn bucket_of(self, parts: &[&str]) -> u8 {
         let mut hasher = Sha256Hasher::new();
-        for part in [app.as_str().as_bytes(), version.to_string().as_bytes()] {
-            hasher.update(part);
+        for part in parts {
+            hasher.update(part.as_bytes());
             hasher.update(&[0]);
         }
         hasher.update(&self.0);
         let remainder =
             hasher.finish().as_bytes().iter().fold(0u32, |rest, byte| (rest * 256 + u32::from(*byte)) % 100);
         u8::try_from(remainder).unwrap_or(u8::MAX)
+    }
+
+    /// Returns the bucket of this install for a release of a component: as [`InstallId::bucket`], with the name of the
+    /// component and a zero byte after the app.
+    #[must_use]
+    pub fn component_bucket(self, app: &AppId, component: &ComponentName, version: &ReleaseVersion) -> u8 {
+        self.bucket_of(&[app.as_str(), component.as_str(), &version.to_string()])
     }
 
     /// Tells whether this install is among the first `percent` of a release. Who is among 10 % is among 50 %, too.

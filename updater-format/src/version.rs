@@ -29,6 +29,12 @@ impl ReleaseVersion {
         Ok(Self(version))
     }
 
+    /// Returns the version below every other: that of nothing at all.
+    #[must_use]
+    pub fn lowest() -> Self {
+        Self(semver::Version { pre: semver::Prerelease::new("0").unwrap_or_default(), ..semver::Version::new(0, 0, 0) })
+    }
+
     /// Tells whether this is a pre-release (`1.0.0-rc.1`).
     #[must_use]
     pub fn is_prerelease(&self) -> bool {

@@ -33,6 +33,7 @@ fn manifest(version: &str) -> Manifest {
             file("etc/hello.toml", CONFIG, FileMode::Data),
             entry("bin/hi", EntryContent::Link { target: "hello".to_owned() }),
         ],
+        component: None,
     })
     .unwrap()
 }

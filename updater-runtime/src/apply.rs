@@ -21,13 +21,16 @@ use updater_format::bundle::{BundleExpectation, BundleReader, Member};
 use updater_format::digest::HashingWriter;
 use updater_format::patch::{Operation, PatchError, PatchExpectation, PatchReader, PatchSource, Payload, Step};
 use updater_format::{
-    AppId, EntryContent, FilePath, InstallKind, Manifest, ManifestEntry, Platform, ReleaseVersion, Sha256,
+    AppId, ComponentName, EntryContent, FilePath, InstallKind, Manifest, ManifestEntry, Platform, ReleaseVersion,
+    Sha256,
 };
 
 /// The release that is to be staged, as the signed metadata describes it.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) app: AppId,
+    /// The component that it is a release of; `None` for the app itself.
+    pub(crate) component: Option<ComponentName>,
     pub(crate) version: ReleaseVersion,
     pub(crate) platform: Platform,
     pub(crate) bundle: BundleExpectation,
@@ -199,8 +202,11 @@ fn apply_delta<R: Read>(
 
 /// Refuses a release that is for another app or is installed in another way.
 fn check_release(layout: &Layout, manifest: &Manifest, target: &Target) -> Result<(), ApplyError> {
+    let named = |component: Option<&ComponentName>| component.map_or("none", ComponentName::as_str).to_owned();
+    let component = (named(target.component.as_ref()), named(manifest.component()));
     for (field, expected, got) in [
         ("app", target.app.as_str(), manifest.app().as_str()),
+        ("component", &component.0, &component.1),
         ("version", &target.version.to_string(), &manifest.version().to_string()),
         ("triple", target.platform.as_str(), manifest.platform().as_str()),
     ] {

@@ -11,7 +11,9 @@ pub use withheld::Withheld;
 
 use updater_format::release::{BundleEntry, ChannelContents, NotesEntry, PatchEntry};
 use updater_format::role::{ChannelRules, Percent, Steering};
-use updater_format::{AppId, Channel, InstallId, InstallKind, Platform, ReleaseVersion, Sha256, UtcTime};
+use updater_format::{
+    AppId, Channel, ComponentName, InstallId, InstallKind, Platform, ReleaseVersion, Sha256, UtcTime,
+};
 
 /// What is installed, as far as the choice needs it.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +36,25 @@ pub struct Installed<'a> {
     pub rollout: Rollout,
     /// When this is decided: a retreat has an end.
     pub now: UtcTime,
+    /// The component that this is about, with the app that uses it; `None` for the app itself. What a channel offers of a
+    /// component is in [`ChannelContents::of`], its rules in `Targets::rules_of`.
+    pub component: Option<ComponentOf<'a>>,
+}
+
+/// A component of an app that is installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ComponentOf<'a> {
+    /// Its name.
+    pub name: &'a ComponentName,
+    /// The version of the app: a release of a component may need a newer one.
+    pub app_version: &'a ReleaseVersion,
+}
+
+impl Installed<'_> {
+    /// Tells whether a release for this platform is for this install. Only the files of a component are for all.
+    fn suits(&self, platform: &Platform) -> bool {
+        platform == self.platform || (self.component.is_some() && platform.is_any())
+    }
 }
 
 /// Which part an install takes in rollouts.
@@ -90,17 +111,22 @@ pub enum Decision {
 /// When every newer release is withheld, the reason is that of the highest one.
 #[must_use]
 pub fn choose(installed: &Installed<'_>, offers: &[Offer<'_>]) -> Decision {
-    let ours = |bundle: &&BundleEntry| bundle.platform == *installed.platform;
+    let ours = |bundle: &&BundleEntry| installed.suits(&bundle.platform);
     if !offers.is_empty() && !offers.iter().any(|offer| offer.contents.bundles.iter().any(|b| ours(&b))) {
-        return Decision::Withheld(Withheld::NoSuchPlatform { platform: installed.platform.clone() });
+        let is_empty = offers.iter().all(|offer| offer.contents.bundles.is_empty());
+        return Decision::Withheld(match installed.component {
+            Some(of) if is_empty => Withheld::NoSuchComponent { component: of.name.clone() },
+            _ => Withheld::NoSuchPlatform { platform: installed.platform.clone() },
+        });
     }
     let mut newer: Vec<(&Offer<'_>, &BundleEntry)> = offers
         .iter()
         .flat_map(|offer| offer.contents.bundles.iter().filter(ours).map(move |bundle| (offer, bundle)))
         .filter(|(_, bundle)| bundle.version > *installed.version)
         .collect();
-    // Stable: of the same version in two channels the app's own channel comes first.
-    newer.sort_by(|a, b| b.1.version.cmp(&a.1.version));
+    // Stable: of the same version in two channels the app's own channel comes first; what is made for this platform comes
+    // before what is for all.
+    newer.sort_by(|a, b| b.1.version.cmp(&a.1.version).then_with(|| a.1.platform.is_any().cmp(&b.1.platform.is_any())));
     let mut reason = None;
     for (offer, bundle) in newer {
         match rules::forward(installed, offers, offer, bundle) {

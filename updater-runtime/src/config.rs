@@ -97,6 +97,13 @@ pub enum ConfigError {
         #[source]
         source: FetchError,
     },
+    /// No component can be called so.
+    #[error("there is no such component")]
+    Component {
+        /// Which rule the name breaks.
+        #[source]
+        source: FormatError,
+    },
     /// A compiled-in word is not known here.
     #[error("the embedded {field} {found:?} is not known")]
     Unknown {
@@ -115,6 +122,7 @@ impl ConfigError {
             Self::Schema { .. } | Self::Unknown { .. } => {
                 "use the same version of updater-build and updater-runtime, then build again"
             }
+            Self::Component { .. } => "name it as `components` in [package.metadata.updater] does",
             Self::Embedded { .. } | Self::Url { .. } => {
                 "mend the value in [package.metadata.updater], then build again"
             }

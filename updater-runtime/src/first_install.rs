@@ -164,7 +164,7 @@ impl FirstInstall {
         if offers.iter().all(|offer| offer.contents.bundles.is_empty()) {
             return Err(FirstInstallError::Empty { channel: self.config.channel.clone() });
         }
-        let nothing = lowest_version()?;
+        let nothing = ReleaseVersion::lowest();
         let libc = libc_version();
         let installed = Installed {
             app: &self.config.app,
@@ -176,6 +176,7 @@ impl FirstInstall {
             epoch: 0,
             rollout: self.rollout(check::needs_install_id(&nothing, &offers)),
             now,
+            component: None,
         };
         match check::choose(&installed, &offers) {
             Decision::Current => Err(FirstInstallError::Empty { channel: self.config.channel.clone() }),
@@ -277,6 +278,7 @@ impl FirstRelease {
         .map_err(Error::from)?;
         let target = Target {
             app: self.config.app.clone(),
+            component: None,
             version: bundle.version.clone(),
             platform: bundle.platform.clone(),
             bundle: BundleExpectation { manifest: bundle.manifest, unpacked: bundle.unpacked, entries: bundle.files },
@@ -337,11 +339,6 @@ fn fetcher_of(config: &Config, cancel: &CancelToken) -> Result<Fetcher, Error> {
         .with_retry(config.retry)
         .with_rate_limit(config.rate_limit.clone())
         .with_cancel(cancel.clone()))
-}
-
-/// Returns the version below every other.
-fn lowest_version() -> Result<ReleaseVersion, FirstInstallError> {
-    ReleaseVersion::parse("0.0.0-0").map_err(|error| FirstInstallError::Root { problem: error.to_string() })
 }
 
 /// How many roots are looked through for the pinned one: 256. One key ceremony a year fills that in as many years.

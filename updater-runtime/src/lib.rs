@@ -19,6 +19,7 @@
 //! * [`Updater`]: check, confirm, settings. [`Status`] and [`NoUpdate`]: the answer, with its reason.
 //! * [`Update`]: what was found; [`Update::download`] gives a [`Staged`] release, [`Staged::install`] an [`Installed`]
 //!   one, [`Installed::restart`] runs it.
+//! * [`Component`]: files with versions of their own, swapped while the app runs ([`Updater::component`]).
 //! * [`Config`]: every option. [`transport`]: bring a network stack of your own.
 //! * [`Error`]: one enum over the phases, each with a stable `code()` and a `hint()` for the user.
 //!
@@ -38,6 +39,7 @@ mod background;
 mod cancel;
 pub mod check;
 mod clock;
+mod component;
 mod config;
 pub mod download;
 mod embedded;
@@ -69,6 +71,7 @@ pub use apply::ApplyError;
 pub use background::Background;
 pub use cancel::CancelToken;
 pub use clock::{Clock, FixedClock, SystemClock};
+pub use component::{Component, ComponentStatus, ComponentUpdate, StagedComponent};
 pub use config::{Config, ConfigError};
 pub use embedded::{Embedded, SCHEMA};
 pub use error::Error;

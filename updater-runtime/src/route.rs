@@ -121,6 +121,8 @@ mod tests {
                 libc: None,
                 notes: None,
                 metadata: Map::new(),
+                component: None,
+                minimum_app: None,
             },
             patches: patches
                 .iter()
@@ -131,6 +133,7 @@ mod tests {
                     version: "2.0.0".parse().unwrap(),
                     manifest: Sha256::of(b"m"),
                     codecs: vec![(*codec).to_owned()],
+                    component: None,
                 })
                 .collect(),
             notes: None,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use updater_format::bundle::BundleExpectation;
 use updater_format::json::{Map, Value};
 use updater_format::release::Artifact;
-use updater_format::{Channel, ReleaseVersion, Sha256, UtcTime};
+use updater_format::{Channel, ComponentName, ReleaseVersion, Sha256, UtcTime};
 
 /// A release for this install: a newer one, or an older one to which the publisher takes installs back. Nothing has been downloaded or changed yet.
 #[derive(Debug)]
@@ -22,6 +22,10 @@ use updater_format::{Channel, ReleaseVersion, Sha256, UtcTime};
 pub struct Update {
     pub(crate) config: Arc<Config>,
     pub(crate) layout: Layout,
+    /// The component that is updated; `None` for the app itself.
+    pub(crate) component: Option<ComponentName>,
+    /// The installed version.
+    pub(crate) from: ReleaseVersion,
     pub(crate) fetcher: Fetcher,
     pub(crate) mirrors: Vec<Mirror>,
     /// What was installed when this update was chosen.
@@ -42,7 +46,7 @@ impl Update {
     /// Returns the installed version.
     #[must_use]
     pub fn from(&self) -> &ReleaseVersion {
-        &self.config.version
+        &self.from
     }
 
     /// Returns the version that would be installed.
@@ -177,6 +181,7 @@ impl Update {
         let bundle = &self.candidate.bundle;
         let target = Target {
             app: self.config.app.clone(),
+            component: self.component.clone(),
             version: bundle.version.clone(),
             platform: bundle.platform.clone(),
             bundle: BundleExpectation { manifest: bundle.manifest, unpacked: bundle.unpacked, entries: bundle.files },
@@ -213,6 +218,8 @@ impl Update {
         let plan =
             Plan { installed: self.from().clone(), trial: self.config.trial, epoch: self.candidate.bundle.epoch };
         Ok(match self.config.probe {
+            // The files of a component are not started.
+            _ if self.component.is_some() => session.without_probe(tree, &plan)?,
             Some(limit) => session.probe(tree, &plan, limit)?,
             None => session.without_probe(tree, &plan)?,
         })

@@ -1,7 +1,7 @@
 //! The facade: from the first line of `main` to the answer of a check, one line per step.
 
 use crate::cancel::CancelToken;
-use crate::check::{self, Decision, Installed, Offer, Rollout, Standing};
+use crate::check::{self, ComponentOf, Decision, Installed, Offer, Rollout, Standing};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, Install};
 use crate::embedded::Embedded;
@@ -18,9 +18,10 @@ use crate::trust_store::TrustStore;
 use crate::update::Update;
 use std::path::PathBuf;
 use std::sync::Arc;
+use updater_format::release::ChannelContents;
 use updater_format::role::ChannelRules;
 use updater_format::trust::{Rules, TrustedChannel};
-use updater_format::{Channel, ReleaseVersion, SignaturePolicy, UtcTime};
+use updater_format::{Channel, ComponentName, ReleaseVersion, SignaturePolicy, UtcTime};
 
 /// Finds and takes updates of one install. Cheap to clone; clones share the cancel token.
 #[derive(Debug, Clone)]
@@ -151,18 +152,31 @@ impl Updater {
     /// [`Error::Refresh`] when the metadata cannot be believed or had; being offline and stale metadata are answers and
     /// not errors.
     pub fn check(&self) -> Result<Status, Error> {
-        let (config, layout, basis) = match &self.state {
-            State::Disabled { reason } => return Ok(disabled(reason)),
-            State::Ready { .. } if user_opted_out() => return Ok(disabled("UPDATER_DISABLE is set")),
-            State::Ready { config, layout, basis } => (config, layout, basis),
+        let State::Ready { config, layout, basis } = &self.state else { return Ok(Status::of(self.off())) };
+        let subject = Looked { component: None, version: &config.version, layout, basis: basis.as_ref() };
+        self.look(&subject).map(Status::of)
+    }
+
+    /// Says why nothing is asked.
+    fn off(&self) -> Found {
+        let reason = self.disabled_reason().unwrap_or("UPDATER_DISABLE is set");
+        Err(NoUpdate::Disabled { reason: reason.to_owned() })
+    }
+
+    /// Looks for a release for the app or for one of its components.
+    pub(crate) fn look(&self, subject: &Looked<'_>) -> Result<Found, Error> {
+        let (config, app_layout) = match &self.state {
+            State::Ready { config, layout, .. } if !user_opted_out() => (config, layout),
+            _ => return Ok(self.off()),
         };
+        let layout = subject.layout;
         let now = self.now();
         let fetcher = Fetcher::new(config.make_transport()?)
             .with_timeouts(config.timeouts)
             .with_retry(config.retry)
             .with_rate_limit(config.rate_limit.clone())
             .with_cancel(self.cancel.clone());
-        let store = TrustStore::new(state_folder(config, layout).join("metadata"));
+        let store = TrustStore::new(state_folder(config, app_layout).join("metadata"));
         let refresh = Refresh::new(fetcher.clone(), config.mirrors.clone(), store);
         let rules = Rules { now, policy: SignaturePolicy::default(), app: Some(config.app.clone()) };
         let refreshed = match refresh.run(rules, &config.root) {
@@ -173,28 +187,24 @@ impl Updater {
             Ok(channels) => channels,
             Err(error) => return no_answer(error),
         };
-        let (decision, standing) = decide(config, layout, &refreshed, &channels, now);
-        let version = || config.version.clone();
+        let (decision, standing) = decide(config, app_layout, subject, &refreshed, &channels, now);
+        let version = || subject.version.clone();
         Ok(match decision {
-            Decision::Current if standing.is_good() => Status::NoUpdate(NoUpdate::Current { version: version() }),
-            Decision::Withheld(why) if standing.is_good() => Status::NoUpdate(NoUpdate::Withheld(why)),
-            Decision::Current => {
-                Status::NoUpdate(NoUpdate::Unsupported { version: version(), standing, withheld: None })
-            }
-            Decision::Withheld(why) => {
-                Status::NoUpdate(NoUpdate::Unsupported { version: version(), standing, withheld: Some(why) })
-            }
+            Decision::Current if standing.is_good() => Err(NoUpdate::Current { version: version() }),
+            Decision::Withheld(why) if standing.is_good() => Err(NoUpdate::Withheld(why)),
+            Decision::Current => Err(NoUpdate::Unsupported { version: version(), standing, withheld: None }),
+            Decision::Withheld(why) => Err(NoUpdate::Unsupported { version: version(), standing, withheld: Some(why) }),
             Decision::Available(_) if layout.subject() == Subject::Own && is_looping(config) => {
                 return Err(InstallError::RestartLoop { version: config.version.clone() }.into());
             }
             Decision::Available(candidate) => match layout.obstacle()? {
-                Some(obstacle) => {
-                    Status::NoUpdate(NoUpdate::Blocked { version: candidate.bundle.version.clone(), obstacle })
-                }
-                None => Status::Available(Box::new(Update {
+                Some(obstacle) => Err(NoUpdate::Blocked { version: candidate.bundle.version.clone(), obstacle }),
+                None => Ok(Box::new(Update {
                     config: Arc::clone(config),
                     layout: layout.clone(),
-                    basis: basis.clone().map_or_else(|| Basis::of(layout), Ok)?,
+                    component: subject.component.cloned(),
+                    from: subject.version.clone(),
+                    basis: subject.basis.cloned().map_or_else(|| Basis::of(layout), Ok)?,
                     fetcher,
                     mirrors: refreshed.mirrors().to_vec(),
                     routes: Update::routes_to(&candidate),
@@ -221,6 +231,14 @@ impl Updater {
     /// second failed attempt the version before it is put back.
     pub fn failed(&self) {
         install::failed();
+    }
+
+    /// Returns the settings; `None` for a disabled updater.
+    pub(crate) fn config(&self) -> Option<&Config> {
+        match &self.state {
+            State::Ready { config, .. } => Some(config),
+            State::Disabled { .. } => None,
+        }
     }
 
     /// Returns where the install lies; `None` for a disabled updater.
@@ -284,6 +302,27 @@ impl Updater {
     }
 }
 
+/// What a check is about: the app, or one of its components.
+pub(crate) struct Looked<'a> {
+    /// The component; `None` for the app itself.
+    pub(crate) component: Option<&'a ComponentName>,
+    /// The installed version; the lowest one when nothing is installed.
+    pub(crate) version: &'a ReleaseVersion,
+    /// Where it is installed.
+    pub(crate) layout: &'a Layout,
+    /// What is installed, if that was found out before.
+    pub(crate) basis: Option<&'a Basis>,
+}
+
+/// An update, or the reason why there is none.
+pub(crate) type Found = Result<Box<Update>, NoUpdate>;
+
+impl Status {
+    fn of(found: Found) -> Self {
+        found.map_or_else(Self::NoUpdate, Self::Available)
+    }
+}
+
 /// Runs the installed version in place of this one; comes back only when that fails.
 fn restart(installed: install::Installed) -> Start {
     match installed.restart() {
@@ -344,32 +383,43 @@ pub(crate) fn read_channels(
 
 fn decide(
     config: &Config,
-    layout: &Layout,
+    app_layout: &Layout,
+    subject: &Looked<'_>,
     refreshed: &Refreshed<'_>,
     channels: &[(Channel, TrustedChannel)],
     now: UtcTime,
 ) -> (Decision, Standing) {
-    let libc = libc_version();
-    let no_rules = ChannelRules::default();
+    let (libc, layout, component) = (libc_version(), subject.layout, subject.component);
+    let is_first = *subject.version == ReleaseVersion::lowest();
+    let no_contents = ChannelContents::default();
+    let rules: Vec<ChannelRules> = channels
+        .iter()
+        .map(|(_, trusted)| {
+            let rules = trusted.role().rules_of(component).cloned().unwrap_or_default();
+            // A stepping stone is for those who come from before it.
+            if is_first { ChannelRules { required: Default::default(), ..rules } } else { rules }
+        })
+        .collect();
     let offers: Vec<_> = channels
         .iter()
-        .map(|(channel, trusted)| Offer {
+        .zip(&rules)
+        .map(|((channel, trusted), rules)| Offer {
             channel,
-            contents: trusted.contents(),
-            rules: trusted.role().rules().unwrap_or(&no_rules),
-            steering: refreshed.set().current_timestamp().steering(channel),
+            contents: trusted.contents().of(component).unwrap_or(&no_contents),
+            rules,
+            steering: refreshed.set().current_timestamp().steering_of(channel, component),
         })
         .collect();
     let rollout = match config.rollout {
-        None if check::needs_install_id(&config.version, &offers) => {
-            install_id(&state_folder(config, layout)).map_or(Rollout::Last, Rollout::Id)
+        None if check::needs_install_id(subject.version, &offers) => {
+            install_id(&state_folder(config, app_layout)).map_or(Rollout::Last, Rollout::Id)
         }
         None => Rollout::Last,
         Some(rollout) => rollout,
     };
     let installed = Installed {
         app: &config.app,
-        version: &config.version,
+        version: subject.version,
         platform: &config.platform,
         kind: layout.kind(),
         libc: libc.as_deref(),
@@ -377,21 +427,20 @@ fn decide(
         epoch: install::highest_epoch(layout),
         rollout,
         now,
+        component: component.map(|name| ComponentOf { name, app_version: &config.version }),
     };
-    (check::choose(&installed, &offers), check::standing(&installed, &offers))
+    // Nothing can be held against what is not there.
+    let standing = if is_first { Standing::default() } else { check::standing(&installed, &offers) };
+    (check::choose(&installed, &offers), standing)
 }
 
 /// Tells the failures that are answers from those that are errors.
-fn no_answer(error: RefreshError) -> Result<Status, Error> {
+fn no_answer(error: RefreshError) -> Result<Found, Error> {
     match error {
-        RefreshError::Stale { role, since } => Ok(Status::NoUpdate(NoUpdate::Stale { role, since })),
-        RefreshError::Fetch(error) if error.is_offline() => Ok(Status::NoUpdate(NoUpdate::Offline(error))),
+        RefreshError::Stale { role, since } => Ok(Err(NoUpdate::Stale { role, since })),
+        RefreshError::Fetch(error) if error.is_offline() => Ok(Err(NoUpdate::Offline(error))),
         error => Err(error.into()),
     }
-}
-
-fn disabled(reason: &str) -> Status {
-    Status::NoUpdate(NoUpdate::Disabled { reason: reason.to_owned() })
 }
 
 /// Tells whether the user of this computer wants no updates.

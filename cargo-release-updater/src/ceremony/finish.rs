@@ -285,7 +285,8 @@ pub(super) fn waits(
     };
     let Some(waiting) = waiting else { return Ok(None) };
     let (ours, theirs) = (waiting.role(), published.role());
-    if (&ours.targets, ours.rules()) != (&theirs.targets, theirs.rules()) {
+    let said = |role: &Targets| role.extension.as_ref().map(|said| (said.rules.clone(), said.components.clone()));
+    if ours.targets != theirs.targets || said(ours) != said(theirs) {
         // A release that waits: it would be lost, or be signed by people who have not looked at it.
         return Err(RepositoryError::Waiting { channel: channel.clone(), version: ours.version });
     }

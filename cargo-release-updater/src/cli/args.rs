@@ -5,6 +5,7 @@ use crate::context::{Context, Execute, Prompts};
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::keys::{KeyError, KeyFolder, Keychain, Passwords};
 use crate::shell::{ColorChoice, MessageFormat, Verbosity};
+use crate::steps::diff::DiffLimits;
 use crate::storage::{Storage, StorageError, StorageUri};
 use std::cell::OnceCell;
 use std::path::PathBuf;
@@ -50,6 +51,30 @@ pub struct PackageArgs {
     /// The package of the workspace.
     #[arg(short, long, value_name = "NAME")]
     pub package: Option<String>,
+}
+
+/// What the making of patches may take.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Selection")]
+pub struct DiffArgs {
+    /// How many deltas are made at once; one for each processor when not given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: Option<u16>,
+    /// The memory that making patches may take, in MiB. Two files that need more travel whole.
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(256..=1_048_576))]
+    memory: Option<u64>,
+}
+
+impl DiffArgs {
+    /// Returns what may be taken.
+    #[must_use]
+    pub fn limits(&self) -> DiffLimits {
+        let usual = DiffLimits::default();
+        DiffLimits {
+            threads: self.jobs.map_or(usual.threads, usize::from),
+            memory: self.memory.map_or(usual.memory, |mib| mib << 20),
+        }
+    }
 }
 
 /// Whether a command that changes something acts.

@@ -1,6 +1,7 @@
 //! `cargo updater bundle`: one archive per triple, and the unsigned part beside it.
 
-use super::source::SourceArgs;
+use super::source::{Source, SourceArgs};
+use super::subject::SubjectArgs;
 use super::{DryRunArgs, PackageArgs};
 use crate::config::Project;
 use crate::context::{Context, Execute};
@@ -21,6 +22,8 @@ pub(super) struct Args {
     package: PackageArgs,
     #[command(flatten)]
     source: SourceArgs,
+    #[command(flatten)]
+    subject: SubjectArgs,
     /// Where bundles go; target/updater/bundles when not given.
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     out: Option<PathBuf>,
@@ -30,14 +33,34 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(&self, context: &Context) -> CommandResult {
-        let source = self.source.resolve(context, Project::find(context, &self.package))?;
+        let project = Project::find(context, &self.package);
+        let components: Vec<_> = match project.as_ref().ok().and_then(|project| project.table.as_ref()) {
+            // A folder is a release of the app, or of the one component that is named.
+            Some(table) if !self.source.is_folder() || !self.subject.component.is_empty() => {
+                let mut names: Vec<_> = table.components.iter().map(|component| component.name.clone()).collect();
+                names.dedup();
+                names
+            }
+            _ => Vec::new(),
+        };
+        for subject in self.subject.subjects(&components)? {
+            let source = match (&subject, &project) {
+                (Some(component), Ok(project)) => self.source.resolve_component(context, project, component)?,
+                _ => self.source.resolve(context, Project::find(context, &self.package))?,
+            };
+            self.make(context, &source)?;
+        }
+        Ok(())
+    }
+
+    fn make(&self, context: &Context, source: &Source) -> CommandResult {
         let out = match &self.out {
             Some(out) => context.path(out),
             None => source.folders(context).bundles(),
         };
         for platform in &source.platforms {
             if self.dry_run.execute() == Execute::DryRun {
-                let (app, version) = (&source.app, &source.version);
+                let (app, version) = (source.subject(), &source.version);
                 context.shell.status("Would bundle", format_args!("{app} {version} ({platform})"));
                 context.shell.detail(source.describe(platform)?);
                 continue;
@@ -59,6 +82,7 @@ pub(super) fn tell(bundled: &Bundled, context: &Context) {
     context.shell.detail(format_args!("sha256 {}", part.sha256));
     context.shell.message(&Made {
         path: bundled.path.display().to_string(),
+        component: part.component.as_ref().map(|of| of.name.to_string()),
         triple: part.platform.to_string(),
         version: part.version.to_string(),
         bytes: part.length,
@@ -74,6 +98,8 @@ pub(super) fn tell(bundled: &Bundled, context: &Context) {
 #[derive(serde::Serialize)]
 struct Made {
     path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    component: Option<String>,
     triple: String,
     version: String,
     bytes: u64,

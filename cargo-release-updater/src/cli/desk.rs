@@ -6,12 +6,15 @@ mod open;
 pub(super) use open::Trusted;
 
 use super::KeyArgs;
+use super::subject::ComponentArgs;
 use crate::ceremony::{Cosign, Documents, Missing};
-use crate::config::Project;
+use crate::cli::{PackageArgs, StorageArgs};
+use crate::config::{Project, ProjectError};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::keys::Keychain;
-use crate::plan::{Epoch, Plan, Request};
+use crate::plan::{Epoch, Plan, Request, stem};
+use crate::repository::state::Expiry;
 use crate::repository::{Base, Commit, Lease, RepositoryError, RepositoryState, Submission};
 use crate::steps::bundle::{Bundled, Part, host_triple};
 use crate::steps::diff::{self, DiffLimits, OldBundle, Outcome, Patch};
@@ -29,7 +32,7 @@ use updater_format::json::Value;
 use updater_format::release::{BundleEntry, ChannelContents};
 use updater_format::role::{ChannelRules, Root};
 use updater_format::trust::TrustedChannel;
-use updater_format::{Channel, Platform, ReleaseVersion};
+use updater_format::{Channel, ComponentName, Platform, ReleaseVersion};
 
 /// Which channel a release goes to.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -85,12 +88,70 @@ pub(super) struct Desk<'a> {
     pub(super) folders: Folders,
     /// What the release does to the security counter.
     pub(super) epoch: Epoch,
+    /// The component that is worked on; `None` for the app itself.
+    pub(super) component: Option<ComponentName>,
 }
 
 impl<'a> Desk<'a> {
-    /// Returns what the channel lists now.
+    /// Opens the same for one component of the app, if one is named.
+    pub(super) fn open_for(
+        context: &'a Context,
+        package: &PackageArgs,
+        storage: &StorageArgs,
+        channel: &ChannelArgs,
+        subject: &ComponentArgs,
+    ) -> CommandResult<Self> {
+        let mut desk = Self::open(context, package, storage, channel)?;
+        if let Some(component) = &subject.component {
+            desk.known(component)?;
+        }
+        desk.component.clone_from(&subject.component);
+        Ok(desk)
+    }
+
+    /// Returns the version that is worked on: the one that is named, else that of the package or of the component.
+    pub(super) fn version_of(&self, named: Option<&ReleaseVersion>) -> CommandResult<ReleaseVersion> {
+        let Some(component) = self.component.as_ref().filter(|_| named.is_none()) else {
+            return Ok(named.unwrap_or(&self.project.version).clone());
+        };
+        let mut entries = self.table.components.iter().filter(|entry| entry.name == *component);
+        let entry = entries.next().ok_or_else(|| unknown_component(component, &self.components()))?;
+        Ok(entry.version(self.project.folder()).map_err(ProjectError::from)?)
+    }
+
+    /// Reads again what is published.
+    pub(super) fn look_again(&mut self) -> CommandResult {
+        self.state = RepositoryState::read(&self.storage, &self.trust.app, &self.trust.root, Expiry::Ignored)?;
+        Ok(())
+    }
+
+    /// Returns the components of the table, each once.
+    pub(super) fn components(&self) -> Vec<ComponentName> {
+        let mut names: Vec<_> = self.table.components.iter().map(|component| component.name.clone()).collect();
+        names.dedup();
+        names
+    }
+
+    /// Refuses a component that neither the table has nor the channel lists.
+    pub(super) fn known(&self, component: &ComponentName) -> CommandResult {
+        let all = self.state.as_ref().and_then(|state| state.channels().get(&self.channel));
+        let listed = all.is_some_and(|channel| channel.contents().components.contains_key(component));
+        let known = self.components();
+        match listed || known.contains(component) {
+            true => Ok(()),
+            false => Err(unknown_component(component, &known)),
+        }
+    }
+
+    /// Returns what is worked on, in words: the app, or the app and its component.
+    pub(super) fn subject(&self) -> String {
+        let app = &self.trust.app;
+        self.component.as_ref().map_or_else(|| app.to_string(), |component| format!("{app} {component}"))
+    }
+
+    /// Returns what the channel lists now of what is worked on.
     pub(super) fn published(&self) -> Option<&ChannelContents> {
-        Some(self.state.as_ref()?.channels().get(&self.channel)?.contents())
+        self.state.as_ref()?.channels().get(&self.channel)?.contents().of(self.component.as_ref())
     }
 
     /// Returns what a submission of the channel lists that waits for the online key.
@@ -109,7 +170,8 @@ impl<'a> Desk<'a> {
             return Err(RepositoryError::BaseChanged { channel: self.channel.clone(), version }.into());
         }
         // Unverified: it only decides that nothing is left to do.
-        Ok(ChannelContents::read(&self.trust.app, role.unverified()).ok())
+        let contents = ChannelContents::read(&self.trust.app, role.unverified()).ok();
+        Ok(contents.and_then(|contents| contents.of(self.component.as_ref()).cloned()))
     }
 
     /// Tells who still has to sign what waits of a channel; `None` when nothing does, or enough have.
@@ -135,9 +197,9 @@ impl<'a> Desk<'a> {
         Ok(())
     }
 
-    /// Returns the rules of the channel.
+    /// Returns the rules of the channel for what is worked on.
     pub(super) fn rules(&self) -> Option<&ChannelRules> {
-        self.state.as_ref()?.channels().get(&self.channel)?.role().rules()
+        self.state.as_ref()?.channels().get(&self.channel)?.role().rules_of(self.component.as_ref())
     }
 
     /// Plans a release.
@@ -150,7 +212,8 @@ impl<'a> Desk<'a> {
         let mut bundles = Vec::new();
         for path in files(&self.folders.bundles(), "json")? {
             let part = Part::read(&path)?;
-            if (&part.app, &part.version) == (&self.trust.app, version) {
+            let component = part.component.as_ref().map(|of| &of.name);
+            if (&part.app, component, &part.version) == (&self.trust.app, self.component.as_ref(), version) {
                 bundles.push(Bundled::read(&path)?);
             }
         }
@@ -158,7 +221,7 @@ impl<'a> Desk<'a> {
             false => Ok(bundles),
             true => Err(CommandError::new(
                 ExitCode::Bundle,
-                format!("there is no bundle of {} {version} in {}", self.trust.app, self.folders.bundles().display()),
+                format!("there is no bundle of {} {version} in {}", self.subject(), self.folders.bundles().display()),
             )
             .hint("make it with `cargo updater bundle`")),
         }
@@ -167,7 +230,14 @@ impl<'a> Desk<'a> {
     /// Finds the patches to these bundles that were made before.
     pub(super) fn patches(&self, bundles: &[Bundled]) -> CommandResult<Vec<Patch>> {
         let mut patches = Vec::new();
+        let begins = format!("{}-", stem(&self.trust.app, self.component.as_ref()));
         for path in files(&self.folders.patches(), "patch")? {
+            // Others are not read: a long-lived folder has many.
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let to = |bundled: &Bundled| name.contains(&format!("-to-{}-", bundled.part.version));
+            if !name.starts_with(&begins) || !bundles.iter().any(to) {
+                continue;
+            }
             let entry = diff::entry_of(&path)?;
             let ours = |bundled: &Bundled| {
                 let part = &bundled.part;
@@ -197,12 +267,12 @@ impl<'a> Desk<'a> {
     }
 
     /// Makes the patches to one bundle and tells what became of each.
-    pub(super) fn diff(&self, bundled: &Bundled, plan: &Plan) -> CommandResult<Vec<Patch>> {
+    pub(super) fn diff(&self, bundled: &Bundled, plan: &Plan, limits: DiffLimits) -> CommandResult<Vec<Patch>> {
         let part = &bundled.part;
         let planned = plan.platforms.iter().find(|planned| planned.platform == part.platform);
         let earlier = self.earlier(&part.platform, planned.map_or(&[][..], |planned| &planned.patches_from))?;
         let shell = &self.context.shell;
-        let outcomes = diff::diff(bundled, &earlier, &self.folders.patches(), DiffLimits::default(), shell)?;
+        let outcomes = diff::diff(bundled, &earlier, &self.folders.patches(), limits, shell)?;
         let mut patches = Vec::new();
         for outcome in outcomes {
             diff::tell(&outcome, bundled, shell);
@@ -231,9 +301,13 @@ impl<'a> Desk<'a> {
     /// Finds the notes of a release: the file that is named, else its section in the change log of the package or the
     /// workspace.
     pub(super) fn notes(&self, version: &ReleaseVersion, about: &AboutArgs) -> CommandResult<Option<Notes>> {
-        let app = &self.trust.app;
+        let (app, component) = (&self.trust.app, self.component.as_ref());
         if let Some(path) = &about.notes {
-            return Ok(Some(Notes::read(&self.context.path(path), app, version)?));
+            return Ok(Some(Notes::read(&self.context.path(path), app, component, version)?));
+        }
+        if component.is_some() {
+            // The versions in the change log are those of the app.
+            return Ok(None);
         }
         for folder in [self.project.folder(), &self.project.workspace_root] {
             let path = folder.join(CHANGELOG);
@@ -249,7 +323,7 @@ impl<'a> Desk<'a> {
             let path = self.folders.notes().join(format!("{app}-{version}.md"));
             let failed = |source| ReleaseError::Notes { path: path.clone(), source };
             crate::steps::write_file(&path, format!("{section}\n").as_bytes()).map_err(failed)?;
-            return Ok(Some(Notes::read(&path, app, version)?));
+            return Ok(Some(Notes::read(&path, app, None, version)?));
         }
         Ok(None)
     }
@@ -314,6 +388,7 @@ impl<'a> Desk<'a> {
             root: &self.trust.root,
             host: &host,
             probe: self.table.probe,
+            app_version: self.component.as_ref().map(|_| &self.project.version),
             clock: self.context.clock,
             folder,
             shell: &self.context.shell,
@@ -323,6 +398,7 @@ impl<'a> Desk<'a> {
     fn request(&self, version: &ReleaseVersion, platforms: &[Platform]) -> Request {
         Request {
             app: self.trust.app.clone(),
+            component: self.component.clone(),
             channel: self.channel.clone(),
             version: version.clone(),
             platforms: platforms.to_vec(),
@@ -330,6 +406,18 @@ impl<'a> Desk<'a> {
             keep: self.table.keep,
             epoch: self.epoch,
         }
+    }
+}
+
+/// Refuses a component that there is not.
+pub(super) fn unknown_component(component: &ComponentName, known: &[ComponentName]) -> CommandError {
+    let error = CommandError::new(ExitCode::Usage, format!("there is no component `{component}`"));
+    match known {
+        [] => error.hint("describe it as `components` in [package.metadata.updater]; docs/components.md shows how"),
+        known => error.hint(format!(
+            "the table has {}",
+            known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+        )),
     }
 }
 

@@ -1,7 +1,8 @@
 //! `cargo updater diff`: patches from the last releases to the bundles made before.
 
 use super::desk::{ChannelArgs, Desk};
-use super::{DryRunArgs, PackageArgs, StorageArgs};
+use super::subject::ComponentArgs;
+use super::{DiffArgs, DryRunArgs, PackageArgs, StorageArgs};
 use crate::context::{Context, Execute};
 use crate::error::CommandResult;
 use updater_format::ReleaseVersion;
@@ -14,9 +15,13 @@ pub(super) struct Args {
     package: PackageArgs,
     #[command(flatten)]
     channel: ChannelArgs,
-    /// The version whose bundles are there; Cargo.toml's when not given.
+    #[command(flatten)]
+    subject: ComponentArgs,
+    /// The version whose bundles are there; Cargo.toml's, or that of the component, when not given.
     #[arg(long = "version", id = "release", value_name = "VERSION", help_heading = "Selection")]
     version: Option<ReleaseVersion>,
+    #[command(flatten)]
+    limits: DiffArgs,
     #[command(flatten)]
     storage: StorageArgs,
     #[command(flatten)]
@@ -25,8 +30,8 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(&self, context: &Context) -> CommandResult {
-        let desk = Desk::open(context, &self.package, &self.storage, &self.channel)?;
-        let version = self.version.clone().unwrap_or_else(|| desk.project.version.clone());
+        let desk = Desk::open_for(context, &self.package, &self.storage, &self.channel, &self.subject)?;
+        let version = desk.version_of(self.version.as_ref())?;
         let bundles = desk.bundles(&version)?;
         let platforms: Vec<_> = bundles.iter().map(|bundled| bundled.part.platform.clone()).collect();
         let plan = desk.plan(&version, &platforms)?;
@@ -41,7 +46,7 @@ impl Args {
                 }
                 continue;
             }
-            desk.diff(bundled, &plan)?;
+            desk.diff(bundled, &plan, self.limits.limits())?;
         }
         Ok(())
     }

@@ -18,9 +18,10 @@ mod services;
 mod sign;
 mod source;
 mod status;
+mod subject;
 mod verify;
 
-pub use args::{DryRunArgs, ExecuteArgs, KeyArgs, OutputArgs, PackageArgs, StorageArgs};
+pub use args::{DiffArgs, DryRunArgs, ExecuteArgs, KeyArgs, OutputArgs, PackageArgs, StorageArgs};
 
 use crate::context::{Clock, Context, Prompts};
 use crate::error::{CommandError, CommandResult, ExitCode};

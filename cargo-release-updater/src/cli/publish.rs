@@ -2,7 +2,8 @@
 
 use super::desk::{AboutArgs, ChannelArgs, Desk};
 use super::source::{Source, SourceArgs};
-use super::{ExecuteArgs, KeyArgs, PackageArgs, StorageArgs, bundle};
+use super::subject::SubjectArgs;
+use super::{DiffArgs, ExecuteArgs, KeyArgs, PackageArgs, StorageArgs, bundle};
 use crate::context::{Context, Execute};
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::plan::{Epoch, Plan};
@@ -35,6 +36,8 @@ pub(super) struct Args {
     #[command(flatten)]
     source: SourceArgs,
     #[command(flatten)]
+    subject: SubjectArgs,
+    #[command(flatten)]
     channel: ChannelArgs,
     /// Publish the bundles in these folders, which `bundle --out` has filled on other machines, instead of making any.
     #[arg(long, value_name = "DIR", num_args = 1.., help_heading = "Selection", conflicts_with_all = ["from_dir", "level"])]
@@ -44,6 +47,8 @@ pub(super) struct Args {
     /// Make no patches: every client downloads the bundle.
     #[arg(long, help_heading = "Selection")]
     no_patches: bool,
+    #[command(flatten)]
+    diff: DiffArgs,
     /// Raise the epoch: whoever has completed this release never goes back to an earlier one, not even by a retreat.
     #[arg(long, help_heading = "Selection")]
     raise_epoch: bool,
@@ -58,10 +63,42 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn run(&self, context: &Context) -> CommandResult {
         let mut desk = Desk::open(context, &self.package, &self.storage, &self.channel)?;
-        if self.raise_epoch {
-            desk.epoch = Epoch::Raise;
+        // A folder is a release of the app, or of the one component that is named.
+        let components = match self.source.is_folder() && self.subject.component.is_empty() {
+            true => Vec::new(),
+            false => desk.components(),
+        };
+        let named: Vec<_> = self.subject.component.iter().filter(|_| self.source.is_folder()).cloned().collect();
+        if named.len() > 1 {
+            let what = "one folder cannot be the release of several components";
+            return Err(CommandError::new(ExitCode::Usage, what).hint("publish each with its own `--from-dir`"));
         }
-        let origin = self.origin(context, &desk)?;
+        let components = if named.is_empty() { components } else { named };
+        let mut is_news = false;
+        for subject in self.subject.subjects(&components)? {
+            if is_news {
+                desk.look_again()?;
+            }
+            desk.component = subject;
+            is_news |= self.publish(context, &mut desk)?;
+        }
+        Ok(())
+    }
+
+    /// Tells whether what is said on the command line about a release is about this one: that of the app, unless a
+    /// component is named.
+    fn is_meant(&self, desk: &Desk<'_>) -> bool {
+        desk.component.is_none() || !self.subject.component.is_empty()
+    }
+
+    fn about(&self, desk: &Desk<'_>) -> AboutArgs {
+        if self.is_meant(desk) { self.about.clone() } else { AboutArgs::default() }
+    }
+
+    /// Publishes the app or one component of it. Returns whether anything was published.
+    fn publish(&self, context: &Context, desk: &mut Desk<'_>) -> CommandResult<bool> {
+        desk.epoch = if self.raise_epoch && self.is_meant(desk) { Epoch::Raise } else { Epoch::Keep };
+        let Some(origin) = self.origin(context, desk)? else { return Ok(false) };
         let mut plan = desk.plan(origin.version(), &origin.platforms())?;
         if self.no_patches {
             plan.platforms.iter_mut().for_each(|planned| planned.patches_from.clear());
@@ -74,19 +111,19 @@ impl Args {
         preflight::run(&facts, &context.shell)?;
         context.shell.message(&plan);
         if self.execute.execute() == Execute::DryRun {
-            tell(&plan, &desk, context);
-            return Ok(());
+            tell(&plan, desk, context);
+            return Ok(false);
         }
 
-        let Some(release) = self.unpublished(context, &desk, origin)? else {
+        let Some(release) = self.unpublished(context, desk, origin)? else {
             if let Some(state) = &desk.state {
                 desk.commit(&mut keychain).mend_version_files(state)?;
             }
-            return Ok(());
+            return Ok(false);
         };
         let mut patches = Vec::new();
         for bundled in &release.bundles {
-            patches.extend(desk.diff(bundled, &plan)?);
+            patches.extend(desk.diff(bundled, &plan, self.diff.limits())?);
         }
         let release = Release { patches, ..release };
         let signed = sign(release, &mut desk.publisher(&mut keychain), &desk.folders.release(&desk.trust.app))?;
@@ -95,7 +132,7 @@ impl Args {
             old.extend(desk.earlier(&planned.platform, &planned.rehearsed_from)?);
         }
         let rehearsed = desk.rehearsing(|setup| Ok(rehearse(signed, &old, setup)?))?;
-        let (app, version) = (plan.app.clone(), plan.version.clone());
+        let (app, version) = (plan.subject(), plan.version.clone());
         let question = format!("Publish {app} {version} in {} to {}?", desk.channel, desk.storage.name());
         self.execute.confirm(context, &question)?;
         let published = publish(&rehearsed, &mut desk.publisher(&mut keychain))?;
@@ -105,9 +142,9 @@ impl Args {
                 .status("Submitted", format_args!("{app} {version} in {}, to {}", desk.channel, desk.storage.name()));
             desk.tell_waiting(&desk.channel)?;
             context.shell.message(&Submitted(Done::of(&plan, &published)));
-            return Ok(());
+            return Ok(true);
         }
-        read_back(&desk, &rehearsed, context)?;
+        read_back(desk, &rehearsed, context)?;
         context.shell.status(
             "Published",
             format_args!(
@@ -119,31 +156,48 @@ impl Args {
             ),
         );
         context.shell.message(&Done::of(&plan, &published));
-        Ok(())
+        Ok(true)
     }
 
-    /// Finds out where the bundles come from.
-    fn origin(&self, context: &Context, desk: &Desk<'_>) -> CommandResult<Origin> {
+    /// Finds out where the bundles come from; `None` when there is nothing of this component to publish.
+    fn origin(&self, context: &Context, desk: &Desk<'_>) -> CommandResult<Option<Origin>> {
         let app = &desk.trust.app;
         if !self.merge.is_empty() {
             let folders: Vec<_> = self.merge.iter().map(|folder| context.path(folder)).collect();
-            let wanted = if self.source.target.is_empty() { desk.targets() } else { &self.source.target };
-            let merged = merge(&folders, app, wanted)?;
+            let wanted = match (&desk.component, self.source.target.as_slice()) {
+                // For what a component is made, its own table says.
+                (Some(_), _) => &[],
+                (None, []) => desk.targets(),
+                (None, named) => named,
+            };
+            let merged = merge(&folders, app, desk.component.as_ref(), wanted)?;
+            if merged.is_empty() && desk.component.is_some() {
+                context.shell.detail(format_args!("no folder has a bundle of {}", desk.subject()));
+                return Ok(None);
+            }
             let missing = || MergeError::Nothing { folder: folders[0].clone(), app: app.clone() };
             let version = version_of(&merged).ok_or_else(missing)?.clone();
-            return Ok(Origin::Merged(version, merged));
+            return Ok(Some(Origin::Merged(version, merged)));
+        }
+        if let Some(component) = &desk.component {
+            let source = self.source.resolve_component(context, &desk.project, component)?;
+            if source.platforms.is_empty() {
+                context.shell.detail(format_args!("{} has nothing for these triples", desk.subject()));
+                return Ok(None);
+            }
+            return Ok(Some(Origin::Source(Box::new(source))));
         }
         let source = self.source.resolve(context, Ok(desk.project.clone()))?;
         if source.app != *app {
             let what = format!("this project publishes {app}, not {}", source.app);
             return Err(CommandError::new(ExitCode::Usage, what).hint("leave `--app` out"));
         }
-        Ok(Origin::Source(Box::new(source)))
+        Ok(Some(Origin::Source(Box::new(source))))
     }
 
     /// Makes the bundles, unless the very same release is published or waits already: then says so.
     fn unpublished(&self, context: &Context, desk: &Desk<'_>, origin: Origin) -> CommandResult<Option<Release>> {
-        let (app, version) = (&desk.trust.app, origin.version().clone());
+        let (app, version, about) = (desk.subject(), origin.version().clone(), self.about(desk));
         let unchanged = |how: &str| {
             context.shell.status("Unchanged", format_args!("{app} {version} {how}"));
             Ok(None)
@@ -159,7 +213,7 @@ impl Args {
             Origin::Source(source) => {
                 let gathered = source.platforms.iter().map(|platform| source.gather(context, platform));
                 let gathered = gathered.collect::<CommandResult<Vec<_>>>()?;
-                let notes = desk.notes(&version, &self.about)?;
+                let notes = desk.notes(&version, &about)?;
                 // Packing takes longest, so what can be known is known before.
                 let is_same = |listed: &ChannelContents| -> CommandResult<bool> {
                     let mut same = notes.as_ref().is_none_or(|notes| listed.notes.contains(&notes.entry));
@@ -183,7 +237,7 @@ impl Args {
                 bundles
             }
         };
-        let release = desk.release(&version, bundles, Vec::new(), &self.about)?;
+        let release = desk.release(&version, bundles, Vec::new(), &about)?;
         release.check_bytes(desk.published())?;
         if desk.published().is_some_and(|published| release.is_published(published)) {
             return unchanged(&published);
@@ -278,6 +332,8 @@ fn read_back(desk: &Desk<'_>, rehearsed: &Rehearsed, context: &Context) -> Comma
 #[derive(serde::Serialize)]
 struct Done {
     app: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    component: Option<String>,
     version: String,
     channel: String,
     files: usize,
@@ -304,6 +360,7 @@ impl Done {
     fn of(plan: &Plan, published: &Published) -> Self {
         Self {
             app: plan.app.to_string(),
+            component: plan.component.as_ref().map(ToString::to_string),
             version: plan.version.to_string(),
             channel: plan.channel.to_string(),
             files: published.files,

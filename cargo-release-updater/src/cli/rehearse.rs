@@ -1,6 +1,7 @@
 //! `cargo updater rehearse`: the real client takes the signed release, from every earlier one.
 
 use super::desk::{ChannelArgs, Desk};
+use super::subject::ComponentArgs;
 use super::{PackageArgs, StorageArgs};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult, ExitCode};
@@ -21,12 +22,14 @@ pub(super) struct Args {
     #[command(flatten)]
     channel: ChannelArgs,
     #[command(flatten)]
+    subject: ComponentArgs,
+    #[command(flatten)]
     storage: StorageArgs,
 }
 
 impl Args {
     pub(super) fn run(&self, context: &Context) -> CommandResult {
-        let desk = Desk::open(context, &self.package, &self.storage, &self.channel)?;
+        let desk = Desk::open_for(context, &self.package, &self.storage, &self.channel, &self.subject)?;
         let folder = desk.folders.release(&desk.trust.app);
         let local = Storage::open_scratch(&folder)?;
         let expiry = Expiry::Enforced(context.clock.now());
@@ -36,11 +39,12 @@ impl Args {
         };
         let signed = RepositoryState::read(&local, &desk.trust.app, &root, expiry)?;
         let role = signed.as_ref().and_then(|state| state.channels().get(&desk.channel));
-        let Some(role) = role else {
+        let contents = role.and_then(|role| role.contents().of(desk.component.as_ref()));
+        let Some(contents) = contents else {
             let what = format!("there is no signed release for channel `{}` in {}", desk.channel, folder.display());
             return Err(CommandError::new(ExitCode::Bundle, what).hint("make it with `cargo updater sign`"));
         };
-        let bundles = &role.contents().bundles;
+        let bundles = &contents.bundles;
         let Some(newest) = bundles.iter().map(|bundle| &bundle.version).max() else {
             let what = format!("the signed role of channel `{}` lists nothing", desk.channel);
             return Err(CommandError::new(ExitCode::Bundle, what).hint("sign it again with `cargo updater sign`"));

@@ -1,6 +1,7 @@
 //! `cargo updater sign`: the bundles and patches made before become a signed repository in a local folder.
 
 use super::desk::{AboutArgs, ChannelArgs, Desk};
+use super::subject::ComponentArgs;
 use super::{DryRunArgs, KeyArgs, PackageArgs, StorageArgs};
 use crate::context::{Context, Execute};
 use crate::error::CommandResult;
@@ -18,7 +19,9 @@ pub(super) struct Args {
     package: PackageArgs,
     #[command(flatten)]
     channel: ChannelArgs,
-    /// The version whose bundles are there; Cargo.toml's when not given.
+    #[command(flatten)]
+    subject: ComponentArgs,
+    /// The version whose bundles are there; Cargo.toml's, or that of the component, when not given.
     #[arg(long = "version", id = "release", value_name = "VERSION", help_heading = "Selection")]
     version: Option<ReleaseVersion>,
     #[command(flatten)]
@@ -33,8 +36,8 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(&self, context: &Context) -> CommandResult {
-        let desk = Desk::open(context, &self.package, &self.storage, &self.channel)?;
-        let version = self.version.clone().unwrap_or_else(|| desk.project.version.clone());
+        let desk = Desk::open_for(context, &self.package, &self.storage, &self.channel, &self.subject)?;
+        let version = desk.version_of(self.version.as_ref())?;
         let bundles = desk.bundles(&version)?;
         let patches = desk.patches(&bundles)?;
         let release = desk.release(&version, bundles, patches, &self.about)?;
@@ -49,16 +52,17 @@ impl Args {
             let bundles = counted(release.bundles.len(), "bundle");
             let patches = format!("patches from {}", release.patches.len());
             let listed = counted(plan.listed.len(), "release");
-            context
-                .shell
-                .status("Would sign", format_args!("{} {version}: {bundles}, {patches}, {listed} listed", plan.app));
+            context.shell.status(
+                "Would sign",
+                format_args!("{} {version}: {bundles}, {patches}, {listed} listed", plan.subject()),
+            );
             return Ok(());
         }
         let signed = sign(release, &mut desk.publisher(&mut keychain), &folder)?;
         let committed = signed.committed();
         context.shell.status(
             "Signed",
-            format_args!("{} {version}: version {} of the role {}", plan.app, committed.role, desk.channel),
+            format_args!("{} {version}: version {} of the role {}", plan.subject(), committed.role, desk.channel),
         );
         let needed = keyrings(&desk.channel, &desk.trust, desk.state.as_ref())?;
         let short = needed.iter().rev().find(|(_, keyring)| !keychain.can_sign(keyring));

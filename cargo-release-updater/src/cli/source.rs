@@ -1,16 +1,17 @@
 //! What a release is made of: the package as Cargo builds it, or a folder.
 
+use super::desk::unknown_component;
 use crate::config::{Project, ProjectError};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::steps::bundle::{
-    self, Build, BundleStepError, Bundled, Contents, DEFAULT_LEVEL, Packing, add_launcher_table, announced_codecs,
-    check_embedded, from_build, from_folder, host_triple,
+    self, Build, BundleStepError, Bundled, Contents, DEFAULT_LEVEL, OfComponent, Packing, add_launcher_table,
+    announced_codecs, check_embedded, from_build, from_folder, host_triple,
 };
 use crate::steps::folders::Folders;
 use std::path::{Path, PathBuf};
 use updater_delta::Codec;
-use updater_format::{AppId, FilePath, InstallKind, Platform, ReleaseVersion};
+use updater_format::{AppId, ComponentName, FilePath, InstallKind, Platform, ReleaseVersion};
 
 /// What is bundled, and how.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -45,6 +46,8 @@ pub(super) struct Source {
     args: SourceArgs,
     project: Option<Project>,
     pub(super) app: AppId,
+    /// The component; `None` for the app itself.
+    component: Option<ComponentName>,
     pub(super) version: ReleaseVersion,
     pub(super) platforms: Vec<Platform>,
     folder: Option<PathBuf>,
@@ -90,11 +93,48 @@ impl SourceArgs {
             (named, ..) => named.to_vec(),
         };
         let folder = self.from_dir.as_ref().map(|folder| context.path(folder));
-        Ok(Source { args: self.clone(), project, app, version, platforms, folder })
+        Ok(Source { args: self.clone(), project, app, component: None, version, platforms, folder })
+    }
+
+    /// Works out the names of a release of a component. It is described in the table, or it is the folder that is named.
+    pub(super) fn resolve_component(
+        &self,
+        context: &Context,
+        project: &Project,
+        name: &ComponentName,
+    ) -> CommandResult<Source> {
+        let table = project.table()?;
+        let entries: Vec<_> = table.components.iter().filter(|entry| entry.name == *name).collect();
+        let known = || table.components.iter().map(|entry| entry.name.clone()).collect::<Vec<_>>();
+        let version = match (&self.version, entries.first()) {
+            (Some(version), _) => version.clone(),
+            (None, Some(entry)) => entry.version(project.folder()).map_err(ProjectError::from)?,
+            (None, None) => return Err(unknown_component(name, &known())),
+        };
+        let is_wanted =
+            |platform: &Platform| platform.is_any() || self.target.is_empty() || self.target.contains(platform);
+        let platforms = match (&self.from_dir, self.target.as_slice()) {
+            (None, _) => entries.iter().map(|entry| entry.platform.clone()).filter(is_wanted).collect(),
+            (Some(_), []) => vec![Platform::any()],
+            (Some(_), named) => named.to_vec(),
+        };
+        let folder = self.from_dir.as_ref().map(|folder| context.path(folder));
+        let (project, app, component) = (Some(project.clone()), table.app.clone(), Some(name.clone()));
+        Ok(Source { args: self.clone(), project, app, component, version, platforms, folder })
+    }
+
+    /// Tells whether a folder is bundled instead of what the table describes.
+    pub(super) fn is_folder(&self) -> bool {
+        self.from_dir.is_some()
     }
 }
 
 impl Source {
+    /// Returns what is bundled, in words: the app, or the app and its component.
+    pub(super) fn subject(&self) -> String {
+        self.component.as_ref().map_or_else(|| self.app.to_string(), |component| format!("{} {component}", self.app))
+    }
+
     /// Returns where results go.
     pub(super) fn folders(&self, context: &Context) -> Folders {
         match &self.project {
@@ -107,6 +147,7 @@ impl Source {
     pub(super) fn describe(&self, platform: &Platform) -> CommandResult<String> {
         match &self.folder {
             Some(folder) => Ok(format!("the files of {}", folder.display())),
+            None if self.component.is_some() => Ok("the files that the table names".to_owned()),
             None => Ok(format!("cargo {}", self.build(platform)?.arguments().join(" "))),
         }
     }
@@ -118,6 +159,9 @@ impl Source {
 
     /// Builds what is bundled for one triple, or finds it in the folder.
     pub(super) fn gather(&self, context: &Context, platform: &Platform) -> CommandResult<Contents> {
+        if let Some(component) = &self.component {
+            return self.contents_of_component(component, platform);
+        }
         let mut contents = match &self.folder {
             Some(folder) => self.contents_of_folder(folder, platform)?,
             None => self.contents_of_package(context, platform)?,
@@ -137,8 +181,29 @@ impl Source {
     pub(super) fn pack(&self, context: &Context, contents: &Contents, out: &Path) -> CommandResult<Bundled> {
         let packing = Packing::new(self.args.level, std::env::var("SOURCE_DATE_EPOCH").ok().as_deref())?;
         let platform = &contents.platform;
-        context.shell.status("Bundling", format_args!("{} {} ({platform})", self.app, self.version));
+        context.shell.status("Bundling", format_args!("{} {} ({platform})", self.subject(), self.version));
         Ok(bundle::bundle(contents, packing, out, &context.shell)?)
+    }
+
+    fn contents_of_component(&self, name: &ComponentName, platform: &Platform) -> CommandResult<Contents> {
+        let project = self.package()?;
+        let mut entries = project.table()?.components.iter().filter(|entry| entry.name == *name);
+        let entry = entries.clone().find(|entry| entry.platform == *platform);
+        let minimum_app = entry.or_else(|| entries.next()).and_then(|entry| entry.minimum_app.clone());
+        let files = match (&self.folder, entry) {
+            (Some(folder), _) => from_folder(folder)?,
+            (None, Some(entry)) => {
+                let folder = project.folder().join(&entry.folder);
+                from_build(&[], &FilePath::of_manifest(), &folder, &project.target_dir, &entry.files)?
+            }
+            (None, None) => return Err(unknown_component(name, &[])),
+        };
+        Ok(Contents {
+            component: Some(OfComponent { name: name.clone(), minimum_app }),
+            keep_local: Vec::new(),
+            files,
+            ..self.contents(platform)
+        })
     }
 
     fn contents_of_folder(&self, folder: &Path, platform: &Platform) -> CommandResult<Contents> {
@@ -183,6 +248,7 @@ impl Source {
         let table = self.project.as_ref().and_then(|project| project.table.as_ref());
         Contents {
             app: self.app.clone(),
+            component: None,
             version: self.version.clone(),
             platform: platform.clone(),
             install: None,

@@ -44,9 +44,12 @@ impl Args {
         };
         context.shell.result(format_args!("{app} in {}", storage.name()));
         for (channel, role) in state.channels() {
-            context.shell.result(format_args!("\n{channel}"));
-            for release in releases(role.contents()) {
-                release.tell(context, channel.as_str());
+            for (component, contents) in role.contents().subjects() {
+                let of = component.map(|component| format!(", component {component}")).unwrap_or_default();
+                context.shell.result(format_args!("\n{channel}{of}"));
+                for release in releases(contents) {
+                    release.tell(context, channel.as_str());
+                }
             }
         }
         context.shell.result("\nexpires");
@@ -63,6 +66,8 @@ impl Args {
 #[derive(Debug, PartialEq, Eq, serde::Serialize)]
 struct Release {
     channel: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    component: Option<String>,
     version: ReleaseVersion,
     triple: Platform,
     bundle_bytes: u64,
@@ -104,6 +109,7 @@ fn saving(patch: u64, bundle: u64) -> u64 {
 fn releases(contents: &ChannelContents) -> Vec<Release> {
     let release = |bundle: &BundleEntry| Release {
         channel: String::new(),
+        component: bundle.component.as_ref().map(ToString::to_string),
         version: bundle.version.clone(),
         triple: bundle.platform.clone(),
         bundle_bytes: bundle.artifact.length,

@@ -55,6 +55,7 @@ pub fn text(app: &AppId, channel: &Channel, role: &Targets) -> String {
     let mut newest: BTreeMap<Platform, BundleEntry> = BTreeMap::new();
     for (name, file) in &role.targets {
         if let Ok(Some((_, Entry::Bundle(bundle)))) = Entry::from_target(name, file)
+            && bundle.component.is_none()
             && is_for_all(&bundle)
             && newest.get(&bundle.platform).is_none_or(|known| known.version < bundle.version)
         {

@@ -18,6 +18,7 @@ pub use launcher::add_launcher_table;
 pub use part::Part;
 
 use crate::elf::{self, GlibcVersion};
+use crate::plan::stem;
 use crate::progress::{Progress, human_bytes};
 use crate::shell::Shell;
 use std::collections::HashMap;
@@ -27,15 +28,26 @@ use std::path::{Path, PathBuf};
 use updater_format::bundle::{BundleExpectation, BundleOptions, BundleWriter};
 use updater_format::digest::{HashingReader, HashingWriter};
 use updater_format::{
-    AppId, EntryContent, FileMode, FilePath, InstallKind, Manifest, ManifestEntry, ManifestParts, PathPattern,
-    Platform, ReleaseVersion, TargetName,
+    AppId, ComponentName, EntryContent, FileMode, FilePath, InstallKind, Manifest, ManifestEntry, ManifestParts,
+    PathPattern, Platform, ReleaseVersion, TargetName,
 };
+
+/// The component that a bundle is a release of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OfComponent {
+    /// Its name.
+    pub name: ComponentName,
+    /// The lowest version of the app that may take it.
+    pub minimum_app: Option<ReleaseVersion>,
+}
 
 /// What is to be bundled.
 #[derive(Debug, Clone)]
 pub struct Contents {
     /// The app.
     pub app: AppId,
+    /// The component; `None` for the app itself. A component has no entry, and its kind is its own.
+    pub component: Option<OfComponent>,
     /// The release.
     pub version: ReleaseVersion,
     /// The triple that it was built for.
@@ -131,13 +143,17 @@ pub fn describe(contents: &Contents) -> Result<(Manifest, Option<GlibcVersion>),
         };
         entries.push(ManifestEntry { path: chosen.path.clone(), content });
     }
-    let install = contents.install.unwrap_or(match entries.len() {
-        1 => InstallKind::Executable,
-        _ => InstallKind::Directory,
-    });
-    let entry = match &contents.entry {
-        Some(entry) => entry.clone(),
-        None => only_program(&entries)?,
+    let component = contents.component.as_ref().map(|of| of.name.clone());
+    let install = match (&component, contents.install) {
+        (Some(_), _) => InstallKind::Component,
+        (None, Some(install)) => install,
+        (None, None) if entries.len() == 1 => InstallKind::Executable,
+        (None, None) => InstallKind::Directory,
+    };
+    let entry = match (&component, &contents.entry) {
+        (Some(_), _) => FilePath::of_manifest(),
+        (None, Some(entry)) => entry.clone(),
+        (None, None) => only_program(&entries)?,
     };
     let parts = ManifestParts {
         app: contents.app.clone(),
@@ -147,6 +163,7 @@ pub fn describe(contents: &Contents) -> Result<(Manifest, Option<GlibcVersion>),
         entry,
         keep_local: contents.keep_local.clone(),
         entries,
+        component,
     };
     let manifest = Manifest::new(parts).map_err(|source| BundleStepError::Manifest { source })?;
     Ok((manifest, libc))
@@ -157,7 +174,8 @@ pub fn describe(contents: &Contents) -> Result<(Manifest, Option<GlibcVersion>),
 /// [`BundleStepError`] as [`describe`] returns, and when the folder cannot be written or a file changes meanwhile.
 pub fn bundle(contents: &Contents, packing: Packing, folder: &Path, shell: &Shell) -> Result<Bundled, BundleStepError> {
     let (manifest, libc) = describe(contents)?;
-    let stem = format!("{}-{}-{}", contents.app, contents.version, contents.platform);
+    let component = contents.component.as_ref().map(|of| &of.name);
+    let stem = format!("{}-{}-{}", stem(&contents.app, component), contents.version, contents.platform);
     let name = |suffix: &str| {
         TargetName::parse(&format!("{stem}{suffix}")).map_err(|source| BundleStepError::Manifest { source })
     };
@@ -202,6 +220,7 @@ pub fn bundle(contents: &Contents, packing: Packing, folder: &Path, shell: &Shel
     let expectation = BundleExpectation::of(&manifest);
     let part = Part {
         app: contents.app.clone(),
+        component: contents.component.clone(),
         version: contents.version.clone(),
         platform: contents.platform.clone(),
         file,

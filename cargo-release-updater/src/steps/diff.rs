@@ -168,12 +168,14 @@ pub fn entry_of(path: &Path) -> Result<PatchEntry, DiffStepError> {
         version: header.to().clone(),
         manifest: updater_format::Sha256::of(header.manifest_bytes()),
         codecs: codecs.into_iter().map(str::to_owned).collect(),
+        component: header.manifest().component().cloned(),
     })
 }
 
 fn name(new: &Bundled, from: &ReleaseVersion) -> Result<TargetName, DiffStepError> {
     let part = &new.part;
-    TargetName::parse(&format!("{}-{from}-to-{}-{}.patch", part.app, part.version, part.platform))
+    let stem = crate::plan::stem(&part.app, part.component.as_ref().map(|of| &of.name));
+    TargetName::parse(&format!("{stem}-{from}-to-{}-{}.patch", part.version, part.platform))
         .map_err(|source| DiffStepError::Name { source })
 }
 

@@ -4,8 +4,9 @@ use super::diff::OldBundle;
 use crate::repository::state::artifact_path;
 use crate::shell::Shell;
 use crate::storage::{Storage, StorageError};
+use std::io::Read as _;
 use std::path::Path;
-use updater_format::Sha256;
+use updater_format::digest::HashingReader;
 use updater_format::release::BundleEntry;
 
 /// Returns a published bundle: from the cache, else from the storage. Either way its length and digest are those that
@@ -24,17 +25,18 @@ pub fn fetch_bundle(
     if known != Some((entry.artifact.length, entry.artifact.sha256)) {
         let object = artifact_path(&entry.artifact);
         shell.detail(format_args!("fetching {object} from {}", storage.name()));
-        let bytes = storage.read(&object, entry.artifact.length)?;
-        let bytes =
-            bytes.ok_or_else(|| StorageError::Missing { path: object.clone(), storage: storage.name().to_owned() })?;
-        if bytes.len() as u64 != entry.artifact.length || Sha256::of(&bytes) != entry.artifact.sha256 {
+        let missing = || StorageError::Missing { path: object.clone(), storage: storage.name().to_owned() };
+        let reader = storage.reader(&object)?.ok_or_else(missing)?;
+        // One byte more than it may have, so that a longer one is noticed.
+        let mut reader = HashingReader::new(reader.take(entry.artifact.length.saturating_add(1)));
+        let failed = |source| StorageError::Io { action: "write", path: path.clone(), source };
+        std::fs::create_dir_all(cache).map_err(failed)?;
+        let mut unfinished = tempfile::NamedTempFile::new_in(cache).map_err(failed)?;
+        std::io::copy(&mut reader, &mut unfinished).map_err(failed)?;
+        if reader.finish() != (entry.artifact.length, entry.artifact.sha256) {
             return Err(StorageError::Differs { path: object, storage: storage.name().to_owned() });
         }
-        super::write_file(&path, &bytes).map_err(|source| StorageError::Io {
-            action: "write",
-            path: path.clone(),
-            source,
-        })?;
+        unfinished.persist(&path).map_err(|error| failed(error.error))?;
     }
     Ok(OldBundle { entry: entry.clone(), path })
 }

@@ -3,24 +3,29 @@
 use super::bundle::{BundleStepError, Bundled, Part};
 use crate::error::{ExitCode, Explain};
 use std::path::{Path, PathBuf};
-use updater_format::{AppId, Platform, ReleaseVersion};
+use updater_format::{AppId, ComponentName, Platform, ReleaseVersion};
 
-/// Takes every bundle of an app in these folders. They must be of one version and, when triples are `wanted`, be for all
-/// of these and no other. Sorted by triple.
+/// Takes every bundle of an app, or of one of its components, in these folders. They must be of one version and, when
+/// triples are `wanted`, be for all of these and no other. Sorted by triple. A folder need not have anything of a component.
 /// # Errors
 /// [`MergeError`] with the folder, the part or the triple that does not fit.
-pub fn merge(folders: &[PathBuf], app: &AppId, wanted: &[Platform]) -> Result<Vec<Bundled>, MergeError> {
+pub fn merge(
+    folders: &[PathBuf],
+    app: &AppId,
+    component: Option<&ComponentName>,
+    wanted: &[Platform],
+) -> Result<Vec<Bundled>, MergeError> {
     let mut merged: Vec<Bundled> = Vec::new();
     for folder in folders {
         let before = merged.len();
         for part in parts(folder)? {
             let bundled = Bundled::read(&part).map_err(|source| MergeError::Part { source: Box::new(source) })?;
-            if bundled.part.app == *app {
+            if bundled.part.app == *app && bundled.part.component.as_ref().map(|of| &of.name) == component {
                 add(bundled, &mut merged)?;
             }
         }
         // A folder that gives nothing is a download that failed.
-        if merged.len() == before && !folders_share(folder, &merged) {
+        if merged.len() == before && component.is_none() && !folders_share(folder, &merged) {
             return Err(MergeError::Nothing { folder: folder.clone(), app: app.clone() });
         }
     }
@@ -193,6 +198,7 @@ mod tests {
         std::fs::set_permissions(files.join("hello"), std::fs::Permissions::from_mode(0o755)).unwrap();
         let contents = Contents {
             app: "hello".parse().unwrap(),
+            component: None,
             version: version.parse().unwrap(),
             platform: platform.parse().unwrap(),
             install: None,
@@ -214,37 +220,37 @@ mod tests {
         let linux = runner(temp.path(), "1.0.0", LINUX, "a");
         let arm = runner(temp.path(), "1.0.0", ARM, "a");
         let folders = [linux.clone(), arm.clone()];
-        let merged = merge(&folders, &app, &wanted(&[LINUX, ARM])).unwrap();
+        let merged = merge(&folders, &app, None, &wanted(&[LINUX, ARM])).unwrap();
         let triples: Vec<_> = merged.iter().map(|bundled| bundled.part.platform.as_str()).collect();
         assert_eq!(
             (triples.as_slice(), version_of(&merged).unwrap().to_string().as_str()),
             (&[ARM, LINUX][..], "1.0.0")
         );
         // The same one twice is one.
-        assert_eq!(merge(&[linux.clone(), linux.clone()], &app, &[]).unwrap().len(), 1);
+        assert_eq!(merge(&[linux.clone(), linux.clone()], &app, None, &[]).unwrap().len(), 1);
 
-        let error = merge(&folders[..1], &app, &wanted(&[LINUX, ARM])).unwrap_err();
+        let error = merge(&folders[..1], &app, None, &wanted(&[LINUX, ARM])).unwrap_err();
         assert!(
             matches!(&error, MergeError::Missing { missing, found } if missing == ARM && found == LINUX),
             "{error}"
         );
-        let error = merge(&folders, &app, &wanted(&[LINUX])).unwrap_err();
+        let error = merge(&folders, &app, None, &wanted(&[LINUX])).unwrap_err();
         assert!(matches!(&error, MergeError::Unwanted { platform, .. } if platform.as_str() == ARM), "{error}");
         let later = runner(temp.path(), "1.1.0", ARM, "a");
-        let error = merge(&[linux.clone(), later], &app, &[]).unwrap_err();
+        let error = merge(&[linux.clone(), later], &app, None, &[]).unwrap_err();
         assert!(matches!(error, MergeError::Versions { .. }), "{error}");
         let other = runner(temp.path(), "1.0.0", LINUX, "b");
-        let error = merge(&[linux.clone(), other], &app, &[]).unwrap_err();
+        let error = merge(&[linux.clone(), other], &app, None, &[]).unwrap_err();
         assert!(matches!(error, MergeError::Twice { .. }), "{error}");
         let empty = temp.path().join("empty");
         std::fs::create_dir(&empty).unwrap();
-        let error = merge(&[linux.clone(), empty], &app, &[]).unwrap_err();
+        let error = merge(&[linux.clone(), empty], &app, None, &[]).unwrap_err();
         assert!(matches!(error, MergeError::Nothing { .. }), "{error}");
-        let error = merge(&[temp.path().join("none")], &app, &[]).unwrap_err();
+        let error = merge(&[temp.path().join("none")], &app, None, &[]).unwrap_err();
         assert!(matches!(error, MergeError::Folder { .. }), "{error}");
         let archive = linux.join(format!("hello-1.0.0-{LINUX}.tar.xz"));
         std::fs::write(archive, b"cut off").unwrap();
-        let error = merge(&[linux], &app, &[]).unwrap_err();
+        let error = merge(&[linux], &app, None, &[]).unwrap_err();
         assert!(
             matches!(&error, MergeError::Part { source } if matches!(**source, BundleStepError::Changed { .. })),
             "{error}"

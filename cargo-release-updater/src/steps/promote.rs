@@ -1,19 +1,22 @@
 //! Promotion: a release of one channel becomes one of another, byte for byte. Nothing is built or uploaded anew but the
 //! detached signatures, which are the other channel's from then on.
 
-use super::release::signature_comment;
+use super::release::entry_comment;
 use crate::error::{CommandResult, ExitCode, Explain};
 use crate::keys::{KeyError, Signer};
 use crate::repository::state::artifact_path;
 use crate::storage::{Storage, StorageError};
 use std::collections::BTreeSet;
+use updater_format::digest::HashingReader;
 use updater_format::release::{Artifact, ChannelContents, Entry};
 use updater_format::role::{TargetFile, Targets};
-use updater_format::{AppId, Channel, Platform, ReleaseVersion, Sha256};
+use updater_format::{AppId, Channel, ComponentName, Platform, ReleaseVersion};
 
 /// What is promoted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Promotion {
+    /// The component; `None` for the app itself.
+    pub component: Option<ComponentName>,
     /// The version.
     pub version: ReleaseVersion,
     /// The channel that has it.
@@ -24,7 +27,7 @@ pub struct Promotion {
 }
 
 impl Promotion {
-    /// Takes everything that belongs to a version: bundles, notes, and the patches from releases that the other channel
+    /// Takes everything that belongs to a version of the app, or of one of its components, whose contents are given: bundles, notes, and the patches from releases that the other channel
     /// lists, too. Patches from others would serve nobody there.
     /// # Errors
     /// [`PromoteError::NotListed`] when the channel has no such version, [`PromoteError::SameChannel`], and
@@ -56,25 +59,33 @@ impl Promotion {
         let patches = source.patches.iter().filter(|patch| patch.version == *version);
         entries.extend(patches.filter(|p| leads_here(&p.from, &p.platform)).cloned().map(Entry::Patch));
         entries.extend(source.notes.iter().filter(|notes| notes.version == *version).cloned().map(Entry::Notes));
-        Ok(Self { version: version.clone(), from: from.clone(), to: to.clone(), entries })
+        let component = entries.first().and_then(|entry| entry.component().cloned());
+        Ok(Self { component, version: version.clone(), from: from.clone(), to: to.clone(), entries })
     }
 
     /// Returns the files, in the order of their names.
     #[must_use]
     pub fn artifacts(&self) -> Vec<&Artifact> {
-        self.entries.iter().map(|entry| part(entry).0).collect()
+        self.entries.iter().map(Entry::artifact).collect()
     }
 
     /// Adds the release to the role of the other channel, and drops what is no longer listed there: all but the last
     /// `keep` releases, those that its rules need, and kinds that this program does not know.
     pub fn edit(&self, app: &AppId, role: &mut Targets, keep: u32) {
         role.targets.extend(self.entries.iter().map(|entry| entry.to_target(app)));
-        let mut versions: Vec<_> = role.targets.iter().filter_map(|(name, file)| version_of(name, file)).collect();
+        let component = self.component.as_ref();
+        // What does not belong to it, and kinds that this program does not know, are not looked at.
+        let entry_of = |name: &str, file: &TargetFile| Entry::from_target(name, file).ok().flatten().map(|(_, e)| e);
+        let ours = |entry: &Entry| entry.component() == component;
+        let entries = role.targets.iter().filter_map(|(name, file)| entry_of(name, file)).filter(ours);
+        let mut versions: Vec<_> = entries.map(|entry| entry.version().clone()).collect();
         versions.sort();
         versions.dedup();
         let mut listed: BTreeSet<_> = versions.into_iter().rev().take(keep as usize).collect();
-        listed.extend(role.rules().map(super::release::needed).unwrap_or_default());
-        role.targets.retain(|name, file| version_of(name, file).is_none_or(|version| listed.contains(&version)));
+        listed.extend(role.rules_of(component).map(super::release::needed).unwrap_or_default());
+        role.targets.retain(|name, file| {
+            entry_of(name, file).is_none_or(|entry| !ours(&entry) || listed.contains(entry.version()))
+        });
     }
 
     /// Makes a detached signature of the other channel's key for each file, which is read and compared with what was
@@ -82,8 +93,7 @@ impl Promotion {
     /// # Errors
     /// [`StorageError::Missing`] and [`StorageError::Differs`] when the storage does not have a file as it was signed.
     pub fn sign_files(&self, app: &AppId, storage: &Storage, signer: &Signer) -> CommandResult<Vec<Detached>> {
-        let entries = self.entries.iter();
-        entries.map(|entry| sign_file(app, &self.version, entry, &self.to, storage, signer)).collect()
+        self.entries.iter().map(|entry| sign_file(app, entry, &self.to, storage, signer)).collect()
     }
 }
 
@@ -119,49 +129,27 @@ pub fn sign_again(
     storage: &Storage,
     signer: &Signer,
 ) -> CommandResult<Vec<Detached>> {
-    let bundles = contents.bundles.iter().map(|bundle| (&bundle.version, Entry::Bundle(bundle.clone())));
-    let patches = contents.patches.iter().map(|patch| (&patch.version, Entry::Patch(patch.clone())));
-    let notes = contents.notes.iter().map(|notes| (&notes.version, Entry::Notes(notes.clone())));
-    let entries = bundles.chain(patches).chain(notes);
-    entries.map(|(version, entry)| sign_file(app, version, &entry, channel, storage, signer)).collect()
+    contents.entries().map(|entry| sign_file(app, &entry, channel, storage, signer)).collect()
 }
 
 fn sign_file(
     app: &AppId,
-    version: &ReleaseVersion,
     entry: &Entry,
     channel: &Channel,
     storage: &Storage,
     signer: &Signer,
 ) -> CommandResult<Detached> {
-    let (artifact, triple) = part(entry);
+    let artifact = entry.artifact();
     let path = artifact_path(artifact);
     let missing = || StorageError::Missing { path: path.clone(), storage: storage.name().to_owned() };
-    let bytes = storage.read(&path, artifact.length)?.ok_or_else(missing)?;
-    if bytes.len() as u64 != artifact.length || Sha256::of(&bytes) != artifact.sha256 {
+    let comment = entry_comment(app, entry, channel);
+    // Read once, piece by piece: what is signed is what is held against the digest.
+    let mut reader = HashingReader::new(storage.reader(&path)?.ok_or_else(missing)?);
+    let text = signer.sign_file(&mut reader, &comment).map_err(PromoteError::Key)?;
+    if reader.finish() != (artifact.length, artifact.sha256) {
         return Err(StorageError::Differs { path, storage: storage.name().to_owned() }.into());
     }
-    let comment = signature_comment(app, version, triple, channel, artifact);
-    let text = signer.sign_file(bytes.as_slice(), &comment).map_err(PromoteError::Key)?;
     Ok(Detached { path: format!("{path}.minisig"), text })
-}
-
-/// Returns the release to which a target belongs; `None` for a kind that this program does not know.
-fn version_of(name: &str, file: &TargetFile) -> Option<ReleaseVersion> {
-    match Entry::from_target(name, file) {
-        Ok(Some((_, Entry::Bundle(bundle)))) => Some(bundle.version),
-        Ok(Some((_, Entry::Patch(patch)))) => Some(patch.version),
-        Ok(Some((_, Entry::Notes(notes)))) => Some(notes.version),
-        Ok(None) | Err(_) => None,
-    }
-}
-
-fn part(entry: &Entry) -> (&Artifact, Option<&Platform>) {
-    match entry {
-        Entry::Bundle(bundle) => (&bundle.artifact, Some(&bundle.platform)),
-        Entry::Patch(patch) => (&patch.artifact, Some(&patch.platform)),
-        Entry::Notes(notes) => (&notes.artifact, None),
-    }
 }
 
 /// Why a release cannot be promoted.

@@ -5,6 +5,7 @@
 //! goes as far as the staged tree, which the client has checked file by file. The bundle is taken once too, because a
 //! patch that works would hide one that does not.
 
+mod component;
 mod error;
 mod fresh;
 
@@ -21,9 +22,9 @@ use std::path::Path;
 use std::sync::Arc;
 use updater_format::bundle::read_manifest;
 use updater_format::release::BundleEntry;
-use updater_format::{AppId, Channel, InstallKind, Manifest, Platform, ReleaseVersion};
+use updater_format::{AppId, Channel, ComponentName, InstallKind, Manifest, Platform, ReleaseVersion, TargetName};
 use updater_runtime::check::{Rollout, Withheld};
-use updater_runtime::route::RouteKind;
+use updater_runtime::route::{Route, RouteKind};
 use updater_runtime::transport::{
     FetchError, FetchRequest, Fetched, HttpOptions, HttpTransport, ProxyChoice, Transport,
 };
@@ -42,6 +43,8 @@ pub struct Setup<'a> {
     pub host: &'a Platform,
     /// Whether a program is asked who it is before it is installed.
     pub probe: bool,
+    /// The version of the app for which components are rehearsed; none when there is no component.
+    pub app_version: Option<&'a ReleaseVersion>,
     /// Where the client's time comes from.
     pub clock: Clock,
     /// A folder in which installs are made and removed again.
@@ -74,6 +77,9 @@ impl Rehearsed {
 /// One update by the real client.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Run {
+    /// The component; none for the app itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub component: Option<ComponentName>,
     /// The triple.
     pub platform: Platform,
     /// The release that was installed.
@@ -169,7 +175,9 @@ fn tell(run: &Run, shell: &Shell) {
         Reached::Installed => "installed and checked",
         Reached::NotHere => "this machine's C library is too old for it",
     };
-    shell.status("Rehearsed", format_args!("{} -> {} ({}): {by}, {reached}", run.from, run.to, run.platform));
+    let component = run.component.as_ref().map(|component| format!("{component} ")).unwrap_or_default();
+    shell
+        .status("Rehearsed", format_args!("{component}{} -> {} ({}): {by}, {reached}", run.from, run.to, run.platform));
     shell.message(run);
 }
 
@@ -189,6 +197,9 @@ fn update(
     offer: Offer,
     setup: &Setup<'_>,
 ) -> Result<Run, RehearseError> {
+    if new.component.is_some() {
+        return component::update(repository, server, old, new, offer, setup);
+    }
     let (from, to) = (&old.entry.version, &new.version);
     let failed = |source| RehearseError::Client { from: from.clone(), to: to.clone(), source: Box::new(source) };
     let temp = tempfile::tempdir_in(setup.folder)
@@ -196,24 +207,14 @@ fn update(
     let install = temp.path().join(setup.app.as_str());
     let entry = install_fresh(old, &install)?;
     let runs_here = new.platform == *setup.host;
-    let config = Config::new(setup.app.clone(), from.clone(), new.platform.clone(), setup.root.to_vec(), &server.url())
-        .map_err(|error| failed(error.into()))?;
+    let config = setup.config(from, &new.platform, server, offer, temp.path()).map_err(failed)?;
     let config = match new.install {
         InstallKind::Executable => config.with_executable(&install),
         _ => config.with_directory(&install, entry),
     };
-    let config = config
-        .with_channel(setup.channel.clone(), Vec::new())
-        .with_state_dir(temp.path().join("state"))
-        // What is rehearsed may be for few installs, or for none yet.
-        .with_rollout(Rollout::Every)
-        .with_probe((runs_here && setup.probe).then_some(DEFAULT_PROBE_TIME))
-        .with_transport(Loopback::new(offer).map_err(|error| failed(error.into()))?);
-    let config = match setup.clock {
-        Clock::Fixed(now) => config.with_clock(Arc::new(FixedClock(now))),
-        Clock::System => config,
-    };
+    let config = config.with_probe((runs_here && setup.probe).then_some(DEFAULT_PROBE_TIME));
     let run = |by, bytes, reached| Run {
+        component: None,
         platform: new.platform.clone(),
         from: from.clone(),
         to: to.clone(),
@@ -234,31 +235,11 @@ fn update(
         let found = Box::new(update.version().clone());
         return Err(RehearseError::OtherVersion { from: from.clone(), to: to.clone(), found });
     }
-    let mut taken = None;
-    let mut trouble = None;
-    let routes = update.routes().to_vec();
-    let staged = update.download_with_events(
-        |_| {},
-        |event| match event {
-            Event::RouteChosen { name, bytes, .. } => taken = Some((name.clone(), *bytes)),
-            Event::RouteFailed { name, why } if offer == Offer::Everything => {
-                trouble = trouble.take().or(Some((name.clone(), why.clone())));
-            }
-            _ => {}
-        },
-    );
-    // A fall back to the bundle would hide that the patch is of no use to anybody.
-    if let Some((name, why)) = trouble {
-        return Err(RehearseError::Route { from: from.clone(), to: to.clone(), name: Box::new(name), why });
-    }
+    let mut taken = Taken::new(update.routes(), offer);
+    let staged = update.download_with_events(|_| {}, |event| taken.note(event));
+    taken.check(from, to)?;
     let staged = staged.map_err(failed)?;
-    let (by, bytes) = routes
-        .iter()
-        .find(|route| taken.as_ref().is_some_and(|(name, _)| *name == route.artifact().name))
-        .map_or((By::Bundle, 0), |route| match route.kind() {
-            RouteKind::Patch => (By::Patch, route.bytes()),
-            _ => (By::Bundle, route.bytes()),
-        });
+    let (by, bytes) = taken.way();
     if !runs_here {
         drop(staged);
         return Ok(run(Some(by), bytes, Reached::Staged));
@@ -267,6 +248,72 @@ fn update(
     let manifest = manifest_of(repository, new)?;
     fresh::check_installed(&manifest, new.install, &install)?;
     Ok(run(Some(by), bytes, Reached::Installed))
+}
+
+impl Setup<'_> {
+    /// Makes the settings of a client that asks the rehearsed repository.
+    fn config(
+        &self,
+        version: &ReleaseVersion,
+        platform: &Platform,
+        server: &Server,
+        offer: Offer,
+        folder: &Path,
+    ) -> Result<Config, updater_runtime::Error> {
+        let (app, root) = (self.app.clone(), self.root.to_vec());
+        let config = Config::new(app, version.clone(), platform.clone(), root, &server.url())?
+            .with_channel(self.channel.clone(), Vec::new())
+            .with_state_dir(folder.join("state"))
+            // What is rehearsed may be for few installs, or for none yet.
+            .with_rollout(Rollout::Every)
+            .with_transport(Loopback::new(offer)?);
+        Ok(match self.clock {
+            Clock::Fixed(now) => config.with_clock(Arc::new(FixedClock(now))),
+            Clock::System => config,
+        })
+    }
+}
+
+/// By which way the client went.
+struct Taken {
+    routes: Vec<Route>,
+    offer: Offer,
+    name: Option<TargetName>,
+    trouble: Option<(TargetName, String)>,
+}
+
+impl Taken {
+    fn new(routes: &[Route], offer: Offer) -> Self {
+        Self { routes: routes.to_vec(), offer, name: None, trouble: None }
+    }
+
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::RouteChosen { name, .. } => self.name = Some(name.clone()),
+            Event::RouteFailed { name, why } if self.offer == Offer::Everything => {
+                self.trouble = self.trouble.take().or(Some((name.clone(), why.clone())));
+            }
+            _ => {}
+        }
+    }
+
+    /// Refuses a fall back to the bundle: it would hide that the patch is of no use to anybody.
+    fn check(&mut self, from: &ReleaseVersion, to: &ReleaseVersion) -> Result<(), RehearseError> {
+        match self.trouble.take() {
+            Some((name, why)) => {
+                Err(RehearseError::Route { from: from.clone(), to: to.clone(), name: Box::new(name), why })
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn way(&self) -> (By, u64) {
+        let route = self.routes.iter().find(|route| self.name.as_ref() == Some(&route.artifact().name));
+        route.map_or((By::Bundle, 0), |route| match route.kind() {
+            RouteKind::Patch => (By::Patch, route.bytes()),
+            _ => (By::Bundle, route.bytes()),
+        })
+    }
 }
 
 fn manifest_of(repository: &Path, bundle: &BundleEntry) -> Result<Manifest, RehearseError> {

@@ -4,7 +4,7 @@ use super::bundle::{Bundled, Contents, describe};
 use super::diff::Patch;
 use crate::error::{CommandError, CommandResult, ExitCode, Explain};
 use crate::keys::{KeyError, Signer};
-use crate::plan::{Plan, PlanError, Request};
+use crate::plan::{Plan, PlanError, Request, stem};
 use crate::repository::Upload;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -14,7 +14,7 @@ use updater_format::digest::HashingReader;
 use updater_format::json::{Map, Value};
 use updater_format::release::{Artifact, BundleEntry, ChannelContents, Entry, NotesEntry};
 use updater_format::role::{ChannelRules, Targets};
-use updater_format::{AppId, Channel, FormatError, Platform, ReleaseVersion, Sha256, TargetName};
+use updater_format::{AppId, Channel, ComponentName, FormatError, Platform, ReleaseVersion, Sha256, TargetName};
 
 /// Everything that one release publishes.
 #[derive(Debug, Clone)]
@@ -44,7 +44,12 @@ impl Notes {
     /// Takes a file as the notes of a release.
     /// # Errors
     /// [`ReleaseError::Notes`] when it cannot be read, is no text or is longer than clients show.
-    pub fn read(path: &Path, app: &AppId, version: &ReleaseVersion) -> Result<Self, ReleaseError> {
+    pub fn read(
+        path: &Path,
+        app: &AppId,
+        component: Option<&ComponentName>,
+        version: &ReleaseVersion,
+    ) -> Result<Self, ReleaseError> {
         let refuse = |source| ReleaseError::Notes { path: path.to_owned(), source };
         let mut reader = HashingReader::new(File::open(path).map_err(refuse)?);
         let text = std::io::read_to_string(&mut reader).map_err(refuse)?;
@@ -52,9 +57,13 @@ impl Notes {
             return Err(refuse(std::io::Error::other(format!("more than {MAX_NOTES} bytes"))));
         }
         let (length, sha256) = reader.finish();
-        let name = TargetName::parse(&format!("{app}-{version}.md")).map_err(|source| ReleaseError::Name { source })?;
+        let name = TargetName::parse(&format!("{}-{version}.md", stem(app, component)))
+            .map_err(|source| ReleaseError::Name { source })?;
         let artifact = Artifact { name, length, sha256 };
-        Ok(Self { entry: NotesEntry { artifact, version: version.clone() }, path: path.to_owned() })
+        Ok(Self {
+            entry: NotesEntry { artifact, version: version.clone(), component: component.cloned() },
+            path: path.to_owned(),
+        })
     }
 }
 
@@ -63,6 +72,12 @@ impl Release {
     #[must_use]
     pub fn app(&self) -> &AppId {
         &self.request.app
+    }
+
+    /// Returns the component that it is a release of; `None` for the app itself.
+    #[must_use]
+    pub fn component(&self) -> Option<&ComponentName> {
+        self.request.component.as_ref()
     }
 
     /// Returns the version.
@@ -78,17 +93,20 @@ impl Release {
     }
 
     /// Changes the role of the channel: adds this release and drops those that are no longer listed. Looks only at
-    /// what it is given, so that it can be repeated after another publisher was faster.
+    /// what it is given, so that it can be repeated after another publisher was faster. What the role lists of the app's
+    /// other components, or of the app, stays as it is.
     /// # Errors
     /// [`ReleaseError::Plan`] when the version is not greater any more; [`ReleaseError::OtherBytes`] when this version was
     /// published with another bundle.
     pub fn edit(&self, role: &mut Targets, published: Option<&ChannelContents>) -> Result<Plan, ReleaseError> {
+        let component = self.component();
+        let published = published.and_then(|contents| contents.of(component));
         let plan = Plan::new(&self.request, published)?;
         self.check_bytes(published)?;
         let mut listed: BTreeSet<ReleaseVersion> = plan.listed.iter().cloned().collect();
-        listed.extend(role.rules().map(needed).unwrap_or_default());
+        listed.extend(role.rules_of(component).map(needed).unwrap_or_default());
         role.targets.retain(|name, file| match Entry::from_target(name, file) {
-            Ok(Some((_, entry))) => listed.contains(version_of(&entry)),
+            Ok(Some((_, entry))) => entry.component() != component || listed.contains(entry.version()),
             // Of a kind that this program does not know: somebody else's to remove.
             Ok(None) | Err(_) => true,
         });
@@ -115,7 +133,8 @@ impl Release {
         for (artifact, path, triple) in self.files() {
             let unreadable = |source| ReleaseError::Read { path: path.to_owned(), source };
             // What people see when they check it by hand; programs read the signed metadata instead.
-            let comment = signature_comment(self.app(), self.version(), triple.as_ref(), self.channel(), &artifact);
+            let subject = (self.app(), self.component());
+            let comment = signature_comment(subject, self.version(), triple.as_ref(), self.channel(), &artifact);
             let minisig = signer.sign_file(File::open(path).map_err(unreadable)?, &comment)?;
             uploads.push(Upload { name: artifact.file(), content: path.to_owned(), minisig: Some(minisig) });
         }
@@ -195,7 +214,7 @@ pub(super) fn needed(rules: &ChannelRules) -> BTreeSet<ReleaseVersion> {
 
 /// Returns the trusted comment of a file's `.minisig`: what it is and for whom.
 pub(crate) fn signature_comment(
-    app: &AppId,
+    (app, component): (&AppId, Option<&ComponentName>),
     version: &ReleaseVersion,
     triple: Option<&Platform>,
     channel: &Channel,
@@ -203,15 +222,13 @@ pub(crate) fn signature_comment(
 ) -> String {
     let triple = triple.map(|triple| format!("target={triple} ")).unwrap_or_default();
     let (sha256, name) = (artifact.sha256, &artifact.name);
-    format!("app={app} version={version} {triple}channel={channel} sha256={sha256} file={name}")
+    let component = component.map(|component| format!("component={component} ")).unwrap_or_default();
+    format!("app={app} {component}version={version} {triple}channel={channel} sha256={sha256} file={name}")
 }
 
-fn version_of(entry: &Entry) -> &ReleaseVersion {
-    match entry {
-        Entry::Bundle(entry) => &entry.version,
-        Entry::Patch(entry) => &entry.version,
-        Entry::Notes(entry) => &entry.version,
-    }
+/// Returns the same for a file that is published already.
+pub(crate) fn entry_comment(app: &AppId, entry: &Entry, channel: &Channel) -> String {
+    signature_comment((app, entry.component()), entry.version(), entry.platform(), channel, entry.artifact())
 }
 
 /// Why a release cannot be signed.

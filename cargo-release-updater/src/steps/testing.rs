@@ -70,6 +70,8 @@ pub(crate) fn listing(releases: &[(&str, u64)]) -> ChannelContents {
         libc: None,
         notes: None,
         metadata: Default::default(),
+        component: None,
+        minimum_app: None,
     };
     ChannelContents { bundles: releases.iter().map(bundle).collect(), ..ChannelContents::default() }
 }

@@ -53,15 +53,22 @@ impl Storage {
         Ok(Created::New)
     }
 
-    /// Reads an object piece by piece; returns its length and digest, `None` when there is none.
+    /// Opens an object to be read piece by piece; `None` when there is none.
     /// # Errors
     /// [`StorageError::Service`] for anything but absence.
-    pub fn digest(&self, path: &str) -> Result<Option<(u64, Sha256)>, StorageError> {
+    pub fn reader(&self, path: &str) -> Result<Option<impl Read + use<>>, StorageError> {
         let Some(length) = self.length(path)? else { return Ok(None) };
         self.spend()?;
         let how = options::ReaderOptions { chunk: Some(PIECE), ..Default::default() };
         let reader = self.operator.reader_options(path, how).map_err(|e| self.failed("read", path, e))?;
-        let reader = reader.into_std_read(0..length).map_err(|e| self.failed("read", path, e))?;
+        reader.into_std_read(0..length).map(Some).map_err(|e| self.failed("read", path, e))
+    }
+
+    /// Reads an object piece by piece; returns its length and digest, `None` when there is none.
+    /// # Errors
+    /// [`StorageError::Service`] for anything but absence.
+    pub fn digest(&self, path: &str) -> Result<Option<(u64, Sha256)>, StorageError> {
+        let Some(reader) = self.reader(path)? else { return Ok(None) };
         let mut reader = HashingReader::new(reader);
         std::io::copy(&mut reader, &mut std::io::sink()).map_err(|source| StorageError::Io {
             action: "read back",

@@ -5,11 +5,11 @@ use super::{Checked, Depth, Verification, VerifyError};
 use crate::error::in_one_line;
 use crate::repository::state::artifact_path;
 use crate::steps::diff::{self, OldBundle, Tree};
-use crate::steps::release::signature_comment;
+use crate::steps::release::entry_comment;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use updater_format::release::{Artifact, BundleEntry, ChannelContents, PatchEntry};
+use updater_format::release::{Artifact, BundleEntry, ChannelContents, Entry, PatchEntry};
 use updater_format::role::TargetFile;
 use updater_format::trust::TrustedChannel;
 use updater_format::{Channel, Keyring, ReleaseVersion, TargetName};
@@ -42,10 +42,12 @@ impl Targets<'_> {
             note(Checked { file: name.clone(), what: what.to_owned(), bytes: file.length, expires: None, problem });
         }
         if self.verification.depth == Depth::Deep {
-            for patch in &contents.patches {
-                if let Some(problem) = self.deep_patch(&contents, patch) {
-                    let file = patch.artifact.name.to_string();
-                    note(Checked { file, what: "patch, applied".to_owned(), bytes: 0, expires: None, problem });
+            for (_, contents) in contents.subjects() {
+                for patch in &contents.patches {
+                    if let Some(problem) = self.deep_patch(contents, patch) {
+                        let file = patch.artifact.name.to_string();
+                        note(Checked { file, what: "patch, applied".to_owned(), bytes: 0, expires: None, problem });
+                    }
                 }
             }
         }
@@ -119,16 +121,9 @@ impl Targets<'_> {
 
     /// Returns what the trusted comment of a target's signature must say when the key of this channel made it.
     fn comment(&self, channel: &Channel, artifact: &Artifact) -> String {
-        let contents = self.role.contents();
-        let bundle = contents.bundles.iter().find(|entry| entry.artifact == *artifact);
-        let patch = contents.patches.iter().find(|entry| entry.artifact == *artifact);
-        let notes = contents.notes.iter().find(|entry| entry.artifact == *artifact);
-        let what = bundle
-            .map(|entry| (&entry.version, Some(&entry.platform)))
-            .or_else(|| patch.map(|entry| (&entry.version, Some(&entry.platform))))
-            .or_else(|| notes.map(|entry| (&entry.version, None)));
-        match (&self.verification.app, what) {
-            (Some(app), Some((version, triple))) => signature_comment(app, version, triple, channel, artifact),
+        let entry = self.role.contents().entries().find(|entry| entry.artifact() == artifact);
+        match (&self.verification.app, entry) {
+            (Some(app), Some(entry)) => entry_comment(app, &entry, channel),
             // A kind of a later version of this tool.
             _ => format!("sha256={} file={}", artifact.sha256, artifact.name),
         }
@@ -151,7 +146,8 @@ impl Targets<'_> {
     /// Unpacks a bundle and holds every file against its manifest.
     fn deep_bundle(&self, name: &TargetName) -> Option<String> {
         let path = self.kept.get(name)?;
-        let entry = self.role.contents().bundles.iter().find(|bundle| bundle.artifact.name == *name)?;
+        let mut bundles = self.role.contents().subjects().flat_map(|(_, contents)| &contents.bundles);
+        let entry = bundles.find(|bundle| bundle.artifact.name == *name)?;
         Tree::unpack(path, entry, self.scratch).err().map(|error| in_one_line(&error))
     }
 
@@ -204,11 +200,12 @@ impl Content {
 }
 
 fn kind_of(contents: &ChannelContents, name: &str) -> &'static str {
-    match () {
-        () if contents.bundles.iter().any(|bundle| bundle.artifact.name.as_str() == name) => "bundle",
-        () if contents.patches.iter().any(|patch| patch.artifact.name.as_str() == name) => "patch",
-        () if contents.notes.iter().any(|notes| notes.artifact.name.as_str() == name) => "notes",
-        () => "unknown kind",
+    match contents.entries().find(|entry| entry.artifact().name.as_str() == name) {
+        Some(Entry::Bundle(entry)) if entry.component.is_some() => "component",
+        Some(Entry::Bundle(_)) => "bundle",
+        Some(Entry::Patch(_)) => "patch",
+        Some(Entry::Notes(_)) => "notes",
+        None => "unknown kind",
     }
 }
 

@@ -78,6 +78,8 @@ fn publish_at(package: &Package, to: &str, version: &str, now: UtcTime) {
         libc: None,
         notes: None,
         metadata: Default::default(),
+        component: None,
+        minimum_app: None,
     };
     let storage = Storage::open_folder(&repository(package), "here").unwrap();
     let mut keychain = Keychain::open(KeyFolder::at(package.keys()), Passwords::none(Prompts::Never)).unwrap();

@@ -33,6 +33,8 @@ fn publish(package: &Package, now: UtcTime) {
         libc: None,
         notes: None,
         metadata: Default::default(),
+        component: None,
+        minimum_app: None,
     };
     let patch = PatchEntry {
         artifact: artifact("hello-1.0.0-to-1.1.0.patch", 1024),
@@ -41,6 +43,7 @@ fn publish(package: &Package, now: UtcTime) {
         version: version("1.1.0"),
         manifest,
         codecs: vec!["bsdiff-1".to_owned()],
+        component: None,
     };
     let storage = Storage::open_folder(&package.path("target/updater/repository/hello"), "here").unwrap();
     let mut keychain = Keychain::open(KeyFolder::at(package.keys()), Passwords::none(Prompts::Never)).unwrap();

@@ -55,6 +55,7 @@ impl Publisher {
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
         let contents = Contents {
             app: app(),
+            component: None,
             version: version.clone(),
             platform: platform(),
             install: None,
@@ -73,6 +74,7 @@ impl Publisher {
         });
         let request = Request {
             app: app(),
+            component: None,
             channel: Channel::stable(),
             version: version.clone(),
             platforms: vec![platform()],

@@ -5,7 +5,7 @@ use super::release::host_triple;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 use updater_format::InstallKind;
-use updater_runtime::{Embedded, Event, SCHEMA, Start, Status, Updater};
+use updater_runtime::{Component, ComponentStatus, Embedded, Event, SCHEMA, Start, Status, Updater};
 
 /// Who a copy of the program is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,7 @@ impl Label {
         let version = words.next()?.to_owned();
         let kind = match words.next()? {
             "directory" => InstallKind::Directory,
+            "component" => InstallKind::Component,
             _ => InstallKind::Executable,
         };
         Some(Self { version, kind, healthy: words.next()? == "healthy" })
@@ -76,6 +77,9 @@ fn work(label: &Label) -> std::io::Result<()> {
     if let Start::Unsettled { problem } = updater.start_report() {
         writeln!(out, "unsettled {problem}")?;
     }
+    if label.kind == InstallKind::Component {
+        return work_on_component(&updater);
+    }
     let result = match std::env::args().nth(1).as_deref() {
         Some("update" | "thread") => update(&updater),
         Some("confirm") => updater.confirm().map(|_| ()),
@@ -85,6 +89,40 @@ fn work(label: &Label) -> std::io::Result<()> {
         writeln!(out, "failed {} {}", error.code(), error.full_message())?;
     }
     writeln!(out, "version {}", label.version)
+}
+
+/// The same for the component beside the app: it says the version of that.
+fn work_on_component(updater: &Updater) -> std::io::Result<()> {
+    let mut out = std::io::stdout();
+    let folder = std::env::current_exe()?.with_file_name(COMPONENT_AT.rsplit('/').next().unwrap_or_default());
+    let result = match updater.component(COMPONENT, &folder) {
+        Ok(component) => match std::env::args().nth(1).as_deref() {
+            Some("update" | "thread") => update_component(&component),
+            _ => Ok(()),
+        },
+        Err(error) => Err(error),
+    };
+    if let Err(error) = result {
+        writeln!(out, "failed {} {}", error.code(), error.full_message())?;
+    }
+    let manifest = std::fs::read(folder.join(updater_format::MANIFEST_PATH))?;
+    let version = updater_format::Manifest::parse(&manifest).map(|manifest| manifest.version().to_string());
+    writeln!(out, "version {}", version.unwrap_or_else(|error| error.to_string()))
+}
+
+fn update_component(component: &Component) -> Result<(), updater_runtime::Error> {
+    match component.check()? {
+        ComponentStatus::Available(update) => {
+            let tell = |event: &Event| {
+                let _ = writeln!(std::io::stdout(), "event {event}");
+            };
+            update.download_with_events(|_| {}, tell)?.install()?;
+        }
+        ComponentStatus::NoUpdate(why) => {
+            let _ = writeln!(std::io::stdout(), "none {why}");
+        }
+    }
+    Ok(())
 }
 
 fn update(updater: &Updater) -> Result<(), updater_runtime::Error> {
@@ -109,23 +147,41 @@ fn embedded(label: &Label) -> &'static Embedded {
     let url = leak(variable(REPOSITORY));
     let urls: &'static [&'static str] = if url.is_empty() { &[] } else { vec![url].leak() };
     Box::leak(Box::new(Embedded {
-        schema: SCHEMA,
-        app: "hello",
         version: leak(label.version.clone()),
         triple: leak(host_triple()),
-        channel: "stable",
-        fallback: &[],
         urls,
         root: std::fs::read(variable(ROOT)).unwrap_or_default().leak(),
-        install: leak(label.kind.to_string()),
-        entry: ENTRY,
+        install: if label.kind == InstallKind::Directory { "directory" } else { "executable" },
         trial: if variable(TRIAL) == "confirm" { "confirm" } else { "start" },
-        missing_status: &[404],
-        build_time: 0,
-        disabled: None,
+        ..blank()
     }))
 }
 
+/// What is compiled into an app that has no repository.
+#[must_use]
+pub fn blank() -> Embedded {
+    Embedded {
+        schema: SCHEMA,
+        app: "hello",
+        version: "0.0.0",
+        triple: "",
+        channel: "stable",
+        fallback: &[],
+        urls: &[],
+        root: b"",
+        install: "executable",
+        entry: ENTRY,
+        trial: "start",
+        missing_status: &[404],
+        build_time: 0,
+        disabled: None,
+    }
+}
+
+/// The component.
+pub const COMPONENT: &str = "model";
+/// Where it lies, in the folder with everything.
+pub const COMPONENT_AT: &str = "place/my model";
 /// Where a folder has the program.
 pub const ENTRY: &str = "bin/hello";
 /// Names the repository's URL.

@@ -96,7 +96,7 @@ pub fn run(options: &Options, program: &[u8], out: &mut (impl Write + Send)) -> 
             Some(at) => at.starts_with(&format!("{}/", name(scenario))),
             None => name(scenario).starts_with(&options.only),
         };
-        let wanted: Vec<Scenario> = Scenario::ALL.into_iter().filter(concerns).collect();
+        let wanted: Vec<Scenario> = Scenario::ALL.into_iter().filter(|s| s.concerns(kind) && concerns(s)).collect();
         if wanted.is_empty() {
             continue;
         }

@@ -1,6 +1,6 @@
 //! Versions of the program, their bundles and patches, and the repository that offers them.
 
-use super::app::{ENTRY, Label};
+use super::app::{COMPONENT, ENTRY, Label};
 use super::world::Kind;
 use crate::simulator::RepositorySimulator;
 use std::collections::BTreeMap;
@@ -13,7 +13,8 @@ use updater_format::json::Map;
 use updater_format::patch::{Operation, PatchHeader, PatchParts, PatchSource, pack_added, write_patch};
 use updater_format::release::{Artifact, BundleEntry, Entry, PatchEntry};
 use updater_format::{
-    EntryContent, FileMode, FilePath, InstallKind, Manifest, ManifestEntry, ManifestParts, PathPattern, Sha256, UtcTime,
+    EntryContent, FileMode, FilePath, InstallKind, Manifest, ManifestEntry, ManifestParts, PathPattern, Platform,
+    Sha256, UtcTime,
 };
 
 /// One version with its content.
@@ -27,6 +28,8 @@ pub struct Release {
     pub files: BTreeMap<String, Content>,
     /// Its security counter.
     pub epoch: u64,
+    /// The app that updates a component; the same for all of its versions.
+    pub app: Vec<u8>,
 }
 
 /// What lies at a path of a release.
@@ -59,17 +62,32 @@ impl Release {
     /// A folder has 27 files and links; of two versions some files are the same, some differ, some come, go or move.
     #[must_use]
     pub fn new(program: &[u8], kind: InstallKind, version: &str, healthy: bool) -> Self {
-        let label = Label { version: version.to_owned(), kind, healthy };
-        let hello = Content::File([program, &label.trailer()].concat(), FileMode::Program);
+        let is_component = kind == InstallKind::Component;
+        let own = if is_component { APP_VERSION } else { version };
+        let label = Label { version: own.to_owned(), kind, healthy };
+        let labelled = [program, &label.trailer()].concat();
         let mut files = BTreeMap::new();
-        if kind == InstallKind::Executable {
-            files.insert("hello".to_owned(), hello);
-        } else {
-            files.insert(ENTRY.to_owned(), hello);
-            fill(&mut files, version);
+        let mut app = Vec::new();
+        match kind {
+            InstallKind::Executable => {
+                files.insert("hello".to_owned(), Content::File(labelled, FileMode::Program));
+            }
+            InstallKind::Component => {
+                app = labelled;
+                files.insert(WEIGHTS.to_owned(), Content::File(weights(version), FileMode::Data));
+                fill(&mut files, version);
+            }
+            _ => {
+                files.insert(ENTRY.to_owned(), Content::File(labelled, FileMode::Program));
+                fill(&mut files, version);
+            }
         }
         let manifest = manifest(kind, version, &files);
-        Self { version: version.to_owned(), manifest, files, epoch: 0 }
+        Self { version: version.to_owned(), manifest, files, epoch: 0, app }
+    }
+
+    fn stem(&self) -> String {
+        self.manifest.component().map_or_else(|| "hello".to_owned(), |component| format!("hello-{component}"))
     }
 
     fn bundle(&self) -> Vec<u8> {
@@ -87,10 +105,17 @@ impl Release {
 
     /// Publishes the bundle.
     pub fn publish(&self, repository: &RepositorySimulator) {
+        let (entry, bytes) = self.offered();
+        repository.repo().add("stable", &Entry::Bundle(entry), &bytes);
+    }
+
+    /// Makes the bundle and what is signed about it.
+    #[must_use]
+    pub fn offered(&self) -> (BundleEntry, Vec<u8>) {
         let bytes = self.bundle();
         let expected = BundleExpectation::of(&self.manifest);
-        let entry = Entry::Bundle(BundleEntry {
-            artifact: artifact(&format!("hello-{}-{}.tar.xz", self.version, host_triple()), &bytes),
+        let entry = BundleEntry {
+            artifact: artifact(&format!("{}-{}-{}.tar.xz", self.stem(), self.version, host_triple()), &bytes),
             version: self.manifest.version().clone(),
             platform: self.manifest.platform().clone(),
             install: self.manifest.install(),
@@ -102,22 +127,46 @@ impl Release {
             libc: None,
             notes: None,
             metadata: Map::new(),
-        });
-        repository.repo().add("stable", &entry, &bytes);
+            component: self.manifest.component().cloned(),
+            minimum_app: None,
+        };
+        (entry, bytes)
     }
 
     /// Publishes a patch from an older version.
     pub fn publish_patch(&self, from: &Self, repository: &RepositorySimulator) {
+        let (entry, bytes) = self.offered_patch(from);
+        repository.repo().add("stable", &Entry::Patch(entry), &bytes);
+    }
+
+    /// Makes a patch and what is signed about it.
+    #[must_use]
+    pub fn offered_patch(&self, from: &Self) -> (PatchEntry, Vec<u8>) {
         let bytes = patch(from, self);
-        let entry = Entry::Patch(PatchEntry {
-            artifact: artifact(&format!("hello-{}-to-{}-{}.patch", from.version, self.version, host_triple()), &bytes),
+        let entry = PatchEntry {
+            artifact: artifact(
+                &format!("{}-{}-to-{}-{}.patch", self.stem(), from.version, self.version, host_triple()),
+                &bytes,
+            ),
             platform: self.manifest.platform().clone(),
             from: from.manifest.version().clone(),
             version: self.manifest.version().clone(),
             manifest: Sha256::of(&self.manifest.encode()),
             codecs: vec![codec().to_owned()],
-        });
-        repository.repo().add("stable", &entry, &bytes);
+            component: self.manifest.component().cloned(),
+        };
+        (entry, bytes)
+    }
+
+    /// Makes the same release, as one of another app or of another component.
+    #[must_use]
+    pub fn renamed(&self, app: &str, component: &str) -> Self {
+        let parts = ManifestParts {
+            app: app.parse().unwrap(),
+            component: Some(component.parse().unwrap()),
+            ..self.manifest.clone().into_parts()
+        };
+        Self { manifest: Manifest::new(parts).unwrap(), ..self.clone() }
     }
 }
 
@@ -181,6 +230,23 @@ pub fn write_repository(repository: &RepositorySimulator, folder: &Path) -> std:
     Ok(())
 }
 
+/// The file of a component that changes in places, as the program of an app does.
+fn weights(version: &str) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_u32;
+    let mut bytes: Vec<u8> = (0..40_000)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            state.to_le_bytes()[0]
+        })
+        .collect();
+    for at in [100, 20_000, 39_000] {
+        bytes[at..at + version.len()].copy_from_slice(version.as_bytes());
+    }
+    bytes
+}
+
 fn fill(files: &mut BTreeMap<String, Content>, version: &str) {
     let mut data = |path: &str, text: String| {
         files.insert(path.to_owned(), Content::File(text.into_bytes(), FileMode::Data));
@@ -212,15 +278,21 @@ fn manifest(kind: InstallKind, version: &str, files: &BTreeMap<String, Content>)
         },
     };
     let is_folder = kind == InstallKind::Directory;
+    let component = (kind == InstallKind::Component).then(|| COMPONENT.parse().unwrap());
+    let entry_path = match kind {
+        InstallKind::Component => FilePath::of_manifest(),
+        _ => FilePath::parse(if is_folder { ENTRY } else { "hello" }).unwrap(),
+    };
     let keep_local = if is_folder { vec![PathPattern::parse("etc/*.conf").unwrap()] } else { Vec::new() };
     Manifest::new(ManifestParts {
         app: "hello".parse().unwrap(),
         version: version.parse().unwrap(),
-        platform: host_triple().parse().unwrap(),
+        platform: if component.is_some() { Platform::any() } else { host_triple().parse().unwrap() },
         install: kind,
-        entry: FilePath::parse(if is_folder { ENTRY } else { "hello" }).unwrap(),
+        entry: entry_path,
         keep_local,
         entries: files.iter().map(entry).collect(),
+        component,
     })
     .unwrap()
 }
@@ -239,7 +311,8 @@ fn patch(old: &Release, new: &Release) -> Vec<u8> {
         let EntryContent::File { sha256, .. } = content else { continue };
         let bytes = new.bytes(path.as_str());
         let same = sources.iter().position(|source| source.sha256 == *sha256);
-        let old_program = sources.iter().position(|source| source.path == *path && *path == *old.manifest.entry());
+        let by_delta = *path == *old.manifest.entry() || path.as_str() == WEIGHTS;
+        let old_program = sources.iter().position(|source| source.path == *path && by_delta);
         let (operation, payload) = match (same, old_program) {
             (Some(source), _) => (Operation::Copy { source }, Vec::new()),
             (None, Some(source)) => {
@@ -268,3 +341,8 @@ fn artifact(name: &str, bytes: &[u8]) -> Artifact {
 fn codec() -> &'static str {
     updater_delta::Codec::SUPPORTED[0].id()
 }
+
+/// The file of a component for which patches have a delta.
+const WEIGHTS: &str = "share/weights.bin";
+/// The version of the app that updates a component.
+const APP_VERSION: &str = "0.9.0";

@@ -47,6 +47,12 @@ impl Scenario {
         }
     }
 
+    /// Tells whether it happens to installs of a kind. A component has no trial.
+    #[must_use]
+    pub fn concerns(self, kind: Kind) -> bool {
+        kind != Kind::Component || matches!(self, Self::Patch | Self::Bundle | Self::Repair)
+    }
+
     /// Returns what the program is asked to do.
     #[must_use]
     pub fn argument(self) -> &'static str {

@@ -18,11 +18,16 @@ pub enum Kind {
     Directory,
     /// A folder for each version, and a link `current` to one of them.
     Versions,
+    /// The folder of a component, which an app beside it updates without being restarted.
+    Component,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Executable, Self::Directory, Self::Versions];
+    pub const ALL: [Self; 4] = [Self::Executable, Self::Directory, Self::Versions, Self::Component];
+
+    /// Those of an app itself.
+    pub const APPS: [Self; 3] = [Self::Executable, Self::Directory, Self::Versions];
 
     /// Returns its name on the command line.
     #[must_use]
@@ -31,6 +36,7 @@ impl Kind {
             Self::Executable => "executable",
             Self::Directory => "directory",
             Self::Versions => "versions",
+            Self::Component => "component",
         }
     }
 
@@ -40,6 +46,7 @@ impl Kind {
         match self {
             Self::Executable => InstallKind::Executable,
             Self::Directory | Self::Versions => InstallKind::Directory,
+            Self::Component => InstallKind::Component,
         }
     }
 }
@@ -62,13 +69,14 @@ impl World {
             Kind::Executable => "place/hello",
             Kind::Directory => "place/my app",
             Kind::Versions => "place/my app/current",
+            Kind::Component => super::app::COMPONENT_AT,
         })
     }
 
     /// Returns the program.
     #[must_use]
     pub fn program(&self) -> PathBuf {
-        self.at(super::app::ENTRY)
+        if self.kind == Kind::Component { self.slot.join("place/app") } else { self.at(super::app::ENTRY) }
     }
 
     /// Returns where a file of a release lies that is installed.
@@ -121,6 +129,9 @@ impl World {
         }
         if self.kind != Kind::Executable {
             std::fs::write(self.at(MANIFEST_PATH), release.manifest.encode())?;
+        }
+        if self.kind == Kind::Component {
+            Found::File(release.app.clone(), 0o755).write(&self.program())?;
         }
         for (path, content) in self.users_files() {
             content.write(&self.slot.join(path))?;
@@ -207,6 +218,12 @@ impl World {
         }
         let (root, tree) = (self.root(), self.tree(release));
         let mut expected = BTreeSet::from([root.clone()]);
+        if self.kind == Kind::Component {
+            if Found::read(&self.program()) != Some(Found::File(release.app.clone(), 0o755)) {
+                return Err("the app itself has changed".to_owned());
+            }
+            expected.insert(self.program());
+        }
         for (path, content) in self.users_files() {
             let at = self.slot.join(&path);
             if Found::read(&at).as_ref() != Some(&content) {
@@ -308,7 +325,10 @@ impl World {
                 let below = at.strip_prefix(&self.slot).unwrap_or(&at).to_string_lossy().into_owned();
                 files.insert(below, content);
             };
-            add(KEPT_LOCAL, text("# edited by its user\n", 0o600));
+            // Nothing in a component is for its user to edit.
+            if self.kind != Kind::Component {
+                add(KEPT_LOCAL, text("# edited by its user\n", 0o600));
+            }
             add("notes.txt", text("notes", 0o644));
             add("bin/mine.sh", text("#!/bin/sh\n", 0o750));
             add("share/data/mine.txt", text("among the files of the app", 0o640));

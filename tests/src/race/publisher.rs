@@ -57,6 +57,7 @@ impl Publisher {
         std::fs::set_permissions(files.join("racer"), std::fs::Permissions::from_mode(0o755))?;
         let contents = Contents {
             app: App::id()?,
+            component: None,
             version: version.clone(),
             platform: platform.clone(),
             install: None,
@@ -69,6 +70,7 @@ impl Publisher {
         let bundled: Bundled = bundle(&contents, packing, &self.folder.path().join("bundles"), &self.shell)?;
         let request = Request {
             app: App::id()?,
+            component: None,
             channel,
             version,
             platforms: vec![platform],

@@ -181,6 +181,8 @@ impl Repository {
             libc: None,
             notes: None,
             metadata: Map::new(),
+            component: None,
+            minimum_app: None,
         });
         self.add(channel, &entry, bytes);
         artifact
@@ -364,6 +366,7 @@ fn empty_role(app: &AppId, channel: Option<Channel>, expires: UtcTime) -> Target
             rules: Default::default(),
             keys: Default::default(),
             extra: Map::new(),
+            components: Default::default(),
         }),
         extra: Map::new(),
     }

@@ -34,6 +34,7 @@ fn manifest_of(files: &Files, links: &[(&str, &str)]) -> Manifest {
         entry: FilePath::parse("bin/hello").unwrap(),
         keep_local: vec![],
         entries: files.iter().map(file).chain(links.iter().map(link)).collect(),
+        component: None,
     })
     .unwrap()
 }

@@ -20,6 +20,7 @@ fn parts(entries: Vec<ManifestEntry>) -> ManifestParts {
         entry: FilePath::parse("bin/hello").unwrap(),
         keep_local: vec![PathPattern::parse("etc/*.toml").unwrap()],
         entries,
+        component: None,
     }
 }
 

@@ -6,7 +6,7 @@ use crate::error::FormatError;
 use crate::length::{MAX_ENTRIES, MAX_MANIFEST, MAX_NUMBER};
 use crate::path::FilePath;
 use crate::pattern::PathPattern;
-use crate::{AppId, Platform, ReleaseVersion};
+use crate::{AppId, ComponentName, Platform, ReleaseVersion};
 
 /// The format that is written, and the newest that is read.
 const FORMAT: u64 = 1;
@@ -34,7 +34,12 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Manifest, FormatError> {
         version: wire.version,
         platform: wire.triple,
         install: wire.install,
-        entry: wire.entry,
+        entry: match (wire.entry, &wire.component) {
+            (Some(entry), _) => entry,
+            (None, Some(_)) => FilePath::of_manifest(),
+            (None, None) => return Err(FormatError::shape(WHAT, "`entry` is missing")),
+        },
+        component: wire.component,
         keep_local: wire.keep_local,
         entries,
     })
@@ -44,7 +49,8 @@ pub(super) fn encode(manifest: &Manifest) -> Vec<u8> {
     let parts = &manifest.parts;
     let wire = WireManifest {
         app: parts.app.clone(),
-        entry: parts.entry.clone(),
+        component: parts.component.clone(),
+        entry: parts.component.is_none().then(|| parts.entry.clone()),
         files: parts.entries.iter().map(WireEntry::from).collect(),
         format: FORMAT,
         install: parts.install,
@@ -71,7 +77,10 @@ struct WireFormat {
 #[derive(serde::Serialize, serde::Deserialize)]
 struct WireManifest {
     app: AppId,
-    entry: FilePath,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    component: Option<ComponentName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    entry: Option<FilePath>,
     files: Vec<WireEntry>,
     format: u64,
     install: InstallKind,

@@ -30,6 +30,7 @@ fn manifest(files: &[(&str, &[u8])]) -> Manifest {
         entry: FilePath::parse("bin/hello").unwrap(),
         keep_local: vec![],
         entries: files.iter().map(entry).chain([link]).collect(),
+        component: None,
     })
     .unwrap()
 }

@@ -12,7 +12,7 @@ mod timestamp;
 
 pub use meta::{Hashes, MetaFile};
 pub use root::{KeyOwner, RoleName, Root, RootExtension};
-pub use rules::{ChannelRules, Percent, Retreat};
+pub use rules::{ChannelRules, ComponentRules, Percent, Retreat};
 pub use snapshot::Snapshot;
 pub use targets::{DelegatedRole, Delegations, TargetFile, Targets, TargetsExtension};
 pub use timestamp::{Steering, Timestamp, TimestampExtension};

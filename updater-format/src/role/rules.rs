@@ -117,6 +117,34 @@ impl ChannelRules {
     }
 }
 
+/// The rules of one component in a channel: the same as an app has, over versions of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ComponentRules {
+    /// The rules.
+    pub rules: ChannelRules,
+    /// Unknown fields, preserved.
+    pub extra: Map<String, Value>,
+}
+
+impl ComponentRules {
+    /// Tells whether nothing is said.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty() && self.extra.is_empty()
+    }
+
+    pub(super) fn from_value(value: Value) -> Result<Self, FormatError> {
+        let mut fields = Fields::open("rules of a component", value)?;
+        Ok(Self { rules: ChannelRules::take(&mut fields)?, extra: fields.rest() })
+    }
+
+    pub(super) fn to_value(&self) -> Value {
+        let mut map = self.extra.clone();
+        self.rules.write(&mut map);
+        Value::Object(map)
+    }
+}
+
 impl Retreat {
     fn from_value(value: Value) -> Result<Self, FormatError> {
         let mut fields = Fields::open("retreat", value)?;

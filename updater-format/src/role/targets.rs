@@ -2,10 +2,11 @@
 
 use super::meta::{length_and_hashes, write_length_and_hashes};
 use super::root::{KeyOwner, read_keyring, read_keys, read_owners, write_keyring, write_owners};
-use super::rules::ChannelRules;
+use super::rules::{ChannelRules, ComponentRules, check_count};
 use super::{Hashes, Head, Payload, head, open};
 use crate::app::AppId;
 use crate::channel::{Channel, RESERVED};
+use crate::component::ComponentName;
 use crate::error::FormatError;
 use crate::json::{Fields, Map, Value};
 use crate::key::{KeyId, Keyring};
@@ -52,6 +53,8 @@ pub struct TargetsExtension {
     pub channel: Option<Channel>,
     /// What the channel's keys say about its releases; none in the top-level role.
     pub rules: ChannelRules,
+    /// What they say about the releases of each component.
+    pub components: BTreeMap<ComponentName, ComponentRules>,
     /// Who holds which key of a delegation, by TUF key id: those that came after the root was signed.
     pub keys: BTreeMap<KeyId, KeyOwner>,
     /// Unknown fields, preserved.
@@ -93,6 +96,15 @@ impl Targets {
     #[must_use]
     pub fn rules(&self) -> Option<&ChannelRules> {
         self.extension.as_ref().map(|extension| &extension.rules)
+    }
+
+    /// Returns the rules of a channel's role for the app itself, or for one of its components.
+    #[must_use]
+    pub fn rules_of(&self, component: Option<&ComponentName>) -> Option<&ChannelRules> {
+        match component {
+            None => self.rules(),
+            Some(name) => Some(&self.extension.as_ref()?.components.get(name)?.rules),
+        }
     }
 }
 
@@ -143,19 +155,36 @@ impl Payload for Targets {
 }
 
 impl TargetsExtension {
+    /// Returns the rules for the app itself, or for one of its components, to be changed.
+    pub fn rules_mut(&mut self, component: Option<&ComponentName>) -> &mut ChannelRules {
+        match component {
+            None => &mut self.rules,
+            Some(name) => &mut self.components.entry(name.clone()).or_default().rules,
+        }
+    }
+
     fn from_value(value: Value) -> Result<Self, FormatError> {
         let mut fields = Fields::open("targets x-updater", value)?;
         let app = fields.parsed("app")?;
         let channel = if fields.has("channel") { Some(fields.parsed("channel")?) } else { None };
         let rules = ChannelRules::take(&mut fields)?;
         let keys = read_owners(&mut fields)?;
-        Ok(Self { app, channel, rules, keys, extra: fields.rest() })
+        let listed = if fields.has(COMPONENTS) { fields.object(COMPONENTS)? } else { Map::new() };
+        check_count("components", listed.len(), MAX_COMPONENTS)?;
+        let component = |(name, rules): (String, Value)| Ok((name.parse()?, ComponentRules::from_value(rules)?));
+        let components = listed.into_iter().map(component).collect::<Result<_, FormatError>>()?;
+        Ok(Self { app, channel, rules, components, keys, extra: fields.rest() })
     }
 
     fn to_value(&self) -> Value {
         let mut map = self.extra.clone();
         self.rules.write(&mut map);
         map.insert("app".to_owned(), self.app.as_str().into());
+        let ruled = self.components.iter().filter(|(_, rules)| !rules.is_empty());
+        let components: Map<_, _> = ruled.map(|(name, rules)| (name.to_string(), rules.to_value())).collect();
+        if !components.is_empty() {
+            map.insert(COMPONENTS.to_owned(), components.into());
+        }
         if !self.keys.is_empty() {
             map.insert("keys".to_owned(), write_owners(&self.keys));
         }
@@ -232,3 +261,8 @@ impl DelegatedRole {
         Value::Object(map)
     }
 }
+
+/// The field of `x-updater` with the rules of the components, by name.
+const COMPONENTS: &str = "components";
+/// The most components that rules are for: 64. An app has a handful.
+pub(super) const MAX_COMPONENTS: usize = 64;

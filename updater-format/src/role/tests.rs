@@ -80,6 +80,7 @@ fn every_role_survives_the_round_trip() {
             keys: [(KeyId::new("00"), KeyOwner { minisign: "0123456789ABCDEF".to_owned(), owner: "Anna".to_owned() })]
                 .into(),
             extra: unknown(),
+            components: Default::default(),
         }),
         extra: unknown(),
     });

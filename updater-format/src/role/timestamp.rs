@@ -1,8 +1,10 @@
 //! The timestamp role: which snapshot is the newest (TUF 4.6), and what the online key holds back.
 
 use super::rules::{check_count, percents, percents_value, versions, versions_value};
+use super::targets::MAX_COMPONENTS;
 use super::{Head, MetaFile, Payload, Percent, head, open};
 use crate::channel::Channel;
+use crate::component::ComponentName;
 use crate::error::FormatError;
 use crate::json::{Fields, Map, Value};
 use crate::length::MAX_DELEGATED_ROLES;
@@ -32,6 +34,8 @@ pub struct Timestamp {
 pub struct TimestampExtension {
     /// What is withheld, by channel.
     pub channels: BTreeMap<Channel, Steering>,
+    /// What is withheld of components, by channel and name.
+    pub components: BTreeMap<Channel, BTreeMap<ComponentName, Steering>>,
     /// Unknown fields, preserved.
     pub extra: Map<String, Value>,
 }
@@ -51,9 +55,55 @@ impl Timestamp {
     pub fn steering(&self, channel: &Channel) -> Option<&Steering> {
         self.extension.as_ref()?.channels.get(channel)
     }
+
+    /// Returns what is withheld in a channel of the app itself, or of one of its components.
+    #[must_use]
+    pub fn steering_of(&self, channel: &Channel, component: Option<&ComponentName>) -> Option<&Steering> {
+        match component {
+            None => self.steering(channel),
+            Some(name) => self.extension.as_ref()?.components.get(channel)?.get(name),
+        }
+    }
+}
+
+impl Steering {
+    fn from_value(value: Value) -> Result<Self, FormatError> {
+        let mut fields = Fields::open(WHAT, value)?;
+        let hold = if fields.has("hold") { percents(fields.object("hold")?)? } else { BTreeMap::new() };
+        let yank = if fields.has("yank") { versions(&fields.strings("yank")?)? } else { BTreeSet::new() };
+        Ok(Self { hold, yank })
+    }
+
+    fn to_value(&self) -> Value {
+        let mut map = Map::new();
+        if !self.hold.is_empty() {
+            map.insert("hold".to_owned(), percents_value(&self.hold));
+        }
+        if !self.yank.is_empty() {
+            map.insert("yank".to_owned(), versions_value(&self.yank));
+        }
+        Value::Object(map)
+    }
 }
 
 impl TimestampExtension {
+    /// Returns what is withheld in a channel of the app itself, or of one of its components, to be changed. What is
+    /// empty afterwards is not written.
+    pub fn steering_mut(&mut self, channel: &Channel, component: Option<&ComponentName>) -> &mut Steering {
+        match component {
+            None => self.channels.entry(channel.clone()).or_default(),
+            Some(name) => self.components.entry(channel.clone()).or_default().entry(name.clone()).or_default(),
+        }
+    }
+
+    /// Drops what says nothing.
+    pub fn tidy(&mut self) {
+        let says_something = |steering: &Steering| *steering != Steering::default();
+        self.channels.retain(|_, steering| says_something(steering));
+        self.components.values_mut().for_each(|components| components.retain(|_, steering| says_something(steering)));
+        self.components.retain(|_, components| !components.is_empty());
+    }
+
     fn from_value(value: Value) -> Result<Self, FormatError> {
         let mut fields = Fields::open(WHAT, value)?;
         let mut channels: BTreeMap<Channel, Steering> = BTreeMap::new();
@@ -65,9 +115,17 @@ impl TimestampExtension {
             let mut wrapped = Fields::open(WHAT, Value::Object([("yank".to_owned(), yanked)].into_iter().collect()))?;
             channels.entry(channel).or_default().yank = versions(&wrapped.strings("yank")?)?;
         }
+        let mut components = BTreeMap::new();
+        for (channel, held) in by_channel(&mut fields, "components")? {
+            let held = Fields::open(WHAT, held)?.rest();
+            check_count("components", held.len(), MAX_COMPONENTS)?;
+            let component = |(name, value): (String, Value)| Ok((name.parse()?, Steering::from_value(value)?));
+            components.insert(channel, held.into_iter().map(component).collect::<Result<_, FormatError>>()?);
+        }
+        let mut extension = Self { channels, components, extra: fields.rest() };
         // An empty entry says nothing and is not written.
-        channels.retain(|_, steering| *steering != Steering::default());
-        Ok(Self { channels, extra: fields.rest() })
+        extension.tidy();
+        Ok(extension)
     }
 
     fn to_value(&self) -> Value {
@@ -76,7 +134,14 @@ impl TimestampExtension {
         let hold: Map<_, _> = held.map(|(name, s)| (name.to_string(), percents_value(&s.hold))).collect();
         let yanked = self.channels.iter().filter(|(_, steering)| !steering.yank.is_empty());
         let yank: Map<_, _> = yanked.map(|(name, s)| (name.to_string(), versions_value(&s.yank))).collect();
-        for (name, field) in [("hold", hold), ("yank", yank)] {
+        let of_channel = |components: &BTreeMap<ComponentName, Steering>| -> Map<String, Value> {
+            let held = components.iter().filter(|(_, steering)| **steering != Steering::default());
+            held.map(|(name, steering)| (name.to_string(), steering.to_value())).collect()
+        };
+        let components = self.components.iter().map(|(channel, held)| (channel.to_string(), of_channel(held)));
+        let components: Map<_, _> =
+            components.filter(|(_, held)| !held.is_empty()).map(|(channel, held)| (channel, held.into())).collect();
+        for (name, field) in [("hold", hold), ("yank", yank), ("components", components)] {
             if !field.is_empty() {
                 map.insert(name.to_owned(), field.into());
             }

@@ -76,6 +76,7 @@ impl Repo {
                 rules: Default::default(),
                 keys: Default::default(),
                 extra: Map::new(),
+                components: Default::default(),
             })
         };
         let bundle = Entry::Bundle(BundleEntry {
@@ -95,6 +96,8 @@ impl Repo {
             libc: Some("2.31".to_owned()),
             notes: None,
             metadata: Map::new(),
+            component: None,
+            minimum_app: None,
         });
         let stable = Targets {
             version: 1,

@@ -45,7 +45,10 @@ pub(super) fn forward(
     let share = share(offer, version);
     let is_among = match installed.rollout {
         Rollout::Every => true,
-        Rollout::Id(id) => id.is_among(share, installed.app, version),
+        Rollout::Id(id) => match installed.component {
+            None => id.is_among(share, installed.app, version),
+            Some(of) => id.component_bucket(installed.app, of.name, version) < share.get(),
+        },
         Rollout::Last => share == Percent::ALL,
     };
     if is_among { Ok(()) } else { Err(Withheld::HeldBack { version: version.clone(), share }) }
@@ -96,7 +99,7 @@ fn next_step<'a>(installed: &Installed<'_>, offer: &Offer<'a>) -> Option<&'a Rel
 }
 
 fn is_for(installed: &Installed<'_>, bundle: &BundleEntry, version: &ReleaseVersion) -> bool {
-    bundle.platform == *installed.platform && bundle.version == *version
+    installed.suits(&bundle.platform) && bundle.version == *version
 }
 
 /// Checks what holds forwards and back: this computer, its kind of install, and what was installed here before.
@@ -114,6 +117,11 @@ fn fits(installed: &Installed<'_>, offers: &[Offer<'_>], bundle: &BundleEntry) -
     let completed = installed.epoch.max(own.unwrap_or(0));
     if bundle.epoch < completed {
         return Err(Withheld::LowerEpoch { version, epoch: bundle.epoch, completed });
+    }
+    if let (Some(of), Some(needs)) = (installed.component, &bundle.minimum_app)
+        && of.app_version < needs
+    {
+        return Err(Withheld::AppTooOld { version, needs: needs.clone(), has: of.app_version.clone() });
     }
     match (&bundle.libc, installed.libc) {
         (Some(needs), Some(has)) if is_below(has, needs) => {

@@ -23,6 +23,8 @@ fn bundle(version: &str, platform: &str) -> BundleEntry {
         libc: None,
         notes: None,
         metadata: Map::new(),
+        component: None,
+        minimum_app: None,
     }
 }
 
@@ -38,6 +40,7 @@ fn patch(from: &str, to: &str) -> PatchEntry {
         version: to.parse().unwrap(),
         manifest: Sha256::of(to.as_bytes()),
         codecs: vec!["bsdiff-1".into()],
+        component: None,
     }
 }
 
@@ -67,6 +70,7 @@ fn install<'a>(app: &'a AppId, version: &'a ReleaseVersion, platform: &'a Platfo
         epoch: 0,
         rollout: Rollout::Last,
         now: now(),
+        component: None,
     }
 }
 

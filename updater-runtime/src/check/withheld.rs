@@ -1,7 +1,7 @@
 //! Why a newer release is not for this install.
 
 use updater_format::role::Percent;
-use updater_format::{InstallKind, Platform, ReleaseVersion};
+use updater_format::{ComponentName, InstallKind, Platform, ReleaseVersion};
 
 /// Why a newer release is not for this install.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +11,20 @@ pub enum Withheld {
     NoSuchPlatform {
         /// The triple.
         platform: Platform,
+    },
+    /// No channel has anything of this component.
+    NoSuchComponent {
+        /// The component.
+        component: ComponentName,
+    },
+    /// It is a release of a component that needs a newer app.
+    AppTooOld {
+        /// The version of the component.
+        version: ReleaseVersion,
+        /// The version of the app that it needs.
+        needs: ReleaseVersion,
+        /// The version of the app that asks.
+        has: ReleaseVersion,
     },
     /// It runs as another kind of install.
     OtherKind {
@@ -74,6 +88,10 @@ impl std::fmt::Display for Withheld {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::NoSuchPlatform { platform } => write!(f, "nothing is published for {platform}"),
+            Self::NoSuchComponent { component } => write!(f, "nothing is published of the component {component}"),
+            Self::AppTooOld { version, needs, has } => {
+                write!(f, "{version} needs version {needs} of the app, this is {has}")
+            }
             Self::OtherKind { version, kind } => write!(f, "{version} is made for installs of kind {kind}"),
             Self::LibcTooOld { version, needs, has } => {
                 write!(f, "{version} needs C library {needs}, this system has {has}")

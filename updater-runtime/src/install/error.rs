@@ -164,6 +164,16 @@ pub enum InstallError {
         /// The link `current`.
         path: PathBuf,
     },
+    /// The folder for a component holds something else, which an update would take away.
+    #[error("{} is not a folder of the component {component}: {problem}", path.display())]
+    NotThisComponent {
+        /// The folder.
+        path: PathBuf,
+        /// The component.
+        component: updater_format::ComponentName,
+        /// What it is instead.
+        problem: String,
+    },
     /// A version that is not on this disk, or that is the current one.
     #[error("version {version} cannot be returned to: {problem}")]
     NotKept {
@@ -292,6 +302,7 @@ impl InstallError {
             Self::NotAnInstall { .. } => "start the installed program, not a build or a loose copy of it",
             Self::Misnamed { .. } => "rename the folder, and let the link `current` lead to it",
             Self::Occupied { .. } => "update it, or install into another folder",
+            Self::NotThisComponent { .. } => "give the component an empty folder, or one that is not there yet",
             Self::NotKept { .. } => "choose one of the versions that are kept",
             Self::LowerEpoch { .. } => {
                 "the publisher has raised it because older versions are not safe; wait for a newer one, or install afresh elsewhere"
@@ -322,6 +333,7 @@ impl InstallError {
             Self::NotAnInstall { .. } => "install-not-found",
             Self::Misnamed { .. } => "install-misnamed",
             Self::Occupied { .. } => "install-occupied",
+            Self::NotThisComponent { .. } => "install-not-this-component",
             Self::NotKept { .. } => "install-not-kept",
             Self::LowerEpoch { .. } => "install-lower-epoch",
             Self::NameTaken { .. } => "install-name-taken",

@@ -60,6 +60,21 @@ impl Layout {
         Self::beside(fs::canonical(path)?, kind, entry, Subject::Other)
     }
 
+    /// Finds the folder of a component, which need not be there yet. Links are resolved.
+    /// # Errors
+    /// [`InstallError::File`] when the folder that it is to lie in is not there.
+    pub(crate) fn of_component(folder: &Path) -> Result<Self, InstallError> {
+        let root = match fs::metadata(folder)? {
+            Some(_) => fs::canonical(folder)?,
+            None => {
+                let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+                let name = folder.file_name().unwrap_or_default();
+                fs::canonical(parent.unwrap_or(Path::new(".")))?.join(name)
+            }
+        };
+        Self::beside(root, InstallKind::Component, &FilePath::of_manifest(), Subject::Other)
+    }
+
     pub(crate) fn of_program(
         program: &Path,
         kind: InstallKind,
@@ -82,7 +97,7 @@ impl Layout {
     }
 
     fn beside(root: PathBuf, kind: InstallKind, entry: &FilePath, subject: Subject) -> Result<Self, InstallError> {
-        let versions = if kind == InstallKind::Executable { None } else { Versions::around(&root) };
+        let versions = if kind == InstallKind::Directory { Versions::around(&root) } else { None };
         let root = versions.as_ref().map_or(root, Versions::link);
         let refuse = || InstallError::NotAnInstall { path: root.clone(), entry: entry.to_string() };
         let mut name = OsString::from(".");
@@ -256,6 +271,7 @@ impl Layout {
         // A folder is moved as a whole, which changes its own `..` too.
         let changed = match self.kind {
             InstallKind::Executable => vec![self.parent()],
+            InstallKind::Component if fs::metadata(&self.root)?.is_none() => vec![self.parent()],
             _ => match &self.versions {
                 Some(versions) => vec![self.parent(), versions.folder(), tree.as_path()],
                 None => vec![self.parent(), self.root.as_path()],
@@ -281,6 +297,11 @@ impl Layout {
     fn not_trusted(&self, tree: &Path) -> Option<PathBuf> {
         let changeable = |path: &&Path| fs::is_open_to_others(path, path.starts_with(self.parent()));
         let (program, link) = (self.program_in(tree), self.program());
+        if self.kind == InstallKind::Component {
+            // It need not be there yet; whatever is there counts.
+            let is_there = |path: &&Path| !matches!(fs::metadata(path), Ok(None));
+            return program.ancestors().skip_while(|path| !is_there(path)).find(changeable).map(Path::to_owned);
+        }
         program.ancestors().chain(link.ancestors()).find(changeable).map(Path::to_owned)
     }
 

@@ -12,6 +12,7 @@
 
 mod basis;
 mod carry;
+mod component;
 mod error;
 mod exit;
 mod first;
@@ -35,6 +36,7 @@ mod trial;
 mod versions;
 
 pub(crate) use basis::Basis;
+pub(crate) use component::{begin_component, installed_component, manifest_of, settle_component};
 pub use error::{InstallError, Obstacle};
 pub(crate) use exit::end_attempt;
 pub(crate) use first::FirstSession;

@@ -38,7 +38,7 @@ impl Staged {
         let layout = session.layout();
         let manifest = tree.manifest();
         let to = JournaledRelease {
-            entry: manifest.entry_digest(),
+            entry: if manifest.component().is_some() { tree.digest() } else { manifest.entry_digest() },
             manifest: Some(tree.digest()),
             version: manifest.version().clone(),
             epoch: plan.epoch,
@@ -86,6 +86,21 @@ impl Staged {
         let version = self.to.version.clone();
         Swapping::begin(self.session, self.from, self.to, self.trial)?.exchange()?.carry_over()?.begin_trial()?;
         Ok(Installed { layout, from, version, program: self.program })
+    }
+
+    /// Puts the new version of a component in place, as [`Staged::install`] does. There is no trial: the old version is
+    /// dropped at once.
+    pub(crate) fn install_component(self) -> Result<ReleaseVersion, InstallError> {
+        let layout = self.session.layout().clone();
+        verify_again(&layout, &self.to)?;
+        let to = self.to.clone();
+        let session =
+            Swapping::begin(self.session, self.from, self.to, self.trial)?.exchange()?.carry_over()?.begin_trial()?;
+        // It is in place, durably. What cannot be tidied up now, the next look at the component tidies up.
+        if let Err(error) = super::trial::complete(session, &to) {
+            log::warn!("{error}; the next update of the component tidies up");
+        }
+        Ok(to.version)
     }
 
     /// Leaves the new version staged; the next start of the app installs it before anything else and runs it.

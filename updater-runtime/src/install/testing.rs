@@ -72,6 +72,7 @@ impl Release {
             entry: FilePath::parse(if install == InstallKind::Executable { "hello" } else { "bin/hello" }).unwrap(),
             keep_local: keep_local.iter().map(|pattern| PathPattern::parse(pattern).unwrap()).collect(),
             entries: files.iter().map(entry).collect(),
+            component: None,
         })
         .unwrap();
         Self { manifest, files, bundle: Arc::default() }
@@ -97,6 +98,7 @@ impl Release {
     pub(crate) fn target(&self) -> Target {
         Target {
             app: self.manifest.app().clone(),
+            component: self.manifest.component().cloned(),
             version: self.version().clone(),
             platform: self.manifest.platform().clone(),
             bundle: BundleExpectation::of(&self.manifest),

@@ -8,7 +8,7 @@ use crate::shell::Message;
 use std::collections::BTreeSet;
 use updater_format::release::ChannelContents;
 use updater_format::role::{ChannelRules, Percent, Steering};
-use updater_format::{Channel, ReleaseVersion, UtcTime};
+use updater_format::{Channel, ComponentName, ReleaseVersion, UtcTime};
 
 /// List the releases of every channel, with what holds for each.
 #[derive(Debug, clap::Args)]
@@ -25,23 +25,44 @@ impl Args {
         let desk = Desk::open(context, &self.package, &self.storage, &ChannelArgs::default())?;
         let state = super::published(&desk)?;
         for (channel, role) in state.channels() {
-            let rules = role.role().rules().cloned().unwrap_or_default();
-            let steering = state.timestamp().steering(channel).cloned().unwrap_or_default();
-            let floor = rules.floor.as_ref().map(|floor| format!(", floor {floor}")).unwrap_or_default();
-            context.shell.result(format_args!("{channel}{floor}"));
-            for release in releases(channel, role.contents(), &rules, &steering, context.clock.now()) {
-                let notes = release.notes.join(", ");
-                let line = format!(
-                    "  {:12} {:>5}  epoch {}  {notes}",
-                    release.version,
-                    format!("{}%", release.percent),
-                    release.epoch
-                );
-                context.shell.result(line.trim_end());
-                context.shell.message(&release);
+            let contents = role.contents();
+            // One whose releases are all gone may have rules still.
+            let ruled = role.role().extension.iter().flat_map(|extension| extension.components.keys());
+            let components: BTreeSet<_> = contents.components.keys().chain(ruled).collect();
+            for component in std::iter::once(None).chain(components.into_iter().map(Some)) {
+                let rules = role.role().rules_of(component).cloned().unwrap_or_default();
+                let steering = state.timestamp().steering_of(channel, component).cloned().unwrap_or_default();
+                let nothing = ChannelContents::default();
+                let contents = contents.of(component).unwrap_or(&nothing);
+                let found = releases(channel, contents, &rules, &steering, context.clock.now());
+                tell(context, (channel, component), rules.floor.as_ref(), found);
             }
         }
         Ok(())
+    }
+}
+
+fn tell(
+    context: &Context,
+    (channel, component): (&Channel, Option<&ComponentName>),
+    floor: Option<&ReleaseVersion>,
+    found: Vec<Listed>,
+) {
+    let floor = floor.map(|floor| format!(", floor {floor}")).unwrap_or_default();
+    let component = component.map(ToString::to_string);
+    let of = component.as_ref().map(|component| format!(", component {component}")).unwrap_or_default();
+    context.shell.result(format_args!("{channel}{of}{floor}"));
+    for mut release in found {
+        let notes = release.notes.join(", ");
+        let line = format!(
+            "  {:12} {:>5}  epoch {}  {notes}",
+            release.version,
+            format!("{}%", release.percent),
+            release.epoch
+        );
+        context.shell.result(line.trim_end());
+        release.component.clone_from(&component);
+        context.shell.message(&release);
     }
 }
 
@@ -49,6 +70,8 @@ impl Args {
 #[derive(Debug, PartialEq, Eq, serde::Serialize)]
 struct Listed {
     channel: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    component: Option<String>,
     version: String,
     /// The share of installs that may take it: the lower one of rollout and hold, 0 when it is yanked.
     percent: u8,
@@ -97,6 +120,7 @@ fn releases(
         }
         Listed {
             channel: channel.to_string(),
+            component: None,
             version: version.to_string(),
             percent: if yanked || bundles.is_empty() { 0 } else { rollout.min(hold).get() },
             epoch: bundles.iter().map(|bundle| bundle.epoch).max().unwrap_or(0),

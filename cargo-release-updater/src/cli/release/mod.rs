@@ -8,6 +8,7 @@ mod sign;
 mod yank;
 
 use super::desk::{AFTER_REFRESH, ChannelArgs, Desk};
+use super::subject::ComponentArgs;
 use super::{ExecuteArgs, KeyArgs, PackageArgs, StorageArgs};
 use crate::context::{Context, Execute};
 use crate::error::CommandResult;
@@ -61,6 +62,8 @@ struct SteerArgs {
     #[command(flatten)]
     package: PackageArgs,
     #[command(flatten)]
+    subject: ComponentArgs,
+    #[command(flatten)]
     channel: ChannelArgs,
     #[command(flatten)]
     storage: StorageArgs,
@@ -72,25 +75,25 @@ struct SteerArgs {
 
 impl SteerArgs {
     fn open<'a>(&self, context: &'a Context) -> CommandResult<Desk<'a>> {
-        Desk::open(context, &self.package, &self.storage, &self.channel)
+        Desk::open_for(context, &self.package, &self.storage, &self.channel, &self.subject)
     }
 
     /// Changes the rules of the channel's role.
     fn change_rules(&self, context: &Context, change: &RuleChange, ask: Ask) -> CommandResult {
         let desk = self.open(context)?;
-        let state = published(&desk)?;
-        let before = state.channels().get(&desk.channel);
+        published(&desk)?;
         // Tried on what is published now, so that a plan is only shown of what would work.
-        let mut rules = before.and_then(|channel| channel.role().rules().cloned()).unwrap_or_default();
-        change.apply(&mut rules, before.map_or(&ChannelContents::default(), |channel| channel.contents()))?;
+        let mut rules = desk.rules().cloned().unwrap_or_default();
+        change.apply(&mut rules, desk.published().unwrap_or(&ChannelContents::default()))?;
         if !self.go_on(context, &desk, &change.describe(), ask)? {
             return Ok(());
         }
         let mut keychain = desk.keychain(&self.keys)?;
         let committed = desk.commit(&mut keychain).publish(&desk.channel, |role, before| {
-            let nothing = ChannelContents::default();
+            let (nothing, component) = (ChannelContents::default(), desk.component.as_ref());
             if let Some(extension) = &mut role.extension {
-                change.apply(&mut extension.rules, before.map_or(&nothing, |channel| channel.contents()))?;
+                let contents = before.and_then(|channel| channel.contents().of(component));
+                change.apply(extension.rules_mut(component), contents.unwrap_or(&nothing))?;
             }
             Ok(())
         })?;
@@ -102,10 +105,10 @@ impl SteerArgs {
         let desk = self.open(context)?;
         let apply = |state: &RepositoryState, extension: &mut updater_format::role::TimestampExtension| {
             let nothing = ChannelContents::default();
-            let contents = state.channels().get(&desk.channel).map_or(&nothing, |channel| channel.contents());
-            let steering = extension.channels.entry(desk.channel.clone()).or_default();
-            change.apply(steering, contents)?;
-            extension.channels.retain(|_, steering| *steering != updater_format::role::Steering::default());
+            let component = desk.component.as_ref();
+            let contents = state.channels().get(&desk.channel).and_then(|channel| channel.contents().of(component));
+            change.apply(extension.steering_mut(&desk.channel, component), contents.unwrap_or(&nothing))?;
+            extension.tidy();
             Ok(())
         };
         let state = published(&desk)?;
@@ -121,13 +124,13 @@ impl SteerArgs {
     /// Prints the plan, and asks if that is wanted. Returns whether to act.
     fn go_on(&self, context: &Context, desk: &Desk<'_>, what: &str, ask: Ask) -> CommandResult<bool> {
         if self.execute.execute() == Execute::DryRun {
-            context.shell.status("Would", format_args!("{what}, in {} of {}", desk.channel, desk.trust.app));
+            context.shell.status("Would", format_args!("{what}, in {} of {}", desk.channel, desk.subject()));
             context.shell.message(&Steered::of(desk, what, None));
             context.shell.note(format_args!("dry run: nothing was changed in {}", desk.storage.name()));
             return Ok(false);
         }
         if ask == Ask::Once {
-            let question = format!("In {} of {} at {}: {what}?", desk.channel, desk.trust.app, desk.storage.name());
+            let question = format!("In {} of {} at {}: {what}?", desk.channel, desk.subject(), desk.storage.name());
             self.execute.confirm(context, &question)?;
         }
         Ok(true)
@@ -150,7 +153,7 @@ fn published<'a>(desk: &'a Desk<'_>) -> Result<&'a RepositoryState, RepositoryEr
 
 fn tell(context: &Context, desk: &Desk<'_>, what: &str, committed: Committed) -> CommandResult {
     let verb = if committed.is_waiting() { "Submitted" } else { "Published" };
-    context.shell.status(verb, format_args!("{} {}: {what}", desk.trust.app, desk.channel));
+    context.shell.status(verb, format_args!("{} {}: {what}", desk.subject(), desk.channel));
     if committed.is_waiting() {
         desk.tell_waiting(&desk.channel)?;
     }
@@ -164,6 +167,8 @@ fn tell(context: &Context, desk: &Desk<'_>, what: &str, committed: Committed) ->
 #[derive(serde::Serialize)]
 struct Steered {
     app: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    component: Option<String>,
     channel: String,
     change: String,
     /// Versions of the new documents; none in a dry run.
@@ -181,6 +186,7 @@ impl Steered {
     fn of(desk: &Desk<'_>, what: &str, committed: Option<Committed>) -> Self {
         Self {
             app: desk.trust.app.to_string(),
+            component: desk.component.as_ref().map(ToString::to_string),
             channel: desk.channel.to_string(),
             change: what.to_owned(),
             timestamp: committed.map(|committed| committed.timestamp).filter(|version| *version > 0),

@@ -29,7 +29,8 @@ impl Args {
         let desk = self.common.open(context)?;
         let state = published(&desk)?;
         let nothing = ChannelContents::default();
-        let contents = |channel: &Channel| state.channels().get(channel).map(|role| role.contents());
+        let component = desk.component.as_ref();
+        let contents = |channel: &Channel| state.channels().get(channel).and_then(|role| role.contents().of(component));
         let promotion = Promotion::new(
             &self.version,
             (&self.from, contents(&self.from).unwrap_or(&nothing)),
@@ -61,8 +62,9 @@ impl Args {
             )?;
             let missing = || RepositoryError::NothingPublished { storage: desk.storage.name().to_owned() };
             let state = state.ok_or_else(missing)?;
-            let source = state.channels().get(&self.from).map_or(&nothing, |role| role.contents());
-            let target = before.map(|channel| channel.contents());
+            let source = state.channels().get(&self.from).and_then(|role| role.contents().of(component));
+            let source = source.unwrap_or(&nothing);
+            let target = before.and_then(|channel| channel.contents().of(component));
             let promotion = Promotion::new(&self.version, (&self.from, source), (&desk.channel, target))?;
             promotion.edit(&desk.trust.app, role, keep);
             Ok(())

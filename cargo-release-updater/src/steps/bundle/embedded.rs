@@ -86,6 +86,7 @@ mod tests {
         ];
         let contents = |entry: Option<&str>| Contents {
             app: "hello".parse().unwrap(),
+            component: None,
             version: "1.0.0".parse().unwrap(),
             platform: "x86_64-unknown-linux-gnu".parse().unwrap(),
             install: None,

@@ -45,6 +45,7 @@ mod tests {
     fn contents(files: Vec<Chosen>) -> Contents {
         Contents {
             app: "hello".parse().unwrap(),
+            component: None,
             version: ReleaseVersion::parse("1.0.0").unwrap(),
             platform: "x86_64-unknown-linux-gnu".parse().unwrap(),
             install: None,

@@ -1,7 +1,7 @@
 //! The unsigned part beside a bundle: what a later step, perhaps on another machine, needs to sign it.
 //! The format is described in `docs/format/part.md`.
 
-use super::BundleStepError;
+use super::{BundleStepError, OfComponent};
 use std::path::Path;
 use updater_format::json::{self, Fields, Map, Value};
 use updater_format::release::{Artifact, BundleEntry};
@@ -12,6 +12,8 @@ use updater_format::{AppId, FormatError, InstallKind, Platform, ReleaseVersion, 
 pub struct Part {
     /// The app.
     pub app: AppId,
+    /// The component that it is a release of; `None` for the app itself.
+    pub component: Option<OfComponent>,
     /// The release.
     pub version: ReleaseVersion,
     /// The triple that it was built for.
@@ -53,6 +55,8 @@ impl Part {
             libc: self.libc.clone(),
             notes,
             metadata: Map::new(),
+            component: self.component.as_ref().map(|of| of.name.clone()),
+            minimum_app: self.component.as_ref().and_then(|of| of.minimum_app.clone()),
         }
     }
 
@@ -82,19 +86,22 @@ impl Part {
             return Err(FormatError::NewerFormat { what: WHAT, found: format, supported: FORMAT });
         }
         let install = fields.string("install")?;
+        let minimum_app = if fields.has("minimum-app") { Some(fields.parsed("minimum-app")?) } else { None };
+        let name = if fields.has("component") { Some(fields.parsed("component")?) } else { None };
         let part = Self {
             app: fields.parsed("app")?,
+            component: name.map(|name| OfComponent { name, minimum_app }),
             version: fields.parsed("version")?,
             platform: fields.parsed("triple")?,
             file: fields.parsed("file")?,
             length: fields.number("length")?,
             sha256: fields.parsed("sha256")?,
-            install: [InstallKind::Executable, InstallKind::Directory]
+            install: [InstallKind::Executable, InstallKind::Directory, InstallKind::Component]
                 .into_iter()
                 .find(|kind| kind.to_string() == install)
                 .ok_or_else(|| FormatError::Shape {
                     what: WHAT,
-                    detail: format!("`install` is {install:?}, neither `executable` nor `directory`"),
+                    detail: format!("`install` is {install:?}, none of `executable`, `directory` and `component`"),
                 })?,
             unpacked: fields.number("unpacked")?,
             files: fields.number("files")?,
@@ -103,6 +110,10 @@ impl Part {
             libc: if fields.has("libc") { Some(fields.string("libc")?) } else { None },
         };
         fields.finish()?;
+        if part.component.is_some() != (part.install == InstallKind::Component) {
+            let detail = "`component` and `install` do not go together".to_owned();
+            return Err(FormatError::Shape { what: WHAT, detail });
+        }
         Ok(part)
     }
 
@@ -113,6 +124,12 @@ impl Part {
         let mut set = |name: &str, value: Value| map.insert(name.to_owned(), value);
         set("format", FORMAT.into());
         set("app", self.app.as_str().into());
+        if let Some(of) = &self.component {
+            set("component", of.name.as_str().into());
+            if let Some(minimum) = &of.minimum_app {
+                set("minimum-app", minimum.to_string().into());
+            }
+        }
         set("version", self.version.to_string().into());
         set("triple", self.platform.as_str().into());
         set("file", self.file.as_str().into());
@@ -143,6 +160,7 @@ mod tests {
     fn part() -> Part {
         Part {
             app: AppId::parse("hello").unwrap(),
+            component: None,
             version: ReleaseVersion::parse("1.4.0").unwrap(),
             platform: Platform::parse("x86_64-unknown-linux-gnu").unwrap(),
             file: TargetName::parse("hello-1.4.0-x86_64-unknown-linux-gnu.tar.xz").unwrap(),
@@ -159,7 +177,17 @@ mod tests {
 
     #[test]
     fn a_part_reads_back() {
-        for part in [part(), Part { libc: None, install: InstallKind::Directory, ..part() }] {
+        let component = |minimum_app: Option<&str>| Part {
+            component: Some(OfComponent {
+                name: "model".parse().unwrap(),
+                minimum_app: minimum_app.map(|text| text.parse().unwrap()),
+            }),
+            install: InstallKind::Component,
+            platform: Platform::any(),
+            ..part()
+        };
+        let folder = Part { libc: None, install: InstallKind::Directory, ..part() };
+        for part in [part(), folder, component(None), component(Some("1.2.0"))] {
             assert_eq!(Part::parse(&part.encode()).unwrap(), part);
         }
     }
@@ -175,6 +203,7 @@ mod tests {
         assert!(matches!(parse(text.replace("\"length\"", "\"lengths\"")), FormatError::Shape { .. }));
         assert!(matches!(parse(text.replace("{", "{\"more\":1,")), FormatError::Shape { .. }));
         assert!(matches!(parse(text.replace("\"executable\"", "\"exe\"")), FormatError::Shape { .. }));
+        assert!(matches!(parse(text.replace("\"executable\"", "\"component\"")), FormatError::Shape { .. }));
         assert!(matches!(parse(text.replace("hello-1.4.0", "../hello")), FormatError::Invalid { .. }));
     }
 }

@@ -48,6 +48,7 @@ impl Scene {
 fn contents(files: Vec<Chosen>) -> Contents {
     Contents {
         app: AppId::parse("hello").unwrap(),
+        component: None,
         version: ReleaseVersion::parse("1.4.0").unwrap(),
         platform: Platform::parse("x86_64-unknown-linux-gnu").unwrap(),
         install: None,

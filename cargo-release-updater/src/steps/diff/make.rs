@@ -61,7 +61,10 @@ struct Job {
     name: FilePath,
     old: Option<PathBuf>,
     new: PathBuf,
+    /// What it is expected to take, in bytes.
     memory: u64,
+    /// The lengths of both files, which are held in memory beside what the comparison takes.
+    files: u64,
 }
 
 /// Makes payloads and remembers them.
@@ -102,9 +105,10 @@ impl Maker {
                 codecs: if similar.is_some() { codecs.to_vec() } else { Vec::new() },
             };
             if !self.made.contains_key(&key) {
-                let memory = memory_of(similar.map_or(0, |(_, length, _)| length), length);
+                let old_length = similar.map_or(0, |(_, length, _)| length);
+                let (memory, files) = (memory_of(old_length, length), old_length.saturating_add(length));
                 let (old, new) = (similar.map(|(entry, ..)| old.path(&entry.path)), new.path(&entry.path));
-                jobs.insert(key.clone(), Job { key: key.clone(), name: entry.path.clone(), old, new, memory });
+                jobs.insert(key.clone(), Job { key: key.clone(), name: entry.path.clone(), old, new, memory, files });
             }
             keys.push(Some(key));
         }
@@ -152,9 +156,12 @@ impl Job {
     fn run(&self, limits: DiffLimits, folder: &Path, shell: &Shell) -> Result<Made, DiffStepError> {
         let read =
             |path: &Path| std::fs::read(path).map_err(|source| DiffStepError::Read { path: path.to_owned(), source });
+        let Some(memory) = limits.memory.checked_sub(self.files).filter(|left| *left >= LEAST_MEMORY) else {
+            return self.add(limits, folder, shell);
+        };
         let new = read(&self.new)?;
         let delta = match &self.old {
-            Some(old) => self.delta(&read(old)?, &new, limits, shell)?,
+            Some(old) => self.delta(&read(old)?, &new, memory, shell)?,
             None => None,
         };
         if let Some(delta) = &delta
@@ -172,21 +179,36 @@ impl Job {
         })
     }
 
+    /// Packs a file that does not fit into memory together with its predecessor: piece by piece, so it travels whole.
+    fn add(&self, limits: DiffLimits, folder: &Path, shell: &Shell) -> Result<Made, DiffStepError> {
+        if self.old.is_some() {
+            shell.note(format_args!(
+                "{} travels whole: a delta of these two files takes more than {} of memory; allow more with `--memory`",
+                self.name,
+                human_bytes(limits.memory)
+            ));
+        }
+        let unreadable = |source| DiffStepError::Read { path: self.new.clone(), source };
+        let failed = |source| DiffStepError::Write { path: folder.to_owned(), source };
+        let file = tempfile::tempfile_in(folder).map_err(failed)?;
+        let new = File::open(&self.new).map_err(unreadable)?;
+        let file = pack_added(new, file, ADD_LEVEL)
+            .map_err(|source| DiffStepError::Patch { path: self.new.clone(), source })?;
+        let length = file.metadata().map_err(failed)?.len();
+        Ok(Made::Add { payload: Payload { file: Arc::new(file), length } })
+    }
+
     /// Makes the delta; `None` when it takes more memory than there is, so that the file travels whole.
     fn delta(
         &self,
         old: &[u8],
         new: &[u8],
-        limits: DiffLimits,
+        memory: u64,
         shell: &Shell,
     ) -> Result<Option<updater_delta::Delta>, DiffStepError> {
         // The jobs themselves run in parallel.
-        let options = DiffOptions {
-            codecs: &self.key.codecs,
-            threads: NonZeroUsize::MIN,
-            memory: limits.memory,
-            ..DiffOptions::default()
-        };
+        let options =
+            DiffOptions { codecs: &self.key.codecs, threads: NonZeroUsize::MIN, memory, ..DiffOptions::default() };
         match updater_delta::diff(old, new, &options) {
             Ok(delta) => Ok(Some(delta)),
             Err(DiffError::Memory { needed, limit }) => {
@@ -258,6 +280,8 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// A delta this many times smaller than the file is taken without packing the file for comparison: xz halves programs
 /// twice at most.
 const CLEARLY_SMALLER: usize = 8;
+/// The least memory in which two files are compared block by block, in bytes: 128 MiB.
+const LEAST_MEMORY: u64 = 128 << 20;
 /// The xz preset of files that travel whole.
 const ADD_LEVEL: u32 = 9;
 

@@ -97,6 +97,7 @@ mod tests {
             entry: files[0].0.parse().unwrap(),
             keep_local: Vec::new(),
             entries: files.iter().map(entry).collect(),
+            component: None,
         })
         .unwrap()
     }

@@ -35,6 +35,7 @@ impl Scene {
         symlink("bin/app", folder.join("app")).unwrap();
         let contents = Contents {
             app: "hello".parse().unwrap(),
+            component: None,
             version: version.parse().unwrap(),
             platform: "x86_64-unknown-linux-gnu".parse().unwrap(),
             install: None,

@@ -58,6 +58,7 @@ impl Project {
         std::os::unix::fs::symlink("share/data", folder.join("data")).unwrap();
         let contents = Contents {
             app: self.app.trust.app.clone(),
+            component: None,
             version: version.parse().unwrap(),
             platform: platform.parse().unwrap(),
             install: None,
@@ -95,6 +96,7 @@ impl Project {
         }
         let request = Request {
             app: self.app.trust.app.clone(),
+            component: None,
             channel: Channel::stable(),
             version: bundles[0].part.version.clone(),
             platforms: bundles.iter().map(|bundled| bundled.part.platform.clone()).collect(),
@@ -114,6 +116,7 @@ impl Project {
             root: &self.app.trust.root,
             host: &host,
             probe: true,
+            app_version: None,
             clock: Clock::Fixed(now()),
             folder: self.temp.path(),
             shell: &self.shell,

@@ -10,6 +10,7 @@ fn bundled(version: &str, content: &str) -> Bundled {
     let file = format!("hello-{version}-{LINUX}.tar.xz");
     let part = crate::steps::bundle::Part {
         app: "hello".parse().unwrap(),
+        component: None,
         version: version.parse().unwrap(),
         platform: LINUX.parse().unwrap(),
         file: file.parse().unwrap(),
@@ -35,6 +36,7 @@ fn patch(from: &str, to: &str) -> Patch {
         version: to.parse().unwrap(),
         manifest: Sha256::of(to.as_bytes()),
         codecs: vec!["bsdiff-1".to_owned()],
+        component: None,
     };
     Patch { entry, path: name.into() }
 }
@@ -42,6 +44,7 @@ fn patch(from: &str, to: &str) -> Patch {
 fn release(version: &str, content: &str, patches: &[&str]) -> Release {
     let request = Request {
         app: "hello".parse().unwrap(),
+        component: None,
         channel: Channel::stable(),
         version: version.parse().unwrap(),
         platforms: vec![LINUX.parse().unwrap()],
@@ -134,12 +137,12 @@ fn notes_are_bounded_text() {
     let (app, version) = ("hello".parse().unwrap(), "1.0.0".parse().unwrap());
     let read = |content: &[u8]| {
         std::fs::write(&path, content).unwrap();
-        Notes::read(&path, &app, &version)
+        Notes::read(&path, &app, None, &version)
     };
     assert_eq!(read(b"- better").unwrap().entry.artifact.name.as_str(), "hello-1.0.0.md");
     assert!(matches!(read(b"\xff"), Err(ReleaseError::Notes { .. })));
     assert!(matches!(read(&vec![b'x'; MAX_NOTES as usize + 1]), Err(ReleaseError::Notes { .. })));
-    assert!(matches!(Notes::read(&temp.path().join("none"), &app, &version), Err(ReleaseError::Notes { .. })));
+    assert!(matches!(Notes::read(&temp.path().join("none"), &app, None, &version), Err(ReleaseError::Notes { .. })));
 }
 
 #[test]

@@ -54,6 +54,7 @@ fn role(rules: ChannelRules) -> Targets {
             rules,
             keys: BTreeMap::new(),
             extra: unknown(),
+            components: Default::default(),
         }),
         extra: Map::new(),
     }
@@ -81,7 +82,7 @@ proptest! {
         let steering = Steering { hold, yank };
         let channels = [("stable".parse().unwrap(), steering.clone()), ("beta".parse().unwrap(), steering.clone())];
         let channels = if steering == Steering::default() { BTreeMap::new() } else { channels.into() };
-        let timestamp = timestamp(Some(TimestampExtension { channels, extra: unknown() }));
+        let timestamp = timestamp(Some(TimestampExtension { channels, extra: unknown(), components: Default::default() }));
         prop_assert_eq!(again(&timestamp), timestamp);
     }
 }
