@@ -6,6 +6,7 @@ mod carried;
 mod ceremony;
 mod cli;
 mod client;
+mod components;
 mod cosign;
 mod doctor;
 mod init;

@@ -8,6 +8,7 @@
 
 mod app;
 mod bad_input;
+mod components;
 mod fleet;
 mod readme;
 mod real_programs;
