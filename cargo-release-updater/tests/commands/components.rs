@@ -51,7 +51,8 @@ fn a_component_has_versions_of_its_own_from_bundle_to_verify() {
     package.run(&["diff", "--component", "model"]).ok();
     package.run(&["sign", "--component", "model"]).ok();
     let rehearsed = package.run(&["rehearse", "--component", "model", "--message-format", "json"]).ok();
-    let told: Vec<_> = rehearsed.messages("rehearsed").iter().map(|run| run["by"].as_str().unwrap().to_owned()).collect();
+    let told: Vec<_> =
+        rehearsed.messages("rehearsed").iter().map(|run| run["by"].as_str().unwrap().to_owned()).collect();
     assert_eq!(told, ["patch", "bundle"]);
     let second = package.run(&publish_model(&["--message-format", "json"])).ok();
     assert_eq!(second.messages("plan")[0]["listed"], serde_json::json!(["1.1.0", "1.0.0"]));

@@ -13,7 +13,8 @@ fn example(file: &str) -> String {
 fn the_example_swaps_its_words_while_it_runs() {
     let server = TestServer::start();
     let manifest = example("Cargo.toml");
-    let table = manifest.split("[package.metadata.updater]\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
+    let table =
+        manifest.split("[package.metadata.updater]\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
     let app = App::new(&example("src/main.rs"), &server.url(""), table);
     std::fs::create_dir(app.path("greetings")).unwrap();
     let words = |version: &str, words: &str| {
@@ -59,7 +60,8 @@ fn the_example_swaps_its_words_while_it_runs() {
 
     // A new program without new words: the words stay listed.
     app.replace("Cargo.toml", "version = \"1.0.0\"", "version = \"1.2.0\"");
-    let run = app.cargo_updater(&["publish", "--level", "1", "--storage", &format!("fs:{}", repository.display())]).ok();
+    let run =
+        app.cargo_updater(&["publish", "--level", "1", "--storage", &format!("fs:{}", repository.display())]).ok();
     assert!(run.stderr.contains("Unchanged hello greetings 1.1.0 is published in stable already"), "{}", run.stderr);
     assert!(run.stderr.contains("Published hello 1.2.0 in stable"), "{}", run.stderr);
     let last = installed.run(&[""; 0]);
