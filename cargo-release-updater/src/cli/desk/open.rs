@@ -78,7 +78,19 @@ impl<'a> Desk<'a> {
         let (state, newest_root) = read(&storage, &trust)?;
         let channel = channel.channel.clone().unwrap_or_else(|| table.channel.clone());
         let folders = Folders::of(&project);
-        Ok(Self { context, project, table, trust, storage, state, newest_root, channel, folders, epoch: Epoch::Keep, component: None })
+        Ok(Self {
+            context,
+            project,
+            table,
+            trust,
+            storage,
+            state,
+            newest_root,
+            channel,
+            folders,
+            epoch: Epoch::Keep,
+            component: None,
+        })
     }
 }
 
