@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::event::{Event, Progress};
 use crate::install::{self, Basis, InstallError, InstallKind, Layout, Staged};
 use crate::route::Route;
-use crate::status::NoUpdate;
+use crate::status::{NoUpdate, Status};
 use crate::update::Update;
 use crate::updater::{Looked, Updater};
 use std::path::{Path, PathBuf};
@@ -124,8 +124,8 @@ impl Component {
         let looked =
             Looked { component: Some(&self.name), version: &version, layout: &self.layout, basis: Some(&basis) };
         Ok(match self.updater.look(&looked)? {
-            Ok(update) => ComponentStatus::Available(Box::new(ComponentUpdate(*update))),
-            Err(why) => ComponentStatus::NoUpdate(why),
+            Status::Available(update) => ComponentStatus::Available(Box::new(ComponentUpdate(*update))),
+            Status::NoUpdate(why) => ComponentStatus::NoUpdate(why),
         })
     }
 

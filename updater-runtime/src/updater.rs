@@ -152,19 +152,19 @@ impl Updater {
     /// [`Error::Refresh`] when the metadata cannot be believed or had; being offline and stale metadata are answers and
     /// not errors.
     pub fn check(&self) -> Result<Status, Error> {
-        let State::Ready { config, layout, basis } = &self.state else { return Ok(Status::of(self.off())) };
+        let State::Ready { config, layout, basis } = &self.state else { return Ok(self.off()) };
         let subject = Looked { component: None, version: &config.version, layout, basis: basis.as_ref() };
-        self.look(&subject).map(Status::of)
+        self.look(&subject)
     }
 
     /// Says why nothing is asked.
-    fn off(&self) -> Found {
+    fn off(&self) -> Status {
         let reason = self.disabled_reason().unwrap_or("UPDATER_DISABLE is set");
-        Err(NoUpdate::Disabled { reason: reason.to_owned() })
+        Status::NoUpdate(NoUpdate::Disabled { reason: reason.to_owned() })
     }
 
     /// Looks for a release for the app or for one of its components.
-    pub(crate) fn look(&self, subject: &Looked<'_>) -> Result<Found, Error> {
+    pub(crate) fn look(&self, subject: &Looked<'_>) -> Result<Status, Error> {
         let (config, app_layout) = match &self.state {
             State::Ready { config, layout, .. } if !user_opted_out() => (config, layout),
             _ => return Ok(self.off()),
@@ -190,16 +190,22 @@ impl Updater {
         let (decision, standing) = decide(config, app_layout, subject, &refreshed, &channels, now);
         let version = || subject.version.clone();
         Ok(match decision {
-            Decision::Current if standing.is_good() => Err(NoUpdate::Current { version: version() }),
-            Decision::Withheld(why) if standing.is_good() => Err(NoUpdate::Withheld(why)),
-            Decision::Current => Err(NoUpdate::Unsupported { version: version(), standing, withheld: None }),
-            Decision::Withheld(why) => Err(NoUpdate::Unsupported { version: version(), standing, withheld: Some(why) }),
+            Decision::Current if standing.is_good() => Status::NoUpdate(NoUpdate::Current { version: version() }),
+            Decision::Withheld(why) if standing.is_good() => Status::NoUpdate(NoUpdate::Withheld(why)),
+            Decision::Current => {
+                Status::NoUpdate(NoUpdate::Unsupported { version: version(), standing, withheld: None })
+            }
+            Decision::Withheld(why) => {
+                Status::NoUpdate(NoUpdate::Unsupported { version: version(), standing, withheld: Some(why) })
+            }
             Decision::Available(_) if layout.subject() == Subject::Own && is_looping(config) => {
                 return Err(InstallError::RestartLoop { version: config.version.clone() }.into());
             }
             Decision::Available(candidate) => match layout.obstacle()? {
-                Some(obstacle) => Err(NoUpdate::Blocked { version: candidate.bundle.version.clone(), obstacle }),
-                None => Ok(Box::new(Update {
+                Some(obstacle) => {
+                    Status::NoUpdate(NoUpdate::Blocked { version: candidate.bundle.version.clone(), obstacle })
+                }
+                None => Status::Available(Box::new(Update {
                     config: Arc::clone(config),
                     layout: layout.clone(),
                     component: subject.component.cloned(),
@@ -314,15 +320,6 @@ pub(crate) struct Looked<'a> {
     pub(crate) basis: Option<&'a Basis>,
 }
 
-/// An update, or the reason why there is none.
-pub(crate) type Found = Result<Box<Update>, NoUpdate>;
-
-impl Status {
-    fn of(found: Found) -> Self {
-        found.map_or_else(Self::NoUpdate, Self::Available)
-    }
-}
-
 /// Runs the installed version in place of this one; comes back only when that fails.
 fn restart(installed: install::Installed) -> Start {
     match installed.restart() {
@@ -435,10 +432,10 @@ fn decide(
 }
 
 /// Tells the failures that are answers from those that are errors.
-fn no_answer(error: RefreshError) -> Result<Found, Error> {
+fn no_answer(error: RefreshError) -> Result<Status, Error> {
     match error {
-        RefreshError::Stale { role, since } => Ok(Err(NoUpdate::Stale { role, since })),
-        RefreshError::Fetch(error) if error.is_offline() => Ok(Err(NoUpdate::Offline(error))),
+        RefreshError::Stale { role, since } => Ok(Status::NoUpdate(NoUpdate::Stale { role, since })),
+        RefreshError::Fetch(error) if error.is_offline() => Ok(Status::NoUpdate(NoUpdate::Offline(error))),
         error => Err(error.into()),
     }
 }

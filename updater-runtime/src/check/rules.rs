@@ -121,7 +121,7 @@ fn fits(installed: &Installed<'_>, offers: &[Offer<'_>], bundle: &BundleEntry) -
     if let (Some(of), Some(needs)) = (installed.component, &bundle.minimum_app)
         && of.app_version < needs
     {
-        return Err(Withheld::AppTooOld { version, needs: needs.clone(), has: of.app_version.clone() });
+        return Err(Withheld::AppTooOld { version, needs: needs.clone() });
     }
     match (&bundle.libc, installed.libc) {
         (Some(needs), Some(has)) if is_below(has, needs) => {

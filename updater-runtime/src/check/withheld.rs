@@ -23,8 +23,6 @@ pub enum Withheld {
         version: ReleaseVersion,
         /// The version of the app that it needs.
         needs: ReleaseVersion,
-        /// The version of the app that asks.
-        has: ReleaseVersion,
     },
     /// It runs as another kind of install.
     OtherKind {
@@ -89,9 +87,7 @@ impl std::fmt::Display for Withheld {
         match self {
             Self::NoSuchPlatform { platform } => write!(f, "nothing is published for {platform}"),
             Self::NoSuchComponent { component } => write!(f, "nothing is published of the component {component}"),
-            Self::AppTooOld { version, needs, has } => {
-                write!(f, "{version} needs version {needs} of the app, this is {has}")
-            }
+            Self::AppTooOld { version, needs } => write!(f, "{version} needs version {needs} of the app"),
             Self::OtherKind { version, kind } => write!(f, "{version} is made for installs of kind {kind}"),
             Self::LibcTooOld { version, needs, has } => {
                 write!(f, "{version} needs C library {needs}, this system has {has}")

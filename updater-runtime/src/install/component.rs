@@ -33,11 +33,11 @@ pub(crate) fn settle_component(layout: &Layout, now: UtcTime) -> Result<(), Inst
         return Ok(());
     }
     let session = Session::recover(layout, CHANGE_PATIENCE, now)?;
-    match session.phase() {
-        // It is in place: there was no time left to drop the one before it.
-        Phase::Trial { to, .. } => trial::complete(session, &to).map(|_| ()),
-        _ => Ok(session.close()),
+    // It is in place: there was no time left to drop the one before it.
+    if let Phase::Trial { to, .. } = session.phase() {
+        trial::complete(session, &to)?;
     }
+    Ok(())
 }
 
 /// Returns the manifest of what is installed; `None` when the folder is not there, is empty, or holds a release without
@@ -98,7 +98,7 @@ pub(crate) fn begin_component(
     }
     let session = Session::recover(layout, CHANGE_PATIENCE, now)?;
     if installed_component(layout, Some(app), component)?.is_some() || manifest_in(layout.root())?.is_some() {
-        return Ok(session.close());
+        return Ok(());
     }
     let parts = ManifestParts {
         app: app.clone(),
