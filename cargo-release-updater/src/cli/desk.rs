@@ -278,7 +278,7 @@ impl<'a> Desk<'a> {
             diff::tell(&outcome, bundled, shell);
             shell.message(&Diffed::of(&outcome, bundled));
             if let Outcome::Kept(patch) = outcome {
-                patches.push(patch);
+                patches.push(*patch);
             }
         }
         Ok(patches)

@@ -67,7 +67,7 @@ pub struct Patch {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// There is a patch from it.
-    Kept(Patch),
+    Kept(Box<Patch>),
     /// A patch would hardly save anything, so its users take the bundle.
     TooLarge {
         /// The earlier release.
@@ -187,7 +187,7 @@ fn judge(new: &Bundled, from: &ReleaseVersion, path: PathBuf) -> Result<Outcome,
         std::fs::remove_file(&path).map_err(|source| DiffStepError::Write { path, source })?;
         return Ok(Outcome::TooLarge { from: from.clone(), length });
     }
-    Ok(Outcome::Kept(Patch { entry, path }))
+    Ok(Outcome::Kept(Box::new(Patch { entry, path })))
 }
 
 /// Tells whether a patch of an earlier run leads from these files to this manifest, and does.

@@ -69,7 +69,7 @@ impl Publisher {
         let limits = DiffLimits::default();
         let outcomes = diff::diff(&bundled, &self.old, &self.path("patches"), limits, shell).unwrap();
         let patches = outcomes.into_iter().map(|outcome| match outcome {
-            Outcome::Kept(patch) => patch,
+            Outcome::Kept(patch) => *patch,
             other => panic!("no patch: {other:?}"),
         });
         let request = Request {

@@ -91,7 +91,7 @@ fn second() -> Files {
 
 fn kept(outcomes: Vec<Outcome>) -> Vec<Patch> {
     let keep = |outcome| match outcome {
-        Outcome::Kept(patch) => patch,
+        Outcome::Kept(patch) => *patch,
         other => panic!("{other:?}"),
     };
     outcomes.into_iter().map(keep).collect()

@@ -90,7 +90,7 @@ impl Project {
             let old: Vec<_> = old.iter().filter(|old| old.entry.platform == bundled.part.platform).cloned().collect();
             let outcomes = diff(bundled, &old, &self.path("patches"), DiffLimits::default(), &self.shell)?;
             patches.extend(outcomes.into_iter().filter_map(|outcome| match outcome {
-                Outcome::Kept(patch) => Some(patch),
+                Outcome::Kept(patch) => Some(*patch),
                 _ => None,
             }));
         }
