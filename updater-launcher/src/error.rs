@@ -96,6 +96,12 @@ pub(crate) enum Error {
         /// The reason.
         problem: String,
     },
+    /// The launcher cannot update itself.
+    #[error("this launcher does not update itself: {reason}")]
+    NoSelfUpdate {
+        /// Why not.
+        reason: String,
+    },
     /// Another launcher has the folder.
     #[error("another launcher{} has {}", pid.map(|pid| format!(" (process {pid})")).unwrap_or_default(), path.display())]
     Busy {
@@ -181,10 +187,10 @@ impl Error {
             Self::NotTrusted { .. } => {
                 "run it as the user to whom the folder belongs, or give it to root and take the right to write from others"
             }
-            Self::Occupied { .. } => "name an empty folder, or one that does not exist yet",
+            Self::Occupied { .. } => "name an empty folder or one that does not exist yet; `updater-launcher update` takes what is newer for an install that is there",
             Self::OtherInstall { .. } => "finish that install with the same command, or remove the folder",
             Self::Settings { .. } => {
-                "docs/format/launcher.md lists the keys; `updater-launcher config` shows what is in force"
+                "mend the key; docs/format/launcher.md lists them all"
             }
             Self::Format { .. } => "mend or remove the file",
             Self::Variable { .. } => {
@@ -194,6 +200,9 @@ impl Error {
             Self::FirstInstall(error) => return error.hint().to_owned(),
             Self::Update(error) => error.hint(),
             Self::NoUpdate { .. } => "the app goes on with the version that is installed",
+            Self::NoSelfUpdate { .. } => {
+                "replace its program as it was installed, then `updater-launcher restart --launcher`; docs/launcher.md says how a publisher builds one that updates itself"
+            }
             Self::Busy { .. } => "talk to it with `updater-launcher status`, or end it with `updater-launcher stop`",
             Self::NotRunning { .. } => "start it with `updater-launcher start`",
             Self::HungUp { .. } => "its log is var/log/launcher.log; start it again with `updater-launcher start`",
@@ -223,6 +232,7 @@ impl Error {
             Self::FirstInstall(error) => error.code(),
             Self::Update(error) => error.code(),
             Self::NoUpdate { .. } => "no-update",
+            Self::NoSelfUpdate { .. } => "no-self-update",
             Self::Busy { .. } => "busy",
             Self::NotRunning { .. } => "not-running",
             Self::HungUp { .. } => "hung-up",
@@ -241,7 +251,7 @@ impl Error {
         match self {
             Self::Usage { .. } | Self::Name(_) => 2,
             Self::Settings { .. } | Self::Format { .. } | Self::Variable { .. } => 20,
-            Self::FirstInstall(_) | Self::Update(_) | Self::NoUpdate { .. } => 50,
+            Self::FirstInstall(_) | Self::Update(_) | Self::NoUpdate { .. } | Self::NoSelfUpdate { .. } => 50,
             Self::File { .. }
             | Self::NotTrusted { .. }
             | Self::NoInstall { .. }

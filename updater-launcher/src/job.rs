@@ -1,4 +1,4 @@
-//! What takes time, in a process of its own: `__job check|update|confirm|put-back|rollback`. It tells the supervisor by
+//! What takes time, in a process of its own: `__job check|update|confirm|put-back|rollback|self-update`. It tells the supervisor by
 //! JSON lines on stdout how it goes; the memory of TLS and decompression goes away with it.
 
 use crate::cli::rollback_target;
@@ -9,7 +9,7 @@ use std::io::{BufRead as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use updater_format::ReleaseVersion;
-use updater_runtime::Status;
+use updater_runtime::{Status, Updater};
 
 /// A line from a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +59,7 @@ pub(crate) enum Report {
 }
 
 /// Runs a job and reports; the exit code only says whether it failed.
-pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
+pub(crate) fn run(args: &[String], own: Option<&Updater>) -> Result<ExitCode> {
     let [folder, name, rest @ ..] = args else {
         return Err(Error::Usage { problem: "__job is for the launcher itself".to_owned(), hint: "use `update`" });
     };
@@ -68,6 +68,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
         "check" => check(&install),
         "update" => update(&install),
         "confirm" => Ok(install.updater()?.confirm().map(|_| Report::Confirmed)?),
+        "self-update" => self_update(crate::cli::able(own)?),
         "put-back" => put_back(&install, rest.first()),
         _ => rollback(&install, rest.first()),
     });
@@ -111,6 +112,18 @@ fn update(install: &Install) -> Result<Report> {
         return Ok(Report::Installed);
     }
     Ok(Report::Withheld { why: "it was given up".to_owned() })
+}
+
+/// Updates the launcher's own program.
+fn self_update(updater: &Updater) -> Result<Report> {
+    let status = updater.check()?;
+    let why = why_not(&status);
+    let Status::Available(update) = status else {
+        return Ok(why.map_or(Report::Current, |why| Report::Withheld { why }));
+    };
+    tell(&Report::Available { version: update.version().clone(), bytes: update.route().bytes() });
+    update.download(|_| {})?.install()?;
+    Ok(Report::Installed)
 }
 
 /// Puts back the version before the one that failed. Its trial may be over: the app may have confirmed itself, by its own

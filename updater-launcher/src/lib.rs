@@ -8,6 +8,15 @@
 //! * `supervise`: the one loop that owns the app, its logs, its timers and its updates.
 //! * `control`: the socket by which commands reach a running supervisor.
 //!
+//! The program is this library's `cli::main` and nothing else. A publisher who ships the launcher together with apps makes a
+//! package of three lines with a root of its own: that one updates itself (`docs/launcher.md`, "A launcher of your own").
+//!
+//! ```no_run
+//! # let updater: updater_runtime::Updater = unimplemented!();
+//! // let updater = updater_runtime::updater!();
+//! updater_launcher::cli::main_with(Some(updater), std::env::args_os());
+//! ```
+//!
 //! One thread, one loop over `poll`; everything that takes time (a download, a hook, a health check) is a child process of
 //! the same binary, so that the supervisor stays small and nothing can hold it up.
 
@@ -49,7 +58,12 @@ pub mod cli {
     use std::process::ExitCode;
 
     /// Says that this system is not supported, with the exit code of wrong usage.
-    pub fn main(_: impl IntoIterator<Item = OsString>) -> ExitCode {
+    pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+        main_with(None, args)
+    }
+
+    /// As [`main`].
+    pub fn main_with(_: Option<updater_runtime::Updater>, _: impl IntoIterator<Item = OsString>) -> ExitCode {
         let message =
             "error: updater-launcher runs on Linux only\n  help: an app that contains updater-runtime updates itself\n";
         let _ = std::io::stderr().write_all(message.as_bytes());

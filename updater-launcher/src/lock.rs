@@ -3,13 +3,14 @@
 use crate::error::{Error, Result};
 use crate::places::{NO_LINK, Places};
 use std::fs::{File, TryLockError};
-use std::io::{Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::{Read as _, Seek as _, Write as _};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 
 /// The right to start, stop and change the app of a folder.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -20,7 +21,29 @@ impl Lock {
         let path = places.lock();
         let mut options = File::options();
         let options = options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(NO_LINK);
-        let mut file = options.open(&path).map_err(|source| Error::file("open", &path, source))?;
+        let file = options.open(&path).map_err(|source| Error::file("open", &path, source))?;
+        Self::of(places, file)
+    }
+
+    /// Goes on with the lock that a launcher before, in this process, has left open.
+    /// # Errors
+    /// [`Error::Busy`] when it is another file than that of this folder, or somebody else has the lock.
+    pub(crate) fn adopt(places: &Places, file: File) -> Result<Self> {
+        let path = places.lock();
+        let identity = |metadata: std::io::Result<std::fs::Metadata>| {
+            metadata
+                .map(|metadata| (metadata.dev(), metadata.ino()))
+                .map_err(|source| Error::file("inspect", &path, source))
+        };
+        if identity(file.metadata())? != identity(path.metadata())? {
+            return Err(Error::Busy { path: places.root().to_owned(), pid: None });
+        }
+        // Asked for once more by the same open file it is granted.
+        Self::of(places, file)
+    }
+
+    fn of(places: &Places, mut file: File) -> Result<Self> {
+        let path = places.lock();
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -31,11 +54,19 @@ impl Lock {
             Err(TryLockError::Error(source)) => return Err(Error::file("lock", &path, source)),
         }
         // For the message of whoever finds it taken; on a full disk the lock holds all the same.
-        let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+        // From the start, for one that was handed over.
+        let written =
+            file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
         if let Err(error) = written {
             log::debug!("cannot write {}: {error}", path.display());
         }
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl AsFd for Lock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 

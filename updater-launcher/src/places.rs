@@ -127,6 +127,26 @@ impl Places {
         make_folder(&self.state(), 0o700)
     }
 
+    /// Removes what an install has made that came to nothing, and the folder itself if it made that too. Settings of the
+    /// owner stay.
+    /// # Errors
+    /// [`Error::File`].
+    pub(crate) fn remove(&self, is_new: bool) -> Result<()> {
+        for name in ["versions", ".current.updater", "var"] {
+            let path = self.root.join(name);
+            match std::fs::remove_dir_all(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::file("remove", &path, error));
+                }
+                _ => {}
+            }
+        }
+        if is_new {
+            std::fs::remove_dir(&self.root).map_err(|source| Error::file("remove", &self.root, source))?;
+        }
+        Ok(())
+    }
+
     /// Returns the folder of the version that `current` leads to.
     /// # Errors
     /// [`Error::NoInstall`] when there is none: the install was not finished.

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::download::download;
 use crate::error::Error;
 use crate::event::{Phase, Progress};
-use crate::install::{FirstSession, InstallKind};
+use crate::install::{FirstSession, InstallError, InstallKind};
 use crate::install_id::install_id;
 use crate::libc_version::libc_version;
 use crate::refresh::Refresh;
@@ -72,6 +72,14 @@ pub enum FirstInstallError {
     /// There are releases, but none for this computer.
     #[error("{0}")]
     Withheld(Withheld),
+    /// Whoever installs does not take the release.
+    #[error("version {version} is not taken: {problem}")]
+    Refused {
+        /// The version.
+        version: ReleaseVersion,
+        /// Why not.
+        problem: String,
+    },
     /// The trusted root cannot be read.
     #[error("the root cannot be used: {problem}")]
     Root {
@@ -79,7 +87,7 @@ pub enum FirstInstallError {
         problem: String,
     },
     /// No root of the repository has the pinned digest.
-    #[error("none of the {found} roots at {url} has sha256 {pin}")]
+    #[error("no root at {url} has sha256 {pin} (of {found})")]
     Pin {
         /// The repository's metadata.
         url: String,
@@ -98,6 +106,7 @@ impl FirstInstallError {
             Self::Update(error) => error.code(),
             Self::Empty { .. } => "first-install-empty",
             Self::Withheld(_) => "first-install-withheld",
+            Self::Refused { .. } => "first-install-refused",
             Self::Root { .. } => "first-install-root",
             Self::Pin { .. } => "first-install-pin",
         }
@@ -110,6 +119,7 @@ impl FirstInstallError {
             Self::Update(error) => error.hint().to_owned(),
             Self::Empty { .. } => "name another channel, or ask the publisher when there will be one".to_owned(),
             Self::Withheld(_) => "name another channel, or ask the publisher for a release that suits this computer".to_owned(),
+            Self::Refused { .. } => "ask the publisher for a release that can be run".to_owned(),
             Self::Root { .. } => "take root.json from the publisher once more".to_owned(),
             Self::Pin { .. } => {
                 "compare the digest with the publisher's, by another way than this repository; do not go on until they agree"
@@ -266,7 +276,20 @@ impl FirstRelease {
     /// `folder`, which must exist. Returns the version's folder. An interrupted download goes on where it stopped.
     /// # Errors
     /// [`FirstInstallError::Update`]; `current` does not exist then.
-    pub fn install(self, folder: &Path, mut on_progress: impl FnMut(Progress)) -> Result<PathBuf, FirstInstallError> {
+    pub fn install(self, folder: &Path, on_progress: impl FnMut(Progress)) -> Result<PathBuf, FirstInstallError> {
+        self.install_if(folder, |_| Ok(()), on_progress)
+    }
+
+    /// As [`FirstRelease::install`], if `accept` takes the verified files, which lie in the folder that it is given and are
+    /// not in place yet. What it refuses is not kept.
+    /// # Errors
+    /// [`FirstInstallError::Refused`] with the words of `accept`; [`FirstInstallError::Update`].
+    pub fn install_if(
+        self,
+        folder: &Path,
+        accept: impl FnOnce(&Path) -> Result<(), String>,
+        mut on_progress: impl FnMut(Progress),
+    ) -> Result<PathBuf, FirstInstallError> {
         let bundle = &self.candidate.bundle;
         let mut first = FirstSession::open(folder, &self.config.app, self.now).map_err(Error::from)?;
         let downloads = first.session().downloads().map_err(Error::from)?;
@@ -287,6 +310,12 @@ impl FirstRelease {
         let mut watch = Watch { progress: &mut progress, cancel: self.fetcher.cancel_token() };
         let reader = file.reader().map_err(Error::from)?;
         let tree = apply::stage_bundle(first.session(), reader, &target, &mut watch).map_err(Error::from)?;
+        let accepted = accept(&first.session().layout().staged_tree());
+        if let Err(problem) = accepted {
+            first.session().clear_staged().map_err(|error| Error::from(InstallError::from(error)))?;
+            file.discard();
+            return Err(FirstInstallError::Refused { version: bundle.version.clone(), problem });
+        }
         let placed = first.place(&tree, self.candidate.bundle.epoch).map_err(Error::from)?;
         file.discard();
         Ok(placed)

@@ -18,7 +18,8 @@ use updater_format::launcher::LauncherSettings;
 #[command(after_help = "\
 Examples:
   updater-launcher init -C /opt/hello
-  updater-launcher init -C /opt/hello --service systemd > /etc/systemd/system/hello.service")]
+  updater-launcher init -C /opt/hello --service systemd > /etc/systemd/system/hello.service
+  updater-launcher init -C /opt/hello --service launchd > ~/Library/LaunchAgents/hello.plist")]
 pub(super) struct Init {
     #[command(flatten)]
     place: Place,
@@ -32,25 +33,29 @@ pub(super) struct Init {
 enum Service {
     /// A systemd service.
     Systemd,
-    /// A launchd job: of macOS, on which the launcher does not run yet.
+    /// A launchd job for macOS.
     Launchd,
 }
 
 impl Init {
     pub(super) fn run(self) -> Result<ExitCode> {
         match self.service {
-            Some(Service::Systemd) => {
+            Some(service) => {
                 let install = Install::open(&self.place.dir)?;
                 let program =
                     std::env::current_exe().map_err(|source| Error::file("find", Path::new("the launcher"), source))?;
                 let settings = install.settings(&install.current()?.dir)?.settings;
                 let grace = settings.stop.grace.duration().as_secs() + SLACK_SECONDS;
-                shell::out(systemd(install.record.app.as_str(), &program, install.places.root(), grace)?);
-            }
-            Some(Service::Launchd) => {
-                return Err(Error::Usage {
-                    problem: "launchd is of macOS, on which the launcher does not run yet".to_owned(),
-                    hint: "on Linux use `--service systemd`",
+                let (app, root) = (install.record.app.as_str(), install.places.root());
+                shell::out(match service {
+                    Service::Systemd => systemd(app, &program, root, grace)?,
+                    Service::Launchd => {
+                        shell::step(
+                            "Note",
+                            "launchd is of macOS, and this launcher runs on Linux alone: change the paths for a Mac",
+                        );
+                        launchd(app, &program, root, grace)?
+                    }
                 });
             }
             None => ask_all(&Places::at(&self.place.dir)?)?,
@@ -123,6 +128,32 @@ fn systemd(app: &str, program: &Path, root: &Path, grace: u64) -> Result<String>
         "[Unit]\nDescription={app}, kept running and up to date by updater-launcher\nAfter=network-online.target\nWants=network-online.target\n\n\
          [Service]\nExecStart={program} start -C {root}\nRestart=on-failure\nKillMode=mixed\nTimeoutStopSec={grace}\n\n\
          [Install]\nWantedBy=multi-user.target"
+    ))
+}
+
+/// Writes a job of launchd: `~/Library/LaunchAgents/APP.plist`, or `/Library/LaunchDaemons/APP.plist` for all users.
+fn launchd(app: &str, program: &Path, root: &Path, grace: u64) -> Result<String> {
+    let text = |path: &Path| match path.to_str() {
+        Some(text) if !text.contains(char::is_control) => {
+            Ok(text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"))
+        }
+        _ => Err(Error::Usage {
+            problem: format!("{} cannot stand in a property list", path.display()),
+            hint: "use a path of printable UTF-8",
+        }),
+    };
+    let (program, root) = (text(program)?, text(root)?);
+    Ok(format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST 1.0//EN\" \"http://www.apple.com/DTDs/PropertyList-1.0.dtd\">\n\
+         <plist version=\"1.0\">\n<dict>\n\
+         \t<key>Label</key>\n\t<string>{app}</string>\n\
+         \t<key>ProgramArguments</key>\n\t<array>\n\t\t<string>{program}</string>\n\t\t<string>start</string>\n\
+         \t\t<string>-C</string>\n\t\t<string>{root}</string>\n\t</array>\n\
+         \t<key>RunAtLoad</key>\n\t<true/>\n\
+         \t<key>KeepAlive</key>\n\t<dict>\n\t\t<key>SuccessfulExit</key>\n\t\t<false/>\n\t</dict>\n\
+         \t<key>ExitTimeOut</key>\n\t<integer>{grace}</integer>\n\
+         </dict>\n</plist>"
     ))
 }
 

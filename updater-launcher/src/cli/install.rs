@@ -10,7 +10,9 @@ use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use updater_format::{AppId, Channel, Platform, Sha256};
-use updater_runtime::{FirstInstall, app_of_root, fetch_pinned_root};
+use updater_runtime::{
+    Error as UpdateError, FirstInstall, FirstInstallError, InstallError, app_of_root, fetch_pinned_root,
+};
 
 /// Install an app from a repository into an empty folder.
 ///
@@ -97,6 +99,7 @@ impl Install {
         // Nothing is made before the repository has something verified to put there.
         let release = FirstInstall::new(config.clone()).find()?;
         shell::step("Installing", format!("{app} {} ({} bytes) from {}", release.version(), release.bytes(), self.url));
+        let is_new = !self.dir.exists();
         std::fs::create_dir_all(&self.dir).map_err(|source| Error::file("create the folder", &self.dir, source))?;
         let places = Places::at(&self.dir)?;
         crate::owners::check(&places)?;
@@ -104,11 +107,38 @@ impl Install {
         record.write(&places, &root)?;
         // Once more with a memory: what this install has seen is the least that it believes from now on.
         let release = FirstInstall::new(config.with_state_dir(places.state())).find()?;
-        let placed = release.install(places.root(), |_| {})?;
+        let mut problem = None;
+        let accept = |tree: &Path| runnable(&places, tree).map_err(|error| problem.insert(error).full_message());
+        let placed = match release.install_if(places.root(), accept, |_| {}) {
+            Ok(placed) => placed,
+            Err(error) => {
+                let is_final = matches!(
+                    error,
+                    FirstInstallError::Refused { .. }
+                        | FirstInstallError::Update(
+                            UpdateError::Apply(_) | UpdateError::Install(InstallError::OtherMachine { .. })
+                        )
+                );
+                if is_final {
+                    places.remove(is_new)?;
+                }
+                return Err(problem.unwrap_or_else(|| error.into()));
+            }
+        };
         shell::step("Installed", placed.display().to_string());
-        Merged::read(&places, &placed)?;
         shell::step("Next", format!("updater-launcher start -C {}", places.root().display()));
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Makes sure that a launcher can run what is about to be installed.
+fn runnable(places: &Places, tree: &Path) -> Result<()> {
+    let settings = Merged::read(places, tree)?.settings;
+    match settings.exec {
+        Some(exec) if !tree.join(exec.as_str()).is_file() => {
+            Err(Error::Start { program: exec.to_string(), problem: "the release has no such file".to_owned() })
+        }
+        _ => Ok(()),
     }
 }
 

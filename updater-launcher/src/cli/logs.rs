@@ -55,7 +55,11 @@ impl Logs {
             Which::Err => install.places.app_log(&install.record.app, "err"),
             Which::Launcher => install.places.own_log(),
         };
-        let mut at = show_end(&path, self.lines)?;
+        if !path.exists() && !self.follow {
+            shell::step("Nothing", "was logged yet; `updater-launcher start` begins it");
+            return Ok(ExitCode::SUCCESS);
+        }
+        let mut at = if path.exists() { show_end(&path, self.lines)? } else { (0, 0) };
         if !self.follow {
             return Ok(ExitCode::SUCCESS);
         }

@@ -9,12 +9,14 @@ mod list;
 mod logs;
 mod rollback;
 mod script;
+mod self_update;
 mod start;
 mod status;
 mod stop;
 mod update;
 
 pub(crate) use rollback::target as rollback_target;
+pub(crate) use self_update::able;
 
 use crate::error::Result;
 use crate::shell;
@@ -22,6 +24,7 @@ use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use updater_runtime::Updater;
 
 /// Installs an app from a URL, keeps it running and up to date, and goes back when a new version fails.
 #[derive(Debug, Parser)]
@@ -49,6 +52,7 @@ enum Command {
     Rollback(rollback::Rollback),
     Config(config::Show),
     Init(init::Init),
+    SelfUpdate(self_update::SelfUpdate),
     /// What the launcher runs in its children.
     #[command(name = "__exec", hide = true)]
     Exec(Words),
@@ -75,8 +79,13 @@ struct Words {
     words: Vec<String>,
 }
 
-/// Runs one command and returns its exit code.
+/// Runs one command of a launcher that does not update itself, and returns its exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    main_with(None, args)
+}
+
+/// Runs one command of a launcher with an updater of its own: `updater_runtime::updater!()`, the first line of its `main`.
+pub fn main_with(updater: Option<Updater>, args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
@@ -84,7 +93,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    match run(cli.command) {
+    match run(cli.command, updater.as_ref()) {
         Ok(code) => code,
         Err(error) => {
             shell::error(&error);
@@ -93,9 +102,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<ExitCode> {
+fn run(command: Command, updater: Option<&Updater>) -> Result<ExitCode> {
     match command {
-        Command::Start(command) => command.run(),
+        Command::Start(command) => command.run(able(updater).is_ok()),
         Command::Run(command) => command.run(),
         Command::Stop(command) => command.run(),
         Command::Restart(command) => command.run(),
@@ -104,7 +113,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Script(command) => command.run(),
         Command::Exec(words) => crate::exec::exec(&words.words),
         Command::Probe(words) => crate::exec::check(&words.words),
-        Command::Job(words) => crate::job::run(&words.words),
+        Command::Job(words) => crate::job::run(&words.words, updater),
         Command::Install(command) => command.run(),
         Command::Latest(command) => command.run(),
         Command::List(command) => command.run(),
@@ -114,6 +123,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Rollback(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Init(command) => command.run(),
+        Command::SelfUpdate(command) => command.run(updater),
     }
 }
 
@@ -124,28 +134,29 @@ const HELP: &str = "\
 {usage-heading} {usage}
 
 Install:
-  install    Install an app from a repository into an empty folder
-  init       Write launcher.toml by question and answer; --service prints a unit
-  latest     Tell the newest version that a repository has for this computer
-  list       List the versions that are here, or with --offered those that could be
+  install      Install an app from a repository into an empty folder
+  init         Write launcher.toml by question and answer; --service prints a unit
+  latest       Tell the newest version that a repository has for this computer
+  list         List the versions that are here, or with --offered those that could be
 
 Run:
-  start      Keep the app running and up to date; --detach for the background
-  run        Run it once, without updates
-  stop       End app and launcher
-  restart    Stop the app and start it again
-  script     Run a script of the app's table
+  start        Keep the app running and up to date; --detach for the background
+  run          Run it once, without updates
+  stop         End app and launcher
+  restart      Stop the app and start it again
+  script       Run a script of the app's table
 
 Update:
-  check      Ask whether there is an update
-  update     Take it: download, verify, swap
-  rollback   Go back to the version before, or to a kept one
+  check        Ask whether there is an update
+  update       Take it: download, verify, swap
+  rollback     Go back to the version before, or to a kept one
+  self-update  Update this launcher itself
 
 Look:
-  status     Tell what is installed and whether it runs, as JSON
-  config     Show every setting and where it comes from
-  logs       Show the end of a log; -f goes on
-  events     Print every event as JSON
+  status       Tell what is installed and whether it runs, as JSON
+  config       Show every setting and where it comes from
+  logs         Show the end of a log; -f goes on
+  events       Print every event as JSON
 
 Options:
 {options}

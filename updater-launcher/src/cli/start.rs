@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::places::NO_LINK;
 use crate::release::Install;
 use crate::shell;
-use crate::supervise::{Mode, OWN_PROGRAM, QUIET, Supervisor};
+use crate::supervise::{How, Mode, OWN_PROGRAM, QUIET, Supervisor};
 use clap::Args;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::{Command, ExitCode, Stdio};
@@ -24,6 +24,9 @@ pub(super) struct Start {
     /// Go to the background once the launcher answers; its log is var/log/launcher.log.
     #[arg(long)]
     detach: bool,
+    /// What the launcher before, in this process, has left.
+    #[arg(long, hide = true, value_name = "JSON", conflicts_with = "detach")]
+    handover: Option<String>,
 }
 
 /// Run the app once, without updates and without restarts; its output is shown as well as logged.
@@ -34,7 +37,7 @@ pub(super) struct Run {
 }
 
 impl Start {
-    pub(super) fn run(self) -> Result<ExitCode> {
+    pub(super) fn run(self, updates_itself: bool) -> Result<ExitCode> {
         let install = Install::open(&self.place.dir)?;
         if self.detach {
             return detach(&install);
@@ -43,26 +46,27 @@ impl Start {
             // A session of its own: the terminal's end is not ours. It fails only for a process that has one already.
             let _ = rustix::process::setsid();
         }
-        supervise(install, Mode::Supervise)
+        supervise(install, How { mode: Mode::Supervise, handover: self.handover, updates_itself })
     }
 }
 
 impl Run {
     pub(super) fn run(self) -> Result<ExitCode> {
-        supervise(Install::open(&self.place.dir)?, Mode::Once)
+        supervise(Install::open(&self.place.dir)?, How { mode: Mode::Once, handover: None, updates_itself: false })
     }
 }
 
-fn supervise(install: Install, mode: Mode) -> Result<ExitCode> {
-    let code = Supervisor::new(install, mode)?.run()?;
+fn supervise(install: Install, how: How) -> Result<ExitCode> {
+    let code = Supervisor::new(install, how)?.run()?;
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
 }
 
 /// Starts a launcher in the background and waits until it answers.
 fn detach(install: &Install) -> Result<ExitCode> {
     let places = &install.places;
-    if ask(places, Ask::Status, None)?.is_some() {
-        return Err(Error::Busy { path: places.root().to_owned(), pid: None });
+    if let Some(status) = ask(places, Ask::Status, None)? {
+        let pid = status["launcher"].as_u64().and_then(|pid| u32::try_from(pid).ok());
+        return Err(Error::Busy { path: places.root().to_owned(), pid });
     }
     let failed = |problem: String| Error::Start { program: "the launcher".to_owned(), problem };
     let log = std::fs::File::options().append(true).create(true).custom_flags(NO_LINK).open(places.own_log());

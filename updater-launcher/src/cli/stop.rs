@@ -7,6 +7,7 @@ use crate::places::Places;
 use crate::shell;
 use clap::Args;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 /// Stop the app and end its launcher: the stop signal, the grace period, then the whole process group.
 #[derive(Debug, Args)]
@@ -20,6 +21,9 @@ pub(super) struct Stop {
 pub(super) struct Restart {
     #[command(flatten)]
     place: Place,
+    /// Run the launcher's program as it lies on disk now in place of the running one. The app is not touched.
+    #[arg(long)]
+    launcher: bool,
 }
 
 impl Stop {
@@ -30,6 +34,10 @@ impl Stop {
 
 impl Restart {
     pub(super) fn run(self) -> Result<ExitCode> {
+        if self.launcher {
+            tell(&self.place, Command::Relaunch, "Relaunching")?;
+            return answers_again(&Places::of_install(&self.place.dir)?);
+        }
         tell(&self.place, Command::Restart, "Restarted")
     }
 }
@@ -42,3 +50,19 @@ fn tell(place: &Place, command: Command, verb: &str) -> Result<ExitCode> {
     }
     Ok(ExitCode::SUCCESS)
 }
+
+/// Waits until the launcher that takes over answers.
+fn answers_again(places: &Places) -> Result<ExitCode> {
+    let begin = Instant::now();
+    while begin.elapsed() < PATIENCE {
+        if let Ok(Some(status)) = ask(places, Command::Status, None) {
+            shell::step("Relaunched", format!("process {}", status["launcher"]));
+            return Ok(ExitCode::SUCCESS);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Err(Error::HungUp { path: places.root().to_owned() })
+}
+
+/// How long it may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);

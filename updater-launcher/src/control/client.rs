@@ -28,9 +28,10 @@ pub(crate) fn ask(
         return Ok(None);
     }
     if line.is_empty() {
-        // It has ended: that is what `stop` asks for, and for anything else the answer is lost.
+        // It has ended, or another one is in its place: that is what was asked for. Anything else has lost its answer.
         let gone = Error::HungUp { path: places.root().to_owned() };
-        return if command == Command::Stop { Ok(Some(serde_json::Value::Null)) } else { Err(gone) };
+        let is_end = matches!(command, Command::Stop | Command::Relaunch);
+        return if is_end { Ok(Some(serde_json::Value::Null)) } else { Err(gone) };
     }
     let reply: Reply = serde_json::from_slice(&line)
         .map_err(|error| Error::Format { path: places.socket(), problem: error.to_string() })?;

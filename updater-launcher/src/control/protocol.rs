@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Rollback,
     /// Stop the app and start it again.
     Restart,
+    /// Run the launcher's program, as it lies on disk now, in place of the running one.
+    Relaunch,
     /// Stop the app and end the launcher.
     Stop,
     /// Send every event from now on.

@@ -11,6 +11,7 @@ mod hooks;
 mod journal;
 mod logs;
 mod processes;
+mod relaunch;
 mod requests;
 mod shown;
 mod signals;
@@ -31,10 +32,12 @@ use backoff::Failures;
 use journal::Journal;
 use logs::RotatingLog;
 use processes::{Children, Ending};
+use relaunch::Handover;
 use shown::Shown;
 use signals::Signals;
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use turn::Stream;
 use updater_format::launcher::Interval;
@@ -46,6 +49,17 @@ pub(crate) enum Mode {
     Supervise,
     /// Run once, without updates.
     Once,
+}
+
+/// How a launcher begins.
+#[derive(Debug)]
+pub(crate) struct How {
+    /// How the app is run.
+    pub(crate) mode: Mode,
+    /// What a launcher before, in this process, has left.
+    pub(crate) handover: Option<String>,
+    /// Whether the launcher looks for updates of its own.
+    pub(crate) updates_itself: bool,
 }
 
 /// A running launcher.
@@ -88,15 +102,27 @@ pub(crate) struct Supervisor {
     /// Whether it ends because the app has failed too often.
     gave_up: bool,
     listener: Option<(SocketAddr, TcpListener)>,
-    _lock: Lock,
+    /// The launcher's program, as it was found at the start.
+    program: PathBuf,
+    updates_itself: bool,
+    next_self_check: Option<Instant>,
+    /// Whether the program was updated, and is to take over at an idle moment.
+    is_renewed: bool,
+    lock: Lock,
 }
 
 impl Supervisor {
     /// Takes the folder over: its lock, its socket, and what a launcher before has left.
     /// # Errors
     /// [`Error::Busy`] when another launcher has it; [`Error::Settings`]; [`Error::Update`]; [`Error::File`].
-    pub(crate) fn new(install: Install, mode: Mode) -> Result<Self> {
-        let lock = Lock::take(&install.places)?;
+    pub(crate) fn new(install: Install, how: How) -> Result<Self> {
+        let How { mode, handover, updates_itself } = how;
+        let handover = handover.map(|text| Handover::take(&text, &install.places)).transpose()?;
+        let is_relaunched = handover.is_some();
+        let (lock, listener, streams, app) = match handover {
+            Some(Handover { lock, listener, streams, app }) => (lock, listener, streams, app),
+            None => (Lock::take(&install.places)?, None, Vec::new(), None),
+        };
         // Signals first: from here on this process ends in order.
         let signals = Signals::take()?;
         install.updater()?;
@@ -121,10 +147,10 @@ impl Supervisor {
             merged,
             mode,
             install,
-            streams: Vec::new(),
+            streams,
             shown: Shown::new(mode == Mode::Once),
             children: Children::default(),
-            app: None,
+            app,
             failures: Failures::default(),
             is_prepared: false,
             next_start: None,
@@ -139,10 +165,22 @@ impl Supervisor {
             trial: None,
             stopping: false,
             gave_up: false,
-            listener: None,
-            _lock: lock,
+            listener,
+            program: relaunch::own_program()?,
+            updates_itself,
+            next_self_check: None,
+            is_renewed: false,
+            lock,
         };
-        this.end_leftover();
+        match &this.app {
+            Some(app) => {
+                this.children.add(app.pid);
+                this.is_prepared = true;
+                this.next_health = Some(Instant::now());
+            }
+            None if is_relaunched => {}
+            None => this.end_leftover(),
+        }
         Ok(this)
     }
 
@@ -150,8 +188,11 @@ impl Supervisor {
     /// # Errors
     /// [`Error::Start`] and others when the app cannot be started at all the first time.
     pub(crate) fn run(mut self) -> Result<i32> {
-        self.say("launcher-started", &format!("process {}", std::process::id()));
+        let takes_over = self.app.is_some();
+        let how = if takes_over { ", in place of the one before" } else { "" };
+        self.say("launcher-started", &format!("process {}{how}", std::process::id()));
         let begun = match self.install.updater()?.pending_trial()? {
+            _ if takes_over => Ok(()),
             Some(trial) if self.mode == Mode::Supervise => self.resume_trial(&trial),
             _ => self.start_app(None),
         };
@@ -163,7 +204,7 @@ impl Supervisor {
             }
         }
         if self.mode == Mode::Supervise {
-            let at_start = self.merged.settings.update_at_start;
+            let at_start = self.merged.settings.update_at_start && !takes_over;
             self.next_check = if at_start { Some(Instant::now()) } else { self.after_interval() };
         }
         let code = loop {
@@ -178,6 +219,11 @@ impl Supervisor {
             self.due();
             self.handle_reports();
             self.handle_requests();
+            if self.is_renewed && self.is_idle() {
+                self.is_renewed = false;
+                let error = self.relaunch();
+                self.say("failed", &error.full_message());
+            }
             if !self.has_work() {
                 self.turn(self.deadline());
             }
@@ -201,11 +247,11 @@ impl Supervisor {
     /// Gives the folder back, and only then tells those who asked for the end: what they do next finds it free. The socket
     /// goes before the lock: after it the path may be that of the next launcher.
     fn leave(self) {
-        let Self { mut server, leaving, _lock, .. } = self;
+        let Self { mut server, leaving, lock, .. } = self;
         if let Some(server) = &mut server {
             server.stop_listening();
         }
-        drop(_lock);
+        drop(lock);
         if let Some(server) = server {
             server.close(&leaving);
         }
@@ -221,6 +267,14 @@ impl Supervisor {
         if self.next_check.is_some_and(|at| at <= now) && self.job.is_none() {
             self.next_check = self.after_interval();
             self.begin_job("update");
+            self.next_self_check = self.updates_itself.then_some(now);
+        }
+        // After the app's own, and only while the program is the one that runs.
+        if self.next_self_check.is_some_and(|at| at <= now) && self.is_idle() {
+            self.next_self_check = None;
+            if !self.is_replaced() {
+                self.begin_job("self-update");
+            }
         }
         if self.next_health.is_some_and(|at| at <= now) {
             self.check_health();

@@ -31,7 +31,7 @@ impl Supervisor {
                     self.stopping = true;
                     self.leaving.push(client);
                 }
-                Command::Check | Command::Update | Command::Rollback | Command::Restart => {
+                Command::Check | Command::Update | Command::Rollback | Command::Restart | Command::Relaunch => {
                     self.requests.push_back((client, request));
                 }
             }
@@ -72,6 +72,11 @@ impl Supervisor {
                 Command::Rollback => {
                     let done = self.roll_back(request.version.as_ref());
                     self.answer(client, done.map(|version| json!({"version": version})));
+                }
+                Command::Relaunch => {
+                    // Who asked sees the connection end when it comes about.
+                    let error = self.relaunch();
+                    self.answer(client, Err(error));
                 }
                 _ => {
                     let done = self.restart_app();
@@ -133,6 +138,8 @@ impl Supervisor {
             "failures": self.failures.count(),
             "folder": self.install.places.root(),
             "launcher": std::process::id(),
+            "launcher-program": self.program,
+            "launcher-replaced": self.is_replaced(),
             "next-check": self.next_check.map(seconds),
             "pid": app.map(|app| app.pid.as_raw_nonzero().get()),
             "ready": app.is_some_and(|app| app.is_ready),

@@ -47,7 +47,8 @@ impl Supervisor {
         while let Some(report) = self.reports.pop_front() {
             match report {
                 Report::Available { version, bytes } => {
-                    self.say("available", &format!("{version}, {bytes} bytes"));
+                    let of = if self.is_self_update() { " of the launcher" } else { "" };
+                    self.say("available", &format!("{version}{of}, {bytes} bytes"));
                     if self.job.as_ref().is_some_and(|job| job.name == "check") {
                         self.end_job(&Ok(Outcome::Available(version)));
                     }
@@ -70,6 +71,11 @@ impl Supervisor {
                 Report::Current => {
                     self.end_job(&Ok(Outcome::Current));
                 }
+                Report::Installed if self.is_self_update() => {
+                    self.say("launcher-updated", "it takes over when nothing else is going on");
+                    self.is_renewed = true;
+                    self.end_job(&Ok(Outcome::Current));
+                }
                 other => log::debug!("out of turn: {other:?}"),
             }
         }
@@ -84,6 +90,10 @@ impl Supervisor {
     pub(super) fn job_ended(&self) -> bool {
         let ended = |job: &Job| self.children.ending(job.pid).is_some();
         self.reports.is_empty() && self.job.as_ref().is_some_and(ended) && !self.has_job_stream()
+    }
+
+    fn is_self_update(&self) -> bool {
+        self.job.as_ref().is_some_and(|job| job.name == "self-update")
     }
 
     /// Gives the job up; nothing of it has changed anything.

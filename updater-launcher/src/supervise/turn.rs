@@ -6,7 +6,7 @@ use super::processes::Ending;
 use super::signals::{is_ending, is_passed_on};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// A pipe from a child.
@@ -16,6 +16,20 @@ pub(super) struct Stream {
     to: Sink,
     /// Bytes of a job's line that is not whole yet.
     line: Vec<u8>,
+}
+
+impl Stream {
+    pub(super) fn new(fd: OwnedFd, to: Sink) -> Self {
+        Self { fd, to, line: Vec::new() }
+    }
+
+    pub(super) fn to(&self) -> Sink {
+        self.to
+    }
+
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
 }
 
 /// Where the bytes of a pipe go.
@@ -35,8 +49,8 @@ impl Supervisor {
     /// Watches a child: its end, and what it writes.
     pub(super) fn watch(&mut self, child: Child, out: Sink, err: Sink) -> (Pid, Option<std::process::ChildStdin>) {
         self.children.add(child.pid);
-        self.streams.push(Stream { fd: child.stdout, to: out, line: Vec::new() });
-        self.streams.push(Stream { fd: child.stderr, to: err, line: Vec::new() });
+        self.streams.push(Stream::new(child.stdout, out));
+        self.streams.push(Stream::new(child.stderr, err));
         (child.pid, child.stdin)
     }
 

@@ -115,7 +115,58 @@ fn settings_show_where_they_come_from() {
     let root = scene.app().canonicalize().unwrap();
     assert!(unit.contains(&format!(" start -C \"{}\"\n", root.display())), "{unit}");
     assert!(unit.contains("\nTimeoutStopSec=18\n"), "the grace of 3 s and some: {unit}");
-    refused(&scene.run(&["init", "--service", "launchd"]), 2, "macOS");
+    verified_by_systemd(&scene, &unit);
+    let job = scene.ok(&["init", "--service", "launchd"]);
+    if updater_tests::require::command("python3", "apt-get install python3") {
+        let shown = "import plistlib, sys; job = plistlib.load(sys.stdin.buffer); print(job['Label'], job['ProgramArguments'][1:], job['RunAtLoad'], job['KeepAlive'], job['ExitTimeOut'])";
+        let file = scene.folder.path().join("hello.plist");
+        std::fs::write(&file, job).unwrap();
+        let input = std::fs::File::open(&file).unwrap();
+        let output = std::process::Command::new("python3").args(["-c", shown]).stdin(input).output().unwrap();
+        let expected = format!("hello ['start', '-C', '{}'] True {{'SuccessfulExit': False}} 18\n", root.display());
+        assert_eq!(text(&output.stdout), expected, "{}", text(&output.stderr));
+    }
     scene.overrides("kepe = 4\n");
     refused(&scene.run(&["config"]), 20, "did you mean `keep`?");
+}
+
+/// Asks systemd's own checker, where there is one.
+fn verified_by_systemd(scene: &Scene, unit: &str) {
+    if !updater_tests::require::command("systemd-analyze", "apt-get install systemd") {
+        return;
+    }
+    let file = scene.folder.path().join("hello.service");
+    std::fs::write(&file, unit).unwrap();
+    let verify = |file: &std::path::Path| {
+        std::process::Command::new("systemd-analyze").arg("verify").arg("--man=no").arg(file).output().unwrap()
+    };
+    let output = verify(&file);
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", text(&output.stderr));
+    // It does look.
+    std::fs::write(&file, unit.replace("Restart=on-failure", "Restart=somehow")).unwrap();
+    assert!(text(&verify(&file).stderr).contains("somehow"), "a wrong unit is not noticed");
+}
+
+#[test]
+fn a_release_that_no_launcher_can_run_is_not_installed() {
+    for (table, code, words) in [
+        (r#"{"restrat":"never"}"#, 20, "did you mean `restart`?"),
+        (r#"{"exec":"bin/none"}"#, 80, "cannot start bin/none: the release has no such file"),
+        (r#"[]"#, 20, "no JSON object"),
+    ] {
+        let scene = Scene::new();
+        scene.release("1.0.0", "exit 0", table);
+        let root = scene.published.root_file();
+        refused(&scene.install_by("--root", root.to_str().unwrap()), code, words);
+        assert!(!scene.app().exists(), "{table}");
+        // In a folder of the owner's, his settings stay and nothing else.
+        std::fs::create_dir(scene.app()).unwrap();
+        std::fs::write(scene.app().join("launcher.toml"), "").unwrap();
+        refused(&scene.install_by("--root", root.to_str().unwrap()), code, words);
+        assert_eq!(names(&scene.app()), ["launcher.toml"], "{table}");
+        // The next release is one that can.
+        scene.release("1.1.0", "exit 0", "{}");
+        scene.install();
+        assert_eq!(scene.current(), "1.1.0");
+    }
 }

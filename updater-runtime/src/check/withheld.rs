@@ -105,7 +105,9 @@ impl std::fmt::Display for Withheld {
             Self::StepFirst { version, step } => {
                 write!(f, "{version} needs {step} to be installed first, which is not offered here")
             }
-            Self::FailedHere { version } => write!(f, "{version} failed its trial here within the last 30 days"),
+            Self::FailedHere { version } => {
+                write!(f, "{version} failed its trial here, or was left by hand, within the last 30 days")
+            }
         }
     }
 }
