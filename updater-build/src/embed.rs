@@ -102,7 +102,7 @@ fn embedded(
         ("urls", list(table.urls.iter().map(|url| text(url.as_str())))),
         ("root", format!("include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{ROOT}\"))")),
         ("install", text(&table.install_kind().to_string())),
-        ("entry", text(entry)),
+        ("entry", text(&triple.program(entry))),
         ("trial", text(table.trial.as_str())),
         ("missing_status", list(table.missing_status.iter().map(u16::to_string))),
         ("build_time", build_time.unix().to_string()),

@@ -32,6 +32,7 @@ mod minisign;
 pub mod patch;
 mod path;
 mod pattern;
+pub mod pe;
 #[cfg(feature = "interop")]
 mod pem;
 mod platform;
@@ -58,7 +59,7 @@ pub use manifest::{
 pub use minisign::MinisignKey;
 pub use path::{FilePath, TargetName};
 pub use pattern::PathPattern;
-pub use platform::Platform;
+pub use platform::{Platform, is_exe};
 pub use rollout::InstallId;
 pub use time::UtcTime;
 pub use version::ReleaseVersion;

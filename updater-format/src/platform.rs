@@ -41,6 +41,30 @@ impl Platform {
     pub fn is_any(&self) -> bool {
         self.0 == ANY
     }
+
+    /// Tells whether it is a triple of Windows.
+    #[must_use]
+    pub fn is_windows(&self) -> bool {
+        self.0.split('-').any(|part| part == "windows")
+    }
+
+    /// Returns the file name of a program, or a path that ends in one: on Windows it ends in `.exe`.
+    /// ```
+    /// # use updater_format::Platform;
+    /// let windows: Platform = "x86_64-pc-windows-msvc".parse()?;
+    /// assert_eq!(windows.program("bin/hello"), "bin/hello.exe");
+    /// # Ok::<(), updater_format::FormatError>(())
+    /// ```
+    #[must_use]
+    pub fn program(&self, name: &str) -> String {
+        if self.is_windows() && !is_exe(name) { format!("{name}.exe") } else { name.to_owned() }
+    }
+}
+
+/// Tells whether a file is a program of Windows by its name.
+#[must_use]
+pub fn is_exe(name: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(stem, ending)| !stem.is_empty() && ending.eq_ignore_ascii_case("exe"))
 }
 
 crate::text::validated_string!(Platform);

@@ -210,8 +210,12 @@ impl Source {
         let table = self.project.as_ref().and_then(|project| project.table.as_ref());
         Ok(Contents {
             install: self.args.kind.or_else(|| table.and_then(|table| table.kind)),
-            entry: self.args.entry.clone().or_else(|| table.and_then(|table| table.entry.clone())),
-            files: from_folder(folder)?,
+            entry: match (&self.args.entry, table.and_then(|table| table.entry.as_ref())) {
+                (Some(named), _) => Some(named.clone()),
+                (None, Some(entry)) => Some(program_path(platform, entry.as_str())?),
+                (None, None) => None,
+            },
+            files: from_folder(folder)?.into_iter().map(|file| file.for_platform(platform)).collect(),
             ..self.contents(platform)
         })
     }
@@ -222,13 +226,8 @@ impl Source {
         let build = self.build(platform)?;
         let built = build.run(&context.shell)?;
         // The same rule as in the build script, so that the program knows its own place.
-        let entry = match &table.entry {
-            Some(entry) => entry.clone(),
-            None => {
-                let first = build.programs.first().map(String::as_str).unwrap_or_default();
-                FilePath::parse(first).map_err(|source| BundleStepError::Manifest { source })?
-            }
-        };
+        let first = build.programs.first().map(String::as_str).unwrap_or_default();
+        let entry = program_path(platform, table.entry.as_ref().map_or(first, FilePath::as_str))?;
         let files = from_build(&built, &entry, project.folder(), &project.target_dir, &table.include)?;
         let contents = Contents {
             install: Some(table.install_kind()),
@@ -236,7 +235,7 @@ impl Source {
             files,
             ..self.contents(platform)
         };
-        let program = built.iter().find(|program| program.name == entry.file_name());
+        let program = built.iter().find(|program| platform.program(&program.name) == entry.file_name());
         match program {
             Some(program) if table.probe => check_embedded(&program.path, &project.root_file()?, &contents)?,
             _ => context.shell.detail("the entry is not looked into: it is not built here, or `probe` is false"),
@@ -280,4 +279,9 @@ fn parse_kind(text: &str) -> Result<InstallKind, String> {
         .into_iter()
         .find(|kind| kind.to_string() == text)
         .ok_or_else(|| "it must be `executable` or `directory`".to_owned())
+}
+
+/// Returns where a program lies: the same name for every triple in the manifest, and `.exe` behind it on Windows.
+fn program_path(platform: &Platform, path: &str) -> Result<FilePath, BundleStepError> {
+    FilePath::parse(&platform.program(path)).map_err(|source| BundleStepError::Manifest { source })
 }

@@ -29,7 +29,7 @@ use updater_format::bundle::{BundleExpectation, BundleOptions, BundleWriter};
 use updater_format::digest::{HashingReader, HashingWriter};
 use updater_format::{
     AppId, ComponentName, EntryContent, FileMode, FilePath, InstallKind, Manifest, ManifestEntry, ManifestParts,
-    PathPattern, Platform, ReleaseVersion, TargetName,
+    PathPattern, Platform, ReleaseVersion, TargetName, pe,
 };
 
 /// The component that a bundle is a release of.
@@ -136,6 +136,8 @@ pub fn describe(contents: &Contents) -> Result<(Manifest, Option<GlibcVersion>),
                         });
                     }
                     libc = libc.max(elf.glibc);
+                } else if *mode == FileMode::Program {
+                    check_pe(source, &contents.platform)?;
                 }
                 let (length, sha256) = digest_of(source)?;
                 EntryContent::File { length, sha256, mode: *mode }
@@ -249,6 +251,20 @@ fn read_elf(path: &Path) -> Result<Option<elf::Elf>, BundleStepError> {
     let file = File::open(path).map_err(|source| BundleStepError::Read { path: path.to_owned(), source })?;
     elf::read(&mut std::io::BufReader::new(file))
         .map_err(|source| BundleStepError::Elf { path: path.to_owned(), source })
+}
+
+/// Refuses a program of Windows that is for another processor than the triple.
+fn check_pe(path: &Path, platform: &Platform) -> Result<(), BundleStepError> {
+    let failed = |source| BundleStepError::Read { path: path.to_owned(), source };
+    let found = pe::machine(&mut File::open(path).map_err(failed)?).map_err(failed)?;
+    match (found, pe::machine_of(platform)) {
+        (Some(found), Some(expected)) if found != expected => Err(BundleStepError::Machine {
+            path: path.to_owned(),
+            machine: format!("Windows on processor {found:#06x}"),
+            platform: platform.clone(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Finds the only program among the entries.

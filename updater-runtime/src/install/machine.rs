@@ -5,16 +5,16 @@ mod mach_o;
 
 use super::InstallError;
 use crate::fs;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read as _;
 use std::path::Path;
-use updater_format::Platform;
+use updater_format::{Platform, pe};
 
 /// Refuses a staged program whose ELF, PE or Mach-O header names another processor than its platform. What has none of these,
 /// a script for example, and platforms that are not in the table are left to the probe.
 /// # Errors
 /// [`InstallError::OtherMachine`]; [`InstallError::File`] when it cannot be read.
 pub(super) fn check(program: &Path, platform: &Platform) -> Result<(), InstallError> {
-    if platform.as_str().contains("-windows") {
+    if platform.is_windows() {
         return check_pe(program, platform);
     }
     if let Some(expected) = mach_o::of(platform) {
@@ -56,9 +56,9 @@ fn check_mach_o(program: &Path, platform: &Platform, expected: u32) -> Result<()
 
 /// As [`check`], for the programs of Windows.
 fn check_pe(program: &Path, platform: &Platform) -> Result<(), InstallError> {
-    let Some(expected) = pe_machine_of(platform) else { return Ok(()) };
+    let Some(expected) = pe::machine_of(platform) else { return Ok(()) };
     let Some(mut file) = fs::open_regular(program)? else { return Ok(()) };
-    let found = pe_machine(&mut file).map_err(|source| fs::PathError::new("read", program, source))?;
+    let found = pe::machine(&mut file).map_err(|source| fs::PathError::new("read", program, source))?;
     match found {
         Some(found) if found != expected => Err(InstallError::OtherMachine {
             path: program.to_owned(),
@@ -67,41 +67,6 @@ fn check_pe(program: &Path, platform: &Platform) -> Result<(), InstallError> {
             found: found.into(),
         }),
         _ => Ok(()),
-    }
-}
-
-/// Returns the processor in the header of a PE file; `None` when it is none.
-fn pe_machine(file: &mut (impl Read + Seek)) -> std::io::Result<Option<u16>> {
-    let mut start = [0; 64];
-    if !filled(file, &mut start)? || start[..2] != *b"MZ" {
-        return Ok(None);
-    }
-    // The old header ends with the place of the new one.
-    let at = u32::from_le_bytes([start[60], start[61], start[62], start[63]]);
-    file.seek(SeekFrom::Start(at.into()))?;
-    let mut header = [0; 6];
-    let is_pe = filled(file, &mut header)? && header[..4] == *b"PE\0\0";
-    Ok(is_pe.then(|| u16::from_le_bytes([header[4], header[5]])))
-}
-
-/// Fills a buffer; tells whether the file was long enough.
-fn filled(file: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<bool> {
-    match file.read_exact(buffer) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// Returns what programs of a platform have in their PE header; `None` for one that is not known here.
-fn pe_machine_of(platform: &Platform) -> Option<u16> {
-    match platform.as_str().split('-').next()? {
-        "x86_64" => Some(0x8664),
-        "i386" | "i586" | "i686" => Some(0x014c),
-        "aarch64" => Some(0xaa64),
-        "arm64ec" => Some(0xa641),
-        "thumbv7a" => Some(0x01c4),
-        _ => None,
     }
 }
 
@@ -235,10 +200,8 @@ mod tests {
         check(&program, &platform("x86_64-pc-windows-gnu")).unwrap();
         let error = check(&program, &platform("aarch64-pc-windows-msvc")).unwrap_err();
         assert!(matches!(error, InstallError::OtherMachine { format: "PE", found: 0x8664, .. }), "{error:?}");
-        for length in [0, 2, 63, 64, 128, 133] {
-            std::fs::write(&program, &bytes[..length]).unwrap();
-            check(&program, &platform("aarch64-pc-windows-msvc")).unwrap();
-        }
+        std::fs::write(&program, "not a program").unwrap();
+        check(&program, &platform("aarch64-pc-windows-msvc")).unwrap();
     }
 
     #[test]

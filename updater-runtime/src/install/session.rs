@@ -216,14 +216,22 @@ impl Session {
     /// Removes everything that belongs to no phase, whatever it is. What was downloaded stays: it can be resumed.
     pub(super) fn sweep(&self) -> Result<(), InstallError> {
         carry::salvage_previous(&self.layout)?;
+        let mut swept = Ok(());
         for name in fs::names(self.layout.hidden())? {
             if name.to_string_lossy().starts_with(fs::SPENT) {
                 fs::try_remove(&self.layout.hidden().join(name));
             } else if !KEPT_NAMES.iter().any(|kept| name == *kept) {
-                fs::remove_all(&self.layout.hidden().join(name))?;
+                // What cannot be removed does not keep the rest.
+                swept = swept.and(fs::remove_all(&self.layout.hidden().join(name)));
             }
         }
-        Ok(())
+        Ok(swept?)
+    }
+
+    /// Tells whether something lies in the hidden folder that a sweep would remove.
+    pub(super) fn has_leftovers(layout: &Layout) -> bool {
+        let mut names = fs::names(layout.hidden()).unwrap_or_default().into_iter();
+        names.any(|name| !KEPT_NAMES.iter().any(|kept| name == *kept))
     }
 
     /// Tries an exchange on two empty folders, so that a file system without it is found before anything is downloaded.

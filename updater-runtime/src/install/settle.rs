@@ -3,7 +3,6 @@
 //! With nothing pending this is one look for a file that is not there.
 
 use super::journal::{self, Found};
-use super::lock::InstallLock;
 use super::rollback::Kept;
 use super::session::Session;
 use super::staged::{Installed, verify_again};
@@ -45,8 +44,9 @@ pub(crate) enum Settled {
 pub(crate) fn settle(layout: &Layout, now: UtcTime) -> Result<Settled, InstallError> {
     match fs::metadata(&layout.journal()) {
         Ok(Some(_)) if !journal::is_foreign(layout)? => {}
-        Ok(_) => {
-            drop_spent(layout);
+        Ok(Some(_)) => return Ok(Settled::Nothing),
+        Ok(None) => {
+            drop_leftovers(layout, now);
             return Ok(Settled::Nothing);
         }
         // The hidden folder of an app that another user updates is closed to us, and none of our business.
@@ -60,7 +60,7 @@ pub(crate) fn settle(layout: &Layout, now: UtcTime) -> Result<Settled, InstallEr
     };
     match &state.phase {
         Phase::Idle => {
-            drop_spent(layout);
+            drop_leftovers(layout, now);
             Ok(Settled::Nothing)
         }
         Phase::Trial { from, to, trial } => match layout.subject() {
@@ -72,18 +72,14 @@ pub(crate) fn settle(layout: &Layout, now: UtcTime) -> Result<Settled, InstallEr
     }
 }
 
-/// Removes programs that were replaced while they ran. Only Windows keeps them from being removed at once.
-fn drop_spent(layout: &Layout) {
-    if cfg!(unix) {
+/// Removes what could not be removed when an update was completed: programs that still ran. Only on Windows does that happen.
+fn drop_leftovers(layout: &Layout, now: UtcTime) {
+    if cfg!(unix) || !Session::has_leftovers(layout) {
         return;
     }
-    let mut names = fs::names(layout.hidden()).unwrap_or_default();
-    names.retain(|name| name.to_string_lossy().starts_with(fs::SPENT));
-    let removed = names.iter().filter(|name| fs::try_remove(&layout.hidden().join(name))).count();
-    if removed > 0
-        && let Ok(lock) = InstallLock::take_within(layout, Duration::ZERO)
-    {
-        lock.tidy(layout);
+    // Sweeps by itself, and tidies up at its end.
+    if let Err(error) = Session::recover(layout, Duration::ZERO, now) {
+        log::debug!("{error}; a later start tidies up");
     }
 }
 

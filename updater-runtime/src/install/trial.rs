@@ -134,6 +134,7 @@ pub(super) fn complete(mut session: Session, release: &JournaledRelease) -> Resu
     if on_trial {
         session.change(|state| state.complete(release));
         session.write(Phase::Idle)?;
+        exit::end_attempt();
         // It is completed now, whether or not what it replaced can be removed.
         let layout = session.layout();
         tell(keep_one_version(layout, &phase));
@@ -156,6 +157,7 @@ fn complete_within(
     let mut completed = InstallState { phase: Phase::Idle, ..state.clone() };
     completed.complete(release);
     journal::write(layout, &completed)?;
+    exit::end_attempt();
     let before = std::mem::replace(state, completed);
     tell(keep_one_version(layout, &before.phase));
     tell(carry::salvage_previous(layout).and_then(|()| Ok(fs::remove_all(&layout.previous())?)));

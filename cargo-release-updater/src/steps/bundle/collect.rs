@@ -2,7 +2,7 @@
 
 use super::{Built, BundleStepError};
 use std::path::{Path, PathBuf};
-use updater_format::{FileMode, FilePath, PathPattern};
+use updater_format::{FileMode, FilePath, PathPattern, Platform, is_exe};
 use walkdir::{DirEntry, WalkDir};
 
 /// One file or link that goes into a bundle.
@@ -12,6 +12,20 @@ pub struct Chosen {
     pub path: FilePath,
     /// What it is.
     pub content: ChosenContent,
+}
+
+impl Chosen {
+    /// Takes every `.exe` for a program, if this is for Windows: what comes from there has no permission bits.
+    #[must_use]
+    pub fn for_platform(mut self, platform: &Platform) -> Self {
+        if let ChosenContent::File { mode, .. } = &mut self.content
+            && platform.is_windows()
+            && is_exe(self.path.as_str())
+        {
+            *mode = FileMode::Program;
+        }
+        self
+    }
 }
 
 /// What lies at a chosen path.

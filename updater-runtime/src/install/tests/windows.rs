@@ -134,7 +134,7 @@ fn a_kill_between_the_two_renames_is_repaired_by_the_kept_program() {
 #[test]
 fn a_path_is_one_in_capitals_too() {
     let world = World::new();
-    let text = world.layout.root().to_str().unwrap().to_uppercase();
+    let text = world.layout.root().to_str().unwrap().to_ascii_uppercase();
     let entry = FilePath::parse("hello").unwrap();
     let other = Layout::at(InstallKind::Executable, Path::new(&text), &entry).unwrap();
     assert_eq!(other.identity(), world.layout.identity());
@@ -307,10 +307,14 @@ fn what_is_scheduled_is_installed_at_the_next_start() {
 #[test]
 fn the_probe_hears_and_ends_what_it_started() {
     use super::probe::{ProbeError, ask};
-    let world = real_world();
-    // It answers with the test runner's own output, which is no answer but an ordered end.
-    let (nonce, said) = ask(world.layout.root(), Duration::from_secs(60)).unwrap();
-    assert!(!nonce.is_empty() && said.contains("running"), "{said}");
-    let missing = world.folder.path().join("none.exe");
+    let folder = tempfile::tempdir().unwrap();
+    // Without a variable and arguments it runs all tests, for longer than this; what it starts ends with it.
+    let program = folder.path().join("slow.exe");
+    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    assert!(matches!(ask(&program, Duration::from_secs(2)), Err(ProbeError::TimedOut { .. })));
+    // A shell without input ends in order, and says something else.
+    let (nonce, said) = ask(Path::new(r"C:\windows\system32\cmd.exe"), Duration::from_secs(60)).unwrap();
+    assert!(!nonce.is_empty() && !said.contains(&nonce), "{said}");
+    let missing = folder.path().join("none.exe");
     assert!(matches!(ask(&missing, Duration::from_secs(1)), Err(ProbeError::Start { .. })));
 }
