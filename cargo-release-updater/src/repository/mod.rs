@@ -5,6 +5,7 @@
 
 pub mod commit;
 mod error;
+mod first;
 pub mod refresh;
 mod seen;
 pub mod state;
@@ -13,6 +14,7 @@ pub mod version_file;
 
 pub use commit::{Commit, Committed, Lease, Upload};
 pub use error::RepositoryError;
+pub(crate) use first::first_roles;
 pub use refresh::{Refreshed, Renew, Skipped};
 pub use seen::{last_seen_snapshot, record_of, refuse_older};
 pub use state::RepositoryState;

@@ -16,7 +16,8 @@ use crate::storage::Created;
 use std::time::{Duration, Instant, SystemTime};
 use updater_format::UtcTime;
 use updater_format::length::MAX_ROLE;
-use updater_format::role::RoleName;
+use updater_format::role::{RoleName, Root};
+use updater_format::signed::{Signed, Untrusted};
 
 /// When a refresh signs although nothing waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +118,9 @@ impl Commit<'_> {
         if self.went_back(state, &prepared.root, &prepared.targets, &expected)? == WentBack::Repaired {
             return Ok(None);
         }
+        if !prepared.first {
+            self.publish_lost_root()?;
+        }
         if !prepared.renew_snapshot && !prepared.due {
             if let Some(state) = state {
                 self.remember(state)?;
@@ -208,6 +212,16 @@ impl Commit<'_> {
             }
         }
         Ok(Some(prepared.told(snapshot, Some(timestamp.version), Some(timestamp.expires))))
+    }
+
+    /// Publishes the project's root again where the storage has lost it: installed copies cannot follow otherwise.
+    fn publish_lost_root(&self) -> Result<(), CommandError> {
+        let Ok(own) = Signed::<Root>::parse(&Untrusted::new(self.root)) else { return Ok(()) };
+        let file = metadata(&format!("{}.root.json", own.unverified().version));
+        if self.storage.length(&file)?.is_none() && self.storage.put_new(&file, self.root.to_vec())? == Created::New {
+            self.shell.warn(format_args!("{file} was missing in {}; it is published again", self.storage.name()));
+        }
+        Ok(())
     }
 
     /// Returns the highest number of a snapshot that honest publishers can have reached: whoever held the online key may

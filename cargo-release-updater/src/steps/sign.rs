@@ -9,7 +9,7 @@ use super::release::Release;
 use crate::config::Project;
 use crate::error::{CommandError, CommandResult};
 use crate::keys::{KeyError, Keychain, Signer};
-use crate::repository::{Commit, Committed, Lease, METADATA, RepositoryError, RepositoryState, Upload};
+use crate::repository::{Commit, Committed, Lease, METADATA, RepositoryError, RepositoryState, Upload, first_roles};
 use crate::shell::Shell;
 use crate::storage::{Storage, StorageError};
 use std::path::{Path, PathBuf};
@@ -17,8 +17,8 @@ use std::rc::Rc;
 use updater_format::length::MAX_ROOT;
 use updater_format::role::{RoleName, Root, Targets};
 use updater_format::signed::{Signed, Untrusted};
-use updater_format::trust::{TrustError, find_channel};
-use updater_format::{AppId, Channel, Keyring, SignaturePolicy, UtcTime};
+use updater_format::trust::find_channel;
+use updater_format::{AppId, Channel, Keyring, UtcTime};
 
 /// What a project is trusted by: the files that people signed and committed.
 #[derive(Debug, Clone)]
@@ -204,7 +204,7 @@ pub fn keyrings(
 pub fn roles_in_force(trust: &Trust, state: Option<&RepositoryState>) -> Result<(Root, Targets), RepositoryError> {
     match state {
         Some(state) => Ok(((**state.root()).clone(), (**state.targets()).clone())),
-        None => first_roles(trust),
+        None => first_roles(&trust.app, &trust.root, &trust.targets),
     }
 }
 
@@ -238,35 +238,6 @@ fn channel_signer(channel: &Channel, publisher: &mut Publisher<'_>) -> CommandRe
         folder: publisher.keychain.folder().path().to_owned(),
     };
     Ok(signers.into_iter().next().ok_or_else(missing)?)
-}
-
-/// Verifies the root and the targets role of the project itself, for a repository that is still empty.
-fn first_roles(trust: &Trust) -> Result<(Root, Targets), RepositoryError> {
-    let policy = SignaturePolicy::default();
-    let refuse = |file: &str| {
-        let file = file.to_owned();
-        move |source: TrustError| RepositoryError::Trust {
-            file,
-            storage: "the project".to_owned(),
-            source: Box::new(source),
-        }
-    };
-    let format = |role: &str| {
-        let role = role.to_owned();
-        move |source| TrustError::Format { role, source }
-    };
-    let root = Signed::<Root>::parse(&Untrusted::new(&*trust.root))
-        .map_err(format("root"))
-        .and_then(|signed| {
-            let keyring = signed.unverified().keyring(RoleName::Root).clone();
-            signed.verify("root", &keyring, policy)
-        })
-        .map_err(refuse("root.json"))?;
-    let targets = Signed::<Targets>::parse(&Untrusted::new(&*trust.targets))
-        .map_err(format("targets"))
-        .and_then(|signed| signed.verify("targets", root.keyring(RoleName::Targets), policy))
-        .map_err(refuse("targets.json"))?;
-    Ok(((*root).clone(), (*targets).clone()))
 }
 
 /// Copies the documents that clients see now, and every root on the way to the newest one.

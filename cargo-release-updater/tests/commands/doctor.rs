@@ -292,6 +292,15 @@ fn a_program_is_looked_into_and_started_as_clients_do() {
     );
     assert_eq!(embedded["urls"][0], url);
 
+    // A copy that somebody else keeps up to date.
+    let keg = package.home().join("Cellar/hello/1.0.0");
+    std::fs::create_dir_all(keg.join("bin")).unwrap();
+    std::fs::write(keg.join("INSTALL_RECEIPT.json"), "{}").unwrap();
+    std::fs::copy(package.path("app"), keg.join("bin/hello")).unwrap();
+    let run = doctor(&package, &[keg.join("bin/hello").to_str().unwrap()]);
+    assert_eq!((run.code, findings(&run)), (0, vec!["warning install-blocked".to_owned()]), "{}", run.stdout);
+    assert!(run.messages("finding")[0]["cure"].as_str().unwrap().contains("brew upgrade"), "{}", run.stdout);
+
     let run = program(&format!("#!/bin/sh\nexit 1\n{root}"));
     assert_eq!(findings(&run), ["warning program-silent", "warning program-without-url"], "{}", run.stdout);
     let run = program(&format!("#!/bin/sh\n{answer}\nexit\n{url}\n"));
@@ -343,4 +352,70 @@ fn what_could_not_be_looked_at_is_told() {
     package.write("Cargo.toml", &manifest.replacen("[package]", "[package]\nreadme = \"nowhere.md\"", 1));
     let run = doctor(&package, &[]);
     assert!(found(&run).contains(&"note package-unread".to_owned()), "{}", run.stdout);
+}
+
+#[test]
+fn roots_that_do_not_fit_what_is_behind_and_what_is_damaged_are_told() {
+    let package = real_package();
+    package.write("src/main.rs", "fn main() { let _ = updater_runtime::updater!(); }\n");
+    package.write("build.rs", "fn main() { updater_build::embed(); }\n");
+    let repository = package.path("target/updater/repository/hello");
+    let manifest = package.read("Cargo.toml");
+    let reads_from = |folder: &Path| {
+        let url = format!("file://{}", folder.display());
+        package.write("Cargo.toml", &manifest.replace("https://example.com/hello", &url));
+    };
+    reads_from(&repository);
+    package.run(&publish("1.0.0", &[])).ok();
+    let first = package.read("updater/root.json");
+    package.run(&["keys", "renew", "root"]).ok();
+    let second = package.read("updater/root.json");
+    let told = |code: &str| {
+        let run = doctor(&package, &[]);
+        let finding = run.messages("finding").into_iter().find(|finding| finding["code"] == code);
+        (finding.unwrap_or_else(|| panic!("{code} is not in {}", run.stdout)), run.code)
+    };
+    let gone = |code: &str| assert!(!findings(&doctor(&package, &[])).iter().any(|found| found.ends_with(code)), "{code}");
+
+    package.write("updater/root.json", &first);
+    assert_eq!(told("root-behind").1, 0);
+    let run = doctor(&package, &["--fix"]);
+    assert_eq!(run.messages("examined")[0]["fixed"], 1, "{}", run.stdout);
+    assert_eq!(package.read("updater/root.json"), second);
+    gone("root-behind");
+
+    let published = repository.join("metadata/2.root.json");
+    std::fs::remove_file(&published).unwrap();
+    assert_eq!(told("root-unpublished").0["cure"], "cargo updater refresh");
+    let run = package.run(&["refresh"]).ok();
+    assert!(run.stderr.contains("2.root.json was missing in fs:"), "{}", run.stderr);
+    assert_eq!(std::fs::read_to_string(&published).unwrap(), second);
+    gone("root-unpublished");
+    std::fs::write(&published, first.replacen("\"version\":1", "\"version\":2", 1)).unwrap();
+    let (finding, code) = told("root-differs");
+    assert_eq!((&finding["severity"], code), (&"error".into(), 50), "{finding}");
+    std::fs::write(&published, &second).unwrap();
+    gone("root-differs");
+
+    std::fs::create_dir_all(repository.join("submissions")).unwrap();
+    std::fs::write(repository.join("submissions/stable.json"), "{}").unwrap();
+    assert_eq!(told("submission-unreadable").0["cure"], "cargo updater refresh --discard stable");
+    package.run(&["refresh", "--discard", "stable"]).ok();
+    gone("submission-unreadable");
+
+    // Another place, to which nothing is copied any more.
+    let mirror = package.path("mirror");
+    assert!(Command::new("cp").arg("-a").args([&repository, &mirror]).status().unwrap().success());
+    reads_from(&mirror);
+    gone("address-behind");
+    package.run(&["refresh"]).ok();
+    assert_eq!(told("address-behind").1, 0);
+    reads_from(&repository);
+    gone("address-behind");
+
+    let damaged = package.keys().join("damaged.pub");
+    std::fs::write(&damaged, "no key").unwrap();
+    assert_eq!(told("keys-unreadable").1, 40);
+    std::fs::remove_file(damaged).unwrap();
+    assert_eq!(doctor(&package, &[]).code, 0);
 }

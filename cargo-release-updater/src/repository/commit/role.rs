@@ -5,12 +5,12 @@ use crate::error::CommandError;
 use crate::keys::Signer;
 use crate::repository::state::Expiry;
 use crate::repository::submission::{Base, Place, Submission};
-use crate::repository::{Committed, RepositoryError, RepositoryState, version_file};
+use crate::repository::{Committed, RepositoryError, RepositoryState, first_roles, version_file};
 use crate::roles::{Document, next_channel};
 use crate::storage::{Created, Replaced, StorageError};
 use std::rc::Rc;
 use updater_format::role::{Hashes, MetaFile, RoleName, Root, Targets};
-use updater_format::signed::{Signed, Untrusted};
+use updater_format::signed::Untrusted;
 use updater_format::trust::{Rules, TrustError, TrustedChannel, TrustedSet};
 use updater_format::{Channel, Keyring, SignaturePolicy};
 
@@ -142,7 +142,7 @@ impl Commit<'_> {
     pub(super) fn human_roles(&self, state: Option<&RepositoryState>) -> Result<(Root, Targets), RepositoryError> {
         let (root, targets) = match state {
             Some(state) => ((**state.root()).clone(), (**state.targets()).clone()),
-            None => self.first_roles()?,
+            None => first_roles(self.app, self.root, self.targets)?,
         };
         for (role, since) in [("root", root.expires), ("targets", targets.expires)] {
             if since <= self.now {
@@ -150,26 +150,6 @@ impl Commit<'_> {
             }
         }
         Ok((root, targets))
-    }
-
-    /// Verifies the project's own root and targets role, for a repository that is still empty.
-    pub(super) fn first_roles(&self) -> Result<(Root, Targets), RepositoryError> {
-        let refuse = |file: &str| {
-            let file = file.to_owned();
-            move |source: TrustError| RepositoryError::Trust {
-                file,
-                storage: "the project".to_owned(),
-                source: Box::new(source),
-            }
-        };
-        let rules = Rules { now: self.now, policy: SignaturePolicy::default(), app: Some(self.app.clone()) };
-        let set = TrustedSet::new(rules, &Untrusted::new(self.root)).map_err(refuse("root.json"))?;
-        let root = (**set.current_root()).clone();
-        let targets = Signed::<Targets>::parse(&Untrusted::new(self.targets))
-            .map_err(|source| TrustError::Format { role: "targets".to_owned(), source })
-            .and_then(|signed| signed.verify("targets", root.keyring(RoleName::Targets), SignaturePolicy::default()))
-            .map_err(refuse("targets.json"))?;
-        Ok((root, (*targets).clone()))
     }
 
     /// Signs and creates a role at its number, or at the next that no unlisted file has taken.
