@@ -127,5 +127,5 @@ fn a_rotation_of_the_root_key_is_killed_before_every_write() {
 
 #[test]
 fn a_rotation_of_the_online_key_is_killed_before_every_write() {
-    killed_anywhere("online", 12);
+    killed_anywhere("online", 8);
 }
