@@ -51,7 +51,10 @@ impl Args {
         };
         let new: Vec<_> = bundles.iter().filter(|bundle| bundle.version == *newest).cloned().collect();
         let platforms: Vec<_> = new.iter().map(|bundle| bundle.platform.clone()).collect();
-        let plan = desk.plan(newest, &platforms)?;
+        let mut plan = desk.plan(newest, &platforms)?;
+        if let Some(rules) = role.filter(|_| desk.component.is_none()).and_then(|role| role.role().rules()) {
+            plan.rehearse_by(rules);
+        }
         let mut old = Vec::new();
         for planned in &plan.platforms {
             old.extend(desk.earlier(&planned.platform, &planned.rehearsed_from)?);

@@ -375,7 +375,8 @@ fn roots_that_do_not_fit_what_is_behind_and_what_is_damaged_are_told() {
         let finding = run.messages("finding").into_iter().find(|finding| finding["code"] == code);
         (finding.unwrap_or_else(|| panic!("{code} is not in {}", run.stdout)), run.code)
     };
-    let gone = |code: &str| assert!(!findings(&doctor(&package, &[])).iter().any(|found| found.ends_with(code)), "{code}");
+    let gone =
+        |code: &str| assert!(!findings(&doctor(&package, &[])).iter().any(|found| found.ends_with(code)), "{code}");
 
     package.write("updater/root.json", &first);
     assert_eq!(told("root-behind").1, 0);

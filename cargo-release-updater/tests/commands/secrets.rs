@@ -203,12 +203,14 @@ fn steer(watched: &mut Watched, open: &[(&str, &str)]) {
 
 /// Keys and signatures on their way between machines.
 fn carry(watched: &mut Watched, keys: &Path, open: &[(&str, &str)]) {
+    let home = watched.package.home();
     let mut run =
         |arguments: &[&str], variables: &[(&str, &str)], codes: &[i32]| watched.run(arguments, variables, codes);
     run(&["keys", "export", "public.json"], open, &[0]);
-    // What is in it is as secret as the keys are.
-    run(&["keys", "export", "backup.key", "--with-secrets"], open, &[0]);
-    run(&["keys", "import", "backup.key", "--key-dir", "imported"], open, &[0]);
+    // What is in it is as secret as the keys are. Not in the package, from where it would be published.
+    let at_home = |name: &str| home.join(name).to_str().unwrap().to_owned();
+    run(&["keys", "export", &at_home("backup.key"), "--with-secrets"], open, &[0]);
+    run(&["keys", "import", &at_home("backup.key"), "--key-dir", &at_home("imported")], open, &[0]);
     let (root, away) = (keys.join("root.key"), keys.join("away"));
     std::fs::create_dir(&away).unwrap();
     std::fs::rename(&root, away.join("root.key")).unwrap();
@@ -293,7 +295,7 @@ fn nothing_that_is_written_or_handed_on_holds_a_secret() {
     }
     steer(&mut watched, &open);
     carry(&mut watched, &keys, &open);
-    watched.run_for_a_while(&["serve", "--bind", "127.0.0.1:0"], &open);
+    watched.run_for_a_while(&["serve", "--bind", "127.0.0.1:0", "--message-format", "json"], &open);
     // What people read on stdout.
     watched.run(&["status"], &open, &[0]);
     watched.run(&["keys", "list"], &open, &[0]);

@@ -194,8 +194,7 @@ fn apps_of_every_age_come_through_loss_theft_revocation_expiry_and_a_wiped_stora
     // Nobody does anything for two years. The apps run, and know that what they see is stale.
     let days = 800;
     for copy in fleet.awake.iter().chain(&fleet.asleep[..1]) {
-        let run = start(copy, days);
-        assert!(run.stdout.contains("no update: ") && run.stdout.contains("expired"), "{run:#?}");
+        start(copy, days).tells("no update: the publisher's ").tells(" role is stale since ");
     }
     for renewal in [&["keys", "renew", "root", "targets"][..], &["keys", "renew", "stable"], &["refresh"]] {
         fleet.app.cargo_updater_in(i64::from(days), renewal).ok();

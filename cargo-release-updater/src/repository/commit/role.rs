@@ -9,7 +9,7 @@ use crate::repository::{Committed, RepositoryError, RepositoryState, first_roles
 use crate::roles::{Document, next_channel};
 use crate::storage::{Created, Replaced, StorageError};
 use std::rc::Rc;
-use updater_format::role::{Hashes, MetaFile, RoleName, Root, Targets};
+use updater_format::role::{Hashes, MetaFile, Root, Targets};
 use updater_format::signed::Untrusted;
 use updater_format::trust::{Rules, TrustError, TrustedChannel, TrustedSet};
 use updater_format::{Channel, Keyring, SignaturePolicy};
