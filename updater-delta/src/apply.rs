@@ -1,7 +1,7 @@
 //! Applies a delta of any codec: the checks that they share.
 
 use crate::limits::CHUNK;
-use crate::{ApplyError, ApplyLimits, Codec, Header, Side, bsdiff1, opened1, refs1};
+use crate::{ApplyError, ApplyLimits, Codec, Header, Side, opened1, refs1};
 use sha2::{Digest as _, Sha256};
 use std::io::{Read, Seek, SeekFrom, Write};
 
@@ -64,10 +64,7 @@ fn body(
 ) -> Result<Applied, ApplyError> {
     accept(header, old, limits)?;
     let mut output = Output::new(&mut new, header.new_length);
-    match header.codec {
-        Codec::Bsdiff1 => bsdiff1::apply(&mut old, header.old_length, patch, &mut output, limits)?,
-        _ => refs1::apply(&mut old, header, patch, &mut output, limits)?,
-    }
+    refs1::apply(&mut old, header, patch, &mut output, limits)?;
     output.finish(header)
 }
 

@@ -8,22 +8,19 @@ use std::fmt;
 pub enum Codec {
     /// `refs-1`: predicts where the references of a program point after it was built again.
     Refs1,
-    /// `bsdiff-1`: the single stream of the bsdiff crate 0.2 (control, differences and insertions interleaved) inside xz.
-    Bsdiff1,
     /// `opened-1`: opens the deflate streams of both files and holds a delta of another codec between what is in them.
     Opened1,
 }
 
 impl Codec {
     /// The codecs that this build applies, best first. A release lists them so that its updates are made for it.
-    pub const SUPPORTED: &'static [Self] = &[Self::Refs1, Self::Bsdiff1, Self::Opened1];
+    pub const SUPPORTED: &'static [Self] = &[Self::Refs1, Self::Opened1];
 
     /// Returns the identifier that stands in signed metadata and in the delta's header.
     #[must_use]
     pub const fn id(self) -> &'static str {
         match self {
             Self::Refs1 => "refs-1",
-            Self::Bsdiff1 => "bsdiff-1",
             Self::Opened1 => "opened-1",
         }
     }
@@ -76,7 +73,7 @@ fn list(announcement: &str) -> Option<&str> {
 }
 
 /// What stands in programs. The text between the brackets is that of [`Codec::SUPPORTED`]; a test holds it there.
-static ANNOUNCEMENT: &str = "updater delta codecs 1 [refs-1,bsdiff-1,opened-1]";
+static ANNOUNCEMENT: &str = "updater delta codecs 1 [refs-1,opened-1]";
 /// Bytes before the first identifier.
 const PREFIX: usize = "updater delta codecs 1 [".len();
 /// Bytes in which an announcement ends: room for a dozen identifiers.
@@ -97,7 +94,7 @@ mod tests {
         for &codec in Codec::SUPPORTED {
             assert_eq!(Codec::parse(codec.id()), Some(codec));
         }
-        assert_eq!(Codec::parse("bsdiff-2"), None);
+        assert_eq!(Codec::parse("bsdiff-1"), None);
         assert_eq!(Codec::parse(""), None);
     }
 

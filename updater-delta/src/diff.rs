@@ -1,7 +1,7 @@
 //! Makes deltas.
 
 pub use crate::refs1::Reading;
-use crate::{ApplyError, ApplyLimits, Codec, Header, apply, bsdiff1, opened1, refs1};
+use crate::{ApplyError, ApplyLimits, Codec, Header, apply, opened1, refs1};
 use sha2::{Digest as _, Sha256};
 use std::io::{self, Cursor};
 use std::num::NonZeroUsize;
@@ -128,13 +128,6 @@ pub enum DiffError {
         /// Bytes allowed.
         limit: u64,
     },
-    /// The compressor failed.
-    #[error("cannot compress the delta")]
-    Compress {
-        /// What it answered.
-        #[source]
-        source: io::Error,
-    },
     /// The finished delta was refused when it was applied: a fault of this crate.
     #[error("the finished delta does not apply")]
     SelfCheck {
@@ -153,7 +146,6 @@ impl DiffError {
                 "publish without a delta: the older release only reads codecs that are no longer made"
             }
             Self::Memory { .. } => "raise the memory limit, or publish without a delta",
-            Self::Compress { .. } => "free some memory and try again",
             Self::SelfCheck { .. } => "publish without a delta, and report the two files",
         }
     }
@@ -209,53 +201,44 @@ fn closed(old: &[u8], new: &[u8], options: &DiffOptions<'_>) -> Result<Delta, Di
             progress(Progress { stage, done, total });
         }
     };
-    let mut closed = Codec::SUPPORTED.iter().filter(|codec| **codec != Codec::Opened1);
-    let Some(&codec) = closed.find(|codec| options.codecs.contains(codec)) else {
+    let codec = Codec::Refs1;
+    if !options.codecs.contains(&codec) {
         return Err(DiffError::NoCodec { allowed: options.codecs.to_vec() });
-    };
+    }
     let header = header(codec, old, new);
     tell(Stage::Matching, 0);
-    let mut bytes = header.to_bytes();
-    let (mut streams, mut reading) = (Vec::new(), Reading::Data);
-    match codec {
-        Codec::Refs1 => {
-            let longest = header.old_length.max(header.new_length);
-            let fits = longest <= u64::from(refs1::MAX_LENGTH) && refs1::encode_memory(old, new) <= options.memory;
-            let (mut body, mut report) = if fits {
-                refs1::encode(old, new, Reading::Programs, options.threads)
-            } else {
-                let tell = |done| tell(Stage::Matching, done);
-                refs1::encode_parts(old, new, options.memory, options.threads, tell)?
-            };
-            if report.reading() == Reading::Programs && body.len() > new.len() / POOR {
-                // Programs that have little in common, or that are packed, may do better as what they are made of.
-                let other = refs1::encode(old, new, Reading::Data, options.threads);
-                if other.0.len() < body.len() {
-                    (body, report) = other;
-                }
-            }
-            (streams, reading) = (report.streams().to_vec(), report.reading());
-            bytes.extend(body);
+    let longest = header.old_length.max(header.new_length);
+    let fits = longest <= u64::from(refs1::MAX_LENGTH) && refs1::encode_memory(old, new) <= options.memory;
+    let as_data = || refs1::encode(old, new, Reading::Data, options.threads);
+    let (mut body, mut report) = if fits {
+        refs1::encode(old, new, Reading::Programs, options.threads)
+    } else {
+        refs1::encode_parts(old, new, options.memory, options.threads, |done| tell(Stage::Matching, done))?
+    };
+    // Programs that have little in common, or that are packed, may do better as what they are made of; and where nearly all is the same
+    // the plan of their parts is most of the delta.
+    if report.reading() == Reading::Programs && (body.len() > new.len() / POOR || body.len() < TINY) {
+        let other = as_data();
+        if other.0.len() < body.len() {
+            (body, report) = other;
         }
-        _ => {
-            let needed = bsdiff1::encode_memory(old, new);
-            if needed > options.memory {
-                return Err(DiffError::Memory { needed, limit: options.memory });
-            }
-            bytes.extend(bsdiff1::encode(old, new).map_err(|source| DiffError::Compress { source })?);
-        }
+    }
+    let (mut streams, mut reading) = (report.streams().to_vec(), report.reading());
+    if let Some(full) = refs1::encode_full(new, body.len(), options.memory, options.apply_memory) {
+        (body, streams, reading) = (full, Vec::new(), Reading::Full);
     }
     tell(Stage::Checking, 0);
     let limits = ApplyLimits::exactly(total).memory(options.apply_memory);
+    let whole = |body: Vec<u8>| [&header.to_bytes()[..], &body].concat();
     let check = |bytes: &[u8]| apply(codec, &mut Cursor::new(old), bytes, &mut io::sink(), &limits);
+    let mut bytes = whole(body);
     let mut checked = check(&bytes);
-    if checked.is_err() && codec == Codec::Refs1 && reading == Reading::Programs {
+    if checked.is_err() && reading == Reading::Programs {
         // Damaged headers can describe a program that is put together otherwise than it was taken apart. As plain data
         // the same files cost more bytes, and are right.
-        let (body, report) = refs1::encode(old, new, Reading::Data, options.threads);
+        let (body, report) = as_data();
         (streams, reading) = (report.streams().to_vec(), report.reading());
-        bytes.truncate(Header::LENGTH);
-        bytes.extend(body);
+        bytes = whole(body);
         checked = check(&bytes);
     }
     checked.map_err(|source| DiffError::SelfCheck { source })?;
@@ -267,3 +250,5 @@ fn closed(old: &[u8], new: &[u8], options: &DiffOptions<'_>) -> Result<Delta, Di
 const DEFAULT_MEMORY: u64 = 4 << 30;
 /// A delta of more than this part of the new file is poor enough to try another way.
 const POOR: usize = 4;
+/// Bytes below which a body is mostly its plan.
+const TINY: usize = 2048;

@@ -84,7 +84,7 @@ mod tests {
     use crate::{ApplyError, Codec};
 
     fn sample() -> Header {
-        Header { codec: Codec::Bsdiff1, old_length: 1, old_sha256: [2; 32], new_length: 3, new_sha256: [4; 32] }
+        Header { codec: Codec::Opened1, old_length: 1, old_sha256: [2; 32], new_length: 3, new_sha256: [4; 32] }
     }
 
     #[test]
@@ -102,7 +102,7 @@ mod tests {
         assert!(matches!(Header::read(&mut &other[..]), Err(ApplyError::NotADelta { got }) if got[0] == b'B'));
         let mut other = good.clone();
         other[MAGIC.len() + 1] = b'x';
-        assert!(matches!(Header::read(&mut &other[..]), Err(ApplyError::UnknownCodec { id }) if id == "xsdiff-1"));
+        assert!(matches!(Header::read(&mut &other[..]), Err(ApplyError::UnknownCodec { id }) if id == "xpened-1"));
         let mut other = good.clone();
         other[MAGIC.len()] = 200;
         assert!(matches!(Header::read(&mut &other[..]), Err(ApplyError::UnknownCodec { .. })));

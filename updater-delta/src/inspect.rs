@@ -125,7 +125,6 @@ fn read(old: Option<&[u8]>, patch: &[u8]) -> Result<Inspection, ApplyError> {
             let inner = read(None, opened1::inner(rest, header.old_length)?)?;
             inspection.opened = Some(Box::new(inner));
         }
-        Codec::Bsdiff1 => {}
     }
     Ok(inspection)
 }

@@ -11,7 +11,6 @@
 #![forbid(unsafe_code)]
 
 mod apply;
-mod bsdiff1;
 mod codec;
 #[cfg(feature = "encode")]
 mod diff;

@@ -141,28 +141,28 @@ mod tests {
     }
 
     fn names(candidate: &Candidate, failed: &[Sha256]) -> Vec<String> {
-        let means = Means { codecs: &["bsdiff-1"], failed };
+        let means = Means { codecs: &["refs-1"], failed };
         routes(candidate, &means).iter().map(|route| route.artifact.name.to_string()).collect()
     }
 
     #[test]
     fn fewest_bytes_first_and_the_bundle_behind() {
-        assert_eq!(names(&candidate(&[("b", 300, "bsdiff-1"), ("a", 100, "bsdiff-1")]), &[]), ["a", "b", "bundle"]);
-        assert_eq!(names(&candidate(&[("big", 1001, "bsdiff-1")]), &[]), ["bundle", "big"]);
-        assert_eq!(names(&candidate(&[("same", 1000, "bsdiff-1")]), &[]), ["same", "bundle"]);
+        assert_eq!(names(&candidate(&[("b", 300, "refs-1"), ("a", 100, "refs-1")]), &[]), ["a", "b", "bundle"]);
+        assert_eq!(names(&candidate(&[("big", 1001, "refs-1")]), &[]), ["bundle", "big"]);
+        assert_eq!(names(&candidate(&[("same", 1000, "refs-1")]), &[]), ["same", "bundle"]);
     }
 
     #[test]
     fn unknown_codecs_and_failed_artifacts_are_passed_over() {
         let one = candidate(&[("later", 10, "hologram-9")]);
         assert_eq!(names(&one, &[]), ["bundle"]);
-        let means = Means { codecs: &["bsdiff-1"], failed: &[] };
+        let means = Means { codecs: &["refs-1"], failed: &[] };
         assert!(routes(&one, &means)[0].why().contains("codec"));
-        let mut mixed = candidate(&[("mixed", 10, "bsdiff-1")]);
+        let mut mixed = candidate(&[("mixed", 10, "refs-1")]);
         mixed.patches[0].codecs.push("hologram-9".to_owned());
         assert_eq!(names(&mixed, &[]), ["bundle"], "one codec of several is not enough");
         assert!(routes(&candidate(&[]), &means)[0].why().contains("no patch"));
-        let two = candidate(&[("a", 100, "bsdiff-1")]);
+        let two = candidate(&[("a", 100, "refs-1")]);
         assert_eq!(names(&two, &[Sha256::of(b"a")]), ["bundle"]);
         assert_eq!(names(&two, &[Sha256::of(b"a"), Sha256::of(b"bundle")]), Vec::<String>::new());
     }

@@ -28,7 +28,7 @@ fn publish(package: &Package, now: UtcTime) {
         unpacked: 9000,
         files: 1,
         manifest,
-        codecs: vec!["bsdiff-1".to_owned()],
+        codecs: vec!["refs-1".to_owned()],
         epoch: 0,
         libc: None,
         notes: None,
@@ -42,7 +42,7 @@ fn publish(package: &Package, now: UtcTime) {
         from: version("1.0.0"),
         version: version("1.1.0"),
         manifest,
-        codecs: vec!["bsdiff-1".to_owned()],
+        codecs: vec!["refs-1".to_owned()],
         component: None,
     };
     let storage = Storage::open_folder(&package.path("target/updater/repository/hello"), "here").unwrap();

@@ -61,7 +61,7 @@ impl Publisher {
             install: None,
             entry: None,
             keep_local: Vec::new(),
-            codecs: vec!["bsdiff-1".to_owned()],
+            codecs: vec!["refs-1".to_owned()],
             files: bundle::from_folder(&package.path("dist")).unwrap(),
         };
         let packing = Packing::new(0, None).unwrap();

@@ -32,6 +32,9 @@ pub(crate) fn encode(
     let Some((ours, theirs)) = open(old, &used, options.apply_memory / 2).zip(open(new, &theirs, room)) else {
         return Ok(None);
     };
+    if theirs.len() as u64 > super::most_opened(new.len() as u64) {
+        return Ok(None);
+    }
     let mut body = Vec::new();
     leb128::put(&mut body, used.len() as u64);
     let mut end = 0;

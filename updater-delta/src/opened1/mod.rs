@@ -16,6 +16,7 @@ mod encode;
 mod find;
 mod huffman;
 mod leb128;
+mod parse;
 mod stream;
 mod view;
 
@@ -46,8 +47,10 @@ pub(crate) fn apply(
     })?;
     drop(streams);
     // Closed it is held against the header, and only blocks are kept; but what could not be closed to so few bytes is no work to begin.
-    let most = header.new_length.saturating_mul(MOST_OPENING).saturating_add(64 << 10);
-    let inner = ApplyLimits { new_length: NewLength::AtMost(most), memory: memory.saturating_sub(view.memory()) };
+    let inner = ApplyLimits {
+        new_length: NewLength::AtMost(most_opened(header.new_length)),
+        memory: memory.saturating_sub(view.memory()),
+    };
     let mut closer = Closer::new(output);
     let result = apply_nested(&mut view, &mut patch, &mut closer, &inner);
     match (closer.finish(), result) {
@@ -102,8 +105,16 @@ fn read_number(patch: &mut impl Read) -> Result<u64, ApplyError> {
     Err(ApplyError::Corrupt { what: "a number that does not end", at: 0 })
 }
 
+/// Returns the most bytes that a file of this length may have when it is opened.
+fn most_opened(length: u64) -> u64 {
+    length.saturating_mul(MOST_OPENING).saturating_add(64 << 10).min(length.saturating_add(MOST_MORE))
+}
+
 /// Bytes that an opened file has at most for each closed one: deflate says 258 bytes and which they are in two bits, which makes 262 bytes
 /// of an opened stream, 1048 to the byte.
 const MOST_OPENING: u64 = 1100;
+/// Bytes that an opened file has at most beyond those of the closed one: 1 GiB. Nothing that is written to disk bounds the time that they take,
+/// so this does: some ten seconds.
+const MOST_MORE: u64 = 1 << 30;
 /// Most streams that are opened in one file: what a zip archive without its 64-bit extension can hold.
 const MAX_STREAMS: u64 = 1 << 16;

@@ -1,7 +1,7 @@
 //! A file with some of its deflate streams taken apart, read in place.
 
 use super::leb128;
-use super::stream::{self, Fault};
+use super::stream::{self, Fault, KEEPING};
 use std::io::{self, Read, Seek, SeekFrom};
 
 /// Where a deflate stream lies in a file: offset and length in bytes.
@@ -15,10 +15,13 @@ pub(super) struct Span {
 pub(super) struct View<'f, F> {
     file: &'f mut F,
     pieces: Vec<Piece>,
-    /// What is not in the file: lengths, and streams taken apart.
-    made: Vec<u8>,
+    /// What is not in the file: lengths, and the blocks of streams, each as long as it is.
+    made: Vec<Box<[u8]>>,
     length: u64,
     at: u64,
+    /// Bytes of memory that are taken, and that may be.
+    taken: u64,
+    memory: u64,
 }
 
 /// A part of a view, from `start` on to the next one's.
@@ -34,26 +37,24 @@ enum Place {
 }
 
 impl<'f, F: Read + Seek> View<'f, F> {
-    /// Opens the streams of a file of `length` bytes, which are sorted and apart from each other; what is made takes at most `memory` bytes.
+    /// Opens the streams of a file of `length` bytes, which are sorted and apart from each other. That takes at most `memory` bytes, what is
+    /// only needed on the way included.
     pub(super) fn new(file: &'f mut F, length: u64, streams: &[Span], memory: u64) -> Result<Self, OpenError> {
-        let limit = usize::try_from(memory).unwrap_or(usize::MAX);
-        let mut view = View { file, pieces: Vec::new(), made: Vec::new(), length: 0, at: 0 };
+        let mut view = View { file, pieces: Vec::new(), made: Vec::new(), length: 0, at: 0, taken: 0, memory };
         let mut end = 0;
         for span in streams {
-            view.plain(end, span.offset - end);
+            view.plain(end, span.offset - end)?;
             end = span.offset + span.length;
             // The stream itself is held as long as it is taken apart.
-            if span.length > memory.saturating_sub(view.made.len() as u64) {
-                return Err(OpenError::Stream(Fault::TooLarge));
-            }
+            let left = view.memory.checked_sub(view.taken.saturating_add(span.length));
+            let left = left.ok_or(OpenError::Stream(Fault::TooLarge))?;
             let mut bytes = vec![0; span.length as usize];
             view.file.seek(SeekFrom::Start(span.offset)).map_err(OpenError::Read)?;
             view.file.read_exact(&mut bytes).map_err(OpenError::Read)?;
-            let start = view.made.len();
-            stream::take_apart(&bytes, &mut view.made, limit).map_err(OpenError::Stream)?;
-            view.piece(Place::Made(start), (view.made.len() - start) as u64);
+            stream::take_apart(&bytes, left, |block| view.make(block)).map_err(OpenError::Stream)?;
+            view.check()?;
         }
-        view.plain(end, length - end);
+        view.plain(end, length - end)?;
         Ok(view)
     }
 
@@ -64,20 +65,32 @@ impl<'f, F: Read + Seek> View<'f, F> {
     }
 
     /// Returns the memory that the view takes, in bytes.
-    pub(super) fn memory(&self) -> u64 {
-        (self.made.capacity() + self.pieces.capacity() * size_of::<Piece>()) as u64
+    pub(super) const fn memory(&self) -> u64 {
+        self.taken
     }
 
-    fn plain(&mut self, offset: u64, length: u64) {
-        let start = self.made.len();
-        leb128::put(&mut self.made, length);
-        self.piece(Place::Made(start), (self.made.len() - start) as u64);
+    fn plain(&mut self, offset: u64, length: u64) -> Result<(), OpenError> {
+        let mut number = Vec::new();
+        leb128::put(&mut number, length);
+        self.make(&number);
         self.piece(Place::File(offset), length);
+        self.check()
+    }
+
+    fn make(&mut self, bytes: &[u8]) {
+        self.piece(Place::Made(self.made.len()), bytes.len() as u64);
+        self.made.push(bytes.into());
+        self.taken += bytes.len() as u64 + KEEPING;
     }
 
     fn piece(&mut self, place: Place, length: u64) {
         self.pieces.push(Piece { start: self.length, place });
         self.length += length;
+        self.taken += KEEPING;
+    }
+
+    const fn check(&self) -> Result<(), OpenError> {
+        if self.taken > self.memory { Err(OpenError::Stream(Fault::TooLarge)) } else { Ok(()) }
     }
 }
 
@@ -89,9 +102,9 @@ impl<F: Read + Seek> Read for View<'_, F> {
         let within = self.at - piece.start;
         let length = end.saturating_sub(self.at).min(buffer.len() as u64) as usize;
         let read = match piece.place {
-            Place::Made(start) => {
-                let from = start + within as usize;
-                buffer[..length].copy_from_slice(&self.made[from..from + length]);
+            Place::Made(index) => {
+                let from = within as usize;
+                buffer[..length].copy_from_slice(&self.made[index][from..from + length]);
                 length
             }
             Place::File(offset) => {

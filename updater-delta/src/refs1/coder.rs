@@ -13,8 +13,9 @@ pub(crate) trait Coder {
     /// Codes one bit. `one` is the probability of a 1 in 1/32768, from 1 to 32767. A decoder ignores `bit`.
     fn bit(&mut self, one: u32, bit: bool) -> bool;
 
-    /// Codes one symbol of four bits. A decoder ignores `symbol`.
-    fn symbol(&mut self, table: &Table, symbol: u32) -> u32;
+    /// Codes one symbol of four bits; also returns its share of the scale. `ends` are the probabilities of each symbol or a lower one, in
+    /// 1/32768: steps of at least 1, of which the last leads to 32767. The rest is for nobody. A decoder ignores `symbol`.
+    fn symbol(&mut self, ends: &[i16; 16], symbol: u32) -> (u32, u32);
 
     /// Codes up to 14 bits that nothing is known about. A decoder ignores `value`.
     fn flat(&mut self, count: u32, value: u32) -> u32;
@@ -40,19 +41,19 @@ pub(crate) trait Coder {
     }
 }
 
-/// The probability of each symbol or a lower one, in 1/32768, behind a zero: steps of at least 1, of which the last leads to 32767.
-/// The rest is for nobody; lanes behind it are for the alignment of what is written to them together.
-#[derive(Clone, Copy, Default)]
+/// Sixteen rising numbers, before which there is a zero: for each symbol what it and all lower ones have of the scale.
+///
+/// What is indexed has to be in memory. They lie there as they are written from two registers, so that nothing waits for a load.
 #[repr(align(32))]
-pub(crate) struct Table(pub(crate) [i16; 24]);
+struct Rising([i16; 32]);
 
-impl Table {
-    /// Returns how much a symbol has more than the one before it.
-    #[inline(always)]
-    pub(crate) const fn step(&self, symbol: u32) -> i32 {
-        let symbol = symbol as usize & 15;
-        self.0[symbol + 1] as i32 - self.0[symbol] as i32
-    }
+/// Returns the number of the symbol before, and of this one.
+#[inline(always)]
+pub(crate) fn around(rising: &[i16; 16], symbol: u32) -> (i32, i32) {
+    let mut all = Rising([0; 32]);
+    all.0[16..].copy_from_slice(rising);
+    let symbol = symbol as usize & 15;
+    (i32::from(all.0[symbol + 15]), i32::from(all.0[symbol + 16]))
 }
 
 /// What is coded.
@@ -127,16 +128,19 @@ impl Encoder {
             return;
         }
         let mut words = Vec::new();
-        let mut state = LOW;
-        for share in self.block.drain(..).rev() {
+        let mut states = [LOW; 2];
+        for (index, share) in self.block.drain(..).enumerate().rev() {
             let (start, size) = (u64::from(share & 0xffff), u64::from(share >> 16));
-            if state >= (LOW >> SCALE_BITS << 32) * size {
-                words.push(state as u32);
-                state >>= 32;
+            let state = &mut states[index % 2];
+            if *state >= (LOW >> SCALE_BITS << 32) * size {
+                words.push(*state as u32);
+                *state >>= 32;
             }
-            state = (state / size) << SCALE_BITS | (state % size + start);
+            *state = (*state / size) << SCALE_BITS | (*state % size + start);
         }
-        words.extend([state as u32, (state >> 32) as u32]);
+        for state in states.into_iter().rev() {
+            words.extend([state as u32, (state >> 32) as u32]);
+        }
         self.bytes.extend(words.into_iter().rev().flat_map(u32::to_le_bytes));
     }
 }
@@ -161,10 +165,10 @@ impl Coder for Encoder {
         value
     }
 
-    fn symbol(&mut self, table: &Table, symbol: u32) -> u32 {
-        let (start, size) = (table.0[symbol as usize & 15] as u32, table.step(symbol) as u32);
-        self.put(start, size);
-        symbol
+    fn symbol(&mut self, ends: &[i16; 16], symbol: u32) -> (u32, u32) {
+        let (start, end) = around(ends, symbol);
+        self.put(start as u32, (end - start) as u32);
+        (symbol, (end - start) as u32)
     }
 }
 
@@ -173,7 +177,8 @@ pub(crate) struct Decoder<R> {
     input: R,
     buffer: Vec<u8>,
     next: usize,
-    state: u64,
+    /// The state that the next share comes from, and the other one: they take turns, so that neither is waited for.
+    states: [u64; 2],
     /// Shares that are left of this block.
     left: u32,
     /// Whether every block ended as an encoder ends it.
@@ -185,7 +190,7 @@ pub(crate) struct Decoder<R> {
 
 impl<R: Read> Decoder<R> {
     pub(crate) fn new(input: R) -> Self {
-        Self { input, buffer: Vec::new(), next: 0, state: LOW, left: 0, exact: true, ended: false, failed: None }
+        Self { input, buffer: Vec::new(), next: 0, states: [LOW; 2], left: 0, exact: true, ended: false, failed: None }
     }
 
     /// Returns whether everything so far came from the input: `Ok(false)` if it ended too early.
@@ -195,7 +200,7 @@ impl<R: Read> Decoder<R> {
 
     /// Returns whether the stream ends as an encoder ends it: no other bytes mean the same.
     pub(crate) const fn is_exact(&self) -> bool {
-        self.exact && self.state == LOW
+        self.exact && self.states[0] == LOW && self.states[1] == LOW
     }
 
     /// Returns whether the input ends where the stream does.
@@ -239,10 +244,12 @@ impl<R: Read> Decoder<R> {
 
     #[cold]
     fn start(&mut self) {
-        self.exact &= self.state == LOW;
+        self.exact = self.is_exact();
         self.left = BLOCK;
-        self.state = self.word() << 32;
-        self.state |= self.word();
+        for state in 0..2 {
+            self.states[state] = self.word() << 32;
+            self.states[state] |= self.word();
+        }
     }
 
     /// Returns where in the scale the next share lies.
@@ -252,16 +259,18 @@ impl<R: Read> Decoder<R> {
             self.start();
         }
         self.left -= 1;
-        self.state as u32 & (SCALE - 1)
+        self.states[0] as u32 & (SCALE - 1)
     }
 
     #[inline]
     fn take(&mut self, slot: u32, start: u32, size: u32) {
         let within = u64::from(slot.wrapping_sub(start));
-        self.state = u64::from(size).wrapping_mul(self.state >> SCALE_BITS).wrapping_add(within);
-        if self.state < LOW {
-            self.state = self.state << 32 | self.word();
+        let [state, other] = self.states;
+        let mut state = u64::from(size).wrapping_mul(state >> SCALE_BITS).wrapping_add(within);
+        if state < LOW {
+            state = state << 32 | self.word();
         }
+        self.states = [other, state];
     }
 }
 
@@ -285,13 +294,15 @@ impl<R: Read> Coder for Decoder<R> {
     }
 
     #[inline(always)]
-    fn symbol(&mut self, table: &Table, _: u32) -> u32 {
+    fn symbol(&mut self, ends: &[i16; 16], _: u32) -> (u32, u32) {
         let slot = self.slot();
-        // As one comparison of all sixteen.
-        let below: i16 = table.0[1..17].iter().map(|&end| i16::from(end <= slot as i16)).sum();
-        let symbol = (below as u32).min(15);
-        self.take(slot, table.0[symbol as usize] as u32, table.step(symbol) as u32);
-        symbol
+        // All sixteen at once: each that lies above the slot gives -1.
+        let above: i16 = ends.iter().map(|&end| (slot as i16).wrapping_sub(end) >> 15).sum();
+        let symbol = (16 + i32::from(above)).min(15) as u32 & 15;
+        let (start, end) = around(ends, symbol);
+        let share = (end - start) as u32;
+        self.take(slot, start as u32, share);
+        (symbol, share)
     }
 }
 
@@ -301,12 +312,12 @@ const SCALE_BITS: u32 = 15;
 const SCALE: u32 = 1 << SCALE_BITS;
 /// The least state between two shares, and the one at which a block begins and ends.
 const LOW: u64 = 1 << 31;
-/// Shares that are coded together: 2^20, for which the encoder needs 4 MiB and the stream 8 bytes.
+/// Shares that are coded together: 2^20, for which the encoder needs 4 MiB and the stream 16 bytes.
 const BLOCK: u32 = 1 << 20;
 
 #[cfg(all(test, feature = "encode"))]
 mod tests {
-    use super::{Coder, Decoder, Encoder, Table};
+    use super::{Coder, Decoder, Encoder};
 
     #[test]
     fn reads_what_was_written_and_nothing_more() {
@@ -328,7 +339,7 @@ mod tests {
                 .collect();
             let table = |one: u32| {
                 let skew = (one & 1023) as i16;
-                Table(std::array::from_fn(|i| if i > 15 { 32_767 } else { i as i16 * (2 + skew) }))
+                std::array::from_fn(|i| if i > 14 { 32_767 } else { (i as i16 + 1) * (2 + skew) })
             };
             let mut encoder = Encoder::new();
             for &(one, symbol) in &bits {
@@ -342,7 +353,7 @@ mod tests {
                 let mut decoder = Decoder::new(&bytes[..length]);
                 for &(one, symbol) in &bits {
                     assert_eq!(decoder.bit(one, false), symbol & 1 == 1);
-                    assert_eq!(decoder.symbol(&table(one), 0), symbol);
+                    assert_eq!(decoder.symbol(&table(one), 0).0, symbol);
                 }
                 assert_eq!(decoder.raw(20, 0), 0xabcde);
                 assert!(decoder.check().unwrap() && decoder.is_exact());

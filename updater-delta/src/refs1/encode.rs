@@ -52,6 +52,8 @@ pub enum Reading {
     Programs,
     /// Bytes without a meaning.
     Data,
+    /// Files that have less in common than the new one has in itself: it is packed, and the old one plays no part.
+    Full,
 }
 
 /// Makes the codec's own bytes, as one stream.
@@ -64,7 +66,7 @@ pub(crate) fn encode(old: &[u8], new: &[u8], reading: Reading, threads: NonZeroU
 pub(super) fn stream(old: &[u8], new: &[u8], reading: Reading, threads: NonZeroUsize) -> (Vec<u8>, Report) {
     let plan = match reading {
         Reading::Programs => exe::plan(old, new),
-        Reading::Data => super::region::Plan::default(),
+        _ => super::region::Plan::default(),
     };
     let mut plan = settle(plan, old, new);
     plan.recall = plan.regions.is_empty();

@@ -1,6 +1,6 @@
 //! What a delta is made of: read from it alone, or measured while it is applied.
 
-use super::coder::{Coder, Decoder, Stream, Table};
+use super::coder::{Coder, Decoder, Stream};
 use super::control::{self, Match, Order};
 use super::map::AddressMap;
 use super::parts::{Body, Head};
@@ -14,8 +14,13 @@ use std::io::{self, Read};
 
 /// Reads what a delta says before its body, and with the old file at hand measures the body too.
 pub(crate) fn inspect(old: Option<&[u8]>, mut body: &[u8], inspection: &mut Inspection) -> Result<(), ApplyError> {
-    if Body::read(&mut body)? == Body::Whole {
-        return stream(old, body, lengths(&inspection.header)?, 0, inspection);
+    match Body::read(&mut body)? {
+        Body::Whole => return stream(old, body, lengths(&inspection.header)?, 0, inspection),
+        Body::Full => {
+            inspection.reading = Some(Reading::Full);
+            return Ok(());
+        }
+        Body::Parts => {}
     }
     let mut done = 0;
     while done < inspection.header.new_length {
@@ -172,10 +177,10 @@ impl<R: Read> Coder for Meter<R> {
         bit
     }
 
-    fn symbol(&mut self, table: &Table, symbol: u32) -> u32 {
-        let symbol = self.inner.symbol(table, symbol);
-        self.count(table.step(symbol) as u32);
-        symbol
+    fn symbol(&mut self, ends: &[i16; 16], symbol: u32) -> (u32, u32) {
+        let (symbol, share) = self.inner.symbol(ends, symbol);
+        self.count(share);
+        (symbol, share)
     }
 
     fn flat(&mut self, count: u32, value: u32) -> u32 {

@@ -15,6 +15,7 @@ pub mod doors;
 mod encode;
 #[cfg(feature = "encode")]
 mod exe;
+mod full;
 #[cfg(feature = "encode")]
 mod inspect;
 mod map;
@@ -43,7 +44,7 @@ use rebuild::Rebuilt;
 use recall::Recall;
 use region::{Layout, Plan, RegionKind, Version};
 use scan::Relative;
-use source::{CACHE_MEMORY, Cached, Normal, Source as _};
+use source::{Cached, Normal, Source as _, cache_memory};
 use std::io::{Read, Seek, Write};
 use walk::{Known, Stop, Walk};
 
@@ -53,6 +54,8 @@ pub(crate) use blocks::encode as encode_parts;
 pub use encode::Reading;
 #[cfg(feature = "encode")]
 pub(crate) use encode::{encode, encode_memory};
+#[cfg(feature = "encode")]
+pub(crate) use full::encode as encode_full;
 #[cfg(feature = "encode")]
 pub(crate) use inspect::inspect;
 
@@ -65,8 +68,10 @@ pub(crate) fn apply(
     limits: &ApplyLimits,
 ) -> Result<(), ApplyError> {
     let patch: &mut dyn Read = &mut patch;
-    if Body::read(patch)? == Body::Whole {
-        return stream(&mut Within { inner: old, start: 0 }, lengths(header)?, patch, output, limits);
+    match Body::read(patch)? {
+        Body::Whole => return stream(&mut Within { inner: old, start: 0 }, lengths(header)?, patch, output, limits),
+        Body::Full => return full::apply(patch, output, limits),
+        Body::Parts => {}
     }
     while output.missing() > 0 {
         let head = Head::read(patch, header.old_length, output.missing(), output.written())?;
@@ -89,7 +94,7 @@ fn stream(
     limits: &ApplyLimits,
 ) -> Result<(), ApplyError> {
     let mut budget = Budget { used: 0, limit: limits.memory };
-    budget.take(FIXED_MEMORY)?;
+    budget.take(FIXED_MEMORY + cache_memory(old_length))?;
     let mut decoder = Decoder::new(patch);
     let most = (limits.memory.saturating_sub(budget.used) / MATCH_MEMORY) as usize;
     let (plan, order, matches) = front(&mut decoder, old_length, new_length, most)?;
@@ -211,7 +216,7 @@ fn check(decoder: &mut Decoder<impl Read>, at: u64) -> Result<(), ApplyError> {
 
 /// The longest file in bytes: 4 GiB less a little, so that the end of every field fits into 32 bits.
 pub(crate) const MAX_LENGTH: u32 = u32::MAX - (1 << 16);
-/// Memory of models, buffers and the old file's cache, in bytes.
-const FIXED_MEMORY: u64 = Walk::<Decoder<&[u8]>>::model_memory() + CACHE_MEMORY + 16 * CHUNK as u64;
+/// Memory of models and buffers, in bytes.
+const FIXED_MEMORY: u64 = Walk::<Decoder<&[u8]>>::model_memory() + 16 * CHUNK as u64;
 /// Memory per match, in bytes: the match, and its pieces of the address map while that is made.
 const MATCH_MEMORY: u64 = size_of::<control::Match>() as u64 + AddressMap::memory(0) / 8;

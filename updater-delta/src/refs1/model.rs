@@ -4,7 +4,7 @@
 //! sixteen lanes of sixteen bits, so that compilers turn each step into a few vector instructions. Nothing here divides, and no
 //! jump depends on a symbol: what one symbol takes is what all of applying a delta takes.
 
-use super::coder::{Coder, Table};
+use super::coder::{Coder, around};
 
 /// What one context knows about a symbol: the probability of each value or a lower one in 1/32767, and how often it was adapted.
 #[derive(Clone, Copy)]
@@ -14,7 +14,7 @@ struct Line([i16; 16]);
 /// A model whose symbols are predicted from two contexts each.
 pub(crate) struct Model<const LINES: usize> {
     lines: Box<[Line; LINES]>,
-    /// The first context's share of the average, in 1/32768, by selector.
+    /// By how much the first context's share of the average exceeds a half, in 1/65536, by selector.
     weights: Vec<i16>,
 }
 
@@ -24,7 +24,7 @@ impl<const LINES: usize> Model<LINES> {
         const { assert!(LINES.is_power_of_two() && LINES > 1 && LINES <= 1 << 24) };
         let lines: Box<[Line]> = vec![Line(UNSEEN); LINES].into_boxed_slice();
         let Ok(lines) = lines.try_into() else { unreachable!("as many as were asked for") };
-        Self { lines, weights: vec![HALF; selectors] }
+        Self { lines, weights: vec![0; selectors] }
     }
 
     /// Returns the memory that a model of this size takes, in bytes.
@@ -47,21 +47,28 @@ impl<const LINES: usize> Model<LINES> {
             second[15] = INHERITED;
         }
         let weight = &mut self.weights[selector];
-        let (mut table, mut apart) = (Table::default(), Table::default());
+        let (mut ends, mut apart) = ([0; 16], [0; 16]);
         for lane in 0..16 {
             let more = (first[lane].wrapping_sub(second[lane])) & !COUNTS[lane];
             let share = ((i32::from(more) * i32::from(*weight)) >> 16) as i16;
-            apart.0[lane + 1] = more;
-            table.0[lane + 1] = squeeze(second[lane].wrapping_add(share.wrapping_mul(2)), lane);
+            apart[lane] = more;
+            ends[lane] = squeeze(second[lane].wrapping_add(more >> 1).wrapping_add(share), lane);
         }
-        let symbol = coder.symbol(&table, value);
+        let (symbol, share) = coder.symbol(&ends, value);
         // The context that gave the symbol more gains weight, by how much that would have helped.
-        let got = table.step(symbol) as u32;
-        let gain = (apart.step(symbol) << (got.leading_zeros() - 16)) >> 8;
-        *weight = (i32::from(*weight) + 2 * gain.clamp(-MOST_GAIN, MOST_GAIN)).clamp(LEAST, ONE - LEAST) as i16;
+        let (before, with) = around(&apart, symbol);
+        let gain = ((with - before) << (share.leading_zeros() - 16)) >> 8;
+        *weight = (i32::from(*weight) + 4 * gain.clamp(-MOST_GAIN, MOST_GAIN)).clamp(-MOST_WEIGHT, MOST_WEIGHT) as i16;
         self.lines[index[0]].0 = learn(first, symbol);
         self.lines[index[1]].0 = learn(second, symbol);
         symbol
+    }
+
+    /// Codes a symbol of at most four bits with one context, at less than half of the work.
+    #[inline(always)]
+    pub(crate) fn single(&mut self, coder: &mut impl Coder, context: u32, value: u32) -> u32 {
+        let shift = u32::BITS - LINES.trailing_zeros();
+        lone(coder, &mut self.lines[(context >> shift) as usize & (LINES - 1)], value)
     }
 
     /// Codes a byte.
@@ -103,13 +110,35 @@ impl<const LINES: usize> Numbers<LINES> {
         let wanted = u32::BITS - value.leading_zeros();
         let mut length = self.model.short(coder, contexts, selector, wanted.min(15));
         if length == 15 {
-            let contexts = contexts.map(|context| context ^ 0x5bd1_e995);
-            length += self.model.short(coder, contexts, selector, (wanted.max(15) - 15).min(15));
-            if length == 30 {
-                let contexts = contexts.map(|context| context ^ 0x1b56_c4e9);
-                length = (length + self.model.short(coder, contexts, selector, wanted.max(30) - 30)).min(32);
-            }
+            length = self.longer(coder, contexts[0], wanted);
         }
+        self.rest(coder, contexts[0], selector, length, value)
+    }
+
+    /// Codes a number with one context.
+    #[inline]
+    pub(crate) fn single(&mut self, coder: &mut impl Coder, context: u32, selector: usize, value: u32) -> u32 {
+        let wanted = u32::BITS - value.leading_zeros();
+        let mut length = self.model.single(coder, context, wanted.min(15));
+        if length == 15 {
+            length = self.longer(coder, context, wanted);
+        }
+        self.rest(coder, context, selector, length, value)
+    }
+
+    /// Codes by how much a length exceeds 15, and returns the length.
+    #[inline]
+    fn longer(&mut self, coder: &mut impl Coder, context: u32, wanted: u32) -> u32 {
+        let mut length = 15 + self.model.single(coder, context ^ 0x5bd1_e995, (wanted.max(15) - 15).min(15));
+        if length == 30 {
+            length += self.model.single(coder, context ^ 0x1b56_c4e9, wanted.max(30) - 30);
+        }
+        length.min(32)
+    }
+
+    /// Codes the bits of a number below its highest.
+    #[inline(always)]
+    fn rest(&mut self, coder: &mut impl Coder, context: u32, selector: usize, length: u32, value: u32) -> u32 {
         if length < 2 {
             return length;
         }
@@ -118,8 +147,7 @@ impl<const LINES: usize> Numbers<LINES> {
         let low = (rest - high).min(4);
         let middle = rest - high - low;
         let part = |shift: u32, bits: u32| value >> shift & ((1 << bits) - 1);
-        let contexts = contexts.map(|context| context ^ (length + 1).wrapping_mul(0x85eb_ca6b));
-        let top = self.model.short(coder, contexts, selector, part(rest - high, high));
+        let top = self.model.single(coder, context ^ (length + 1).wrapping_mul(0x85eb_ca6b), part(rest - high, high));
         let mut known = 1 << high | top & ((1 << high) - 1);
         if middle > 0 {
             known = known << middle | coder.raw(middle, part(low, middle));
@@ -135,11 +163,11 @@ impl<const LINES: usize> Numbers<LINES> {
 /// Codes a symbol with one line.
 #[inline]
 fn lone(coder: &mut impl Coder, line: &mut Line, value: u32) -> u32 {
-    let mut table = Table::default();
+    let mut ends = [0; 16];
     for lane in 0..16 {
-        table.0[lane + 1] = squeeze(line.0[lane], lane);
+        ends[lane] = squeeze(line.0[lane], lane);
     }
-    let symbol = coder.symbol(&table, value);
+    let (symbol, _) = coder.symbol(&ends, value);
     line.0 = learn(line.0, symbol);
     symbol
 }
@@ -202,11 +230,8 @@ const SLOWEST: u32 = 250;
 const SLOWEST_LINE: i16 = 120;
 /// The count of a line that starts as another: little, so that it soon becomes its own.
 const INHERITED: i16 = 2;
-/// All of a symbol's average.
-const ONE: i32 = 32_768;
-const HALF: i16 = 16_384;
-/// The least share of either context.
-const LEAST: i32 = 256;
+/// The most by which a share differs from a half: neither context is ever without one.
+const MOST_WEIGHT: i32 = 32_256;
 /// The most that one symbol tells about the contexts: a probability four times too low.
 const MOST_GAIN: i32 = 1024;
 

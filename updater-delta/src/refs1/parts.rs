@@ -13,6 +13,8 @@ pub(super) enum Body {
     Whole,
     /// Parts until the new file is complete.
     Parts,
+    /// The new file, packed.
+    Full,
 }
 
 impl Body {
@@ -21,6 +23,7 @@ impl Body {
         match fill::<1>(patch, 0)? {
             [WHOLE] => Ok(Self::Whole),
             [PARTS] => Ok(Self::Parts),
+            [FULL] => Ok(Self::Full),
             _ => Err(ApplyError::Corrupt { what: "a body of no known kind", at: 0 }),
         }
     }
@@ -105,5 +108,7 @@ impl<R: Seek> Seek for Within<'_, R> {
 pub(super) const WHOLE: u8 = 0;
 /// The first byte of a body in parts.
 pub(super) const PARTS: u8 = 1;
+/// The first byte of a body that is one xz stream of the new file.
+pub(super) const FULL: u8 = 2;
 /// The least bytes of the new file in a part that is not the last: 1 MiB.
 pub(super) const MIN_PART: u64 = 1 << 20;

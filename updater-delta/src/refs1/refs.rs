@@ -388,8 +388,8 @@ impl References {
     }
 }
 
-/// Bytes of a file per entry of the index: 1 KiB, so that finding a place costs a dozen steps.
-const BLOCK: u32 = 1 << 10;
+/// Bytes of a file per entry of the index: 256, so that finding a place costs a few steps.
+const BLOCK: u32 = 1 << 8;
 
 /// Returns the target of a reference in the file that `layout` is of.
 #[cfg(feature = "encode")]

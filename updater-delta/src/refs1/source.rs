@@ -25,32 +25,45 @@ pub(crate) struct Cached<'a, R> {
     /// Which page each slot holds.
     pages: Vec<u32>,
     bytes: Vec<u8>,
+    /// Where the reader is.
+    position: Option<u64>,
 }
 
 impl<'a, R: Read + Seek> Cached<'a, R> {
     pub(crate) fn new(inner: &'a mut R, length: u32) -> Self {
-        Self { inner, length, pages: vec![u32::MAX; SLOTS], bytes: vec![0; SLOTS * PAGE] }
+        let slots = slots(length);
+        Self { inner, length, pages: vec![u32::MAX; slots], bytes: vec![0; slots * PAGE], position: None }
     }
+}
+
+/// Reads from a place, and goes there only if that is somewhere else.
+fn read_at<R: Read + Seek>(inner: &mut R, position: &mut Option<u64>, at: u64, buffer: &mut [u8]) -> io::Result<()> {
+    if *position != Some(at) {
+        *position = None;
+        inner.seek(SeekFrom::Start(at))?;
+    }
+    *position = None;
+    inner.read_exact(buffer)?;
+    *position = Some(at + buffer.len() as u64);
+    Ok(())
 }
 
 impl<R: Read + Seek> Source for Cached<'_, R> {
     fn read(&mut self, offset: u32, buffer: &mut [u8]) -> io::Result<()> {
         if buffer.len() >= DIRECT {
             // Much at once comes without a detour.
-            self.inner.seek(SeekFrom::Start(u64::from(offset)))?;
-            return self.inner.read_exact(buffer);
+            return read_at(self.inner, &mut self.position, u64::from(offset), buffer);
         }
         let (mut at, mut done) = (offset as usize, 0);
         while done < buffer.len() {
             let page = at / PAGE;
             let start = page * PAGE;
             let length = (self.length as usize).saturating_sub(start).min(PAGE);
-            let slot = page % SLOTS;
+            let slot = page & (self.pages.len() - 1);
             let bytes = &mut self.bytes[slot * PAGE..(slot + 1) * PAGE];
             if self.pages[slot] != page as u32 {
                 self.pages[slot] = u32::MAX;
-                self.inner.seek(SeekFrom::Start(start as u64))?;
-                self.inner.read_exact(&mut bytes[..length])?;
+                read_at(self.inner, &mut self.position, start as u64, &mut bytes[..length])?;
                 self.pages[slot] = page as u32;
             }
             let from = bytes[..length].get(at - start..).unwrap_or_default();
@@ -143,9 +156,15 @@ pub(crate) fn overlay(buffer: &mut [u8], offset: u32, at: u32, bytes: &[u8]) {
 pub(crate) const RELA: u32 = 24;
 /// Bytes read at a time: 4 KiB, because the matches of code that moved lead to a few bytes here and there.
 const PAGE: usize = 4 << 10;
-/// Pages kept: 1 MiB in all.
-const SLOTS: usize = 256;
 /// Reads of this many bytes and more pass the cache by.
 const DIRECT: usize = 2 * PAGE;
-/// Memory of the cache in bytes.
-pub(crate) const CACHE_MEMORY: u64 = (PAGE * SLOTS) as u64;
+
+/// Returns how many pages of a file of this length are kept, a power of two: about an eighth of it, within 1 MiB and 8 MiB.
+fn slots(length: u32) -> usize {
+    (length as usize / 8 / PAGE).next_power_of_two().clamp(256, 2048)
+}
+
+/// Returns the memory of the cache for a file of this length, in bytes.
+pub(crate) fn cache_memory(length: u32) -> u64 {
+    (slots(length) * (PAGE + 4)) as u64
+}

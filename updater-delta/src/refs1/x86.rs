@@ -17,35 +17,63 @@ pub(crate) struct Shape {
 /// Returns the shape of the instruction that `bytes` begin with, or `None` if they end before it is known.
 #[inline]
 pub(crate) fn shape(bytes: &[u8]) -> Option<Shape> {
-    // What is still open after the longest instruction is none.
-    bytes.first_chunk().and_then(common).or_else(|| any(bytes)).or((bytes.len() >= MAX_LENGTH).then_some(INVALID))
+    let known = bytes.first_chunk().map_or(0, |word| common(u64::from_le_bytes(*word)));
+    if known == 0 { rare(bytes) } else { Some(unpack(known)) }
 }
 
-/// Knows the instructions that most code consists of: at most a REX prefix, and an opcode whose length depends on ModRM alone.
-#[inline]
-fn common(bytes: &[u8; 8]) -> Option<Shape> {
-    let rex = bytes[0] & 0xf0 == 0x40;
-    let at = usize::from(rex);
-    let (opcode, next) = (bytes[at], bytes[at + 1]);
-    let two = opcode == 0x0f;
-    let traits = if two { COMMON[1][usize::from(next)] } else { COMMON[0][usize::from(opcode)] };
-    if traits & X != 0 {
-        return None;
+/// Returns the length of the instruction that starts at `at`, and whether it holds a distance. There are [`MAX_LENGTH`] bytes from
+/// there on at least.
+#[inline(always)]
+pub(crate) fn step(window: &[u8], at: usize) -> (usize, bool) {
+    let known = window[at..].first_chunk().map_or(0, |word| common(u64::from_le_bytes(*word)));
+    if known == 0 {
+        let shape = rare(&window[at..]).unwrap_or(INVALID);
+        return (usize::from(shape.length), shape.field != 0);
     }
-    let at = at + 1 + usize::from(two);
-    let (modrm, sib) = (bytes[at], bytes[at + 1]);
-    let mut length = at + usize::from(traits & B != 0) + usize::from(traits & (R | Z) != 0) * 4;
-    let mut field = if traits & R != 0 { at } else { 0 };
-    if traits & M != 0 {
-        let operand = OPERANDS[usize::from(modrm)];
-        length += usize::from(operand & 15);
-        if operand & RELATIVE != 0 {
-            field = at + 1;
-        } else if operand & INDEXED != 0 && sib & 7 == 5 {
-            length += 4;
+    ((known & 15) as usize, known & DISTANCE != 0)
+}
+
+const fn unpack(known: u32) -> Shape {
+    let field = if known & DISTANCE == 0 { 0 } else { (known >> 8) as u8 };
+    Shape { length: (known & 15) as u8, field, lea: known & DISTANCE != 0 && known & LEA != 0 }
+}
+
+/// Knows the instructions that most code consists of: at most a REX prefix, and an opcode whose length depends on ModRM alone. Returns 0
+/// for others, else the length, whether there is a distance and whether it may be that of a `lea`, and where it would be.
+#[inline(always)]
+fn common(word: u64) -> u32 {
+    let rex = u32::from(word as u8 & 0xf0 == 0x40);
+    let wide = u32::from(word as u8 & 0xf8 == 0x48);
+    let word = word >> (8 * rex);
+    let two = u32::from(word as u8 == 0x0f);
+    let word = (word >> (8 * two)) as u32;
+    let traits = u32::from(COMMON[(wide << 9 | two << 8 | word & 0xff) as usize]);
+    let operand = u32::from(OPERANDS[(word >> 8 & 0xff) as usize]) & traits;
+    if traits & RARE != 0 || operand & INDEXED != 0 && word >> 16 & 7 == 5 {
+        return 0;
+    }
+    let (start, relative) = (rex + two + 1, operand >> 4 & 1);
+    let length = start + (traits >> 8 & 7) + (operand & 15);
+    length | (operand | traits >> 8) & DISTANCE | traits >> 8 & LEA | (start + relative) << 8
+}
+
+/// Knows all the others.
+#[cold]
+#[inline(never)]
+fn rare(bytes: &[u8]) -> Option<Shape> {
+    if let Some(word) = bytes.first_chunk().map(|word| u64::from_le_bytes(*word)) {
+        // A prefix that changes nothing, unless the immediate becomes shorter.
+        let opcode = if word >> 8 & 0xf0 == 0x40 { word >> 16 } else { word >> 8 } as u8;
+        let same = matches!(word as u8, 0xf2 | 0xf3) || word as u8 == 0x66 && ONE_BYTE[usize::from(opcode)] & Z == 0;
+        let known = if same { common(word >> 8) } else { 0 };
+        if known != 0 {
+            let shape = unpack(known);
+            let field = if shape.field == 0 { 0 } else { shape.field + 1 };
+            return Some(Shape { length: shape.length + 1, field, ..shape });
         }
     }
-    Some(Shape { length: length as u8, field: field as u8, lea: opcode == 0x8d && field != 0 })
+    // What is still open after the longest instruction is none.
+    any(bytes).or((bytes.len() >= MAX_LENGTH).then_some(INVALID))
 }
 
 /// Cuts any instruction.
@@ -252,34 +280,46 @@ const TWO_BYTES: [u8; 256] = {
     table
 };
 
-/// Traits of the opcodes that [`common`] cuts; all others are [`X`].
-const COMMON: [[u8; 256]; 2] = {
-    let mut table = [ONE_BYTE, TWO_BYTES];
-    let mut op = 0;
-    while op < 256 {
-        let rare = is_prefix(op as u8)
-            || matches!(op as u8, 0x0f | 0x62 | 0xa0..=0xa3 | 0xb8..=0xbf | 0xc4 | 0xc5 | 0xf6 | 0xf7);
-        if rare || table[0][op] & W != 0 {
-            table[0][op] = X;
+/// What [`common`] knows of an opcode, by whether a REX prefix makes it wide and whether it has two bytes. The low half are the bits of
+/// [`OPERANDS`] that count, all of them with a ModRM byte; the high half has the bytes of the immediate or distance, whether that is a
+/// distance, and whether it takes an address. All other opcodes are [`RARE`].
+static COMMON: [u16; 1024] = {
+    let mut table = [RARE as u16; 1024];
+    let mut at = 0;
+    while at < table.len() {
+        let (two, op) = (at & 256 != 0, at & 255);
+        let traits = if two { TWO_BYTES[op] } else { ONE_BYTE[op] };
+        let rare = if two {
+            matches!(op as u8, 0x38 | 0x3a)
+        } else {
+            is_prefix(op as u8) || matches!(op as u8, 0x0f | 0x62 | 0xa0..=0xa3 | 0xc4 | 0xc5 | 0xf6 | 0xf7)
+        };
+        // One that holds an address of eight bytes.
+        let long = at & 512 != 0 && !two && matches!(op as u8, 0xb8..=0xbf);
+        if !rare && !long && traits & (W | X) == 0 {
+            let short = if traits & B != 0 { 1 } else { 0 };
+            let full = if traits & (Z | R) != 0 { 4 } else { 0 };
+            let distance = if traits & R != 0 { DISTANCE as u16 } else { 0 };
+            let lea = if !two && op == 0x8d { LEA as u16 } else { 0 };
+            let operand = if traits & M != 0 { 0xff } else { 0 };
+            // What is common is not marked, but an operand may be.
+            table[at] = operand & 0x7f | (short + full | distance | lea) << 8;
         }
-        if matches!(op as u8, 0x38 | 0x3a) {
-            table[1][op] = X;
-        }
-        op += 1;
+        at += 1;
     }
     table
 };
 
 /// By ModRM byte: bytes of it and of what it brings; whether a SIB byte may bring four more; whether a distance follows.
-const OPERANDS: [u8; 256] = {
+static OPERANDS: [u8; 256] = {
     let mut table = [0; 256];
     let mut modrm = 0;
     while modrm < 256 {
         let (mode, memory) = (modrm >> 6, modrm & 7);
         let sib = if mode != 3 && memory == 4 { 1 } else { 0 };
         table[modrm] = match (mode, memory) {
-            (0, 5) => 5 | RELATIVE,
-            (0, 4) => 2 | INDEXED,
+            (0, 5) => 5 | DISTANCE as u8,
+            (0, 4) => 2 | INDEXED as u8,
             (1, _) => 2 + sib,
             (2, _) => 5 + sib,
             _ => 1,
@@ -288,8 +328,11 @@ const OPERANDS: [u8; 256] = {
     }
     table
 };
-const RELATIVE: u8 = 16;
-const INDEXED: u8 = 32;
+/// Marks of an opcode, an operand, and what [`common`] returns.
+const DISTANCE: u32 = 1 << 4;
+const LEA: u32 = 1 << 5;
+const INDEXED: u32 = 1 << 6;
+const RARE: u32 = 1 << 7;
 
 #[cfg(test)]
 mod tests;

@@ -34,7 +34,7 @@ pub enum Operation {
     },
     /// A delta against an installed file.
     Delta {
-        /// How the delta is made, for example `bsdiff-1`.
+        /// How the delta is made, for example `refs-1`.
         codec: String,
         /// Length of the payload in bytes.
         packed: u64,

@@ -43,7 +43,7 @@ fn source(path: &str, content: &[u8]) -> PatchSource {
 fn sample() -> (PatchParts, Vec<Vec<u8>>) {
     let manifest = manifest(&[("bin/hello", b"program"), ("new", b"added text"), ("share/data", b"new data")]);
     let added = pack_added(b"added text".as_slice(), Vec::new(), 6).unwrap();
-    let delta = Operation::Delta { codec: "bsdiff-1".to_owned(), packed: 5, source: 1 };
+    let delta = Operation::Delta { codec: "refs-1".to_owned(), packed: 5, source: 1 };
     let parts = PatchParts {
         from: ReleaseVersion::parse("1.0.0").unwrap(),
         manifest: manifest.encode(),

@@ -18,7 +18,7 @@ fn bundle(version: &str, platform: &str) -> BundleEntry {
         unpacked: 3000,
         files: 1,
         manifest: Sha256::of(version.as_bytes()),
-        codecs: vec!["bsdiff-1".into()],
+        codecs: vec!["refs-1".into()],
         epoch: 0,
         libc: None,
         notes: None,
@@ -39,7 +39,7 @@ fn patch(from: &str, to: &str) -> PatchEntry {
         from: from.parse().unwrap(),
         version: to.parse().unwrap(),
         manifest: Sha256::of(to.as_bytes()),
-        codecs: vec!["bsdiff-1".into()],
+        codecs: vec!["refs-1".into()],
         component: None,
     }
 }

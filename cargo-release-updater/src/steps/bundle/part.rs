@@ -170,7 +170,7 @@ mod tests {
             unpacked: 5678,
             files: 1,
             manifest: Sha256::of(b"manifest"),
-            codecs: vec!["bsdiff-1".to_owned()],
+            codecs: vec!["refs-1".to_owned()],
             libc: Some("2.31".to_owned()),
         }
     }

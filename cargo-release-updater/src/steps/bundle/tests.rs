@@ -54,7 +54,7 @@ fn contents(files: Vec<Chosen>) -> Contents {
         install: None,
         entry: None,
         keep_local: Vec::new(),
-        codecs: vec!["bsdiff-1".to_owned()],
+        codecs: vec!["refs-1".to_owned()],
         files,
     }
 }

@@ -232,10 +232,9 @@ fn store(bytes: &[u8], folder: &Path) -> Result<Payload, DiffStepError> {
     Ok(Payload { file: Arc::new(file), length: bytes.len() as u64 })
 }
 
-/// Estimates what one job takes, in bytes: both files, bsdiff's two tables over the old one, and the coder's window over
-/// the new one.
+/// Estimates what one job takes, in bytes: both files, as they are and normalised twice, and the sorted places of the old one.
 fn memory_of(old: u64, new: u64) -> u64 {
-    17u64.saturating_mul(old).saturating_add(15u64.saturating_mul(new)).max(1)
+    8u64.saturating_mul(old).saturating_add(3u64.saturating_mul(new)).saturating_add(32 << 20)
 }
 
 /// Lets jobs in as long as there is memory for them. A job larger than everything runs alone.

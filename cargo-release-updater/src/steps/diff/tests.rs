@@ -41,7 +41,7 @@ impl Scene {
             install: None,
             entry: None,
             keep_local: Vec::new(),
-            codecs: vec!["bsdiff-1".to_owned()],
+            codecs: vec!["refs-1".to_owned()],
             files: from_folder(&folder).unwrap(),
         };
         bundle(&contents, Packing { level: 6, mtime: 0 }, &self.temp.path().join("bundles"), &self.shell).unwrap()
@@ -105,7 +105,7 @@ fn a_patch_carries_only_what_changed_and_gives_the_new_release() {
     assert_eq!(patch.entry.artifact.name.as_str(), "hello-1.0.0-to-1.1.0-x86_64-unknown-linux-gnu.patch");
     assert_eq!(
         (patch.entry.manifest, patch.entry.codecs.as_slice()),
-        (new.part.manifest, &["bsdiff-1".to_owned()][..])
+        (new.part.manifest, &["refs-1".to_owned()][..])
     );
     assert!(patch.entry.artifact.length < new.part.length / 20, "{}", patch.entry.artifact.length);
     let reader = PatchReader::open_unchecked(File::open(&patch.path).unwrap()).unwrap();
@@ -228,7 +228,7 @@ fn a_release_without_a_known_codec_gets_no_patch() {
     let scene = Scene::new();
     let (old, new) = (scene.release("1.0.0", &first()), scene.release("1.1.0", &second()));
     let mut published = published(&old);
-    published.entry.codecs = vec!["bsdiff-0".to_owned()];
+    published.entry.codecs = vec!["bsdiff-1".to_owned()];
     let outcomes = diff(&new, &[published], &scene.patches(), DiffLimits::default(), &scene.shell).unwrap();
     assert_eq!(outcomes, [Outcome::NoCodec { from: "1.0.0".parse().unwrap() }]);
 }

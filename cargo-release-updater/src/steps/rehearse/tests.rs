@@ -64,7 +64,7 @@ impl Project {
             install: None,
             entry: None,
             keep_local: Vec::new(),
-            codecs: vec!["bsdiff-1".to_owned()],
+            codecs: vec!["refs-1".to_owned()],
             files: from_folder(&folder).unwrap(),
         };
         bundle(&contents, Packing { level: 6, mtime: 0 }, &self.path("bundles"), &self.shell).unwrap()

@@ -20,7 +20,7 @@ fn bundled(version: &str, content: &str) -> Bundled {
         unpacked: 1,
         files: 1,
         manifest: Sha256::of(version.as_bytes()),
-        codecs: vec!["bsdiff-1".to_owned()],
+        codecs: vec!["refs-1".to_owned()],
         libc: None,
     };
     Bundled { part, path: file.into() }
@@ -35,7 +35,7 @@ fn patch(from: &str, to: &str) -> Patch {
         from: from.parse().unwrap(),
         version: to.parse().unwrap(),
         manifest: Sha256::of(to.as_bytes()),
-        codecs: vec!["bsdiff-1".to_owned()],
+        codecs: vec!["refs-1".to_owned()],
         component: None,
     };
     Patch { entry, path: name.into() }

@@ -101,6 +101,7 @@ pub(crate) fn json(inspection: &Inspection, length: usize) -> String {
 const fn name(reading: Reading) -> &'static str {
     match reading {
         Reading::Programs => "programs",
+        Reading::Full => "full",
         _ => "data",
     }
 }

@@ -4,7 +4,7 @@ use super::super::refs::{Kind, Part, Reference};
 use super::super::region::{Layout, Placed, RegionKind, Span};
 use super::super::source::Source;
 use super::super::x86;
-use super::{List, WINDOW};
+use super::List;
 use std::io;
 
 /// Finds the references of one region of code; `taken` gets the addresses at which jump tables may begin.
@@ -22,27 +22,47 @@ pub(super) fn code(
         .filter(|placed| matches!(placed.kind, RegionKind::Constants | RegionKind::Image))
         .map(|placed| placed.span)
         .collect();
-    let mut window = vec![0; WINDOW];
+    let mut window = vec![0; WINDOW + x86::MAX_LENGTH];
+    let mut found = vec![[0_u32; MOST_FIELDS]; SECTIONS];
     let (mut offset, end) = (placed.span.offset, placed.span.end());
     while offset < end {
-        let length = ((end - offset) as usize).min(WINDOW);
+        let length = ((end - offset) as usize).min(window.len());
         source.read(offset, &mut window[..length])?;
-        let bytes = &window[..length];
-        let last = offset + length as u32 == end;
-        let mut at = 0;
-        // Near the window's end an instruction may be cut: the next window begins with it.
-        while at < length && (last || at + x86::MAX_LENGTH <= length) {
-            let Some(shape) = x86::shape(&bytes[at..]) else {
-                at += 1;
-                continue;
-            };
-            let here = offset + at as u32;
-            instruction(here);
-            let (field, length) = (usize::from(shape.field), usize::from(shape.length));
-            if field != 0 && at + field + 4 <= bytes.len() {
-                let kind = Kind::Rel32((length - field - 4) as u8);
-                let place = here + field as u32;
-                let target = kind.target(&bytes[at + field..], 0, place, placed, 0).unwrap_or(0);
+        window[length..].fill(0);
+        let length = length.min(WINDOW);
+        let mut at: [usize; SECTIONS] = std::array::from_fn(|section| (section * SECTION).min(length));
+        let ends: [usize; SECTIONS] = std::array::from_fn(|section| ((section + 1) * SECTION).min(length));
+        let mut counts = [0; SECTIONS];
+        let mut cut = |at: &mut usize, found: &mut [u32; MOST_FIELDS], count: &mut usize| {
+            instruction(offset + *at as u32);
+            let (length, distance) = x86::step(&window, *at);
+            // Written in any case and counted only with a distance, because a branch would be guessed wrong too often.
+            found[*count % MOST_FIELDS] = *at as u32;
+            *count += usize::from(distance);
+            *at += length;
+        };
+        // Where an instruction begins is known when the one before it is cut: so sections take turns.
+        while (0..SECTIONS).all(|section| at[section] < ends[section]) {
+            for section in 0..SECTIONS {
+                cut(&mut at[section], &mut found[section], &mut counts[section]);
+            }
+        }
+        for section in 0..SECTIONS {
+            while at[section] < ends[section] {
+                cut(&mut at[section], &mut found[section], &mut counts[section]);
+            }
+        }
+        for (found, &count) in found.iter().zip(&counts) {
+            for &at in &found[..count] {
+                let rest = &window[at as usize..];
+                let Some(shape) = x86::shape(rest).filter(|shape| shape.field != 0) else { continue };
+                let field = u32::from(shape.field);
+                let place = offset + at + field;
+                if place > end.saturating_sub(4) {
+                    continue;
+                }
+                let kind = Kind::Rel32(shape.length - shape.field - 4);
+                let target = kind.target(&rest[field as usize..], 0, place, placed, 0).unwrap_or(0);
                 if layout.holds(target) {
                     part.push(Reference { offset: place, kind, aux: 0 });
                     if shape.lea
@@ -53,10 +73,8 @@ pub(super) fn code(
                     }
                 }
             }
-            at += length;
         }
-        // The last instruction may reach beyond the window, and beyond the region.
-        offset += at.max(1) as u32;
+        offset += length as u32;
     }
     Ok(part)
 }
@@ -101,3 +119,11 @@ pub(super) fn tables(
 
 /// Entries of one jump table at most.
 const MAX_TABLE: u32 = 4096;
+/// Bytes of code that are cut on their own, from the first of them on: 16 KiB. Code soon falls into step wherever one begins.
+const SECTION: usize = 16 << 10;
+/// Sections that are gone through at once.
+const SECTIONS: usize = 4;
+/// Bytes of code that are read at once.
+const WINDOW: usize = SECTION * SECTIONS;
+/// Distances in a section, at most: an instruction with one has five bytes or more.
+const MOST_FIELDS: usize = 4096;

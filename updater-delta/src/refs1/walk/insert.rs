@@ -16,7 +16,9 @@ impl<C: Coder> Walk<'_, C> {
         length: u32,
         sink: &mut impl FnMut(&mut Self, u32, &mut [u8]) -> Result<(), E>,
     ) -> Result<(), Stop<E>> {
-        let mut bytes = vec![0; length as usize];
+        let mut bytes = std::mem::take(&mut self.inserted);
+        bytes.clear();
+        bytes.resize(length as usize, 0);
         let mut at = 0;
         while at < bytes.len() {
             let here = place + at as u32;
@@ -41,7 +43,9 @@ impl<C: Coder> Walk<'_, C> {
             }
             at = end;
         }
-        sink(self, place, &mut bytes).map_err(Stop::Sink)
+        let result = sink(self, place, &mut bytes).map_err(Stop::Sink);
+        self.inserted = bytes;
+        result
     }
 
     fn insert_x86(&mut self, placed: &Placed, place: u32, bytes: &mut [u8], from: usize, end: usize) {

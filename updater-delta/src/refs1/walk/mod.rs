@@ -86,6 +86,8 @@ pub(crate) struct Walk<'a, C> {
     /// Bytes of matches until the next one that differs.
     until: u32,
     room: Room,
+    /// A buffer of inserted bytes, kept likewise.
+    inserted: Vec<u8>,
     /// The relocated pointers of the new file, as they come.
     pub(crate) pointers: Vec<Relative>,
 }
@@ -102,8 +104,8 @@ impl<'a, C: Coder> Walk<'a, C> {
             second: [UNKNOWN; 48],
             misses: Numbers::new(16),
             fresh: Model::new(4),
-            differences: Model::new(12),
-            gaps: Numbers::new(2),
+            differences: Model::new(1),
+            gaps: Numbers::new(1),
             recall,
             literals: Model::new(64),
             history: 0,
@@ -112,6 +114,7 @@ impl<'a, C: Coder> Walk<'a, C> {
             last_gap: 0,
             until: 0,
             room: Room::default(),
+            inserted: Vec::new(),
             pointers: Vec::new(),
         }
     }
@@ -121,8 +124,8 @@ impl<'a, C: Coder> Walk<'a, C> {
         (4 << HIT_BITS)
             + Numbers::<MISS_LINES>::memory(16)
             + Model::<FRESH_LINES>::memory(4)
-            + Model::<DIFFERENCE_LINES>::memory(12)
-            + Numbers::<GAP_LINES>::memory(2)
+            + Model::<DIFFERENCE_LINES>::memory(1)
+            + Numbers::<GAP_LINES>::memory(1)
             + Model::<LITERAL_LINES>::memory(64)
     }
 
@@ -249,8 +252,8 @@ impl<'a, C: Coder> Walk<'a, C> {
         while (self.until as usize) < ours.len() - at {
             at += self.until as usize;
             let before = at.checked_sub(1).map_or(0, |before| u32::from(ours[before]));
-            let known = u32::from(theirs[at]);
-            let contexts = [hash(40, known, before), hash(41, self.last_difference, self.last_gap.min(20))];
+            let contexts =
+                [hash(40, u32::from(theirs[at]), before), hash(41, self.last_difference, self.last_gap.min(20))];
             self.coder.stream(Stream::Differences);
             let value = wanted.get(at).map_or(0, |wanted| wanted.wrapping_sub(ours[at]));
             let value = self.differences.byte(&mut self.coder, contexts, 0, u32::from(value));
@@ -265,9 +268,9 @@ impl<'a, C: Coder> Walk<'a, C> {
     fn next_gap(&mut self) {
         let gap = self.truth.as_mut().map_or(0, |truth| truth.gaps.next().copied().unwrap_or(u32::MAX));
         let length = 32 - self.last_gap.leading_zeros();
-        let contexts = [hash(50, self.last_gap.min(40), length), hash(51, 0, self.last_difference)];
+        let context = hash(50, self.last_gap.min(40), length);
         self.coder.stream(Stream::Gaps);
-        self.until = self.gaps.number(&mut self.coder, contexts, 0, gap);
+        self.until = self.gaps.single(&mut self.coder, context, 0, gap);
         self.last_gap = self.until;
     }
 }
