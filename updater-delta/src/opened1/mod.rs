@@ -49,7 +49,7 @@ pub(crate) fn apply(
     // Closed it is held against the header, and only blocks are kept; but what could not be closed to so few bytes is no work to begin.
     let inner = ApplyLimits {
         new_length: NewLength::AtMost(most_opened(header.new_length)),
-        memory: memory.saturating_sub(view.memory()),
+        memory: memory.saturating_sub(view.taken()),
     };
     let mut closer = Closer::new(output);
     let result = apply_nested(&mut view, &mut patch, &mut closer, &inner);

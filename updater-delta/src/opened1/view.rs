@@ -65,7 +65,7 @@ impl<'f, F: Read + Seek> View<'f, F> {
     }
 
     /// Returns the memory that the view takes, in bytes.
-    pub(super) const fn memory(&self) -> u64 {
+    pub(super) const fn taken(&self) -> u64 {
         self.taken
     }
 

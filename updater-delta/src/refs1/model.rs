@@ -164,8 +164,8 @@ impl<const LINES: usize> Numbers<LINES> {
 #[inline]
 fn lone(coder: &mut impl Coder, line: &mut Line, value: u32) -> u32 {
     let mut ends = [0; 16];
-    for lane in 0..16 {
-        ends[lane] = squeeze(line.0[lane], lane);
+    for (lane, end) in ends.iter_mut().enumerate() {
+        *end = squeeze(line.0[lane], lane);
     }
     let (symbol, _) = coder.symbol(&ends, value);
     line.0 = learn(line.0, symbol);

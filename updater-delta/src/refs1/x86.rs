@@ -303,7 +303,7 @@ static COMMON: [u16; 1024] = {
             let lea = if !two && op == 0x8d { LEA as u16 } else { 0 };
             let operand = if traits & M != 0 { 0xff } else { 0 };
             // What is common is not marked, but an operand may be.
-            table[at] = operand & 0x7f | (short + full | distance | lea) << 8;
+            table[at] = operand & 0x7f | (short + full + distance + lea) << 8;
         }
         at += 1;
     }

@@ -103,10 +103,7 @@ fn a_patch_carries_only_what_changed_and_gives_the_new_release() {
     let (old, new) = (scene.release("1.0.0", &first()), scene.release("1.1.0", &second()));
     let [patch] = <[Patch; 1]>::try_from(kept(scene.diff(&new, &[&old]).unwrap())).unwrap();
     assert_eq!(patch.entry.artifact.name.as_str(), "hello-1.0.0-to-1.1.0-x86_64-unknown-linux-gnu.patch");
-    assert_eq!(
-        (patch.entry.manifest, patch.entry.codecs.as_slice()),
-        (new.part.manifest, &["refs-1".to_owned()][..])
-    );
+    assert_eq!((patch.entry.manifest, patch.entry.codecs.as_slice()), (new.part.manifest, &["refs-1".to_owned()][..]));
     assert!(patch.entry.artifact.length < new.part.length / 20, "{}", patch.entry.artifact.length);
     let reader = PatchReader::open_unchecked(File::open(&patch.path).unwrap()).unwrap();
     let kinds = reader.header().operations().iter().map(|operation| match operation {
