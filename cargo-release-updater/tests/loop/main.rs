@@ -10,6 +10,7 @@ mod app;
 mod bad_input;
 mod components;
 mod fleet;
+mod launcher;
 mod readme;
 mod real_programs;
 mod requests;

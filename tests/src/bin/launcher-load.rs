@@ -1,7 +1,8 @@
 //! A real server under load through updates by the launcher.
 //!
 //! `static-web-server` in two versions (built from crates.io when they are not there yet) is installed from a URL, supervised
-//! and taken through ten updates while wrk asks it on loopback. With the launcher's own listening socket no request may be
+//! and taken through ten updates while clients ask it on loopback, each request on a connection of its own. (wrk
+//! counts the end of every connection that is closed as told as an error of its own, so it cannot tell a reset.) With the launcher's own listening socket no request may be
 //! refused, reset or answered by anything but 200; without it the gap is measured.
 //!
 //! ```text
@@ -16,7 +17,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use updater_tests::app::Published;
 use updater_tests::crash::release::small_program;
@@ -143,30 +144,32 @@ impl Site {
         ask(self.address)
     }
 
-    /// Takes every update while wrk asks. Returns how many requests were made and how many of them failed.
+    /// Takes every update while clients ask. Returns how many requests were made and how many of them failed.
     fn under_load(&self) -> (u64, u64) {
-        let (address, script) = (self.address, self.folder.path().join("count.lua"));
-        std::fs::write(&script, COUNT).unwrap();
-        let done = AtomicBool::new(false);
-        let counted = std::thread::scope(|scope| {
-            let asking = scope.spawn(|| {
-                let (begin, mut requests, mut failed) = (Instant::now(), 0, 0);
-                while !done.load(Ordering::SeqCst) || requests < REQUESTS {
-                    assert!(begin.elapsed() < LIMIT, "only {requests} requests");
-                    let run = wrk(address, &script);
-                    (requests, failed) = (requests + run.0, failed + run.1);
-                }
-                (requests, failed)
-            });
+        let address = self.address;
+        let (done, requests, failed) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+        let begin = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..CLIENTS {
+                scope.spawn(|| {
+                    while !done.load(Ordering::SeqCst) || requests.load(Ordering::SeqCst) < REQUESTS {
+                        assert!(begin.elapsed() < LIMIT, "too few requests in {LIMIT:?}");
+                        if let Err(error) = ask(address) {
+                            println!("a request failed: {error}");
+                            failed.fetch_add(1, Ordering::SeqCst);
+                        }
+                        requests.fetch_add(1, Ordering::SeqCst);
+                    }
+                });
+            }
             for number in 1..=UPDATES {
                 self.update(number);
-                println!("update to {} under load", version(number));
+                println!("update to {} after {} requests", version(number), requests.load(Ordering::SeqCst));
             }
             done.store(true, Ordering::SeqCst);
-            asking.join().unwrap()
         });
         assert_eq!(self.ask().unwrap(), version(UPDATES));
-        counted
+        (requests.into_inner(), failed.into_inner())
     }
 
     /// Takes every update and measures for how long nobody answers: from the last answer before it to the first after it.
@@ -224,26 +227,6 @@ fn ask(address: SocketAddr) -> std::io::Result<String> {
     }
 }
 
-/// Runs wrk for some seconds; returns how many requests were made and how many of them failed. Every request has a
-/// connection of its own: whether a server may end one that is kept open and idle is between it and its client, and no
-/// launcher can change it.
-fn wrk(address: SocketAddr, script: &Path) -> (u64, u64) {
-    let output = Command::new("wrk")
-        .args(["--threads", "1", "--connections", "16", "--timeout", "30s", "--duration", "5s"])
-        .args(["--header", "Connection: close", "--script", script.to_str().unwrap()])
-        .arg(format!("http://{address}/"))
-        .output()
-        .unwrap_or_else(|error| panic!("wrk: {error} (apt-get install wrk)"));
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let line = text.lines().find_map(|line| line.strip_prefix("counted ")).unwrap_or_else(|| panic!("{text}"));
-    let numbers: Vec<u64> = line.split(' ').map(|number| number.parse().unwrap()).collect();
-    let failed: u64 = numbers[1..].iter().sum();
-    if failed > 0 {
-        println!("wrk: {line} (requests, then errors: connect, read, write, timeout, status)");
-    }
-    (numbers[0], failed)
-}
-
 fn version(number: usize) -> String {
     format!("1.{number}.0")
 }
@@ -290,15 +273,11 @@ fn load() -> String {
 const VERSIONS: [&str; 2] = ["2.41.0", "2.42.0"];
 /// How many updates each install takes.
 const UPDATES: usize = 10;
+/// How many clients ask at a time.
+const CLIENTS: usize = 8;
 /// How many requests are made at least.
 const REQUESTS: u64 = 50_000;
 /// How long all of them may take: 20 minutes.
 const LIMIT: Duration = Duration::from_secs(20 * 60);
 /// How long a server may take to start, and to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What wrk has counted, in one line.
-const COUNT: &str = r#"done = function(summary, latency, requests)
-  local e = summary.errors
-  io.write(string.format("counted %d %d %d %d %d %d\n", summary.requests, e.connect, e.read, e.write, e.timeout, e.status))
-end
-"#;

@@ -105,7 +105,11 @@ impl Supervisor {
         if let Some(app) = self.app.take() {
             self.stop_app(&app);
         }
+        let is_other = merged.settings.interval != self.merged.settings.interval;
         self.merged = merged;
+        if is_other {
+            self.next_check = self.after_interval();
+        }
         self.begin_anew();
         // Whoever asked learns of it, and the next start is awaited all the same.
         self.start_app(None).inspect_err(|_| self.count_failure_or_end())

@@ -336,3 +336,17 @@ fn a_return_by_hand_never_goes_below_the_security_counter() {
     assert_eq!(other.current(), "1.3.0");
     assert!(other.read(".current.updater/state.json").contains("\"epoch\":2"));
 }
+
+#[test]
+fn another_interval_counts_from_a_restart_on() {
+    let scene = Scene::new();
+    scene.publish("1.0.0", LIVES, json!({}));
+    scene.install();
+    let mut running = scene.start();
+    running.ready("1.0.0");
+    scene.publish("1.1.0", LIVES, json!({}));
+    scene.overrides("interval = '1s'");
+    scene.ok(&["restart"]);
+    running.ready("1.1.0");
+    running.stop();
+}
