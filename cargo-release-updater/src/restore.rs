@@ -84,9 +84,9 @@ impl Restore<'_> {
         work.done.older_root = !later.is_empty();
         for channel in state.channels().values() {
             for entry in channel.contents().entries() {
-                let path = artifact_path(entry.artifact());
-                work.file(&path)?;
-                work.mutable(&format!("{path}.minisig"))?;
+                let (artifact, version) = (entry.artifact(), entry.version());
+                work.file(&artifact_path(artifact), &storage.artifact_path(artifact, version))?;
+                work.mutable(&Storage::signature_path(artifact))?;
             }
         }
         for version in 1..=state.root().version {
@@ -104,7 +104,12 @@ impl Restore<'_> {
             work.mutable(&version_file::path(channel))?;
         }
         match is_there {
-            true => work.done.kept_timestamp = Some(work.timestamp_there(app, root)?),
+            true => {
+                if act {
+                    storage.flush()?;
+                }
+                work.done.kept_timestamp = Some(work.timestamp_there(app, root)?);
+            }
             false => work.timestamp()?,
         }
         Ok(work.done)
@@ -180,10 +185,10 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// Puts a file back whose name says its content.
-    fn file(&mut self, path: &str) -> CommandResult {
+    fn file(&mut self, saved: &str, path: &str) -> CommandResult {
         let there = match self.act {
-            true => self.storage.put_file(path, &self.copy.join(path), |_| {})? == Created::Exists,
-            false => self.storage.length(path)? == self.saved.length(path)?,
+            true => self.storage.put_file(path, &self.copy.join(saved), |_| {})? == Created::Exists,
+            false => self.storage.length(path)? == self.saved.length(saved)?,
         };
         match there {
             true => self.done.unchanged += 1,

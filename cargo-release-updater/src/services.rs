@@ -87,6 +87,7 @@ mod tests {
             ("gcs", Some("claim")),
             ("sftp", Some("claim")),
             ("webdav", Some("one-publisher")),
+            ("github", Some("conditional-replace")),
             ("http", None),
         ] {
             let offer = of(name);

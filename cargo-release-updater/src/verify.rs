@@ -4,6 +4,7 @@
 //! Everything goes through the client's own code: its transport, its refresh, its download. `.minisig` files are read
 //! with the minisign library, as people and package managers check them.
 
+mod attestation;
 mod copy;
 mod error;
 mod minisig;
@@ -11,6 +12,7 @@ mod roots;
 mod targets;
 mod version_file;
 
+pub use attestation::{Attestation, AttestationError};
 pub use copy::SavedCopy;
 pub use error::VerifyError;
 
@@ -32,8 +34,10 @@ use updater_runtime::transport::{
 /// A published repository, and what it is held against.
 #[derive(Debug)]
 pub struct Verification<'a> {
-    /// Where it is.
+    /// Where its documents are.
     pub url: &'a Url,
+    /// The same, with where its files are.
+    pub mirror: &'a Mirror,
     /// The root that is trusted.
     pub root: &'a [u8],
     /// The app that everything must belong to.
@@ -46,6 +50,8 @@ pub struct Verification<'a> {
     pub depth: Depth,
     /// Where a copy of everything is kept.
     pub save: Option<&'a SavedCopy>,
+    /// Whose workflows must have attested every bundle.
+    pub attestation: Option<&'a Attestation>,
 }
 
 /// How much of a repository is read.
@@ -86,7 +92,7 @@ impl Verification<'_> {
     /// [`VerifyError`], naming the first file that does not verify.
     pub fn run(&self, wanted: impl Fn(&str) -> bool, mut seen: impl FnMut(&Checked)) -> Result<Summary, VerifyError> {
         let scratch = tempfile::tempdir().map_err(|source| VerifyError::Scratch { source })?;
-        let refresh = Refresh::new(self.fetcher()?, vec![Mirror::new(self.url)], TrustStore::nowhere());
+        let refresh = Refresh::new(self.fetcher()?, vec![self.mirror.clone()], TrustStore::nowhere());
         let rules = Rules { now: self.now, policy: SignaturePolicy::default(), app: self.app.clone() };
         let refreshed =
             refresh.run(rules, self.root).map_err(|source| VerifyError::Metadata { source: Box::new(source) })?;

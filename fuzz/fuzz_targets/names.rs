@@ -1,7 +1,9 @@
 //! Names, paths, versions, times and keys: what is accepted prints as it was written.
 #![no_main]
 use libfuzzer_sys::fuzz_target;
-use updater_format::{AppId, Channel, FilePath, MinisignKey, Platform, ReleaseVersion, Sha256, TargetName, UtcTime};
+use updater_format::{
+    AppId, Channel, FilePath, MinisignKey, Platform, ReleaseVersion, RepositoryAddress, Sha256, TargetName, UtcTime,
+};
 
 fuzz_target!(|text: &str| {
     if let Ok(v) = AppId::parse(text) {
@@ -23,6 +25,9 @@ fuzz_target!(|text: &str| {
     }
     if let Ok(v) = TargetName::parse(text) {
         assert_eq!(v.as_str(), text);
+    }
+    if let Ok(v) = RepositoryAddress::parse(text) {
+        assert_eq!(v.to_string(), text);
     }
     if let Ok(v) = ReleaseVersion::parse(text) {
         assert_eq!(v.to_string(), text);

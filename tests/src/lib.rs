@@ -10,6 +10,7 @@ pub mod app;
 pub mod clock;
 pub mod corpus;
 pub mod crash;
+pub mod github;
 pub mod peers;
 #[cfg(target_os = "linux")]
 pub mod power_cut;

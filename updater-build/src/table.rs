@@ -143,12 +143,8 @@ impl Table {
         // Before anything is called missing: `ulr = "..."` is a misspelled `url`, not an absent one.
         reader.refuse_unknown()?;
 
-        if let Some(layout) = layout.filter(|layout| layout != "hashed") {
-            return match layout.as_str() {
-                "plain" => Err(TableError::NotSupported { what: "`layout = \"plain\"`".to_owned() }),
-                other => Err(value("layout", format!("{other:?} is neither `hashed` nor `plain`"))),
-            };
-        }
+        let urls = checked_urls(urls.unwrap_or_default())?;
+        check_layout(layout.as_deref(), storage.as_deref(), &urls)?;
         let channel = match channel {
             Some(text) => parsed("channel", Channel::parse(&text))?,
             None => Channel::stable(),
@@ -158,7 +154,7 @@ impl Table {
             public_keys: each("public-key", public_keys, MinisignKey::parse)?,
             root: inside_package(root.unwrap_or_else(|| DEFAULT_ROOT.to_owned()))?,
             allow_single_root_key: allow_single_root_key.unwrap_or(false),
-            urls: checked_urls(urls.unwrap_or_default())?,
+            urls,
             storage,
             channels: complete_channels(&channel, channels)?,
             channel,
@@ -224,6 +220,30 @@ fn inside_package(root: String) -> Result<PathBuf, TableError> {
 
 fn checked_urls(texts: Vec<String>) -> Result<Vec<RepositoryUrl>, TableError> {
     texts.iter().map(|text| RepositoryUrl::parse(text)).collect()
+}
+
+/// Files have plain names in the releases of GitHub and hashed ones everywhere else, and clients must be told where the
+/// plain ones are.
+fn check_layout(layout: Option<&str>, storage: Option<&str>, urls: &[RepositoryUrl]) -> Result<(), TableError> {
+    let on_github = storage.is_some_and(|storage| storage.starts_with("github:"));
+    match (layout, on_github) {
+        (None | Some("hashed"), false) => Ok(()),
+        (None | Some("plain"), true) if urls.is_empty() => Ok(()),
+        (None | Some("plain"), true) if urls.iter().any(|url| url.address().targets.is_some()) => Ok(()),
+        (None | Some("plain"), true) => Err(value(
+            "url",
+            "with `storage = \"github:OWNER/REPO\"` it must say where the files of releases are: \
+             \"https://OWNER.github.io/REPO#targets=https://github.com/OWNER/REPO/releases/download/v{version}/{name}\""
+                .to_owned(),
+        )),
+        (Some("plain"), false) => {
+            Err(value("layout", "`plain` is for `github:` storages; others publish hashed names".to_owned()))
+        }
+        (Some("hashed"), true) => {
+            Err(value("layout", "a `github:` storage publishes plain names: leave the line out".to_owned()))
+        }
+        (Some(other), _) => Err(value("layout", format!("{other:?} is neither `hashed` nor `plain`"))),
+    }
 }
 
 fn install_kind(text: &str) -> Result<InstallKind, TableError> {

@@ -26,6 +26,7 @@ mod error;
 pub mod json;
 mod key;
 pub mod launcher;
+mod layout;
 pub mod length;
 pub mod manifest;
 mod minisign;
@@ -53,6 +54,7 @@ pub use component::ComponentName;
 pub use digest::Sha256;
 pub use error::FormatError;
 pub use key::{KeyId, Keyring, PublicKey, Signature, SignaturePolicy};
+pub use layout::{RepositoryAddress, TargetLayout, TargetsAddress};
 pub use manifest::{
     EntryContent, FileMode, InstallKind, MANIFEST_PATH, Manifest, ManifestEntry, ManifestParts, NEW_SUFFIX,
 };

@@ -91,7 +91,8 @@ impl Args {
     }
 
     fn address(&self, context: &Context, text: &str) -> CommandResult<Vec<Finding>> {
-        let url = Url::parse(text)
+        // Documents are examined; where the files of releases are does not matter.
+        let url = Url::parse(text.split('#').next().unwrap_or_default())
             .map_err(|error| CommandError::new(ExitCode::Usage, error).hint("give an https:// address"))?;
         let project = Project::find(context, &self.package).ok();
         let root = super::verify::trusted_root(context, self.root.as_deref(), project.as_ref())?;

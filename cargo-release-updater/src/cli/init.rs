@@ -4,8 +4,9 @@ use super::{DryRunArgs, KeyArgs, PackageArgs};
 use crate::config::Project;
 use crate::context::{Context, Prompts};
 use crate::error::CommandResult;
-use crate::init::{self, Answers, Dependencies, InitError, NewKeys};
+use crate::init::{self, Answers, Dependencies, GitHubSetup, InitError, NewKeys};
 use crate::roles::{Purpose, Refresh};
+use crate::steps::bundle::host_triple;
 use crate::storage::StorageUri;
 use std::path::PathBuf;
 use updater_build::url::RepositoryUrl;
@@ -14,7 +15,7 @@ use updater_format::{AppId, Channel};
 /// Set a package up: keys, trusted root, settings, build script, dependencies.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  cargo updater init --url https://example.com/hello\n  \
-                        cargo updater init --dev\n\nRunning it again changes nothing that is there.")]
+                        cargo updater init --dev\n  cargo updater init --github owner/repo\n\nRunning it again changes nothing that is there.")]
 pub(super) struct Args {
     /// The app id; the package's name when not given.
     #[arg(long, value_name = "APP", help_heading = "Selection")]
@@ -27,6 +28,10 @@ pub(super) struct Args {
     /// Where `publish` writes, as fs:PATH; a folder below target when not given.
     #[arg(long, value_name = "URI", help_heading = "Storage")]
     storage: Option<String>,
+    /// Publish to the releases and the pages of a repository on GitHub, that of the remote `origin` when not named, and
+    /// write the workflow that does it.
+    #[arg(long, value_name = "OWNER/REPO", num_args = 0..=1, default_missing_value = "", help_heading = "Storage", conflicts_with_all = ["storage", "dev"])]
+    github: Option<String>,
     /// The channels, the one to compile in first.
     #[arg(long, value_name = "NAME", default_value = "stable", help_heading = "Storage")]
     channel: Vec<Channel>,
@@ -80,10 +85,14 @@ impl Args {
         if let Some(storage) = &self.storage {
             StorageUri::parse(storage)?;
         }
+        let github = self.github.as_deref().map(|named| setup(named, project)).transpose()?;
         let purpose = if self.dev { Purpose::Development } else { Purpose::Release };
         let urls = match table.map(|table| table.urls.clone()).filter(|urls| !urls.is_empty()) {
             Some(urls) if self.url.is_empty() => urls,
             _ if !self.url.is_empty() => self.url.clone(),
+            _ if github.is_some() => {
+                github.iter().map(|setup| Ok(RepositoryUrl::parse(&setup.url())?)).collect::<CommandResult<_>>()?
+            }
             _ if self.dev => vec![RepositoryUrl::parse(DEVELOPMENT_URL)?],
             _ => vec![ask_url(context.prompts)?],
         };
@@ -92,7 +101,9 @@ impl Args {
             _ => self.channel.clone(),
         };
         let fresh = !project.folder().join("updater/root.json").exists();
-        let refresh = match self.daily_refresh || (fresh && !self.dev && ask_refresh(context.prompts)?) {
+        // The workflow has the job.
+        let daily = self.daily_refresh || github.is_some();
+        let refresh = match daily || (fresh && !self.dev && ask_refresh(context.prompts)?) {
             true => Refresh::Daily,
             false => Refresh::Never,
         };
@@ -101,9 +112,22 @@ impl Args {
             None => Dependencies::Registry,
         };
         let passwords = if self.no_password || self.dev { NewKeys::Plain } else { NewKeys::Encrypted };
-        let storage = self.storage.clone();
-        Ok(Answers { app, urls, storage, channels, purpose, refresh, dependencies, passwords })
+        let storage = self.storage.clone().or_else(|| github.as_ref().map(|setup| setup.address.to_string()));
+        Ok(Answers { app, urls, storage, channels, purpose, refresh, dependencies, passwords, github })
     }
+}
+
+/// Finds out which repository on GitHub is meant, and what is built there.
+fn setup(named: &str, project: &Project) -> CommandResult<GitHubSetup> {
+    let found = if named.is_empty() { init::origin(project.folder()) } else { Some(named.to_owned()) };
+    let missing = InitError::Missing { what: "the repository on GitHub", option: "--github OWNER/REPO" };
+    let uri = StorageUri::parse(&format!("github:{}", found.ok_or(missing)?))?;
+    let StorageUri::GitHub(address) = uri else {
+        return Err(InitError::Missing { what: "the repository on GitHub", option: "--github OWNER/REPO" }.into());
+    };
+    let targets = project.table.as_ref().map_or(Vec::new(), |table| table.targets.clone());
+    let targets = if targets.is_empty() { vec![host_triple()?] } else { targets };
+    Ok(GitHubSetup { address, targets })
 }
 
 fn ask_url(prompts: Prompts) -> Result<RepositoryUrl, InitError> {

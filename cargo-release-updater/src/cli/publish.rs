@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use updater_format::release::ChannelContents;
 use updater_format::trust::TrustedChannel;
 use updater_format::{Channel, Platform, ReleaseVersion};
-use updater_runtime::transport::Url;
+use updater_runtime::transport::{Mirror, Url};
 
 /// Build, bundle, diff, sign, rehearse and upload a release.
 #[derive(Debug, clap::Args)]
@@ -307,12 +307,14 @@ fn read_back(desk: &Desk<'_>, rehearsed: &Rehearsed, context: &Context) -> Comma
     let url = Url::from_path(&folder).map_err(|error| CommandError::new(ExitCode::Storage, error))?;
     let verification = Verification {
         url: &url,
+        mirror: &Mirror::new(&url),
         root: &desk.trust.root,
         app: Some(desk.trust.app.clone()),
         now: context.clock.now(),
         missing_status: &[404],
         depth: Depth::Files,
         save: None,
+        attestation: None,
     };
     let release = rehearsed.signed().release();
     let ours = |name: &str| {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use updater_format::UtcTime;
 use updater_format::role::Targets;
 use updater_format::signed::{Signed, Untrusted};
-use updater_runtime::transport::Url;
+use updater_runtime::transport::{Mirror, Url};
 
 /// Put a copy made by `cargo updater verify --save` back where files are missing. Needs no key.
 #[derive(Debug, clap::Args)]
@@ -59,6 +59,7 @@ impl Args {
         context.shell.status("Verifying", format_args!("{} at {url}", trust.app));
         let verification = Verification {
             url: &url,
+            mirror: &Mirror::new(&url),
             root: &trusted,
             app: Some(trust.app.clone()),
             // A copy is put back on the worst day, when everything in it may be past its time.
@@ -66,6 +67,7 @@ impl Args {
             missing_status: &[404],
             depth: Depth::Files,
             save: None,
+            attestation: None,
         };
         let verified = verification.run(
             |_| true,

@@ -5,12 +5,15 @@ use crate::config::Project;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::progress::human_bytes;
-use crate::verify::{Checked, Depth, SavedCopy, Verification};
+use crate::repository::METADATA;
+use crate::verify::{Attestation, Checked, Depth, SavedCopy, Verification};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use updater_format::AppId;
-use updater_format::role::Root;
+use updater_format::length::MAX_TIMESTAMP;
+use updater_format::role::{Root, Timestamp};
 use updater_format::signed::{Signed, Untrusted};
-use updater_runtime::transport::Url;
+use updater_runtime::transport::{Document, DocumentRequest, FetchError, Freshness, Mirror, Url};
 
 /// Read what is published as clients do: every document, every listed file, every signature.
 #[derive(Debug, clap::Args)]
@@ -31,6 +34,13 @@ pub(super) struct Args {
     /// earlier run has left there is not fetched again.
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     save: Option<PathBuf>,
+    /// Demand that workflows of this repository on GitHub have attested every bundle; needs the program gh.
+    #[arg(long, value_name = "OWNER/REPO", help_heading = "Selection")]
+    attestation: Option<String>,
+    /// Wait until clients are given the newest timestamp of the project's storage: caches, and pages that are built first,
+    /// take a while.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=86_400), help_heading = "Selection")]
+    wait: u64,
     #[command(flatten)]
     package: PackageArgs,
     #[command(flatten)]
@@ -40,7 +50,7 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn run(&self, context: &Context) -> CommandResult {
         let project = Project::find(context, &self.package);
-        let url = match &self.repository {
+        let (url, mirror) = match &self.repository {
             Some(text) => parse(context, text)?,
             None => {
                 let project = project.as_ref().map_err(|error| {
@@ -54,16 +64,22 @@ impl Args {
         let app = app_of(&root)?;
         let table = project.as_ref().ok().and_then(|project| project.table.as_ref());
         let missing_status = table.map_or(vec![404], |table| table.missing_status.clone());
+        let attestation = self.attestation.as_deref().map(Attestation::of).transpose()?;
+        if let (Ok(project), true) = (&project, self.wait > 0) {
+            self.wait_for_newest(context, project, &mirror, &missing_status)?;
+        }
         let save = self.save.as_ref().map(|folder| SavedCopy::into_folder(&context.path(folder))).transpose()?;
         context.shell.status("Verifying", format_args!("{app} at {url}"));
         let verification = Verification {
             url: &url,
+            mirror: &mirror,
             root: &root,
             app: Some(app.clone()),
             now: context.clock.now(),
             missing_status: &missing_status,
             depth: if self.deep { Depth::Deep } else { Depth::Files },
             save: save.as_ref(),
+            attestation: attestation.as_ref(),
         };
         let summary = verification.run(|_| true, |checked| tell(checked, context))?;
         context.shell.status("Verified", format_args!("{} files, {}", summary.files, human_bytes(summary.bytes)));
@@ -74,18 +90,59 @@ impl Args {
         Ok(())
     }
 
-    /// Returns where the project publishes: its folder, else the first address at which clients read.
-    fn published(&self, context: &Context, project: &Project) -> CommandResult<Url> {
+    /// Waits until the address serves the timestamp that the storage has, or a newer one.
+    fn wait_for_newest(
+        &self,
+        context: &Context,
+        project: &Project,
+        mirror: &Mirror,
+        missing_status: &[u16],
+    ) -> CommandResult {
         let storage = self.storage.open(context, project)?;
         storage.must_be_published()?;
-        let failed = |error: updater_runtime::transport::FetchError| {
+        // Unverified on both sides: what is served is verified afterwards.
+        let version = |bytes: Vec<u8>| {
+            let parsed = Signed::<Timestamp>::parse(&Untrusted::new(bytes));
+            parsed.map_or(0, |timestamp| timestamp.unverified().version)
+        };
+        let newest = storage.read(&format!("{METADATA}/timestamp.json"), MAX_TIMESTAMP)?.map_or(0, version);
+        let fetcher = crate::verify::fetcher(missing_status)?;
+        let url = mirror.metadata_url("timestamp.json");
+        let request = DocumentRequest { max_bytes: MAX_TIMESTAMP, known_etag: None, freshness: Freshness::Revalidate };
+        let begin = Instant::now();
+        loop {
+            let served = match fetcher.document(&url, &request) {
+                Ok(Document::Bytes { bytes, .. }) => version(bytes),
+                _ => 0,
+            };
+            if served >= newest {
+                return Ok(());
+            }
+            if begin.elapsed() >= Duration::from_secs(self.wait) {
+                let what = format!("{url} has version {served} of the timestamp after {} s, not {newest}", self.wait);
+                return Err(CommandError::new(ExitCode::Verification, what)
+                    .hint("look whether the pages were built, or a cache keeps old files; then run it again"));
+            }
+            context.shell.detail(format_args!("{url} has version {served}, {newest} is published"));
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Returns where the project publishes: its folder, else the first address at which clients read.
+    fn published(&self, context: &Context, project: &Project) -> CommandResult<(Url, Mirror)> {
+        let storage = self.storage.open(context, project)?;
+        storage.must_be_published()?;
+        let failed = |error: FetchError| {
             CommandError::new(ExitCode::Usage, error).hint("name it: `cargo updater verify URL|PATH`")
         };
         match storage.folder() {
-            Some(folder) => Url::from_path(&crate::init::absolute(&context.working_dir, folder)).map_err(failed),
+            Some(folder) => {
+                let url = Url::from_path(&crate::init::absolute(&context.working_dir, folder)).map_err(failed)?;
+                Ok((url.clone(), Mirror::new(&url)))
+            }
             None => {
                 let first = project.table()?.urls.first().map(|url| url.as_str().to_owned());
-                Url::parse(&first.unwrap_or_default()).map_err(failed)
+                addresses(&first.unwrap_or_default()).map_err(failed)
             }
         }
     }
@@ -114,12 +171,19 @@ pub(super) fn trusted_root(
 }
 
 /// Reads a URL, or the path of a folder.
-fn parse(context: &Context, text: &str) -> CommandResult<Url> {
-    let url = match text.contains("://") {
-        true => Url::parse(text),
-        false => Url::from_path(&crate::init::absolute(&context.working_dir, text.as_ref())),
+fn parse(context: &Context, text: &str) -> CommandResult<(Url, Mirror)> {
+    let parsed = match text.contains("://") {
+        true => addresses(text),
+        false => Url::from_path(&crate::init::absolute(&context.working_dir, text.as_ref()))
+            .map(|url| (url.clone(), Mirror::new(&url))),
     };
-    url.map_err(|error| CommandError::new(ExitCode::Usage, error).hint("give an https:// address or a folder"))
+    parsed.map_err(|error| CommandError::new(ExitCode::Usage, error).hint("give an https:// address or a folder"))
+}
+
+/// Takes an address apart as clients do: where the documents are, and where the files are.
+fn addresses(text: &str) -> Result<(Url, Mirror), FetchError> {
+    let mirror = Mirror::parse(text)?;
+    Ok((Url::parse(text.split('#').next().unwrap_or_default())?, mirror))
 }
 
 /// Returns the app that a root is for: everything in the repository must belong to it.
@@ -144,3 +208,6 @@ fn tell(checked: &Checked, context: &Context) {
     context.shell.result(format_args!("{verdict:6} {what:14} {:>10}  {file}{detail}", human_bytes(*bytes)));
     context.shell.message(checked);
 }
+
+/// How often the address is looked at.
+const LOOK: Duration = Duration::from_secs(5);

@@ -18,7 +18,7 @@ pub(super) fn of_project(patient: &Patient<'_>) -> Vec<Finding> {
         return Vec::new();
     }
     let newest = patient.published().map(|state| state.timestamp().version);
-    let urls = patient.table.urls.iter().filter_map(|url| Url::parse(url.as_str()).ok());
+    let urls = patient.table.urls.iter().filter_map(|url| Url::parse(&url.address().base).ok());
     urls.flat_map(|url| {
         let (app, statuses) = (&patient.table.app, &patient.table.missing_status);
         examine(patient.context, &url, root, app, statuses, newest)
@@ -61,14 +61,10 @@ pub(super) fn examine(
         }
     }
     let network_works = !findings.iter().any(|finding| finding.code == "address-unreachable");
-    let http = !url.is_file() && network_works;
-    #[cfg(feature = "network")]
-    if http {
+    if !url.is_file() && network_works {
         let next = parse_root(root).map_or(1, |root| root.version) + MISSING_ROOT;
         findings.extend(super::headers::examine(context, url, next));
     }
-    #[cfg(not(feature = "network"))]
-    let _ = (http, parse_root(root), MISSING_ROOT);
     findings
 }
 

@@ -116,7 +116,7 @@ fn lifetime(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// Reads the preferred form of an HTTP date (RFC 9110, 5.6.7) as seconds since 1970.
-fn http_date(text: &str) -> Option<i64> {
+pub(crate) fn http_date(text: &str) -> Option<i64> {
     let [_, day, month, year, time, "GMT"] = text.split(' ').collect::<Vec<_>>()[..] else { return None };
     let month = MONTHS.iter().position(|name| *name == month)? + 1;
     let text = format!("{year}-{month:02}-{day}T{time}Z");

@@ -7,7 +7,6 @@
 mod address;
 mod finding;
 mod git;
-#[cfg(feature = "network")]
 mod headers;
 mod history;
 mod keys;
@@ -18,6 +17,8 @@ mod published;
 mod repair;
 mod schedule;
 mod secrets;
+
+pub(crate) use headers::http_date;
 
 pub use finding::{Finding, Severity, exit_code};
 pub use program::{Embedded, examine_program};

@@ -5,11 +5,13 @@
 
 mod build_script;
 mod error;
+mod github;
 mod gitignore;
 mod manifest;
 mod trust;
 
 pub use error::InitError;
+pub use github::{GitHubSetup, origin};
 pub use gitignore::cover_keys;
 pub use manifest::{Dependencies, write_public_keys};
 pub use trust::Trust;
@@ -43,6 +45,8 @@ pub struct Answers {
     pub dependencies: Dependencies,
     /// Whether new keys get a password.
     pub passwords: NewKeys,
+    /// The repository on GitHub that a workflow is written for.
+    pub github: Option<GitHubSetup>,
 }
 
 /// How new keys are protected.
@@ -89,6 +93,9 @@ pub fn run(
     let trust = trust::prepare(&mut work, project, answers, keys, passwords, context.clock.now())?;
     manifest::edit(&mut work, project, answers, trust.as_ref())?;
     build_script::edit(&mut work, project)?;
+    if let Some(setup) = &answers.github {
+        github::write(&mut work, project, setup)?;
+    }
     main_lines(&mut work, project);
     Ok(work.changes)
 }

@@ -18,6 +18,7 @@ pub(super) use self::guard::WentBack;
 use super::METADATA;
 use super::error::RepositoryError;
 use super::state::{Expiry, RepositoryState};
+use super::version_file;
 use crate::error::CommandError;
 use crate::keys::Keychain;
 use crate::roles::{Document, next_snapshot, next_timestamp};
@@ -25,9 +26,10 @@ use crate::shell::Shell;
 use crate::storage::{Created, Storage};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+use updater_format::release::Artifact;
 use updater_format::role::{MetaFile, RoleName, Targets, Timestamp, TimestampExtension};
 use updater_format::trust::TrustedChannel;
-use updater_format::{AppId, Channel, UtcTime};
+use updater_format::{AppId, Channel, ReleaseVersion, UtcTime};
 
 /// One publisher of one app in one storage.
 #[derive(Debug)]
@@ -79,12 +81,22 @@ impl Default for Lease {
 /// A file that the release needs, uploaded before anything names it.
 #[derive(Debug, Clone)]
 pub struct Upload {
-    /// The name below `targets/`: `<sha256>.<name>`.
-    pub name: String,
+    /// Its name, length and digest, as they are signed.
+    pub artifact: Artifact,
+    /// The release that it belongs to.
+    pub version: ReleaseVersion,
     /// Where its content lies.
     pub content: PathBuf,
     /// The text of its `.minisig`, published beside it.
     pub minisig: Option<String>,
+}
+
+impl Upload {
+    /// Returns the name under which people are told of it: `<sha256>.<name>`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.artifact.file()
+    }
 }
 
 /// A release that clients can see.
@@ -152,6 +164,7 @@ impl Commit<'_> {
         let _lock = self.storage.lock(|| shell.status("Waiting", "for another publisher of this folder"))?;
         self.tell_coordination();
         for tried in 0..ATTEMPTS {
+            self.storage.start_over();
             if let Some(done) = attempt(self)? {
                 return Ok(done);
             }
@@ -229,6 +242,9 @@ impl Commit<'_> {
             return Ok(None);
         }
         let document = Document::sign("timestamp", &timestamp, &timestamp_signers).map_err(RepositoryError::from)?;
+        if let Some(signed) = &signed {
+            self.storage.put_with_commit(&version_file::path(&signed.channel), signed.version_file.as_bytes());
+        }
         let sent = self.replace_timestamp(document.bytes, &expected, claimed)?;
         let role = signed.as_ref().map_or(0, |signed| signed.version);
         let committed = Committed { timestamp: timestamp.version, snapshot: free, role };

@@ -127,7 +127,7 @@ impl Submission {
                 storage.put_mutable(path, text.clone().into_bytes())?;
             }
         }
-        Ok(())
+        Ok(storage.flush()?)
     }
 
     /// Adds detached signatures to what was just submitted: they are published with it.

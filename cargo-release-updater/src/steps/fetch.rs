@@ -1,7 +1,6 @@
 //! Bundles of earlier releases, fetched once and kept by their digest.
 
 use super::diff::OldBundle;
-use crate::repository::state::artifact_path;
 use crate::shell::Shell;
 use crate::storage::{Storage, StorageError};
 use std::io::Read as _;
@@ -23,7 +22,7 @@ pub fn fetch_bundle(
     let path = cache.join(entry.artifact.file());
     let known = super::bundle::digest_of(&path).ok();
     if known != Some((entry.artifact.length, entry.artifact.sha256)) {
-        let object = artifact_path(&entry.artifact);
+        let object = storage.artifact_path(&entry.artifact, &entry.version);
         shell.detail(format_args!("fetching {object} from {}", storage.name()));
         let missing = || StorageError::Missing { path: object.clone(), storage: storage.name().to_owned() };
         let reader = storage.reader(&object)?.ok_or_else(missing)?;

@@ -4,7 +4,6 @@
 use super::release::entry_comment;
 use crate::error::{CommandResult, ExitCode, Explain};
 use crate::keys::{KeyError, Signer};
-use crate::repository::state::artifact_path;
 use crate::storage::{Storage, StorageError};
 use std::collections::BTreeSet;
 use updater_format::digest::HashingReader;
@@ -140,7 +139,7 @@ fn sign_file(
     signer: &Signer,
 ) -> CommandResult<Detached> {
     let artifact = entry.artifact();
-    let path = artifact_path(artifact);
+    let path = storage.artifact_path(artifact, entry.version());
     let missing = || StorageError::Missing { path: path.clone(), storage: storage.name().to_owned() };
     let comment = entry_comment(app, entry, channel);
     // Read once, piece by piece: what is signed is what is held against the digest.
@@ -149,7 +148,7 @@ fn sign_file(
     if reader.finish() != (artifact.length, artifact.sha256) {
         return Err(StorageError::Differs { path, storage: storage.name().to_owned() }.into());
     }
-    Ok(Detached { path: format!("{path}.minisig"), text })
+    Ok(Detached { path: Storage::signature_path(artifact), text })
 }
 
 /// Why a release cannot be promoted.

@@ -25,7 +25,7 @@ pub struct Published {
 pub fn publish(rehearsed: &Rehearsed, publisher: &mut Publisher<'_>) -> CommandResult<Published> {
     let signed = rehearsed.signed();
     let length = |upload: &Upload| upload.content.metadata().map_or(0, |metadata| metadata.len());
-    let mut left: BTreeMap<&str, u64> = signed.uploads.iter().map(|u| (u.name.as_str(), length(u))).collect();
+    let mut left: BTreeMap<String, u64> = signed.uploads.iter().map(|u| (u.name(), length(u))).collect();
     let bytes = left.values().sum();
     let shell = publisher.shell;
     let progress = Progress::bytes(shell, "Uploading", bytes);

@@ -131,12 +131,13 @@ impl Release {
     pub fn uploads(&self, signer: &Signer) -> Result<Vec<Upload>, CommandError> {
         let mut uploads = Vec::new();
         for (artifact, path, triple) in self.files() {
+            let version = self.version().clone();
             let unreadable = |source| ReleaseError::Read { path: path.to_owned(), source };
             // What people see when they check it by hand; programs read the signed metadata instead.
             let subject = (self.app(), self.component());
             let comment = signature_comment(subject, self.version(), triple.as_ref(), self.channel(), &artifact);
             let minisig = signer.sign_file(File::open(path).map_err(unreadable)?, &comment)?;
-            uploads.push(Upload { name: artifact.file(), content: path.to_owned(), minisig: Some(minisig) });
+            uploads.push(Upload { artifact, version, content: path.to_owned(), minisig: Some(minisig) });
         }
         Ok(uploads)
     }

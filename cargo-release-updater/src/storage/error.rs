@@ -1,5 +1,6 @@
 //! Why a storage could not be used: what was asked of which object.
 
+use super::github::GitHubError;
 use crate::error::{ExitCode, Explain};
 use opendal::ErrorKind;
 use std::path::PathBuf;
@@ -59,6 +60,18 @@ pub enum StorageError {
         storage: String,
         /// What the service said.
         source: Box<ServiceError>,
+    },
+    /// GitHub answered with an error.
+    #[error("cannot {action}{}{path} in {storage}", if path.is_empty() { "" } else { " " })]
+    GitHub {
+        /// What was tried, for example `read`.
+        action: &'static str,
+        /// The object.
+        path: String,
+        /// The storage.
+        storage: String,
+        /// What GitHub said.
+        source: Box<GitHubError>,
     },
     /// A file of the folder could not be handled.
     #[error("cannot {action} {}", path.display())]
@@ -128,6 +141,7 @@ impl StorageError {
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Service { source, .. } => source.is_temporary(),
+            Self::GitHub { source, .. } => source.is_temporary(),
             Self::NotAsSent { .. } => true,
             _ => false,
         }
@@ -162,13 +176,14 @@ impl Explain for StorageError {
                 "publish to a storage behind that web server; `cargo updater services` lists what can be written"
                     .to_owned()
             }
-            Self::NotBuilt { service: "github" | "command", .. } => {
+            Self::NotBuilt { service: "command", .. } => {
                 "publish to a folder (`fs:PATH`) and copy it, targets first and timestamp.json last".to_owned()
             }
             Self::NotBuilt { service, .. } => {
                 format!("install it with this service: `cargo install cargo-release-updater --features {service}`")
             }
             Self::Service { source, .. } => hint_of(source),
+            Self::GitHub { source, .. } => source.hint(),
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => NO_ROOM.to_owned(),
             Self::Io { .. } => CHECK.to_owned(),
             Self::NotAsSent { .. } => {

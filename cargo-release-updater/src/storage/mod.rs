@@ -4,6 +4,7 @@
 //! removed here.
 
 mod error;
+mod github;
 mod lock;
 mod object;
 mod objects;
@@ -15,6 +16,7 @@ mod uri;
 pub use self::objects::{Created, Precondition, Replaced};
 pub use self::opendal::{Coordination, Storage};
 pub use error::{ServiceError, StorageError};
+pub use github::{GitHubAddress, GitHubError};
 pub use lock::StorageLock;
 pub use service::Service;
 pub use uri::{Remote, StorageUri};

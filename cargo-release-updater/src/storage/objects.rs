@@ -42,6 +42,10 @@ impl Storage {
     /// # Errors
     /// [`StorageError::TooLarge`] above the limit; [`StorageError::Service`] for anything but absence.
     pub fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, StorageError> {
+        if let Some(github) = &self.github {
+            self.spend()?;
+            return github.read(path, limit);
+        }
         let Some(length) = self.length(path)? else {
             return Ok(None);
         };
@@ -59,6 +63,10 @@ impl Storage {
     /// # Errors
     /// [`StorageError::Service`] for anything but absence.
     pub fn length(&self, path: &str) -> Result<Option<u64>, StorageError> {
+        if let Some(github) = &self.github {
+            self.spend()?;
+            return github.length(path);
+        }
         Ok(self.stat(path)?.map(|found| found.content_length()))
     }
 
@@ -67,6 +75,10 @@ impl Storage {
     /// # Errors
     /// [`StorageError::Service`] for anything but absence.
     pub fn modified(&self, path: &str) -> Result<Option<SystemTime>, StorageError> {
+        if let Some(github) = &self.github {
+            self.spend()?;
+            return github.modified(path);
+        }
         Ok(self.stat(path)?.and_then(|found| found.last_modified()).map(SystemTime::from))
     }
 
@@ -75,6 +87,9 @@ impl Storage {
     /// # Errors
     /// [`StorageError::Service`] when the service fails.
     pub fn clock(&self) -> Result<Option<SystemTime>, StorageError> {
+        if let Some(github) = &self.github {
+            return github.clock();
+        }
         let path = format!("{ASIDE}/clock-{}", std::process::id());
         self.put_mutable(&path, b"what time is it here?\n".to_vec())?;
         let time = self.modified(&path)?;
@@ -89,6 +104,9 @@ impl Storage {
     /// [`StorageError::Service`] when the service fails.
     pub fn list(&self, folder: &str) -> Result<Vec<String>, StorageError> {
         self.spend()?;
+        if let Some(github) = &self.github {
+            return github.list(folder);
+        }
         let entries = self.operator.list(&format!("{folder}/")).map_err(|e| self.failed("list", folder, e))?;
         let files = entries.into_iter().filter(|entry| entry.metadata().is_file());
         let mut names: Vec<String> = files.map(|entry| entry.name().to_owned()).collect();
@@ -117,6 +135,10 @@ impl Storage {
     /// [`StorageError::Service`] for anything but the name being taken.
     pub fn put_new(&self, path: &str, bytes: Vec<u8>) -> Result<Created, StorageError> {
         self.must_be_writable()?;
+        if let Some(github) = &self.github {
+            self.spend()?;
+            return github.put_new(path, bytes);
+        }
         let conditional = self.capability.write_with_if_not_exists;
         if !conditional && self.length(path)?.is_some() {
             return self.created_if_same(path, &bytes);
@@ -150,6 +172,9 @@ impl Storage {
     fn put_within(&self, path: &str, bytes: Vec<u8>, within: Option<Duration>) -> Result<(), StorageError> {
         self.must_be_writable()?;
         self.spend()?;
+        if let Some(github) = &self.github {
+            return github.put_mutable(path, bytes);
+        }
         if self.service != Service::Sftp {
             self.send(path, bytes, self.write_options(path), within)?.map_err(|e| self.failed("write", path, e))?;
             return self.settle(path);
@@ -205,6 +230,10 @@ impl Storage {
         if self.coordination() != Coordination::ConditionalReplace {
             return Ok(Precondition::Anything);
         }
+        if let Some(github) = &self.github {
+            self.spend()?;
+            return github.precondition(path);
+        }
         Ok(match self.stat(path)? {
             None => Precondition::Absent,
             Some(found) => found.etag().map_or(Precondition::Anything, |tag| Precondition::Tag(tag.to_owned())),
@@ -229,6 +258,10 @@ impl Storage {
         expected: &Precondition,
         within: Option<Duration>,
     ) -> Result<Replaced, StorageError> {
+        if let Some(github) = &self.github {
+            self.spend()?;
+            return github.replace(path, bytes, expected);
+        }
         let condition = match expected {
             Precondition::Anything => return self.put_within(path, bytes, within).map(|()| Replaced::Done),
             Precondition::Absent => options::WriteOptions { if_not_exists: true, ..self.write_options(path) },
@@ -244,6 +277,28 @@ impl Storage {
                 Created::Exists => Ok(Replaced::Changed),
             },
             Err(error) => Err(self.failed("write", path, error)),
+        }
+    }
+
+    /// Lets a file that may change be seen together with the next commit, where the storage commits several files at once;
+    /// elsewhere this does nothing, and it is written afterwards.
+    pub fn put_with_commit(&self, path: &str, bytes: &[u8]) {
+        if let Some(github) = &self.github {
+            github.put_with_commit(path, bytes.to_vec());
+        }
+    }
+
+    /// Writes what waits for a commit that does not come.
+    /// # Errors
+    /// [`StorageError::GitHub`] when GitHub refuses.
+    pub fn flush(&self) -> Result<(), StorageError> {
+        self.github.as_ref().map_or(Ok(()), |github| github.flush())
+    }
+
+    /// Drops what waits for a commit and was made from an older state.
+    pub fn start_over(&self) {
+        if let Some(github) = &self.github {
+            github.start_over();
         }
     }
 

@@ -1,14 +1,18 @@
 //! A storage: OpenDAL behind a blocking face, set up for one address.
 
 use super::error::{ServiceError, StorageError};
+use super::github::{GitHub, GitHubAddress};
 use super::lock::StorageLock;
 use super::service::Service;
 use super::uri::StorageUri;
+use crate::repository::TARGETS;
 use opendal::{Capability, Operator, blocking};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use updater_format::ReleaseVersion;
+use updater_format::release::Artifact;
 
 /// One storage, open for reading and writing.
 #[derive(Debug, Clone)]
@@ -23,6 +27,8 @@ pub struct Storage {
     pub(super) capability: Capability,
     /// Where the objects are, when the storage is a folder of this machine.
     pub(super) folder: Option<PathBuf>,
+    /// What does the work instead of the operators, which OpenDAL has none for.
+    pub(super) github: Option<Arc<GitHub>>,
     /// Whether nothing is remembered about it.
     pub(super) scratch: bool,
     /// The file that remembers what was published there, when it is not the one beside the keys.
@@ -70,6 +76,7 @@ impl Storage {
         match uri {
             StorageUri::Memory => Self::new(name, Service::Memory, "memory", Vec::new(), None),
             StorageUri::Folder(path) => Self::open_folder(&base.join(path), name),
+            StorageUri::GitHub(address) => Self::open_github(address, |variable| std::env::var(variable).ok()),
             StorageUri::Remote(remote) => {
                 #[cfg(feature = "network")]
                 install_network();
@@ -77,6 +84,17 @@ impl Storage {
                 Self::new(name, remote.service, remote.service.name(), settings, None)
             }
         }
+    }
+
+    /// Opens a repository on GitHub. `variable` answers for a variable of the process.
+    pub(crate) fn open_github(
+        address: &GitHubAddress,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, StorageError> {
+        let github = Some(Arc::new(GitHub::open(address, variable)?));
+        // Never asked for anything: every operation is done by the other field.
+        let unused = Self::new(address.to_string(), Service::GitHub, "memory", Vec::new(), None)?;
+        Ok(Self { github, ..unused })
     }
 
     /// Opens a folder of this machine.
@@ -136,6 +154,7 @@ impl Storage {
             service,
             capability,
             folder,
+            github: None,
             scratch: false,
             record: None,
             budget: None,
@@ -165,6 +184,9 @@ impl Storage {
     /// Returns how publishers are kept apart here. Asked of the service, never assumed.
     #[must_use]
     pub fn coordination(&self) -> Coordination {
+        if self.github.is_some() {
+            return Coordination::ConditionalReplace;
+        }
         let can = &self.capability;
         match (&self.folder, can.write_with_if_not_exists, can.write_with_if_match) {
             (Some(_), ..) => Coordination::Lock,
@@ -191,6 +213,21 @@ impl Storage {
             Some(folder) => Some(format!("fs:{}", folder.canonicalize().unwrap_or_else(|_| folder.clone()).display())),
             None => Some(self.name.clone()),
         }
+    }
+
+    /// Returns where a file of a release is stored.
+    #[must_use]
+    pub fn artifact_path(&self, artifact: &Artifact, version: &ReleaseVersion) -> String {
+        match &self.github {
+            Some(github) => github.asset_path(artifact.name.as_str(), &version.to_string()),
+            None => format!("{TARGETS}/{}", artifact.file()),
+        }
+    }
+
+    /// Returns where the detached signature of a file is stored: never in a release, because it may be replaced.
+    #[must_use]
+    pub fn signature_path(artifact: &Artifact) -> String {
+        format!("{TARGETS}/{}.minisig", artifact.file())
     }
 
     /// Opens a folder that is emptied and filled again at each use.

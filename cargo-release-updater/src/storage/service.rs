@@ -18,6 +18,8 @@ pub enum Service {
     Sftp,
     /// A web server with WebDAV.
     Webdav,
+    /// Releases of GitHub, with their metadata on GitHub Pages.
+    GitHub,
     /// A web server; it can only be read.
     Http,
     /// The memory of this process, for tests.
@@ -26,8 +28,17 @@ pub enum Service {
 
 impl Service {
     /// All of them, in the order in which they are listed.
-    pub const ALL: [Self; 8] =
-        [Self::Folder, Self::S3, Self::Azblob, Self::Gcs, Self::Sftp, Self::Webdav, Self::Http, Self::Memory];
+    pub const ALL: [Self; 9] = [
+        Self::Folder,
+        Self::S3,
+        Self::Azblob,
+        Self::Gcs,
+        Self::Sftp,
+        Self::Webdav,
+        Self::GitHub,
+        Self::Http,
+        Self::Memory,
+    ];
 
     /// Returns the name, which is also the name of the cargo feature where there is one.
     #[must_use]
@@ -39,6 +50,7 @@ impl Service {
             Self::Gcs => "gcs",
             Self::Sftp => "sftp",
             Self::Webdav => "webdav",
+            Self::GitHub => "github",
             Self::Http => "http",
             Self::Memory => "memory",
         }
@@ -54,6 +66,7 @@ impl Service {
             Self::Gcs => "gcs://BUCKET/PREFIX",
             Self::Sftp => "sftp://USER@HOST:PORT/PATH",
             Self::Webdav => "webdav+https://HOST/PATH",
+            Self::GitHub => "github:OWNER/REPO/PATH?branch=gh-pages&tag=v",
             Self::Http => "https://HOST/PATH",
             Self::Memory => "memory:",
         }
@@ -76,6 +89,10 @@ impl Service {
                 "as the gcloud tool: GOOGLE_APPLICATION_CREDENTIALS, application default credentials, metadata"
             }
             Self::Sftp => "as ssh: agent, ~/.ssh/config and its keys; the program `ssh` must be there",
+            Self::GitHub => {
+                "as the gh tool: GH_TOKEN or GITHUB_TOKEN; for another server GITHUB_API_URL, with GH_ENTERPRISE_TOKEN or \
+                 GITHUB_ENTERPRISE_TOKEN"
+            }
             Self::Webdav => "WEBDAV_USERNAME and WEBDAV_PASSWORD, or WEBDAV_TOKEN",
         }
     }
@@ -90,7 +107,7 @@ impl Service {
     #[must_use]
     pub fn is_built(self) -> bool {
         match self {
-            Self::Folder | Self::Memory => true,
+            Self::Folder | Self::Memory | Self::GitHub => true,
             Self::S3 => cfg!(feature = "s3"),
             Self::Azblob => cfg!(feature = "azblob"),
             Self::Gcs => cfg!(feature = "gcs"),
@@ -122,6 +139,7 @@ impl Service {
             Self::Gcs => "gcs://bucket",
             Self::Sftp => "sftp://host/path",
             Self::Webdav => "webdav+https://host/path",
+            Self::GitHub => "github:owner/repo",
             Self::Http => "https://host/path",
             Self::Memory => "memory:",
         }
@@ -141,6 +159,8 @@ impl Service {
             ],
             Self::Azblob => &[("account", "account_name"), ("endpoint", "endpoint")],
             Self::Gcs => &[("endpoint", "endpoint"), ("storage-class", "default_storage_class")],
+            // Not settings of OpenDAL.
+            Self::GitHub => &[("branch", ""), ("tag", "")],
             Self::Sftp => &[("identity", "key"), ("known-hosts", "known_hosts_strategy")],
             Self::Folder | Self::Memory | Self::Webdav | Self::Http => &[],
         }
@@ -193,7 +213,7 @@ impl Remote {
                 }
             }
             Service::Http => set("endpoint", format!("{}://{}", self.scheme, self.authority)),
-            Service::Folder | Service::Memory => {}
+            Service::Folder | Service::Memory | Service::GitHub => {}
         }
         settings
     }

@@ -23,6 +23,11 @@ impl Storage {
         let unreadable = |source| StorageError::Io { action: "read", path: file.to_owned(), source };
         let mut input = HashingReader::new(File::open(file).map_err(unreadable)?);
         let length = file.metadata().map_err(unreadable)?.len();
+        if let Some(github) = &self.github {
+            std::io::copy(&mut input, &mut std::io::sink()).map_err(unreadable)?;
+            self.spend()?;
+            return github.put_file(path, file, input.finish(), &mut sent);
+        }
         if self.length(path)? == Some(length) {
             let mut local = HashingReader::new(File::open(file).map_err(unreadable)?);
             std::io::copy(&mut local, &mut std::io::sink()).map_err(unreadable)?;
@@ -56,12 +61,17 @@ impl Storage {
     /// Opens an object to be read piece by piece; `None` when there is none.
     /// # Errors
     /// [`StorageError::Service`] for anything but absence.
-    pub fn reader(&self, path: &str) -> Result<Option<impl Read + use<>>, StorageError> {
+    pub fn reader(&self, path: &str) -> Result<Option<Box<dyn Read>>, StorageError> {
+        if let Some(github) = &self.github {
+            self.spend()?;
+            return github.reader(path);
+        }
         let Some(length) = self.length(path)? else { return Ok(None) };
         self.spend()?;
         let how = options::ReaderOptions { chunk: Some(PIECE), ..Default::default() };
         let reader = self.operator.reader_options(path, how).map_err(|e| self.failed("read", path, e))?;
-        reader.into_std_read(0..length).map(Some).map_err(|e| self.failed("read", path, e))
+        let reader = reader.into_std_read(0..length).map_err(|e| self.failed("read", path, e))?;
+        Ok(Some(Box::new(reader)))
     }
 
     /// Reads an object piece by piece; returns its length and digest, `None` when there is none.

@@ -1,6 +1,7 @@
 //! Where a repository is written: one line of text, without secrets.
 
 use super::error::StorageError;
+use super::github::GitHubAddress;
 use super::service::Service;
 use std::path::PathBuf;
 
@@ -11,6 +12,8 @@ pub enum StorageUri {
     Folder(PathBuf),
     /// The memory of this process, for tests.
     Memory,
+    /// A repository on GitHub: its releases and a branch.
+    GitHub(GitHubAddress),
     /// A service that is reached over a network.
     Remote(Remote),
 }
@@ -42,7 +45,7 @@ impl StorageUri {
             return refuse("it must have no control characters");
         }
         if let Some(repository) = text.strip_prefix("github:") {
-            return Err(StorageError::NotBuilt { service: "github", what: repository.to_owned() });
+            return github(text, repository).map(Self::GitHub);
         }
         if text == "command" {
             return Err(StorageError::NotBuilt { service: "command", what: String::new() });
@@ -67,9 +70,35 @@ impl StorageUri {
         match self {
             Self::Folder(_) => Service::Folder,
             Self::Memory => Service::Memory,
+            Self::GitHub(_) => Service::GitHub,
             Self::Remote(remote) => remote.service,
         }
     }
+}
+
+fn github(text: &str, rest: &str) -> Result<GitHubAddress, StorageError> {
+    let refuse = |rule| StorageError::Uri { uri: redacted(text), rule };
+    let (location, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let mut address = GitHubAddress::parse(location).map_err(refuse)?;
+    for (option, value) in options(text, Service::GitHub, query)? {
+        address.set(&option, &value).map_err(refuse)?;
+    }
+    Ok(address)
+}
+
+/// Takes the options of an address apart.
+fn options(text: &str, service: Service, query: &str) -> Result<Vec<(String, String)>, StorageError> {
+    let mut options = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let known = service.options();
+        if !known.contains(&name) || value.is_empty() {
+            let (option, known) = (name.to_owned(), known.join(", "));
+            return Err(StorageError::Option { uri: redacted(text), option, known });
+        }
+        options.push((name.to_owned(), value.to_owned()));
+    }
+    Ok(options)
 }
 
 impl Remote {
@@ -97,19 +126,7 @@ impl Remote {
         if !service.is_built() {
             return Err(StorageError::NotBuilt { service: service.name(), what: location.to_owned() });
         }
-        let mut options = Vec::new();
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let known = service.options();
-            if !known.contains(&name) || value.is_empty() {
-                return Err(StorageError::Option {
-                    uri: redacted(text),
-                    option: name.to_owned(),
-                    known: known.join(", "),
-                });
-            }
-            options.push((name.to_owned(), value.to_owned()));
-        }
+        let options = options(text, service, query)?;
         let known_hosts = options.iter().find(|(name, _)| name == "known-hosts");
         if known_hosts.is_some_and(|(_, value)| !matches!(value.as_str(), "strict" | "add")) {
             return refuse("known-hosts must be `strict` or `add`");
@@ -123,6 +140,7 @@ impl std::fmt::Display for StorageUri {
         match self {
             Self::Folder(path) => write!(f, "fs:{}", path.display()),
             Self::Memory => f.write_str("memory:"),
+            Self::GitHub(address) => address.fmt(f),
             Self::Remote(remote) => {
                 write!(f, "{}://{}", remote.scheme, remote.authority)?;
                 if !remote.path.is_empty() {
@@ -190,6 +208,11 @@ mod tests {
         assert_eq!(StorageUri::parse("fs:target/x").unwrap(), StorageUri::Folder("target/x".into()));
         assert_eq!(StorageUri::parse("fs:/srv/a b").unwrap().to_string(), "fs:/srv/a b");
         assert_eq!(StorageUri::parse("memory:").unwrap(), StorageUri::Memory);
+        let github = StorageUri::parse("github:owner/repo/app?branch=pages&tag=app-v").unwrap();
+        assert_eq!(
+            (github.to_string().as_str(), github.service()),
+            ("github:owner/repo/app?branch=pages&tag=app-v", Service::GitHub)
+        );
     }
 
     #[test]
@@ -212,9 +235,7 @@ mod tests {
 
     #[test]
     fn what_this_build_does_not_reach_is_told_from_what_is_misspelled() {
-        for uri in ["github:owner/repo", "command"] {
-            assert!(matches!(StorageUri::parse(uri), Err(StorageError::NotBuilt { .. })), "{uri}");
-        }
+        assert!(matches!(StorageUri::parse("command"), Err(StorageError::NotBuilt { .. })));
         #[cfg(not(feature = "gcs"))]
         assert!(matches!(StorageUri::parse("gcs://b"), Err(StorageError::NotBuilt { service: "gcs", .. })));
         for uri in [
@@ -232,6 +253,11 @@ mod tests {
             "s3://me@bucket",
             "s3://bucket/a/../b",
             "s3://bucket//b",
+            "github:",
+            "github:owner",
+            "github://owner/repo",
+            "github:owner/repo/../x",
+            "github:owner/repo?branch=a..b",
             "s3://bucket/a%20b",
             "sftp://-oProxyCommand=x/path",
             "sftp://me@-oProxyCommand=x/path",
@@ -266,6 +292,8 @@ mod tests {
             "s3://bucket?endpoint=https://me:hunter2@host",
             "sftp:me:hunter2@host/path",
             "me:hunter2@host/path",
+            "github:me:hunter2@owner/repo",
+            "github:owner/repo?token=hunter2",
         ] {
             let error = StorageUri::parse(uri).unwrap_err();
             assert!(matches!(error, StorageError::Secret { .. }), "{uri}");

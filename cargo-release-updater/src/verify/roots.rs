@@ -8,7 +8,7 @@ use updater_format::length::MAX_ROOT;
 use updater_format::role::Root;
 use updater_format::signed::{Signed, Untrusted, Verified};
 use updater_format::trust::{Rules, TrustedSet, WantsRoot};
-use updater_runtime::transport::{Document, DocumentRequest, Mirror};
+use updater_runtime::transport::{Document, DocumentRequest};
 
 impl Verification<'_> {
     /// Looks at each published root, from the first to the one in force, and whether each leads to the next.
@@ -71,7 +71,7 @@ impl Verification<'_> {
     }
 
     fn root(&self, file: &str) -> Result<Vec<u8>, String> {
-        let url = Mirror::new(self.url).metadata_url(file);
+        let url = self.mirror.metadata_url(file);
         let request = DocumentRequest { max_bytes: MAX_ROOT, ..DocumentRequest::default() };
         match self.fetcher().map_err(|error| in_one_line(&error))?.document(&url, &request) {
             Ok(Document::Bytes { bytes, .. }) => Ok(bytes),

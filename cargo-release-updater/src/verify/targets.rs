@@ -62,11 +62,19 @@ impl Targets<'_> {
             (_, Err(error)) => return Ok(Some(error.to_string())),
         };
         let artifact = sha256;
-        // The layout of a plain folder does not depend on the version.
-        let version = ReleaseVersion::parse("0.0.0").map_err(|source| VerifyError::Channel { source })?;
-        let mirrors = self.refreshed.mirrors();
-        let urls: Vec<Url> =
-            mirrors.iter().map(|mirror| mirror.target_url(&artifact.name, &artifact.sha256, &version)).collect();
+        let mut listed = self.role.contents().entries();
+        let version = listed.find(|entry| *entry.artifact() == artifact).map(|entry| entry.version().clone());
+        let version = match version {
+            Some(version) => version,
+            // Of a later kind: it can be read only where names do not depend on the version.
+            None => ReleaseVersion::parse("0.0.0").map_err(|source| VerifyError::Channel { source })?,
+        };
+        let (file_name, sha256) = (&artifact.name, &artifact.sha256);
+        let addresses = self.refreshed.mirrors().iter().map(|mirror| {
+            let target = mirror.target_url(file_name, sha256, &version);
+            (target, mirror.signature_url(file_name, sha256, &version))
+        });
+        let (urls, signatures): (Vec<Url>, Vec<Url>) = addresses.unzip();
         let fetcher = self.verification.fetcher()?;
         let mut content = match self.verification.save.and_then(|copy| copy.kept(&artifact)) {
             Some(path) => Content::Kept(path),
@@ -75,7 +83,7 @@ impl Targets<'_> {
                 Err(error) => return Ok(Some(in_one_line(&error))),
             },
         };
-        let signature = match self.fetch_minisig(&fetcher, &urls) {
+        let signature = match self.fetch_minisig(&fetcher, &signatures) {
             Ok(signature) => signature,
             Err(error) => return Ok(Some(format!("its .minisig: {}", in_one_line(&error)))),
         };
@@ -104,13 +112,22 @@ impl Targets<'_> {
             }
             copy.text(&format!("{}.minisig", artifact_path(&artifact)), signature.as_bytes())?;
         }
-        if self.verification.depth == Depth::Deep {
+        let is_bundle = self
+            .role
+            .contents()
+            .entries()
+            .any(|entry| matches!(&entry, Entry::Bundle(bundle) if bundle.artifact == artifact));
+        let attestation = self.verification.attestation.filter(|_| is_bundle);
+        if self.verification.depth == Depth::Deep || attestation.is_some() {
             let path = self.scratch.join(format!("deep-{}", artifact.name));
             let copied = content.reader().and_then(|mut reader| {
                 let copy = File::create(&path).and_then(|mut copy| std::io::copy(&mut reader, &mut copy));
                 copy.map_err(|error| error.to_string())
             });
             if let Err(problem) = copied {
+                return Ok(Some(problem));
+            }
+            if let Some(problem) = attestation.and_then(|attestation| attestation.problem(&path)) {
                 return Ok(Some(problem));
             }
             self.kept.insert(artifact.name.clone(), path);
@@ -133,8 +150,7 @@ impl Targets<'_> {
         let request = DocumentRequest { max_bytes: MAX_MINISIG, ..DocumentRequest::default() };
         let mut last = None;
         for url in urls {
-            let (folder, name) = (url.expose(), ".minisig");
-            match Url::parse(&format!("{folder}{name}")).and_then(|url| fetcher.document(&url, &request)) {
+            match fetcher.document(url, &request) {
                 Ok(Document::Bytes { bytes, .. }) => return Ok(String::from_utf8_lossy(&bytes).into_owned()),
                 Ok(Document::NotModified) => {}
                 Err(error) => last = last.or(Some(error)),

@@ -36,15 +36,20 @@ impl Client {
 
     /// Installs a version that reads from another folder of the package.
     pub(crate) fn install_from(package: &Package, version: &str, repository: &Path) -> Self {
+        let repository = package.path("").join(repository);
+        Self::install_at(package, version, format!("file://{}", repository.display()))
+    }
+
+    /// Installs a version that reads at this address.
+    pub(crate) fn install_at(package: &Package, version: &str, url: String) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let tree = folder.path().join("app/hello");
         std::fs::create_dir_all(&tree).unwrap();
         let bundle = package.path(&format!("target/updater/bundles/hello-{version}-x86_64-unknown-linux-gnu.tar.xz"));
         let status = Command::new("tar").arg("-xJf").arg(bundle).arg("-C").arg(&tree).status().unwrap();
         assert!(status.success());
-        let repository = package.path("").join(repository);
         let root = std::fs::read(package.path("updater/root.json")).unwrap();
-        Self { folder, root, url: format!("file://{}", repository.display()) }
+        Self { folder, root, url }
     }
 
     /// Returns the version that is installed, by asking the installed program.

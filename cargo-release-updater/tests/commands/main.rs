@@ -9,6 +9,7 @@ mod client;
 mod components;
 mod cosign;
 mod doctor;
+mod github;
 mod init;
 mod interrupted;
 mod keys;

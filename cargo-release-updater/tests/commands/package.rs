@@ -91,8 +91,17 @@ impl Package {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-updater"));
         command.args(arguments).current_dir(self.path("")).stdin(std::process::Stdio::null());
-        for name in ["UPDATER_KEY_DIR", "UPDATER_KEY_PASSWORD", "UPDATER_KEY", "UPDATER_ONLINE_KEY", "XDG_CONFIG_HOME"]
-        {
+        for name in [
+            "UPDATER_KEY_DIR",
+            "UPDATER_KEY_PASSWORD",
+            "UPDATER_KEY",
+            "UPDATER_ONLINE_KEY",
+            "XDG_CONFIG_HOME",
+            "GH_TOKEN",
+            "GITHUB_TOKEN",
+            "GITHUB_API_URL",
+            "GITHUB_SHA",
+        ] {
             command.env_remove(name);
         }
         // What Cargo tells this test of its package: build scripts that look at it would all run once more.

@@ -83,7 +83,7 @@ fn a_misspelled_key_is_refused_with_the_right_one() {
 
 #[test]
 fn features_of_later_versions_are_refused_by_name() {
-    for line in ["hooks = {}", "private-storage = \"fs:x\"", "layout = \"plain\"", "kind = \"app-bundle\""] {
+    for line in ["hooks = {}", "private-storage = \"fs:x\"", "kind = \"app-bundle\""] {
         let error = table(line).unwrap_err();
         assert!(matches!(error, TableError::NotSupported { .. }), "{line}: {error}");
         assert!(error.to_string().contains("not supported by this version"), "{error}");
@@ -104,6 +104,9 @@ fn values_of_another_type_or_out_of_range_are_refused() {
         "trial = \"never\"",
         "kind = \"file\"",
         "layout = \"flat\"",
+        "layout = \"plain\"",
+        "storage = \"github:o/r\"\nlayout = \"hashed\"",
+        "storage = \"github:o/r\"\nurl = \"https://o.github.io/r\"",
         "channels = [\"a\", \"a\"]",
         "channels = { a = [\"a\"] }",
         "channels = { a = [\"b\"] }",

@@ -1,7 +1,7 @@
 //! Where a repository is read: one or more places that hold the same files.
 
 use super::{FetchError, Origin, Url};
-use updater_format::{ReleaseVersion, Sha256, TargetName};
+use updater_format::{ReleaseVersion, RepositoryAddress, Sha256, TargetLayout, TargetName};
 
 /// One place that holds the whole repository. Its two halves may lie on different servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,39 +9,44 @@ pub struct Mirror {
     metadata: Url,
     targets: Url,
     layout: TargetLayout,
-}
-
-/// How the files of a release are named below the URL of the targets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum TargetLayout {
-    /// `<sha256>.<name>`: a name never changes its content, so every cache may keep it for ever.
-    #[default]
-    Hashed,
-    /// `<name>`.
-    Plain,
-    /// `v<version>/<name>`, as the release downloads of GitHub have it.
-    PerVersion,
+    /// Where detached signatures lie when they do not lie beside their files.
+    signatures: Option<Url>,
 }
 
 impl Mirror {
     /// Makes a mirror with `metadata/` and `targets/` below one URL.
     #[must_use]
     pub fn new(base: &Url) -> Self {
-        Self { metadata: base.join("metadata/"), targets: base.join("targets/"), layout: TargetLayout::Hashed }
+        let (metadata, targets) = (base.join("metadata/"), base.join("targets/"));
+        Self { metadata, targets, layout: TargetLayout::Hashed, signatures: None }
     }
 
-    /// Parses the base URL of a mirror.
+    /// Parses the address of a mirror: a base URL, or `BASE#targets=TEMPLATE` where the files of releases lie elsewhere
+    /// (see [`RepositoryAddress`]).
     /// # Errors
     /// [`FetchError::Url`] when it is not a URL that this updater talks to.
-    pub fn parse(base: &str) -> Result<Self, FetchError> {
-        Ok(Self::new(&Url::parse(base)?))
+    pub fn parse(address: &str) -> Result<Self, FetchError> {
+        let refuse = |_| FetchError::Url {
+            url: super::url::redact(address),
+            rule: "behind a # only `targets=` and an address may stand that ends in {sha256}.{name}, {name} or v{version}/{name}",
+        };
+        let parsed = RepositoryAddress::parse(address).map_err(refuse)?;
+        let base = Url::parse(&parsed.base)?;
+        Ok(match parsed.targets {
+            None => Self::new(&base),
+            Some(targets) => Self {
+                metadata: base.join("metadata/"),
+                targets: Url::parse(&targets.base)?,
+                layout: targets.layout,
+                signatures: Some(base.join("targets/")),
+            },
+        })
     }
 
     /// Makes a mirror from the two URLs of its halves.
     #[must_use]
     pub fn from_parts(metadata: Url, targets: Url, layout: TargetLayout) -> Self {
-        Self { metadata, targets, layout }
+        Self { metadata, targets, layout, signatures: None }
     }
 
     /// Says how the files of a release are named.
@@ -71,10 +76,16 @@ impl Mirror {
     /// Returns the URL of a target of a release.
     #[must_use]
     pub fn target_url(&self, name: &TargetName, sha256: &Sha256, version: &ReleaseVersion) -> Url {
-        match self.layout {
-            TargetLayout::Hashed => self.targets.join(&format!("{sha256}.{name}")),
-            TargetLayout::Plain => self.targets.join(name.as_str()),
-            TargetLayout::PerVersion => self.targets.join(&format!("v{version}/{name}")),
+        self.targets.join(&self.layout.path(name, sha256, version))
+    }
+
+    /// Returns the URL of a target's detached signature, which people read and clients do not: beside the target, or, where
+    /// the targets lie elsewhere, below `targets/` beside the metadata, because a signature may be replaced.
+    #[must_use]
+    pub fn signature_url(&self, name: &TargetName, sha256: &Sha256, version: &ReleaseVersion) -> Url {
+        match &self.signatures {
+            Some(signatures) => signatures.join(&format!("{sha256}.{name}.minisig")),
+            None => self.targets.join(&format!("{}.minisig", self.layout.path(name, sha256, version))),
         }
     }
 
@@ -104,9 +115,15 @@ mod tests {
         for (layout, expected) in [
             (TargetLayout::Hashed, format!("https://example.com/app/targets/{sha256}.hello-1.2.0.md?sig=x")),
             (TargetLayout::Plain, "https://example.com/app/targets/hello-1.2.0.md?sig=x".to_owned()),
-            (TargetLayout::PerVersion, "https://example.com/app/targets/v1.2.0/hello-1.2.0.md?sig=x".to_owned()),
+            (
+                TargetLayout::PerRelease { tag: "v".to_owned() },
+                "https://example.com/app/targets/v1.2.0/hello-1.2.0.md?sig=x".to_owned(),
+            ),
         ] {
-            assert_eq!(mirror.clone().with_layout(layout).target_url(&name, &sha256, &version).expose(), expected);
+            let mirror = mirror.clone().with_layout(layout);
+            assert_eq!(mirror.target_url(&name, &sha256, &version).expose(), expected);
+            let signature = mirror.signature_url(&name, &sha256, &version).expose();
+            assert_eq!(signature, expected.replace('?', ".minisig?"));
         }
         let other = Mirror::from_parts(
             Url::parse("https://example.com/m").unwrap(),
@@ -115,5 +132,22 @@ mod tests {
         );
         let origins: Vec<_> = Mirror::origins(&[mirror, other]).iter().map(ToString::to_string).collect();
         assert_eq!(origins, ["https://example.com:443", "https://cdn.example.com:443"]);
+    }
+
+    #[test]
+    fn one_address_says_where_both_halves_are() {
+        let name = TargetName::parse("hello-1.2.0.md").unwrap();
+        let (sha256, version) = (Sha256::of(b""), ReleaseVersion::parse("1.2.0").unwrap());
+        let github =
+            "https://owner.github.io/app/#targets=https://github.com/owner/app/releases/download/v{version}/{name}";
+        let mirror = Mirror::parse(github).unwrap();
+        assert_eq!(mirror.metadata_url("1.root.json").expose(), "https://owner.github.io/app/metadata/1.root.json");
+        let target = mirror.target_url(&name, &sha256, &version).expose();
+        assert_eq!(target, "https://github.com/owner/app/releases/download/v1.2.0/hello-1.2.0.md");
+        let signature = mirror.signature_url(&name, &sha256, &version).expose();
+        assert_eq!(signature, format!("https://owner.github.io/app/targets/{sha256}.hello-1.2.0.md.minisig"));
+        for bad in ["https://h/x#y", "https://h/x#targets=ftp://h/{name}", "https://h/x#targets=http://h/{name}"] {
+            assert!(matches!(Mirror::parse(bad), Err(FetchError::Url { .. })), "{bad}");
+        }
     }
 }

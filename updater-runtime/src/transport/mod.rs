@@ -20,8 +20,9 @@ pub use fetcher::{Document, DocumentRequest, Fetcher, Retry, Timeouts};
 pub use file::FileTransport;
 #[cfg(feature = "http")]
 pub use http::{HttpOptions, HttpTransport, ProxyChoice, Roots};
-pub use mirrors::{Mirror, TargetLayout};
+pub use mirrors::Mirror;
 pub use rate::RateLimit;
+pub use updater_format::TargetLayout;
 pub use url::{Origin, Url};
 
 use crate::cancel::CancelToken;

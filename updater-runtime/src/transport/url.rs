@@ -268,7 +268,7 @@ impl std::fmt::Debug for Origin {
 }
 
 /// Shows a text that did not parse as a URL without what may be secret in it: the part before an `@`, and the query.
-fn redact(text: &str) -> String {
+pub(super) fn redact(text: &str) -> String {
     let (base, query) = match text.find(['?', '#']) {
         Some(at) => (&text[..at], "?..."),
         None => (text, ""),

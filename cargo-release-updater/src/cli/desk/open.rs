@@ -10,7 +10,7 @@ use crate::repository::state::Expiry;
 use crate::repository::{METADATA, RepositoryError, RepositoryState};
 use crate::steps::folders::Folders;
 use crate::steps::sign::{Trust, kept_roots};
-use crate::storage::Storage;
+use crate::storage::{Service, Storage};
 use std::path::PathBuf;
 use updater_format::length::MAX_ROOT;
 use updater_format::role::Root;
@@ -71,6 +71,12 @@ impl<'a> Desk<'a> {
         let table = project.table()?.clone();
         let mut trust = Trust::of(&project)?;
         let storage = storage.open(context, &project)?;
+        // The table is refused for it already when it names the storage itself.
+        if storage.service() == Service::GitHub && table.urls.iter().all(|url| url.address().targets.is_none()) {
+            let what = "`url` does not say where the files of releases are";
+            let help = "add `#targets=https://github.com/OWNER/REPO/releases/download/v{version}/{name}` to it (docs/github.md)";
+            return Err(CommandError::new(ExitCode::Config, what).hint(help));
+        }
         if let Some(earlier) = earlier_root(&project, &trust, trusted)? {
             must_lead_to(&storage, &trust.root)?;
             trust.root = earlier;

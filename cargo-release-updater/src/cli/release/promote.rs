@@ -76,8 +76,9 @@ impl Args {
             Submission::attach(&desk.storage, desk.channel.as_str(), committed.role, parts)?;
             return tell(context, &desk, &what, committed);
         }
-        for signature in &signatures {
-            if let Err(error) = signature.publish(&desk.storage) {
+        let published = signatures.iter().map(|signature| signature.publish(&desk.storage));
+        for published in published.chain(std::iter::once_with(|| desk.storage.flush())) {
+            if let Err(error) = published {
                 context
                     .shell
                     .warn(format_args!("{error}; run it again, so that the files are signed for {}", desk.channel));

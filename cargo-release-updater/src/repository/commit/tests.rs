@@ -15,6 +15,7 @@ use std::rc::Rc;
 use updater_format::Sha256;
 use updater_format::role::{Hashes, TargetFile};
 
+mod github;
 mod submissions;
 mod went_back;
 
@@ -71,7 +72,8 @@ impl App {
         content.write_all(name.as_bytes()).unwrap();
         commit.upload(
             &[Upload {
-                name: format!("{}.{name}", Sha256::of(name.as_bytes())),
+                artifact: artifact(name, name.as_bytes()),
+                version: "1.0.0".parse().unwrap(),
                 content: content.path().to_owned(),
                 minisig: Some("signature".to_owned()),
             }],
@@ -525,7 +527,8 @@ fn files_are_uploaded_side_by_side_and_the_first_failure_ends_it() {
         .map(|number| {
             let content = temp.path().join(number.to_string());
             std::fs::write(&content, vec![number; 1000]).unwrap();
-            Upload { name: format!("{}.x", Sha256::of(&[number; 1000])), content, minisig: Some("s".to_owned()) }
+            let (artifact, version) = (artifact("x", &[number; 1000]), "1.0.0".parse().unwrap());
+            Upload { artifact, version, content, minisig: Some("s".to_owned()) }
         })
         .collect();
     let mut sent = 0;
@@ -564,4 +567,10 @@ fn a_refresh_makes_a_claim_where_claims_keep_publishers_apart() {
     app.publish(&storage, "a", NO_LEASE).unwrap();
     let refreshed = app.refresh(&storage).unwrap();
     assert_eq!((refreshed.timestamp, refreshed.snapshot), (Some(2), Some(2)));
+}
+
+/// Describes a file of these bytes.
+fn artifact(name: &str, bytes: &[u8]) -> updater_format::release::Artifact {
+    let name = updater_format::TargetName::parse(name).unwrap();
+    updater_format::release::Artifact { name, length: bytes.len() as u64, sha256: Sha256::of(bytes) }
 }

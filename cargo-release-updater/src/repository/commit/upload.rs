@@ -1,7 +1,6 @@
 //! The files of a release on their way into the storage: several at a time, each tried again when the service stumbles.
 
 use super::{Commit, Upload};
-use crate::repository::TARGETS;
 use crate::storage::{Storage, StorageError};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -40,7 +39,7 @@ impl Commit<'_> {
                 .collect();
             drop(sender);
             for (index, bytes) in receiver {
-                sent(&files[index].name, bytes);
+                sent(&files[index].name(), bytes);
             }
             let mut joined = workers.into_iter().map(|worker| worker.join());
             joined.try_for_each(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
@@ -50,10 +49,11 @@ impl Commit<'_> {
 
 /// Uploads one file and its signature.
 fn put(storage: &Storage, file: &Upload, sent: &impl Fn(u64)) -> Result<(), StorageError> {
-    let path = format!("{TARGETS}/{}", file.name);
-    storage.put_file(&path, &file.content, sent)?;
+    storage.put_file(&storage.artifact_path(&file.artifact, &file.version), &file.content, sent)?;
     match &file.minisig {
-        Some(signature) => storage.put_mutable(&format!("{path}.minisig"), signature.clone().into_bytes()),
+        Some(signature) => {
+            storage.put_mutable(&Storage::signature_path(&file.artifact), signature.clone().into_bytes())
+        }
         None => Ok(()),
     }
 }

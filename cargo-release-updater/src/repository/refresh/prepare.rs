@@ -4,12 +4,12 @@ use super::{Folded, Refreshed, Renew, Skipped};
 use crate::error::CommandError;
 use crate::repository::RepositoryError;
 use crate::repository::commit::{Commit, metadata};
-use crate::repository::state::{RepositoryState, artifact_path};
+use crate::repository::state::RepositoryState;
 use crate::repository::submission::{Base, Submission};
 use crate::roles::{Document, timestamp_days};
 use crate::storage::Coordination;
 use updater_format::length::MAX_ROLE;
-use updater_format::release::{Artifact, ChannelContents};
+use updater_format::release::ChannelContents;
 use updater_format::role::{DelegatedRole, MetaFile, RoleName, Root, Targets};
 use updater_format::signed::{Signed, Untrusted, Verified};
 use updater_format::trust::{TrustError, TrustedChannel};
@@ -193,16 +193,12 @@ impl Commit<'_> {
         self.refuse_expired(channel.as_str(), role.expires)?;
         let contents =
             ChannelContents::read(self.app, role).map_err(|error| self.refuse_submission(channel.as_str(), error))?;
-        let bundles = contents.bundles.iter().map(|bundle| &bundle.artifact);
-        let patches = contents.patches.iter().map(|patch| &patch.artifact);
-        let notes = contents.notes.iter().map(|notes| &notes.artifact);
-        let missing = |artifact: &Artifact| -> Result<bool, RepositoryError> {
-            Ok(self.storage.length(&artifact_path(artifact))? != Some(artifact.length))
-        };
-        for artifact in bundles.chain(patches).chain(notes) {
-            if missing(artifact)? {
+        for entry in contents.entries() {
+            let artifact = entry.artifact();
+            let path = self.storage.artifact_path(artifact, entry.version());
+            if self.storage.length(&path)? != Some(artifact.length) {
                 let storage = self.storage.name().to_owned();
-                return Err(crate::storage::StorageError::Missing { path: artifact_path(artifact), storage }.into());
+                return Err(crate::storage::StorageError::Missing { path, storage }.into());
             }
         }
         Ok(())

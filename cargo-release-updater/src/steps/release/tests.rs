@@ -156,7 +156,7 @@ fn every_file_gets_a_signature_that_says_what_it_is() {
     let (signer, _) = Signer::generate("test", None).unwrap();
     let uploads = release.uploads(&signer).unwrap();
     let sha256 = Sha256::of(b"two");
-    assert_eq!(uploads[0].name, format!("{sha256}.hello-1.1.0-{LINUX}.tar.xz"));
+    assert_eq!(uploads[0].name(), format!("{sha256}.hello-1.1.0-{LINUX}.tar.xz"));
     let signature = minisign::SignatureBox::from_string(uploads[0].minisig.as_ref().unwrap()).unwrap();
     assert_eq!(
         signature.trusted_comment().unwrap(),
