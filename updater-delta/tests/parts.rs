@@ -71,7 +71,7 @@ fn impossible_parts_are_refused_by_name() {
         ApplyError::Corrupt { what, .. } => what,
         other => panic!("{other:?}"),
     };
-    assert_eq!(corrupt(with(0, &[2])), "a body of no known kind");
+    assert_eq!(corrupt(with(0, &[3])), "a body of no known kind");
     assert_eq!(corrupt(with(9, &u64::MAX.to_le_bytes())), "a part from outside the old file");
     assert_eq!(corrupt(with(9, &(old.len() as u64).to_le_bytes())), "a part from outside the old file");
     assert_eq!(corrupt(with(17, &u32::MAX.to_le_bytes())), "a part from outside the old file");
