@@ -19,7 +19,7 @@ pub use tree::Tree;
 use crate::progress::human_bytes;
 use crate::shell::Shell;
 use crate::steps::bundle::{Bundled, digest_of};
-use make::{Made, Maker};
+use make::{Made, Maker, Noted};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Seek as _, Write as _};
@@ -96,23 +96,52 @@ pub fn diff(
     std::fs::create_dir_all(folder).map_err(|source| DiffStepError::Write { path: folder.to_owned(), source })?;
     let new_tree = Tree::unpack(&new.path, &new.part.entry(0, None), folder)?;
     let mut maker = Maker::new(limits, folder);
-    let mut outcomes = Vec::new();
+    // All of them are looked at first, so that the deltas of several releases are made side by side: most programs are one
+    // file, of which each release takes one delta.
+    let mut pending = Vec::new();
     for old in old {
         let codecs: Vec<Codec> = old.entry.codecs.iter().filter_map(|id| Codec::parse(id)).collect();
         if codecs.is_empty() {
-            outcomes.push(Outcome::NoCodec { from: old.entry.version.clone() });
+            pending.push(Pending::NoCodec);
             continue;
         }
-        let old_tree = Tree::unpack(&old.path, &old.entry, folder)?;
+        let tree = Tree::unpack(&old.path, &old.entry, folder)?;
         let path = folder.join(name(new, &old.entry.version)?.as_str());
-        if !is_right(&path, &old_tree, &new_tree) {
-            write(&path, &old_tree, &new_tree, &codecs, &mut maker, shell)?;
-            // What does not give the new release, byte for byte, never gets a name that `sign` would find.
-            check(&path, &old_tree, &new_tree)?;
+        if is_right(&path, &tree, &new_tree) {
+            pending.push(Pending::There { path });
+            continue;
         }
-        outcomes.push(judge(new, &old.entry.version, path)?);
+        let mut origins = pairs(tree.manifest(), new_tree.manifest());
+        similar::fill(&mut origins, &tree, &new_tree)?;
+        let noted = maker.note(&tree, &new_tree, &origins, &codecs);
+        pending.push(Pending::Make { path, tree, origins, noted });
+    }
+    maker.run(shell)?;
+    let mut outcomes = Vec::new();
+    for (old, pending) in old.iter().zip(pending) {
+        let from = &old.entry.version;
+        outcomes.push(match pending {
+            Pending::NoCodec => Outcome::NoCodec { from: from.clone() },
+            Pending::There { path } => judge(new, from, path)?,
+            Pending::Make { path, tree, origins, noted } => {
+                write(&path, (&tree, &new_tree), &origins, &maker.made(&noted)?)?;
+                // What does not give the new release, byte for byte, never gets a name that `sign` would find.
+                check(&path, &tree, &new_tree)?;
+                judge(new, from, path)?
+            }
+        });
     }
     Ok(outcomes)
+}
+
+/// What is to be done for one earlier release.
+enum Pending {
+    /// Nothing: its runtime applies no codec.
+    NoCodec,
+    /// Nothing: an earlier run has made its patch, or another machine.
+    There { path: PathBuf },
+    /// Its patch is to be written when the payloads are made.
+    Make { path: PathBuf, tree: Tree, origins: Vec<Option<Origin>>, noted: Noted },
 }
 
 /// Tells an outcome to a person.
@@ -213,24 +242,19 @@ fn open(path: &Path) -> Result<BufReader<File>, DiffStepError> {
     File::open(path).map(BufReader::new).map_err(|source| DiffStepError::Read { path: path.to_owned(), source })
 }
 
-/// Makes every operation and writes the patch under its name.
+/// Writes the patch under its name.
 fn write(
     path: &Path,
-    old: &Tree,
-    new: &Tree,
-    codecs: &[Codec],
-    maker: &mut Maker,
-    shell: &Shell,
+    (old, new): (&Tree, &Tree),
+    origins: &[Option<Origin>],
+    made: &[Made],
 ) -> Result<(), DiffStepError> {
-    let mut origins = pairs(old.manifest(), new.manifest());
-    similar::fill(&mut origins, old, new)?;
-    let made = maker.make(old, new, &origins, codecs, shell)?;
-    let sources = sources(old.manifest(), &origins, &made);
+    let sources = sources(old.manifest(), origins, made);
     let place = |origin: &Option<Origin>| {
         let path = origin.as_ref().map(Origin::path)?;
         sources.binary_search_by(|source| source.path.cmp(path)).ok()
     };
-    let operations = origins.iter().zip(&made).map(|(origin, made)| match (made, place(origin)) {
+    let operations = origins.iter().zip(made).map(|(origin, made)| match (made, place(origin)) {
         (Made::Copy, Some(source)) => Ok(Operation::Copy { source }),
         (Made::Delta { codec, payload }, Some(source)) => {
             Ok(Operation::Delta { codec: codec.id().to_owned(), packed: payload.length, source })

@@ -71,24 +71,21 @@ struct Job {
 pub(super) struct Maker {
     limits: DiffLimits,
     folder: PathBuf,
+    jobs: BTreeMap<Key, Job>,
     made: HashMap<Key, Made>,
 }
 
+/// What the files of one release need, in the order of its manifest.
+pub(super) struct Noted(Vec<Option<Key>>);
+
 impl Maker {
     pub(super) fn new(limits: DiffLimits, folder: &Path) -> Self {
-        Self { limits, folder: folder.to_owned(), made: HashMap::new() }
+        Self { limits, folder: folder.to_owned(), jobs: BTreeMap::new(), made: HashMap::new() }
     }
 
-    /// Makes what each file of `new` needs, in the order of its manifest.
-    pub(super) fn make(
-        &mut self,
-        old: &Tree,
-        new: &Tree,
-        origins: &[Option<Origin>],
-        codecs: &[Codec],
-        shell: &Shell,
-    ) -> Result<Vec<Made>, DiffStepError> {
-        let mut jobs = BTreeMap::new();
+    /// Notes what each file of `new` needs, in the order of its manifest. [`Maker::run`] makes it, together with what was
+    /// noted for other releases.
+    pub(super) fn note(&mut self, old: &Tree, new: &Tree, origins: &[Option<Origin>], codecs: &[Codec]) -> Noted {
         let mut keys = Vec::with_capacity(origins.len());
         for ((entry, length, sha256), origin) in files(new.manifest()).zip(origins) {
             let similar = match origin {
@@ -104,28 +101,37 @@ impl Maker {
                 new: sha256,
                 codecs: if similar.is_some() { codecs.to_vec() } else { Vec::new() },
             };
-            if !self.made.contains_key(&key) {
+            if !self.made.contains_key(&key) && !self.jobs.contains_key(&key) {
                 let old_length = similar.map_or(0, |(_, length, _)| length);
                 let (memory, files) = (memory_of(old_length, length), old_length.saturating_add(length));
                 let (old, new) = (similar.map(|(entry, ..)| old.path(&entry.path)), new.path(&entry.path));
-                jobs.insert(key.clone(), Job { key: key.clone(), name: entry.path.clone(), old, new, memory, files });
+                self.jobs.insert(key.clone(), Job { key: key.clone(), name: entry.path.clone(), old, new, memory, files });
             }
             keys.push(Some(key));
         }
-        // The largest first, so that none is left to a single thread at the end.
-        let mut jobs: Vec<Job> = jobs.into_values().collect();
-        jobs.sort_by_key(|job| std::cmp::Reverse(job.memory));
-        self.run(jobs, shell)?;
-        let found = |key: Option<Key>| match key {
-            None => Ok(Made::Copy),
-            Some(key) => {
-                self.made.get(&key).cloned().ok_or_else(|| DiffStepError::Incomplete { path: self.folder.clone() })
-            }
-        };
-        keys.into_iter().map(found).collect()
+        Noted(keys)
     }
 
-    fn run(&mut self, jobs: Vec<Job>, shell: &Shell) -> Result<(), DiffStepError> {
+    /// Returns what was made of what was noted.
+    /// # Errors
+    /// [`DiffStepError::Incomplete`] before [`Maker::run`].
+    pub(super) fn made(&self, noted: &Noted) -> Result<Vec<Made>, DiffStepError> {
+        let found = |key: &Option<Key>| match key {
+            None => Ok(Made::Copy),
+            Some(key) => {
+                self.made.get(key).cloned().ok_or_else(|| DiffStepError::Incomplete { path: self.folder.clone() })
+            }
+        };
+        noted.0.iter().map(found).collect()
+    }
+
+    /// Makes everything that was noted, several at once.
+    /// # Errors
+    /// [`DiffStepError`] for the first that cannot be made.
+    pub(super) fn run(&mut self, shell: &Shell) -> Result<(), DiffStepError> {
+        // The largest first, so that none is left to a single thread at the end.
+        let mut jobs: Vec<Job> = std::mem::take(&mut self.jobs).into_values().collect();
+        jobs.sort_by_key(|job| std::cmp::Reverse(job.memory));
         let threads = self.limits.threads.clamp(1, jobs.len().max(1));
         let progress = Progress::bytes(shell, "Diffing", jobs.iter().map(|job| job.memory).sum());
         let queue = Mutex::new(jobs.into_iter());
