@@ -1,8 +1,9 @@
 //! Finds the signers of a role: keys are asked for by what the metadata lists, never by file name.
 
+use super::environment::environment;
 use super::error::KeyError;
 use super::file::{KeyFile, KeyFolder};
-use super::prompt::{Passwords, environment};
+use super::prompt::Passwords;
 use super::signer::Signer;
 use std::collections::BTreeMap;
 use std::rc::Rc;

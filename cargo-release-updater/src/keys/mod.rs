@@ -4,6 +4,7 @@
 //! signs metadata (raw, over the canonical bytes) and published files (`.minisig`, over their BLAKE2b-512).
 
 mod blake2b;
+mod environment;
 mod error;
 mod external;
 mod file;
@@ -15,6 +16,7 @@ mod prompt;
 mod role;
 mod signer;
 
+pub(crate) use environment::take_secrets;
 pub use error::KeyError;
 pub use file::{KeyFile, KeyFolder, Protection};
 pub use foreign::Foreign;
@@ -28,5 +30,5 @@ pub(crate) use signer::public_line;
 
 /// The variables that may hold a key or its password. No other program that we start is given them: a build script of
 /// any dependency could read them there.
-pub(crate) const SECRET_VARIABLES: [&str; 4] =
-    [prompt::KEY_PASSWORD, keychain::KEY, keychain::ONLINE_KEY, keychain::ONLINE_PASSWORD];
+pub(crate) const SECRET_VARIABLES: [&str; 5] =
+    [prompt::KEY_PASSWORD, keychain::KEY, keychain::ONLINE_KEY, keychain::ONLINE_PASSWORD, environment::PIPE];

@@ -1,5 +1,6 @@
 //! Where passwords come from: stdin, an environment variable, or a person on a terminal. Never from the command line.
 
+use super::environment::environment;
 use super::error::KeyError;
 use super::signer::Signer;
 use crate::context::Prompts;
@@ -89,11 +90,6 @@ impl std::fmt::Debug for Passwords {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Passwords").field("known", &self.known.is_some()).finish_non_exhaustive()
     }
-}
-
-/// Reads a secret from the environment; an empty variable counts as none.
-pub(super) fn environment(name: &str) -> Option<Zeroizing<String>> {
-    std::env::var(name).ok().filter(|value| !value.is_empty()).map(Zeroizing::new)
 }
 
 fn prompt_failed(error: dialoguer::Error) -> KeyError {

@@ -34,10 +34,7 @@ impl Watched {
             // Nobody is called here: what would be told to another machine counts, not its answer.
             let real = if program == "ssh" { Path::new("/bin/false").to_owned() } else { real };
             let trap = watched.trap(program).display().to_string();
-            // `ssh` is started by a library, with the environment as it is: SECURITY.md says so. Its arguments count.
-            let environment = if program == "ssh" { "true" } else { "env" };
-            let script =
-                format!("#!/bin/sh\n{{ echo \"$0 $*\"; {environment}; }} >> {trap}\nexec {} \"$@\"\n", real.display());
+            let script = format!("#!/bin/sh\n{{ echo \"$0 $*\"; env; }} >> {trap}\nexec {} \"$@\"\n", real.display());
             write_program(&bin.join(program), &script);
         }
         watched
