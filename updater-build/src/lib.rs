@@ -13,6 +13,7 @@
 pub mod check;
 pub mod embed;
 mod error;
+pub mod hooks;
 pub mod manifest;
 mod reader;
 mod suggest;

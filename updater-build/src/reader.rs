@@ -1,6 +1,7 @@
 //! Takes typed values out of the table, and remembers which keys were asked for: all others are unknown.
 
 use crate::error::TableError;
+use crate::hooks::{self, Argv, Hooks};
 use crate::manifest::Manifest;
 use crate::suggest::nearest;
 use std::path::PathBuf;
@@ -39,11 +40,6 @@ impl<'a> Reader<'a> {
             layers.push(Layer { path: path.to_owned(), name, table });
         }
         Ok((!layers.is_empty()).then_some(Self { layers, known: Vec::new() }))
-    }
-
-    /// Tells whether a key is set, and counts it as known.
-    pub(crate) fn has(&mut self, key: &'static str) -> bool {
-        self.find(key).is_some()
     }
 
     /// Returns a string.
@@ -116,6 +112,31 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Returns the table of the publisher's hooks.
+    pub(crate) fn hooks(&mut self, key: &'static str) -> Result<Hooks, TableError> {
+        let mut read = Hooks::default();
+        let Some(item) = self.find(key) else { return Ok(read) };
+        let table = item.as_table_like().ok_or_else(|| wrong_type(key, "a table", item.type_name()))?;
+        for (name, item) in table.iter() {
+            let refuse = |rule| TableError::Value { key, rule };
+            if let Some(programs) = read.programs(name) {
+                *programs = programs_of(name, item)?;
+                programs.iter().try_for_each(|argv| hooks::check(name, argv)).map_err(refuse)?;
+            } else if name == "limit" {
+                read.limit =
+                    hooks::limit(&string_of(name, item, "a length of time such as \"10m\"")?).map_err(refuse)?;
+            } else {
+                return Err(TableError::UnknownKey {
+                    path: self.layers.first().map(|layer| layer.path.clone()).unwrap_or_default(),
+                    table: "[package.metadata.updater.hooks]",
+                    suggestion: nearest(name, Hooks::KEYS).map(str::to_owned),
+                    key: name.to_owned(),
+                });
+            }
+        }
+        Ok(read)
+    }
+
     /// Refuses every key that was never asked for.
     pub(crate) fn refuse_unknown(&self) -> Result<(), TableError> {
         for layer in &self.layers {
@@ -175,6 +196,24 @@ fn strings_of(key: &str, item: &Item) -> Result<Vec<String>, TableError> {
     };
     let text = |v: &Value| v.as_str().map(str::to_owned).ok_or_else(|| wrong_type(key, expected, v.type_name()));
     array.iter().map(text).collect()
+}
+
+/// Reads one argument list, or several. A line is refused: it would be a shell's to take apart.
+fn programs_of(key: &str, item: &Item) -> Result<Vec<Argv>, TableError> {
+    let expected = "a list of arguments, [\"program\", \"argument\"], or a list of such lists";
+    let wrong = |found| wrong_type(key, expected, found);
+    let array = item.as_array().ok_or_else(|| wrong(item.type_name()))?;
+    let word = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(|| wrong(value.type_name()));
+    match array.iter().any(Value::is_array) {
+        false => array.iter().map(word).collect::<Result<Argv, _>>().map(|argv| vec![argv]),
+        true => {
+            let argv = |value: &Value| {
+                let words = value.as_array().ok_or_else(|| wrong(value.type_name()))?;
+                words.iter().map(word).collect::<Result<Argv, _>>()
+            };
+            array.iter().map(argv).collect()
+        }
+    }
 }
 
 fn wrong_type(key: &str, expected: &'static str, found: &'static str) -> TableError {

@@ -5,6 +5,7 @@ mod components;
 pub use components::{ComponentTable, ComponentVersion};
 
 use crate::error::TableError;
+use crate::hooks::Hooks;
 use crate::manifest::Manifest;
 use crate::reader::Reader;
 use crate::url::RepositoryUrl;
@@ -28,6 +29,8 @@ pub struct Table {
     pub urls: Vec<RepositoryUrl>,
     /// Where `publish` writes, as written; the publisher parses it.
     pub storage: Option<String>,
+    /// Where what clients must not see lies: submissions and the record of what was published; as written, too.
+    pub private_storage: Option<String>,
     /// The channel that is embedded by default.
     pub channel: Channel,
     /// Every channel with those it may fall back to, in order; always contains `channel`.
@@ -62,6 +65,8 @@ pub struct Table {
     pub components: Vec<ComponentTable>,
     /// How a launcher runs the app, as written; checked as [`updater_format::launcher::LauncherSettings`].
     pub launcher: Option<Map<String, Value>>,
+    /// Programs that the publisher starts between its steps.
+    pub hooks: Hooks,
 }
 
 /// One channel, and where its clients look when it has nothing newer.
@@ -111,17 +116,13 @@ impl Table {
             return Ok(None);
         };
 
-        for (key, what) in NOT_YET {
-            if reader.has(key) {
-                return Err(TableError::NotSupported { what: (*what).to_owned() });
-            }
-        }
         let app = reader.string("app")?;
         let public_keys = reader.strings("public-key")?;
         let root = reader.string("root")?;
         let allow_single_root_key = reader.bool("allow-single-root-key")?;
         let urls = reader.strings("url")?;
         let storage = reader.string("storage")?;
+        let private_storage = reader.string("private-storage")?;
         let channel = reader.string("channel")?;
         let channels = reader.channels("channels")?;
         let kind = reader.string("kind")?;
@@ -140,22 +141,27 @@ impl Table {
         let missing_status = reader.numbers("missing-status")?;
         let launcher = reader.launcher("launcher")?;
         let components = reader.tables("components")?.unwrap_or_default();
+        let hooks = reader.hooks("hooks")?;
         // Before anything is called missing: `ulr = "..."` is a misspelled `url`, not an absent one.
         reader.refuse_unknown()?;
 
-        let urls = checked_urls(urls.unwrap_or_default())?;
-        check_layout(layout.as_deref(), storage.as_deref(), &urls)?;
         let channel = match channel {
             Some(text) => parsed("channel", Channel::parse(&text))?,
             None => Channel::stable(),
         };
+        let app = parsed("app", AppId::parse(app.as_deref().unwrap_or(manifest.package_name()?)))?;
+        // So that one line for a workspace gives each app a repository of its own.
+        let of_app = |text: String| text.replace("{app}", app.as_str());
+        let urls = checked_urls(urls.unwrap_or_default().into_iter().map(of_app).collect())?;
+        let (storage, private_storage) = (storage.map(of_app), private_storage.map(of_app));
+        check_layout(layout.as_deref(), storage.as_deref(), &urls)?;
         Ok(Some(Self {
-            app: parsed("app", AppId::parse(app.as_deref().unwrap_or(manifest.package_name()?)))?,
             public_keys: each("public-key", public_keys, MinisignKey::parse)?,
             root: inside_package(root.unwrap_or_else(|| DEFAULT_ROOT.to_owned()))?,
             allow_single_root_key: allow_single_root_key.unwrap_or(false),
             urls,
             storage,
+            private_storage,
             channels: complete_channels(&channel, channels)?,
             channel,
             kind: kind.map(|text| install_kind(&text)).transpose()?,
@@ -173,6 +179,8 @@ impl Table {
             missing_status: checked_statuses(missing_status)?,
             components: components::read(&components, manifest.path())?,
             launcher,
+            hooks,
+            app,
         }))
     }
 
@@ -318,8 +326,6 @@ fn complete_channels(
     Ok(entries)
 }
 
-/// Keys that belong to features this version leaves out whole.
-const NOT_YET: &[(&str, &str)] = &[("hooks", "`hooks`"), ("private-storage", "`private-storage`")];
 /// Where `init` puts the trusted root.
 const DEFAULT_ROOT: &str = "updater/root.json";
 /// Direct patches from this many earlier releases.

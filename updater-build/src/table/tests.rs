@@ -83,7 +83,7 @@ fn a_misspelled_key_is_refused_with_the_right_one() {
 
 #[test]
 fn features_of_later_versions_are_refused_by_name() {
-    for line in ["hooks = {}", "private-storage = \"fs:x\"", "kind = \"app-bundle\""] {
+    for line in ["kind = \"app-bundle\""] {
         let error = table(line).unwrap_err();
         assert!(matches!(error, TableError::NotSupported { .. }), "{line}: {error}");
         assert!(error.to_string().contains("not supported by this version"), "{error}");
@@ -193,4 +193,45 @@ fn the_page_lists_every_key_and_its_example_is_read() {
     }
     let example = page.split("```toml\n[package.metadata.updater]\n").nth(1).unwrap().split("```").next().unwrap();
     assert_eq!(table(example).unwrap().trial, Trial::Confirm);
+}
+
+#[test]
+fn hooks_are_argument_lists_with_a_limit() {
+    let hooks = table(
+        "hooks = { after-build = [\"sign\", \"{{file}}\"], upload = [[\"a\"], [\"b\", \"c d\"]], limit = \"90s\" }",
+    );
+    let hooks = hooks.unwrap().hooks;
+    assert_eq!(hooks.after_build, [["sign", "{{file}}"]]);
+    assert_eq!(hooks.upload, [vec!["a"], vec!["b", "c d"]]);
+    assert_eq!(hooks.limit, std::time::Duration::from_secs(90));
+    assert!(hooks.before_bundle.is_empty() && hooks.before_upload.is_empty() && hooks.after_publish.is_empty());
+    for (line, told) in [
+        ("upload = []", "`upload` names no program"),
+        ("upload = [\"\"]", "`upload` names no program"),
+        ("upload = [\"x\", \"{{version}}\"]", "is given no {{version}}; it may have {{app}}, {{step}}, {{folder}}"),
+        ("upload = [\"x\", \"{{step\"]", "`upload` is given no"),
+        ("upload = [\"x\", \"a\\u0000\"]", "an argument with a NUL"),
+        ("limit = \"soon\"", "no length of time"),
+        ("limit = \"0s\"", "must leave some time"),
+    ] {
+        let error = table(&format!("hooks = {{ {line} }}")).unwrap_err();
+        assert!(matches!(error, TableError::Value { key: "hooks", .. }) && error.to_string().contains(told), "{error}");
+    }
+    for line in ["upload = \"rclone copy\"", "upload = [1]", "upload = [[\"a\"], \"b\"]", "limit = 3"] {
+        let error = table(&format!("hooks = {{ {line} }}")).unwrap_err();
+        assert!(matches!(error, TableError::WrongType { .. }), "{line}: {error}");
+    }
+    let error = table("hooks = { after-biuld = [\"x\"] }").unwrap_err();
+    assert_eq!(error.hint(), "did you mean `after-build`?");
+}
+
+#[test]
+fn one_line_of_a_workspace_gives_each_app_a_place_of_its_own() {
+    let read = table(
+        "app = \"tool\"\nurl = \"https://example.com/{app}/\"\nstorage = \"s3://bucket/{app}\"\nprivate-storage = \"fs:/srv/{app}\"",
+    );
+    let read = read.unwrap();
+    assert_eq!(read.urls[0].as_str().trim_end_matches('/'), "https://example.com/tool");
+    assert_eq!(read.storage.as_deref(), Some("s3://bucket/tool"));
+    assert_eq!(read.private_storage.as_deref(), Some("fs:/srv/tool"));
 }
