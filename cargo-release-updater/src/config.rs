@@ -34,16 +34,7 @@ impl Project {
     /// # Errors
     /// [`ProjectError`] when Cargo finds no manifest, or more than one package could be meant, or the table is wrong.
     pub fn find(context: &Context, args: &PackageArgs) -> Result<Self, ProjectError> {
-        let mut command = MetadataCommand::new();
-        // Dependencies do not matter here, and resolving them may need a network.
-        command.no_deps().current_dir(&context.working_dir);
-        for name in crate::keys::SECRET_VARIABLES {
-            command.env_remove(name);
-        }
-        if let Some(manifest) = &args.manifest_path {
-            command.manifest_path(context.path(manifest));
-        }
-        let metadata = command.exec().map_err(|source| ProjectError::Cargo { source: Box::new(source) })?;
+        let metadata = metadata(context, args.manifest_path.as_deref())?;
         let package = choose(&metadata, context, args)?;
         let manifest = package.manifest_path.clone().into_std_path_buf();
         Ok(Self {
@@ -57,6 +48,18 @@ impl Project {
             table: Table::read(&manifest)?,
             manifest,
         })
+    }
+
+    /// Returns the packages of the workspace, in Cargo's order.
+    /// # Errors
+    /// [`ProjectError::Cargo`] when Cargo finds no manifest.
+    pub fn members(context: &Context, manifest: Option<&Path>) -> Result<Vec<Member>, ProjectError> {
+        let metadata = metadata(context, manifest)?;
+        let member = |package: &&Package| Member {
+            name: package.name.to_string(),
+            is_set_up: package.metadata.get("updater").is_some_and(|table| table.is_object()),
+        };
+        Ok(metadata.workspace_packages().iter().map(member).collect())
     }
 
     /// Returns the folder of the package.
@@ -88,6 +91,28 @@ impl Project {
             (None, programs) => programs.iter().find(|name| **name == self.name).map(String::as_str),
         }
     }
+}
+
+/// One package of a workspace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its name.
+    pub name: String,
+    /// Whether it has a table of its own; the workspace's defaults alone make no app.
+    pub is_set_up: bool,
+}
+
+fn metadata(context: &Context, manifest: Option<&Path>) -> Result<cargo_metadata::Metadata, ProjectError> {
+    let mut command = MetadataCommand::new();
+    // Dependencies do not matter here, and resolving them may need a network.
+    command.no_deps().current_dir(&context.working_dir);
+    for name in crate::keys::SECRET_VARIABLES {
+        command.env_remove(name);
+    }
+    if let Some(manifest) = manifest {
+        command.manifest_path(context.path(manifest));
+    }
+    command.exec().map_err(|source| ProjectError::Cargo { source: Box::new(source) })
 }
 
 /// Picks the package: by name, by the manifest that was named, by the working folder, or the only one there is.

@@ -27,11 +27,13 @@ pub enum ExitCode {
     Verification = 50,
     /// The storage refused, failed, or was changed by somebody else.
     Storage = 60,
+    /// A hook of the project failed or took too long.
+    Hook = 70,
 }
 
 impl ExitCode {
     /// Every code, in order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Success,
         Self::Unexpected,
         Self::Usage,
@@ -42,6 +44,7 @@ impl ExitCode {
         Self::Key,
         Self::Verification,
         Self::Storage,
+        Self::Hook,
     ];
 
     /// Returns the number that the process ends with.

@@ -12,6 +12,7 @@
 //! | [`repository`] | what is published, and how a release is added to it |
 //! | [`storage`] | where a repository is written |
 //! | [`services`] | the storage services that this build reaches |
+//! | [`hooks`] | programs of the project that run between the steps |
 //! | [`steps`] | a release step by step: bundle, diff, sign, rehearse, publish |
 //! | [`plan`] | what publishing will do, computed before anything is done |
 //! | [`preflight`] | what is looked at before a release is begun |
@@ -35,6 +36,7 @@ pub mod doctor;
 pub mod elf;
 pub mod error;
 pub mod expiry;
+pub mod hooks;
 pub mod init;
 pub mod keys;
 pub mod plan;

@@ -1,7 +1,10 @@
-//! Progress bars, on a terminal only.
+//! Progress bars, on a terminal only; plain lines elsewhere.
 
+use crate::repository::SentFile;
 use crate::shell::Shell;
-use indicatif::{ProgressBar, ProgressStyle};
+use crate::storage::Created;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use std::collections::BTreeMap;
 
 /// The progress of one piece of work in bytes. Does nothing where nobody would see it.
 #[derive(Debug)]
@@ -14,11 +17,7 @@ impl Progress {
         if !shell.shows_progress() {
             return Self(None);
         }
-        let bar = ProgressBar::new(total);
-        let template = "{prefix:>12.cyan.bold} [{bar:25}] {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg}";
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style.progress_chars("=> "));
-        }
+        let bar = bar(total, NAMED);
         bar.set_prefix(verb);
         Self(Some(bar))
     }
@@ -54,6 +53,98 @@ impl Drop for Progress {
     }
 }
 
+/// The progress of several files at once: a bar for each that is on its way, and one for all of them. Where nobody sees
+/// bars, a line for each file that is there.
+#[derive(Debug)]
+pub struct Uploads<'a> {
+    shell: &'a Shell,
+    bars: Option<Bars>,
+    files: BTreeMap<String, File>,
+}
+
+#[derive(Debug)]
+struct Bars {
+    group: MultiProgress,
+    overall: ProgressBar,
+}
+
+#[derive(Debug)]
+struct File {
+    length: u64,
+    sent: u64,
+    bar: Option<ProgressBar>,
+}
+
+impl<'a> Uploads<'a> {
+    /// Starts with the names and lengths of all files.
+    #[must_use]
+    pub fn new(shell: &'a Shell, files: &[(String, u64)]) -> Self {
+        let bars = shell.shows_progress().then(|| {
+            let group = MultiProgress::new();
+            let total = files.iter().map(|(_, length)| length).sum();
+            let overall = group.add(bar(total, OVERALL));
+            overall.set_prefix("Uploading");
+            Bars { group, overall }
+        });
+        let file = |(name, length): &(String, u64)| (name.clone(), File { length: *length, sent: 0, bar: None });
+        Self { shell, bars, files: files.iter().map(file).collect() }
+    }
+
+    /// Tells what becomes of a file.
+    pub fn sent(&mut self, name: &str, what: SentFile) {
+        let Some(file) = self.files.get_mut(name) else { return };
+        if let (Some(bars), None) = (&self.bars, &file.bar) {
+            let new = bars.group.insert_before(&bars.overall, bar(file.length, ONE));
+            // Without the digest: the end of the line is what tells files apart.
+            new.set_message(name.split_once('.').map_or(name, |(_, name)| name).to_owned());
+            file.bar = Some(new);
+        }
+        let before = file.sent;
+        match what {
+            SentFile::Piece(bytes) => file.sent = (file.sent + bytes).min(file.length),
+            SentFile::Again => file.sent = 0,
+            SentFile::Done(_) => file.sent = file.length,
+        }
+        match (&self.bars, &file.bar) {
+            (Some(bars), Some(bar)) => {
+                bar.set_position(file.sent);
+                bars.overall.set_position(bars.overall.position() + file.sent - before);
+                if matches!(what, SentFile::Done(_)) {
+                    bar.finish_and_clear();
+                }
+            }
+            _ => match what {
+                SentFile::Done(Created::New) => self.shell.status("Uploaded", name),
+                SentFile::Done(Created::Exists) => self.shell.status("Found", name),
+                SentFile::Again => self.shell.status("Retrying", name),
+                SentFile::Piece(_) => {}
+            },
+        }
+    }
+}
+
+impl Drop for Uploads<'_> {
+    /// Wipes the bars: the status line that follows says what was done.
+    fn drop(&mut self) {
+        if let Some(bars) = &self.bars {
+            self.files.values().filter_map(|file| file.bar.as_ref()).for_each(ProgressBar::finish_and_clear);
+            bars.overall.finish_and_clear();
+        }
+    }
+}
+
+fn bar(length: u64, template: &str) -> ProgressBar {
+    let bar = ProgressBar::new(length);
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar
+}
+
+const NAMED: &str = "{prefix:>12.cyan.bold} [{bar:25}] {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg}";
+const OVERALL: &str = "{prefix:>12.cyan.bold} [{bar:25}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+const ONE: &str = "             [{bar:25}] {bytes}/{total_bytes} {wide_msg}";
+
 /// Writes a number of bytes for people: `999 B`, `1.5 KiB`, `9.1 MiB`.
 #[must_use]
 pub fn human_bytes(bytes: u64) -> String {
@@ -83,6 +174,42 @@ mod tests {
     #[test]
     fn things_for_people() {
         assert_eq!([counted(0, "file"), counted(1, "file"), counted(2, "file")], ["0 files", "1 file", "2 files"]);
+    }
+
+    #[test]
+    fn without_a_terminal_there_is_a_line_for_each_file() {
+        let shell = Shell::captured(crate::shell::MessageFormat::Human);
+        let mut uploads = Uploads::new(&shell, &[("0a.x".to_owned(), 10), ("0b.y".to_owned(), 5)]);
+        for (name, what) in [
+            ("0a.x", SentFile::Piece(6)),
+            ("0b.y", SentFile::Done(Created::Exists)),
+            ("0a.x", SentFile::Again),
+            ("0a.x", SentFile::Piece(10)),
+            ("0a.x", SentFile::Done(Created::New)),
+        ] {
+            uploads.sent(name, what);
+        }
+        drop(uploads);
+        assert_eq!(shell.output().0, "       Found 0b.y\n    Retrying 0a.x\n    Uploaded 0a.x\n");
+    }
+
+    #[test]
+    fn bars_count_what_is_sent_again_once() {
+        let shell = Shell::captured(crate::shell::MessageFormat::Human);
+        let mut uploads = Uploads::new(&shell, &[("0a.x".to_owned(), 10), ("0b.y".to_owned(), 5)]);
+        let (group, overall) =
+            (MultiProgress::with_draw_target(indicatif::ProgressDrawTarget::hidden()), bar(15, OVERALL));
+        uploads.bars = Some(Bars { overall: group.add(overall), group });
+        for (name, what, position) in [
+            ("0a.x", SentFile::Piece(6), 6),
+            ("0a.x", SentFile::Again, 0),
+            ("0b.y", SentFile::Done(Created::Exists), 5),
+            ("0a.x", SentFile::Piece(12), 15),
+            ("0a.x", SentFile::Done(Created::New), 15),
+        ] {
+            uploads.sent(name, what);
+            assert_eq!(uploads.bars.as_ref().unwrap().overall.position(), position, "{name} {what:?}");
+        }
     }
 
     #[test]

@@ -42,6 +42,9 @@ pub fn offers() -> Result<Vec<Offer>, StorageError> {
 
 impl Offer {
     fn of(service: Service) -> Result<Self, StorageError> {
+        if service == Service::Command {
+            return Ok(Self::of_command());
+        }
         let storage = service.is_built().then(|| Storage::example(service)).transpose()?;
         let coordination = storage.as_ref().filter(|storage| storage.is_writable()).map(Storage::coordination);
         Ok(Self {
@@ -55,6 +58,22 @@ impl Offer {
             replace_if_unchanged: coordination == Some(Coordination::ConditionalReplace),
             coordination: coordination.map(Coordination::name),
         })
+    }
+
+    /// A command has no conditions, and what it writes is known to a project alone.
+    fn of_command() -> Self {
+        let service = Service::Command;
+        Self {
+            service: service.name(),
+            built: true,
+            address: service.form(),
+            options: Vec::new(),
+            credentials: service.credentials(),
+            write: true,
+            create_if_absent: false,
+            replace_if_unchanged: false,
+            coordination: Some(Coordination::Nothing.name()),
+        }
     }
 
     /// Returns one sentence about several publishers at once.
@@ -88,6 +107,7 @@ mod tests {
             ("sftp", Some("claim")),
             ("webdav", Some("one-publisher")),
             ("github", Some("conditional-replace")),
+            ("command", Some("one-publisher")),
             ("http", None),
         ] {
             let offer = of(name);

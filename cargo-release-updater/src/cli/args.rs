@@ -3,10 +3,12 @@
 use crate::config::Project;
 use crate::context::{Context, Execute, Prompts};
 use crate::error::{CommandError, CommandResult, ExitCode};
+use crate::hooks::{HookError, Hooks};
 use crate::keys::{KeyError, KeyFolder, Keychain, Passwords};
 use crate::shell::{ColorChoice, MessageFormat, Verbosity};
 use crate::steps::diff::DiffLimits;
-use crate::storage::{Storage, StorageError, StorageUri};
+use crate::steps::folders::Folders;
+use crate::storage::{CommandStorage, Storage, StorageError, StorageUri};
 use std::cell::OnceCell;
 use std::path::PathBuf;
 use updater_format::AppId;
@@ -198,7 +200,7 @@ impl KeyArgs {
 #[command(next_help_heading = "Storage")]
 pub struct StorageArgs {
     /// The storage of the repository, for example fs:PATH or s3://BUCKET (see `cargo updater services`); the table's
-    /// when not named.
+    /// when not named. `{app}` in it stands for the app.
     #[arg(long, value_name = "URI")]
     pub storage: Option<String>,
     /// The file that remembers what was published, so that a storage that was put back is noticed; beside the keys when
@@ -215,17 +217,38 @@ impl StorageArgs {
     /// [`StorageError`] when the address is refused or the storage cannot be opened.
     pub fn open(&self, context: &Context, project: &Project) -> Result<Storage, StorageError> {
         let record = self.record.as_ref().map(|record| context.path(record));
-        Ok(self.open_plain(context, project)?.remembered_in(record))
+        Ok(self.open_plain(context, project)?.remembered_in(record).with_private(Self::open_private(project)?))
+    }
+
+    /// Opens the private storage of a project, when its table names one. Each app has a folder of its own there.
+    /// # Errors
+    /// [`StorageError`] when the address is refused or the storage cannot be opened.
+    pub fn open_private(project: &Project) -> Result<Option<Storage>, StorageError> {
+        let Some(table) = &project.table else { return Ok(None) };
+        let Some(uri) = &table.private_storage else { return Ok(None) };
+        let uri = StorageUri::parse(uri)?.join(table.app.as_str());
+        let storage = Storage::open(&uri, project.folder())?;
+        storage.must_be_writable().map(|()| Some(storage))
     }
 
     fn open_plain(&self, context: &Context, project: &Project) -> Result<Storage, StorageError> {
         let configured = project.table.as_ref().and_then(|table| table.storage.as_deref());
+        let open = |uri: StorageUri, base: &std::path::Path| match (&uri, &project.table) {
+            (StorageUri::Command, Some(table)) => Storage::open_command(&CommandStorage {
+                app: &table.app,
+                hooks: Hooks::of(project).map_err(|_| StorageError::Hook { source: HookError::NoUpload })?,
+                urls: &table.urls,
+                missing_status: &table.missing_status,
+                folder: &Folders::of(project).staged(),
+            }),
+            _ => Storage::open(&uri, base),
+        };
+        let app = project.table.as_ref().map_or(project.name.as_str(), |table| table.app.as_str());
         match (&self.storage, configured) {
-            (Some(named), _) => Storage::open(&StorageUri::parse(named)?, &context.working_dir),
-            (None, Some(configured)) => Storage::open(&StorageUri::parse(configured)?, project.folder()),
+            (Some(named), _) => open(StorageUri::parse(&named.replace("{app}", app))?, &context.working_dir),
+            (None, Some(configured)) => open(StorageUri::parse(configured)?, project.folder()),
             (None, None) => {
                 // With the app's name: packages of a workspace, and of several projects, may share a target folder.
-                let app = project.table.as_ref().map_or(project.name.as_str(), |table| table.app.as_str());
                 let folder = project.target_dir.join(DEFAULT_REPOSITORY).join(app);
                 Storage::open(&StorageUri::Folder(folder), project.folder())
             }

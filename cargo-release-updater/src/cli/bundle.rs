@@ -63,6 +63,7 @@ impl Args {
                 let (app, version) = (source.subject(), &source.version);
                 context.shell.status("Would bundle", format_args!("{app} {version} ({platform})"));
                 context.shell.detail(source.describe(platform)?);
+                source.tell_hooks(context)?;
                 continue;
             }
             tell(&source.bundle(context, platform, &out)?, context);

@@ -12,6 +12,7 @@ use crate::cli::{PackageArgs, StorageArgs};
 use crate::config::{Project, ProjectError};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult, ExitCode};
+use crate::hooks::Hooks;
 use crate::keys::Keychain;
 use crate::plan::{Epoch, Plan, Request, stem};
 use crate::repository::state::Expiry;
@@ -55,6 +56,13 @@ pub(super) struct AboutArgs {
     metadata: Vec<(String, String)>,
 }
 
+impl AboutArgs {
+    /// Tells whether a file with notes is named.
+    pub(super) fn names_notes(&self) -> bool {
+        self.notes.is_some()
+    }
+}
+
 /// Metadata is signed as ASCII, because implementations disagree about everything else.
 fn parse_metadata(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("it must be NAME=TEXT")?;
@@ -75,7 +83,7 @@ const MAX_METADATA: usize = 1000;
 /// A project at which a release is worked on.
 #[derive(Debug)]
 pub(super) struct Desk<'a> {
-    context: &'a Context,
+    pub(super) context: &'a Context,
     pub(super) project: Project,
     table: Table,
     pub(super) trust: Trust,
@@ -86,6 +94,8 @@ pub(super) struct Desk<'a> {
     pub(super) newest_root: Option<Root>,
     pub(super) channel: Channel,
     pub(super) folders: Folders,
+    /// Programs of the project that run between the steps.
+    pub(super) hooks: Hooks,
     /// What the release does to the security counter.
     pub(super) epoch: Epoch,
     /// The component that is worked on; `None` for the app itself.
@@ -209,8 +219,13 @@ impl<'a> Desk<'a> {
 
     /// Finds the bundles of a version that were made before.
     pub(super) fn bundles(&self, version: &ReleaseVersion) -> CommandResult<Vec<Bundled>> {
+        self.bundles_in(&self.folders.bundles(), version)
+    }
+
+    /// Finds the bundles of a version in a folder.
+    pub(super) fn bundles_in(&self, folder: &Path, version: &ReleaseVersion) -> CommandResult<Vec<Bundled>> {
         let mut bundles = Vec::new();
-        for path in files(&self.folders.bundles(), "json")? {
+        for path in files(folder, "json")? {
             let part = Part::read(&path)?;
             let component = part.component.as_ref().map(|of| &of.name);
             if (&part.app, component, &part.version) == (&self.trust.app, self.component.as_ref(), version) {
@@ -221,7 +236,7 @@ impl<'a> Desk<'a> {
             false => Ok(bundles),
             true => Err(CommandError::new(
                 ExitCode::Bundle,
-                format!("there is no bundle of {} {version} in {}", self.subject(), self.folders.bundles().display()),
+                format!("there is no bundle of {} {version} in {}", self.subject(), folder.display()),
             )
             .hint("make it with `cargo updater bundle`")),
         }
@@ -268,11 +283,22 @@ impl<'a> Desk<'a> {
 
     /// Makes the patches to one bundle and tells what became of each.
     pub(super) fn diff(&self, bundled: &Bundled, plan: &Plan, limits: DiffLimits) -> CommandResult<Vec<Patch>> {
+        self.diff_into(&self.folders.patches(), bundled, plan, limits)
+    }
+
+    /// Makes the patches to one bundle into a folder.
+    pub(super) fn diff_into(
+        &self,
+        folder: &Path,
+        bundled: &Bundled,
+        plan: &Plan,
+        limits: DiffLimits,
+    ) -> CommandResult<Vec<Patch>> {
         let part = &bundled.part;
         let planned = plan.platforms.iter().find(|planned| planned.platform == part.platform);
         let earlier = self.earlier(&part.platform, planned.map_or(&[][..], |planned| &planned.patches_from))?;
         let shell = &self.context.shell;
-        let outcomes = diff::diff(bundled, &earlier, &self.folders.patches(), limits, shell)?;
+        let outcomes = diff::diff(bundled, &earlier, folder, limits, shell)?;
         let mut patches = Vec::new();
         for outcome in outcomes {
             diff::tell(&outcome, bundled, shell);
@@ -282,6 +308,23 @@ impl<'a> Desk<'a> {
             }
         }
         Ok(patches)
+    }
+
+    /// Takes the patches that other machines have left beside their bundles. Nothing is believed of them: [`Desk::diff`]
+    /// keeps one that leads to the very bundle when it is applied, and makes any other anew.
+    pub(super) fn take_patches(&self, folders: &[PathBuf], version: &ReleaseVersion) -> CommandResult {
+        let (ours, to) = (format!("{}-", self.trust.app), format!("-to-{version}-"));
+        for path in folders.iter().map(|folder| files(folder, "patch")).collect::<CommandResult<Vec<_>>>()?.concat() {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if !name.starts_with(&ours) || !name.contains(&to) {
+                continue;
+            }
+            let copy = self.folders.patches().join(name);
+            let failed = |source| diff::DiffStepError::Write { path: copy.clone(), source };
+            std::fs::create_dir_all(self.folders.patches()).map_err(failed)?;
+            std::fs::copy(&path, &copy).map_err(failed)?;
+        }
+        Ok(())
     }
 
     /// Puts a release together.
@@ -331,6 +374,11 @@ impl<'a> Desk<'a> {
     /// Returns the triples that the table names.
     pub(super) fn targets(&self) -> &[Platform] {
         &self.table.targets
+    }
+
+    /// Returns where clients read; empty when the table does not say.
+    pub(super) fn url(&self) -> &str {
+        self.table.urls.first().map_or("", |url| url.as_str())
     }
 
     /// Returns how many releases stay listed.

@@ -5,11 +5,13 @@ use super::subject::ComponentArgs;
 use super::{DiffArgs, DryRunArgs, PackageArgs, StorageArgs};
 use crate::context::{Context, Execute};
 use crate::error::CommandResult;
+use std::path::PathBuf;
 use updater_format::ReleaseVersion;
 
 /// Make patches from the last releases to the bundled one.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  cargo updater diff\n  cargo updater diff --version 1.4.0 --channel beta")]
+#[command(after_help = "Examples:\n  cargo updater diff\n  cargo updater diff --version 1.4.0 --channel beta\n  \
+                  cargo updater bundle --out linux && cargo updater diff --out linux")]
 pub(super) struct Args {
     #[command(flatten)]
     package: PackageArgs,
@@ -20,6 +22,9 @@ pub(super) struct Args {
     /// The version whose bundles are there; Cargo.toml's, or that of the component, when not given.
     #[arg(long = "version", id = "release", value_name = "VERSION", help_heading = "Selection")]
     version: Option<ReleaseVersion>,
+    /// The folder that `bundle --out` has filled; its patches go there, too, for `publish --merge`.
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    out: Option<PathBuf>,
     #[command(flatten)]
     limits: DiffArgs,
     #[command(flatten)]
@@ -32,7 +37,8 @@ impl Args {
     pub(super) fn run(&self, context: &Context) -> CommandResult {
         let desk = Desk::open_for(context, &self.package, &self.storage, &self.channel, &self.subject)?;
         let version = desk.version_of(self.version.as_ref())?;
-        let bundles = desk.bundles(&version)?;
+        let out = self.out.as_ref().map(|out| context.path(out));
+        let bundles = desk.bundles_in(out.as_ref().unwrap_or(&desk.folders.bundles()), &version)?;
         let platforms: Vec<_> = bundles.iter().map(|bundled| bundled.part.platform.clone()).collect();
         let plan = desk.plan(&version, &platforms)?;
         if plan.platforms.iter().all(|planned| planned.patches_from.is_empty()) {
@@ -46,7 +52,8 @@ impl Args {
                 }
                 continue;
             }
-            desk.diff(bundled, &plan, self.limits.limits())?;
+            let folder = out.clone().unwrap_or_else(|| desk.folders.patches());
+            desk.diff_into(&folder, bundled, &plan, self.limits.limits())?;
         }
         Ok(())
     }

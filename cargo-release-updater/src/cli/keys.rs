@@ -5,6 +5,7 @@ mod ask;
 mod carry;
 mod ceremony;
 mod list;
+mod private;
 mod root;
 
 pub(super) use advance::tell_review;

@@ -6,8 +6,11 @@ mod demo;
 mod desk;
 mod diff;
 mod doctor;
+mod hooking;
 mod init;
 mod keys;
+mod packages;
+mod prune;
 mod publish;
 mod refresh;
 mod rehearse;
@@ -21,6 +24,8 @@ mod status;
 mod subject;
 mod verify;
 
+pub use packages::PackagesArgs;
+
 pub use args::{DiffArgs, DryRunArgs, ExecuteArgs, KeyArgs, OutputArgs, PackageArgs, StorageArgs};
 
 use crate::context::{Clock, Context, Prompts};
@@ -33,6 +38,7 @@ use std::ffi::OsString;
 ///
 /// Works as `cargo updater X` (Cargo starts `cargo-updater updater X`) and as `cargo-updater X`.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::ExitCode {
+    crate::keys::take_secrets();
     let cli = match Cli::try_parse_from(without_cargo(arguments)) {
         Ok(cli) => cli,
         // Help and version are no errors; clap prints them to stdout and the rest to stderr.
@@ -101,6 +107,7 @@ enum Command {
     Release(release::Args),
     Status(status::Args),
     Verify(verify::Args),
+    Prune(prune::Args),
     Restore(restore::Args),
     Doctor(doctor::Args),
     Serve(serve::Args),
@@ -122,6 +129,7 @@ impl Command {
             Self::Release(args) => args.run(context),
             Self::Status(args) => args.run(context),
             Self::Verify(args) => args.run(context),
+            Self::Prune(args) => args.run(context),
             Self::Restore(args) => args.run(context),
             Self::Doctor(args) => args.run(context),
             Self::Serve(args) => args.run(context),

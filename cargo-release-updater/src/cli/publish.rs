@@ -1,11 +1,14 @@
 //! `cargo updater publish`: bundle, diff, sign, rehearse, upload.
 
 use super::desk::{AboutArgs, ChannelArgs, Desk};
+use super::hooking::AfterPublish;
+use super::packages::{PackagesArgs, one_repository_each};
 use super::source::{Source, SourceArgs};
 use super::subject::SubjectArgs;
 use super::{DiffArgs, ExecuteArgs, KeyArgs, PackageArgs, StorageArgs, bundle};
 use crate::context::{Context, Execute};
 use crate::error::{CommandError, CommandResult, ExitCode};
+use crate::hooks::Hook;
 use crate::plan::{Epoch, Plan};
 use crate::preflight::{self, Facts};
 use crate::progress::{counted, human_bytes};
@@ -17,6 +20,7 @@ use crate::steps::publish::{Published, publish};
 use crate::steps::rehearse::{Rehearsed, rehearse};
 use crate::steps::release::{Release, is_listed};
 use crate::steps::sign::sign;
+use crate::storage::Service;
 use crate::verify::{Depth, Verification};
 use std::path::PathBuf;
 use updater_format::release::ChannelContents;
@@ -28,11 +32,11 @@ use updater_runtime::transport::{Mirror, Url};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  cargo updater publish\n  cargo updater publish --dry-run\n  \
                         cargo updater publish --from-dir dist --version 1.4.0 --channel beta\n  \
-                        cargo updater publish --merge linux windows mac\n\n\
+                        cargo updater publish --merge linux windows mac\n  cargo updater publish --workspace\n\n\
                         Running it again continues an interrupted publish and changes nothing after a finished one.")]
 pub(super) struct Args {
     #[command(flatten)]
-    package: PackageArgs,
+    packages: PackagesArgs,
     #[command(flatten)]
     source: SourceArgs,
     #[command(flatten)]
@@ -62,7 +66,45 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(&self, context: &Context) -> CommandResult {
-        let mut desk = Desk::open(context, &self.package, &self.storage, &self.channel)?;
+        let selected = self.packages.each(context)?;
+        if selected.len() > 1 {
+            self.refuse_for_several()?;
+        }
+        // What can be seen from outside is refused for all of them before anything is built.
+        let open = |package: &PackageArgs| Desk::open(context, package, &self.storage, &self.channel);
+        let desks = selected.iter().map(open).collect::<CommandResult<Vec<_>>>()?;
+        one_repository_each(desks.iter().map(|desk| (&desk.trust.app, &desk.storage)))?;
+        let names: Vec<String> = desks.iter().map(|desk| desk.trust.app.to_string()).collect();
+        for (index, desk) in desks.into_iter().enumerate() {
+            if let Err(error) = self.publish_app(context, desk) {
+                if names.len() > 1 {
+                    context.shell.note(format_args!("done: {}; not: {}", told(&names[..index]), told(&names[index..])));
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is said about one release cannot be said about several.
+    fn refuse_for_several(&self) -> CommandResult {
+        let single = [
+            (self.source.is_folder(), "--from-dir"),
+            (self.about.names_notes(), "--notes"),
+            (self.keys.key_stdin, "--key-stdin"),
+            (self.storage.storage.as_ref().is_some_and(|uri| !uri.contains("{app}")), "--storage without {app}"),
+        ];
+        match single.iter().find(|(given, _)| *given) {
+            None => Ok(()),
+            Some((_, option)) => {
+                Err(CommandError::new(ExitCode::Usage, format!("{option} is for one app, not for several"))
+                    .hint("publish the apps one by one with `-p NAME`"))
+            }
+        }
+    }
+
+    /// Publishes an app and its components.
+    fn publish_app(&self, context: &Context, mut desk: Desk<'_>) -> CommandResult {
         // A folder is a release of the app, or of the one component that is named.
         let components = match self.source.is_folder() && self.subject.component.is_empty() {
             true => Vec::new(),
@@ -111,6 +153,9 @@ impl Args {
         preflight::run(&facts, &context.shell)?;
         context.shell.message(&plan);
         if self.execute.execute() == Execute::DryRun {
+            if let Origin::Source(source) = &origin {
+                source.tell_hooks(context)?;
+            }
             tell(&plan, desk, context);
             return Ok(false);
         }
@@ -119,6 +164,7 @@ impl Args {
             if let Some(state) = &desk.state {
                 desk.commit(&mut keychain).mend_version_files(state)?;
             }
+            desk.after_publish(&plan, AfterPublish::IfLeftOut)?;
             return Ok(false);
         };
         let mut patches = Vec::new();
@@ -135,6 +181,8 @@ impl Args {
         let (app, version) = (plan.subject(), plan.version.clone());
         let question = format!("Publish {app} {version} in {} to {}?", desk.channel, desk.storage.name());
         self.execute.confirm(context, &question)?;
+        desk.before_upload(&plan, &rehearsed)?;
+        desk.owe_after_publish(&plan)?;
         let published = publish(&rehearsed, &mut desk.publisher(&mut keychain))?;
         if published.committed.is_waiting() {
             context
@@ -156,6 +204,7 @@ impl Args {
             ),
         );
         context.shell.message(&Done::of(&plan, &published));
+        desk.after_publish(&plan, AfterPublish::Now)?;
         Ok(true)
     }
 
@@ -177,6 +226,9 @@ impl Args {
             }
             let missing = || MergeError::Nothing { folder: folders[0].clone(), app: app.clone() };
             let version = version_of(&merged).ok_or_else(missing)?.clone();
+            if self.execute.execute() == Execute::ForReal {
+                desk.take_patches(&folders, &version)?;
+            }
             return Ok(Some(Origin::Merged(version, merged)));
         }
         if let Some(component) = &desk.component {
@@ -272,6 +324,11 @@ impl Origin {
     }
 }
 
+fn told(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+/// Tells what would be done, in the order in which it would be.
 fn tell(plan: &Plan, desk: &Desk<'_>, context: &Context) {
     if desk.epoch == Epoch::Raise {
         context
@@ -280,6 +337,11 @@ fn tell(plan: &Plan, desk: &Desk<'_>, context: &Context) {
     }
     for (verb, what) in plan.lines() {
         context.shell.status(verb, what);
+    }
+    for hook in [Hook::BeforeUpload, Hook::Upload, Hook::AfterPublish] {
+        if hook != Hook::Upload || desk.storage.service() == Service::Command {
+            desk.hooks.tell(hook, &context.shell);
+        }
     }
     context.shell.note(format_args!("dry run: nothing was changed in {}", desk.storage.name()));
 }

@@ -4,9 +4,10 @@ use super::desk::unknown_component;
 use crate::config::{Project, ProjectError};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult, ExitCode};
+use crate::hooks::{Hook, Hooks};
 use crate::steps::bundle::{
     self, Build, BundleStepError, Bundled, Contents, DEFAULT_LEVEL, OfComponent, Packing, add_launcher_table,
-    announced_codecs, check_embedded, from_build, from_folder, host_triple,
+    after_build, announced_codecs, check_embedded, from_build, from_folder, host_triple,
 };
 use crate::steps::folders::Folders;
 use std::path::{Path, PathBuf};
@@ -159,6 +160,7 @@ impl Source {
 
     /// Builds what is bundled for one triple, or finds it in the folder.
     pub(super) fn gather(&self, context: &Context, platform: &Platform) -> CommandResult<Contents> {
+        self.before_bundle(context, platform)?;
         if let Some(component) = &self.component {
             return self.contents_of_component(component, platform);
         }
@@ -225,6 +227,9 @@ impl Source {
         let table = project.table()?;
         let build = self.build(platform)?;
         let built = build.run(&context.shell)?;
+        let place = self.folders(context).signed_programs(&self.app, platform);
+        let release = (&self.app, &self.version, platform);
+        let built = after_build(built, &Hooks::of(project)?, &place, release, &context.shell)?;
         // The same rule as in the build script, so that the program knows its own place.
         let first = build.programs.first().map(String::as_str).unwrap_or_default();
         let entry = program_path(platform, table.entry.as_ref().map_or(first, FilePath::as_str))?;
@@ -241,6 +246,38 @@ impl Source {
             _ => context.shell.detail("the entry is not looked into: it is not built here, or `probe` is false"),
         }
         Ok(contents)
+    }
+
+    /// Runs the hook before a triple is bundled; outside of a package there is none.
+    fn before_bundle(&self, context: &Context, platform: &Platform) -> CommandResult {
+        let Some(hooks) = self.hooks()?.filter(|hooks| !hooks.programs(Hook::BeforeBundle).is_empty()) else {
+            return Ok(());
+        };
+        let package = self.project.as_ref().map(Project::folder);
+        let folder = self.folder.as_deref().or(package).unwrap_or(&context.working_dir);
+        context.shell.status("Running", format_args!("{} for {platform}", Hook::BeforeBundle.name()));
+        let values = [
+            ("app", self.app.as_str()),
+            ("version", &self.version.to_string()),
+            ("triple", platform.as_str()),
+            ("folder", &folder.display().to_string()),
+        ];
+        Ok(hooks.run(Hook::BeforeBundle, &values, "")?)
+    }
+
+    /// Tells which hooks a bundle would run.
+    pub(super) fn tell_hooks(&self, context: &Context) -> CommandResult {
+        let Some(hooks) = self.hooks()? else { return Ok(()) };
+        hooks.tell(Hook::BeforeBundle, &context.shell);
+        if self.folder.is_none() {
+            hooks.tell(Hook::AfterBuild, &context.shell);
+        }
+        Ok(())
+    }
+
+    fn hooks(&self) -> CommandResult<Option<Hooks>> {
+        let set_up = self.project.as_ref().filter(|project| project.table.is_some());
+        Ok(set_up.map(Hooks::of).transpose()?)
     }
 
     fn contents(&self, platform: &Platform) -> Contents {

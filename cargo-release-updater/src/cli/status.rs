@@ -1,5 +1,6 @@
-//! `cargo updater status`: what is published, what expires when, which keys are here.
+//! `cargo updater status`: what is published, what waits for which key, what expires when, which keys are here.
 
+use super::packages::PackagesArgs;
 use super::{KeyArgs, PackageArgs, StorageArgs};
 use crate::config::Project;
 use crate::context::Context;
@@ -7,20 +8,24 @@ use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::expiry::RoleExpiry;
 use crate::keys::Keychain;
 use crate::progress::human_bytes;
-use crate::repository::RepositoryState;
 use crate::repository::state::Expiry;
+use crate::repository::{Base, RepositoryState, Submission};
 use crate::shell::Message;
+use crate::storage::Storage;
 use std::collections::BTreeMap;
 use updater_format::release::{BundleEntry, ChannelContents};
-use updater_format::role::RoleName;
-use updater_format::{Platform, ReleaseVersion, UtcTime};
+use updater_format::role::{ChannelRules, Percent, RoleName, Steering};
+use updater_format::trust::TrustedChannel;
+use updater_format::{Channel, Keyring, Platform, ReleaseVersion, UtcTime};
 
-/// Tell what is published, what expires when, and which roles can be signed here.
+/// Tell what is published, what waits, what expires when, and which roles can be signed here.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  cargo updater status\n  cargo updater status --message-format json")]
+#[command(
+    after_help = "Examples:\n  cargo updater status\n  cargo updater status --workspace\n  cargo updater status --message-format json"
+)]
 pub(super) struct Args {
     #[command(flatten)]
-    package: PackageArgs,
+    packages: PackagesArgs,
     #[command(flatten)]
     storage: StorageArgs,
     #[command(flatten)]
@@ -29,7 +34,18 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(&self, context: &Context) -> CommandResult {
-        let project = Project::find(context, &self.package)?;
+        let mut first = true;
+        for package in self.packages.each(context)? {
+            if !std::mem::take(&mut first) {
+                context.shell.result("");
+            }
+            self.tell(context, &package)?;
+        }
+        Ok(())
+    }
+
+    fn tell(&self, context: &Context, package: &PackageArgs) -> CommandResult {
+        let project = Project::find(context, package)?;
         let app = project.table()?.app.clone();
         let root_file = project.root_file()?;
         let root = std::fs::read(&root_file).map_err(|source| {
@@ -37,21 +53,34 @@ impl Args {
                 .hint(format!("{} is made by `cargo updater init`", root_file.display()))
         })?;
         let storage = self.storage.open(context, &project)?;
-        let Some(state) = RepositoryState::read(&storage, &app, &root, Expiry::Ignored)? else {
+        let state = RepositoryState::read(&storage, &app, &root, Expiry::Ignored)?;
+        context.shell.message(&Status { app: app.as_str(), storage: storage.name(), published: state.is_some() });
+        let Some(state) = state else {
             context.shell.result(format_args!("{app}: nothing is published in {}", storage.name()));
             context.shell.note("publish the first release with `cargo updater publish`");
             return Ok(());
         };
         context.shell.result(format_args!("{app} in {}", storage.name()));
+        let mut total = Saved::default();
         for (channel, role) in state.channels() {
+            let rules = role.role().rules().cloned().unwrap_or_default();
+            let steering = state.timestamp().steering(channel).cloned().unwrap_or_default();
             for (component, contents) in role.contents().subjects() {
                 let of = component.map(|component| format!(", component {component}")).unwrap_or_default();
                 context.shell.result(format_args!("\n{channel}{of}"));
-                for release in releases(contents) {
-                    release.tell(context, channel.as_str());
+                // The rules of a channel are about the app.
+                let (rules, steering) = match component {
+                    None => (rules.clone(), steering.clone()),
+                    Some(_) => Default::default(),
+                };
+                for release in releases(channel, contents, &rules, &steering) {
+                    total.add(&release);
+                    release.tell(context);
                 }
             }
         }
+        total.tell(context);
+        tell_waiting(context, &waiting(&storage, &state)?);
         context.shell.result("\nexpires");
         for (role, expires) in state.expiries() {
             tell_expiry(context, &role, expires);
@@ -60,6 +89,18 @@ impl Args {
         tell_keys(context, &state, &self.keys.keychain(context, &app)?);
         Ok(())
     }
+}
+
+/// The app that the following lines are about.
+#[derive(serde::Serialize)]
+struct Status<'a> {
+    app: &'a str,
+    storage: &'a str,
+    published: bool,
+}
+
+impl Message for Status<'_> {
+    const REASON: &'static str = "status";
 }
 
 /// One version for one platform.
@@ -73,6 +114,10 @@ struct Release {
     bundle_bytes: u64,
     /// The bytes of the patch from each earlier version.
     patches: BTreeMap<String, u64>,
+    /// The share of installs that may take it, in percent: the lower one of rollout and hold, 0 when it is yanked.
+    percent: u8,
+    yanked: bool,
+    required: bool,
 }
 
 impl Message for Release {
@@ -80,7 +125,7 @@ impl Message for Release {
 }
 
 impl Release {
-    fn tell(mut self, context: &Context, channel: &str) {
+    fn tell(&self, context: &Context) {
         let patches: Vec<String> = self
             .patches
             .iter()
@@ -89,14 +134,20 @@ impl Release {
             })
             .collect();
         let patches = if patches.is_empty() { "no patches".to_owned() } else { patches.join(", ") };
+        let words = [
+            (self.yanked, "yanked".to_owned()),
+            (!self.yanked && self.percent < 100, format!("for {}% of the installs", self.percent)),
+            (self.required, "required".to_owned()),
+        ];
+        let words: Vec<String> = words.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word).collect();
+        let words = if words.is_empty() { String::new() } else { format!("{}; ", words.join(", ")) };
         context.shell.result(format_args!(
-            "  {:12} {:32} {:>10}  {patches}",
+            "  {:12} {:32} {:>10}  {words}{patches}",
             self.version.to_string(),
             self.triple.as_str(),
             human_bytes(self.bundle_bytes),
         ));
-        channel.clone_into(&mut self.channel);
-        context.shell.message(&self);
+        context.shell.message(self);
     }
 }
 
@@ -105,24 +156,125 @@ fn saving(patch: u64, bundle: u64) -> u64 {
     bundle.saturating_sub(patch).saturating_mul(100) / bundle.max(1)
 }
 
+/// What all patches together come to.
+#[derive(Debug, Default, PartialEq, Eq, serde::Serialize)]
+struct Saved {
+    /// Bundles, one per release and triple.
+    bundles: usize,
+    bundle_bytes: u64,
+    patches: usize,
+    patch_bytes: u64,
+    /// What the users of these patches would download without them.
+    instead_of: u64,
+}
+
+impl Message for Saved {
+    const REASON: &'static str = "sizes";
+}
+
+impl Saved {
+    fn add(&mut self, release: &Release) {
+        self.bundles += 1;
+        self.bundle_bytes = self.bundle_bytes.saturating_add(release.bundle_bytes);
+        self.patches += release.patches.len();
+        self.patch_bytes = self.patch_bytes.saturating_add(release.patches.values().sum());
+        self.instead_of =
+            self.instead_of.saturating_add(release.bundle_bytes.saturating_mul(release.patches.len() as u64));
+    }
+
+    fn tell(&self, context: &Context) {
+        let patches = match self.patches {
+            0 => "no patches".to_owned(),
+            patches => format!(
+                "{patches} patches of {} instead of {} (-{}%)",
+                human_bytes(self.patch_bytes),
+                human_bytes(self.instead_of),
+                saving(self.patch_bytes, self.instead_of)
+            ),
+        };
+        context.shell.result(format_args!(
+            "\n{} bundles of {}, {patches}",
+            self.bundles,
+            human_bytes(self.bundle_bytes)
+        ));
+        context.shell.message(self);
+    }
+}
+
 /// Collects the releases of a channel, the newest first.
-fn releases(contents: &ChannelContents) -> Vec<Release> {
-    let release = |bundle: &BundleEntry| Release {
-        channel: String::new(),
-        component: bundle.component.as_ref().map(ToString::to_string),
-        version: bundle.version.clone(),
-        triple: bundle.platform.clone(),
-        bundle_bytes: bundle.artifact.length,
-        patches: contents
-            .patches
-            .iter()
-            .filter(|patch| patch.version == bundle.version && patch.platform == bundle.platform)
-            .map(|patch| (patch.from.to_string(), patch.artifact.length))
-            .collect(),
+fn releases(channel: &Channel, contents: &ChannelContents, rules: &ChannelRules, steering: &Steering) -> Vec<Release> {
+    let percent = |version: &ReleaseVersion| {
+        let share = |of: &BTreeMap<ReleaseVersion, Percent>| of.get(version).copied().unwrap_or(Percent::ALL);
+        share(&rules.rollout).min(share(&steering.hold)).get()
+    };
+    let release = |bundle: &BundleEntry| {
+        let version = &bundle.version;
+        let yanked = rules.yank.contains(version) || steering.yank.contains(version);
+        let patches = contents.patches.iter().filter(|p| p.version == *version && p.platform == bundle.platform);
+        Release {
+            channel: channel.to_string(),
+            component: bundle.component.as_ref().map(ToString::to_string),
+            version: version.clone(),
+            triple: bundle.platform.clone(),
+            bundle_bytes: bundle.artifact.length,
+            patches: patches.map(|patch| (patch.from.to_string(), patch.artifact.length)).collect(),
+            percent: if yanked { 0 } else { percent(version) },
+            yanked,
+            required: rules.required.contains(version),
+        }
     };
     let mut releases: Vec<Release> = contents.bundles.iter().map(release).collect();
     releases.sort_by(|a, b| b.version.cmp(&a.version).then_with(|| a.triple.cmp(&b.triple)));
     releases
+}
+
+/// A signed role that clients do not see yet.
+#[derive(Debug, PartialEq, Eq, serde::Serialize)]
+struct Waiting {
+    role: String,
+    version: u64,
+    /// `online-key`, or `nobody`: it was made from a role that is not the published one any more.
+    waits_for: &'static str,
+}
+
+impl Message for Waiting {
+    const REASON: &'static str = "waiting";
+}
+
+/// Finds what waits in the storage. Nobody has checked its signatures.
+fn waiting(storage: &Storage, state: &RepositoryState) -> CommandResult<Vec<Waiting>> {
+    let channels = state.targets().delegations.iter().flat_map(|delegations| &delegations.roles);
+    let mut waiting = Vec::new();
+    for role in channels.map(|role| role.name.as_str()).chain(["targets"]) {
+        let Some(submission) = Submission::read(storage, role)? else { continue };
+        let version = submission.parse(storage, role)?.unverified().version;
+        let published = match role {
+            "targets" => Some(state.targets()),
+            role => Channel::parse(role).ok().and_then(|name| state.channels().get(&name)).map(TrustedChannel::role),
+        };
+        if version <= published.map_or(0, |published| published.version) {
+            continue;
+        }
+        let fits = role == "targets" || submission.base == published.map(Base::of);
+        let waits_for = if fits { "online-key" } else { "nobody" };
+        waiting.push(Waiting { role: role.to_owned(), version, waits_for });
+    }
+    Ok(waiting)
+}
+
+fn tell_waiting(context: &Context, waiting: &[Waiting]) {
+    if waiting.is_empty() {
+        return;
+    }
+    context.shell.result("\nwaits");
+    for Waiting { role, version, waits_for } in waiting {
+        let what = match *waits_for {
+            "online-key" => "for the online key: `cargo updater refresh`".to_owned(),
+            _ => format!("for nobody, the channel has changed since: `cargo updater refresh --discard {role}`"),
+        };
+        context.shell.result(format_args!("  {role:12} version {version} waits {what}"));
+    }
+    waiting.iter().for_each(|waiting| context.shell.message(waiting));
 }
 
 fn tell_expiry(context: &Context, role: &str, expires: UtcTime) {
@@ -157,7 +309,8 @@ fn tell_keys(context: &Context, state: &RepositoryState, keychain: &Keychain) {
     let fixed = [RoleName::Root, RoleName::Targets, RoleName::Snapshot, RoleName::Timestamp];
     let fixed = fixed.into_iter().map(|role| (role.to_string(), state.root().keyring(role)));
     let delegated = state.targets().delegations.iter().flat_map(|delegations| &delegations.roles);
-    for (role, keyring) in fixed.chain(delegated.map(|role| (role.name.clone(), &role.keyring))) {
+    let all: Vec<(String, &Keyring)> = fixed.chain(delegated.map(|role| (role.name.clone(), &role.keyring))).collect();
+    for (role, keyring) in all {
         let can_sign = keychain.can_sign(keyring);
         let threshold = keyring.threshold();
         let here = keychain.count(keyring);
@@ -175,6 +328,7 @@ fn tell_keys(context: &Context, state: &RepositoryState, keychain: &Keychain) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::steps::testing::listing;
 
     #[test]
     fn savings_in_percent() {
@@ -183,5 +337,24 @@ mod tests {
         {
             assert_eq!(saving(patch, bundle), percent, "{patch} of {bundle}");
         }
+    }
+
+    #[test]
+    fn each_release_knows_who_may_take_it() {
+        let v = |text: &str| text.parse::<ReleaseVersion>().unwrap();
+        let contents = listing(&[("1.0.0", 0), ("1.1.0", 0), ("1.2.0", 0)]);
+        let rules = ChannelRules {
+            required: [v("1.0.0")].into(),
+            rollout: [(v("1.2.0"), Percent::new(40).unwrap())].into(),
+            ..ChannelRules::default()
+        };
+        let steering = Steering { hold: [(v("1.2.0"), Percent::new(10).unwrap())].into(), yank: [v("1.1.0")].into() };
+        let found = releases(&Channel::stable(), &contents, &rules, &steering);
+        let found: Vec<_> = found.iter().map(|r| (r.version.to_string(), r.percent, r.yanked, r.required)).collect();
+        let expected = [("1.2.0", 10, false, false), ("1.1.0", 0, true, false), ("1.0.0", 100, false, true)];
+        assert_eq!(
+            found,
+            expected.map(|(version, percent, yanked, required)| (version.to_owned(), percent, yanked, required))
+        );
     }
 }

@@ -15,6 +15,7 @@ mod upload;
 pub(super) use self::claim::{Sent, Versions};
 use self::confirm::Newest;
 pub(super) use self::guard::WentBack;
+pub use self::upload::Sent as SentFile;
 use super::METADATA;
 use super::error::RepositoryError;
 use super::state::{Expiry, RepositoryState};

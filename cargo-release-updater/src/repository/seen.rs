@@ -7,7 +7,7 @@
 use super::error::RepositoryError;
 use super::state::RepositoryState;
 use crate::keys::KeyFolder;
-use crate::storage::Storage;
+use crate::storage::{Replaced, Storage};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use updater_format::role::{Payload as _, Timestamp};
@@ -104,16 +104,19 @@ impl Seen {
         crate::steps::write_file(path, &text).map_err(failed)
     }
 
+    fn parse(bytes: &[u8], path: &Path) -> Result<Self, RepositoryError> {
+        let failed = |source| RepositoryError::Record { path: path.to_owned(), source };
+        let seen: Self = serde_json::from_slice(bytes).map_err(|error| failed(error.into()))?;
+        match seen.format > FORMAT {
+            true => Err(failed(std::io::Error::other("it was written by a newer version"))),
+            false => Ok(seen),
+        }
+    }
+
     fn read(path: &Path) -> Result<Self, RepositoryError> {
         let failed = |source| RepositoryError::Record { path: path.to_owned(), source };
         match std::fs::read(path) {
-            Ok(bytes) => {
-                let seen: Self = serde_json::from_slice(&bytes).map_err(|error| failed(error.into()))?;
-                if seen.format > FORMAT {
-                    return Err(failed(std::io::Error::other("it was written by a newer version")));
-                }
-                Ok(seen)
-            }
+            Ok(bytes) => Self::parse(&bytes, path),
             Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
                 Ok(Self::default())
             }
@@ -122,16 +125,72 @@ impl Seen {
     }
 }
 
-/// Returns the version of the newest snapshot that a record knows of a storage.
+/// The newest state that is known of a storage, and what says so, for messages.
+pub(super) struct Newest {
+    pub(super) entry: Entry,
+    pub(super) record: PathBuf,
+}
+
+/// Returns the newest state that is known of a storage: by this machine, or by any that writes the private storage.
+/// # Errors
+/// [`RepositoryError::Record`] when a record cannot be read; what the private storage refuses.
+pub(super) fn newest(storage: &Storage, record: &Path) -> Result<Option<Newest>, RepositoryError> {
+    let Some(identity) = storage.identity() else { return Ok(None) };
+    let here = Seen::load(record, &identity)?.map(|entry| Newest { entry, record: record.to_owned() });
+    let Some(private) = storage.private() else { return Ok(here) };
+    let record = shared_name(private);
+    let shared = Seen::shared(private)?.storages.remove(&identity).map(|entry| Newest { entry, record });
+    let rank = |newest: &Newest| (newest.entry.timestamp, newest.entry.snapshot);
+    Ok(here.into_iter().chain(shared).max_by_key(rank))
+}
+
+impl Seen {
+    fn shared(private: &Storage) -> Result<Self, RepositoryError> {
+        match private.read(SHARED, MAX_RECORD)? {
+            Some(bytes) => Self::parse(&bytes, &shared_name(private)),
+            None => Ok(Self::default()),
+        }
+    }
+
+    /// Records a state in the private storage, for every machine that has it. An older one than is recorded changes
+    /// nothing.
+    pub(super) fn share(private: &Storage, storage: &str, entry: &Entry) -> Result<(), RepositoryError> {
+        let _lock = private.lock(|| ())?;
+        for _ in 0..SHARE_ATTEMPTS {
+            let expected = private.precondition(SHARED)?;
+            let mut seen = Self::shared(private)?;
+            let known = seen.storages.get(storage);
+            if known.is_some_and(|known| (known.timestamp, known.snapshot) > (entry.timestamp, entry.snapshot))
+                || known == Some(entry)
+            {
+                return Ok(());
+            }
+            seen.format = FORMAT;
+            seen.storages.insert(storage.to_owned(), entry.clone());
+            let failed =
+                |error: serde_json::Error| RepositoryError::Record { path: shared_name(private), source: error.into() };
+            let text = serde_json::to_vec_pretty(&seen).map_err(failed)?;
+            if private.replace(SHARED, text, &expected)? == Replaced::Done {
+                return Ok(());
+            }
+        }
+        Err(RepositoryError::Overtaken { attempts: SHARE_ATTEMPTS })
+    }
+}
+
+fn shared_name(private: &Storage) -> PathBuf {
+    PathBuf::from(format!("{SHARED} in {}", private.name()))
+}
+
+/// Returns the version of the newest snapshot that is known of a storage.
 /// # Errors
 /// [`RepositoryError::Record`] when the record cannot be read.
 pub fn last_seen_snapshot(storage: &Storage, record: &Path) -> Result<Option<u64>, RepositoryError> {
-    let Some(identity) = storage.identity() else { return Ok(None) };
-    Ok(Seen::load(record, &identity)?.map(|entry| entry.snapshot))
+    Ok(newest(storage, record)?.map(|newest| newest.entry.snapshot))
 }
 
-/// Refuses a state that is older than what this machine has seen in the storage: what is drafted on top of it would undo
-/// what was published since, a revocation perhaps.
+/// Refuses a state that is older than what is known of the storage: what is drafted on top of it would undo what was
+/// published since, a revocation perhaps.
 /// # Errors
 /// [`RepositoryError::WentBack`], [`RepositoryError::RoleWentBack`]; [`RepositoryError::Record`] when the record cannot be read.
 pub fn refuse_older(
@@ -139,11 +198,9 @@ pub fn refuse_older(
     keys: &KeyFolder,
     state: Option<&RepositoryState>,
 ) -> Result<(), RepositoryError> {
-    let Some(identity) = storage.identity() else { return Ok(()) };
-    let record = record_of(storage, keys);
-    match Seen::load(&record, &identity)?.filter(|seen| seen.is_newer_than(state)) {
+    match newest(storage, &record_of(storage, keys))?.filter(|newest| newest.entry.is_newer_than(state)) {
         None => Ok(()),
-        Some(seen) => Err(seen.refuse(storage, state, &record)),
+        Some(newest) => Err(newest.entry.refuse(storage, state, &newest.record)),
     }
 }
 
@@ -163,5 +220,11 @@ pub(super) fn file(keys: &KeyFolder) -> PathBuf {
     keys.path().join("last-published.json")
 }
 
+/// The record in the private storage.
+const SHARED: &str = "last-published.json";
+/// Bytes of a record: room for hundreds of storages.
+const MAX_RECORD: u64 = 1 << 20;
+/// How often two machines may record at the same moment before one gives up.
+const SHARE_ATTEMPTS: u32 = 10;
 /// The format of the record.
 const FORMAT: u32 = 1;

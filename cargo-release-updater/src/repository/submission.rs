@@ -80,8 +80,8 @@ impl Place {
     pub(super) fn look(storage: &Storage, role: &str) -> Result<Self, RepositoryError> {
         let path = path(role);
         // The condition first: what is written after it and before the read is noticed by the one or the other.
-        let expected = storage.precondition(&path)?;
-        Ok(Self { expected, bytes: storage.read(&path, MAX_SUBMISSION)? })
+        let expected = storage.desk().precondition(&path)?;
+        Ok(Self { expected, bytes: storage.desk().read(&path, MAX_SUBMISSION)? })
     }
 
     /// Returns the submission that was there; `None` when there was none or it was withdrawn.
@@ -202,12 +202,14 @@ impl Submission {
         let bytes = serde_json::to_vec(self).map_err(|error| refuse(error.to_string()))?;
         let path = path(role);
         Ok(match (&place.expected, &place.bytes) {
-            (Precondition::Anything, None) => match storage.put_new(&path, bytes)? {
+            (Precondition::Anything, None) => match storage.desk().put_new(&path, bytes)? {
                 Created::New => Replaced::Done,
                 Created::Exists => Replaced::Changed,
             },
-            (Precondition::Anything, before) if storage.read(&path, MAX_SUBMISSION)? != *before => Replaced::Changed,
-            (expected, _) => storage.replace(&path, bytes, expected)?,
+            (Precondition::Anything, before) if storage.desk().read(&path, MAX_SUBMISSION)? != *before => {
+                Replaced::Changed
+            }
+            (expected, _) => storage.desk().replace(&path, bytes, expected)?,
         })
     }
 
@@ -222,7 +224,7 @@ impl Submission {
     /// # Errors
     /// [`RepositoryError::Storage`] when the storage fails.
     pub fn withdraw(storage: &Storage, role: &str) -> Result<(), RepositoryError> {
-        Ok(storage.put_mutable(&path(role), Vec::new())?)
+        Ok(storage.desk().put_mutable(&path(role), Vec::new())?)
     }
 
     /// Parses the document. Nobody has checked its signatures.

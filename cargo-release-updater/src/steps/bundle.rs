@@ -3,6 +3,7 @@
 //! The same files give the same bytes: members are sorted, times are `SOURCE_DATE_EPOCH` or 0, modes are two. What the
 //! archive says about itself is derived from the files, never asked: sizes, digests, the C library that it needs.
 
+mod after_build;
 mod build;
 mod collect;
 mod embedded;
@@ -10,6 +11,7 @@ mod error;
 mod launcher;
 mod part;
 
+pub use after_build::after_build;
 pub use build::{Build, Built, host_triple};
 pub use collect::{Chosen, ChosenContent, from_build, from_folder};
 pub use embedded::{announced_codecs, check_embedded};

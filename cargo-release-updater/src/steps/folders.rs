@@ -2,7 +2,7 @@
 
 use crate::config::Project;
 use std::path::{Path, PathBuf};
-use updater_format::AppId;
+use updater_format::{AppId, Platform};
 
 /// The working folder of the steps, `target/updater` as a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,18 @@ impl Folders {
     #[must_use]
     pub fn patches(&self) -> PathBuf {
         self.root.join("patches")
+    }
+
+    /// Returns where the hook `after-build` works on copies of an app's programs.
+    #[must_use]
+    pub fn signed_programs(&self, app: &AppId, platform: &Platform) -> PathBuf {
+        self.root.join("after-build").join(app.as_str()).join(platform.as_str())
+    }
+
+    /// Returns where files wait for the hook `upload`.
+    #[must_use]
+    pub fn staged(&self) -> PathBuf {
+        self.root.join("staged")
     }
 
     /// Returns where release notes out of a change log lie.

@@ -3,9 +3,10 @@
 use super::rehearse::Rehearsed;
 use super::sign::Publisher;
 use crate::error::CommandResult;
-use crate::progress::Progress;
+use crate::hooks::HookError;
+use crate::progress::Uploads;
 use crate::repository::{Committed, Upload};
-use std::collections::BTreeMap;
+use updater_format::digest::HashingReader;
 
 /// A release that clients can see.
 #[derive(Debug)]
@@ -25,22 +26,30 @@ pub struct Published {
 pub fn publish(rehearsed: &Rehearsed, publisher: &mut Publisher<'_>) -> CommandResult<Published> {
     let signed = rehearsed.signed();
     let length = |upload: &Upload| upload.content.metadata().map_or(0, |metadata| metadata.len());
-    let mut left: BTreeMap<String, u64> = signed.uploads.iter().map(|u| (u.name(), length(u))).collect();
-    let bytes = left.values().sum();
-    let shell = publisher.shell;
-    let progress = Progress::bytes(shell, "Uploading", bytes);
-    let (storage, trust) = (publisher.storage, publisher.trust);
+    let files: Vec<(String, u64)> = signed.uploads.iter().map(|u| (u.name(), length(u))).collect();
+    let bytes = files.iter().map(|(_, length)| length).sum();
+    let (shell, storage, trust) = (publisher.shell, publisher.storage, publisher.trust);
+    let mut progress = Uploads::new(shell, &files);
     let committed = publisher.commit(storage, trust, signed.release(), &signed.uploads, |name, sent| {
-        progress.name(name);
-        progress.add(sent);
-        // A line for each file where nobody sees the bar.
-        let is_last = left.get_mut(name).is_some_and(|left| {
-            *left = left.saturating_sub(sent);
-            *left == 0
-        });
-        if is_last && left.remove(name).is_some() && !shell.shows_progress() {
-            shell.status("Uploaded", name);
-        }
+        progress.sent(name, sent);
     })?;
+    drop(progress);
     Ok(Published { committed, files: signed.uploads.len(), bytes })
+}
+
+impl Rehearsed {
+    /// Holds every file against what was signed: a hook has run since.
+    /// # Errors
+    /// [`HookError::Changed`] for the first that is another now.
+    pub fn must_be_as_signed(&self) -> Result<(), HookError> {
+        let is_same = |upload: &Upload| -> std::io::Result<bool> {
+            let mut reader = HashingReader::new(std::fs::File::open(&upload.content)?);
+            std::io::copy(&mut reader, &mut std::io::sink())?;
+            Ok(reader.finish() == (upload.artifact.length, upload.artifact.sha256))
+        };
+        match self.signed().uploads.iter().find(|upload| !is_same(upload).unwrap_or(false)) {
+            Some(upload) => Err(HookError::Changed { file: upload.content.display().to_string() }),
+            None => Ok(()),
+        }
+    }
 }

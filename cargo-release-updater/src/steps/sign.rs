@@ -9,7 +9,9 @@ use super::release::Release;
 use crate::config::Project;
 use crate::error::{CommandError, CommandResult};
 use crate::keys::{KeyError, Keychain, Signer};
-use crate::repository::{Commit, Committed, Lease, METADATA, RepositoryError, RepositoryState, Upload, first_roles};
+use crate::repository::{
+    Commit, Committed, Lease, METADATA, RepositoryError, RepositoryState, SentFile, Upload, first_roles,
+};
 use crate::shell::Shell;
 use crate::storage::{Storage, StorageError};
 use std::path::{Path, PathBuf};
@@ -134,7 +136,7 @@ impl Publisher<'_> {
         trust: &Trust,
         release: &Release,
         uploads: &[Upload],
-        sent: impl FnMut(&str, u64),
+        sent: impl FnMut(&str, SentFile),
     ) -> CommandResult<Committed> {
         let mut commit = Commit {
             storage,

@@ -127,6 +127,20 @@ pub enum StorageError {
         /// The storage.
         storage: String,
     },
+    /// The hook that writes the storage failed.
+    #[error(transparent)]
+    Hook {
+        /// Why.
+        source: crate::hooks::HookError,
+    },
+    /// An object was handed over and is not what clients are given.
+    #[error("{path} was handed to the hook `upload`, and {url} does not serve it")]
+    NotServed {
+        /// The object.
+        path: String,
+        /// Where clients read.
+        url: String,
+    },
     /// The storage stopped on purpose: a test's crash point.
     #[error("stopped before operation {operation}")]
     Stopped {
@@ -160,6 +174,7 @@ impl Explain for StorageError {
             | Self::Option { .. }
             | Self::ReadOnly { .. }
             | Self::NotBuilt { .. } => ExitCode::Config,
+            Self::Hook { source } => source.code(),
             _ => ExitCode::Storage,
         }
     }
@@ -176,8 +191,10 @@ impl Explain for StorageError {
                 "publish to a storage behind that web server; `cargo updater services` lists what can be written"
                     .to_owned()
             }
-            Self::NotBuilt { service: "command", .. } => {
-                "publish to a folder (`fs:PATH`) and copy it, targets first and timestamp.json last".to_owned()
+            Self::Hook { source } => return source.hints(),
+            Self::NotServed { .. } => {
+                "the hook must write where `url` reads; a cache on the way must not keep old files or 404 answers for longer than a minute"
+                    .to_owned()
             }
             Self::NotBuilt { service, .. } => {
                 format!("install it with this service: `cargo install cargo-release-updater --features {service}`")

@@ -1,8 +1,9 @@
 //! The storage of a repository: any service that OpenDAL reaches, under the few operations that publishing needs.
 //!
-//! Immutable objects are created only if absent, one object is the commit, and of what is published nothing is ever
-//! removed here.
+//! Immutable objects are created only if absent, and one object is the commit. Of what is published only `prune` removes
+//! anything.
 
+mod command;
 mod error;
 mod github;
 mod lock;
@@ -13,6 +14,7 @@ mod service;
 mod upload;
 mod uri;
 
+pub use self::command::CommandStorage;
 pub use self::objects::{Created, Precondition, Replaced};
 pub use self::opendal::{Coordination, Storage};
 pub use error::{ServiceError, StorageError};

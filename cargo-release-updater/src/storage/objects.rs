@@ -52,9 +52,9 @@ impl Storage {
         if length > limit {
             return Err(StorageError::TooLarge { path: path.to_owned(), storage: self.name.clone(), limit });
         }
-        match self.operator.read(path) {
+        match self.reading(path).read(path) {
             Ok(bytes) => Ok(Some(bytes.to_vec())),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) if self.is_absent(&error) => Ok(None),
             Err(error) => Err(self.failed("read", path, error)),
         }
     }
@@ -89,6 +89,10 @@ impl Storage {
     pub fn clock(&self) -> Result<Option<SystemTime>, StorageError> {
         if let Some(github) = &self.github {
             return github.clock();
+        }
+        // Whoever is not written by us has no clock of which we could ask.
+        if self.service == Service::Command {
+            return Ok(None);
         }
         let path = format!("{ASIDE}/clock-{}", std::process::id());
         self.put_mutable(&path, b"what time is it here?\n".to_vec())?;
@@ -146,7 +150,10 @@ impl Storage {
         self.spend()?;
         let write = options::WriteOptions { if_not_exists: conditional, ..self.write_options(path) };
         match self.send(path, bytes.clone(), write, None)? {
-            Ok(()) => self.settle(path)?,
+            Ok(()) => {
+                self.settle(path)?;
+                self.written(path)?;
+            }
             Err(error) if is_refused_condition(&error) => {}
             Err(error) => return Err(self.failed("create", path, error)),
         }
@@ -177,7 +184,8 @@ impl Storage {
         }
         if self.service != Service::Sftp {
             self.send(path, bytes, self.write_options(path), within)?.map_err(|e| self.failed("write", path, e))?;
-            return self.settle(path);
+            self.settle(path)?;
+            return self.written(path);
         }
         // OpenDAL writes into the file itself here, and a reader would see half of it.
         let aside = format!("{ASIDE}/{}-{}", std::process::id(), Sha256::of(&bytes));
@@ -325,10 +333,10 @@ impl Storage {
 
     pub(super) fn stat(&self, path: &str) -> Result<Option<Metadata>, StorageError> {
         self.spend()?;
-        match self.operator.stat(path) {
+        match self.reading(path).stat(path) {
             Ok(found) if found.is_file() => Ok(Some(found)),
             Ok(_) => Ok(None),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) if self.is_absent(&error) => Ok(None),
             Err(error) => Err(self.failed("look at", path, error)),
         }
     }
@@ -355,7 +363,10 @@ impl Storage {
         })
     }
 
-    fn remove(&self, path: &str) -> Result<(), StorageError> {
+    /// Removes an object; one that is not there is no error.
+    /// # Errors
+    /// [`StorageError::Service`] when the service fails or these credentials may not.
+    pub fn remove(&self, path: &str) -> Result<(), StorageError> {
         self.spend()?;
         self.operator.delete(path).map_err(|e| self.failed("remove", path, e))
     }

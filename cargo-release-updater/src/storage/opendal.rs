@@ -1,5 +1,6 @@
 //! A storage: OpenDAL behind a blocking face, set up for one address.
 
+use super::command::Staging;
 use super::error::{ServiceError, StorageError};
 use super::github::{GitHub, GitHubAddress};
 use super::lock::StorageLock;
@@ -29,6 +30,10 @@ pub struct Storage {
     pub(super) folder: Option<PathBuf>,
     /// What does the work instead of the operators, which OpenDAL has none for.
     pub(super) github: Option<Arc<GitHub>>,
+    /// What makes it one that a command writes.
+    pub(super) staging: Option<Arc<Staging>>,
+    /// Where what clients must not see lies, when that is elsewhere.
+    pub(super) private: Option<Arc<Storage>>,
     /// Whether nothing is remembered about it.
     pub(super) scratch: bool,
     /// The file that remembers what was published there, when it is not the one beside the keys.
@@ -77,6 +82,9 @@ impl Storage {
             StorageUri::Memory => Self::new(name, Service::Memory, "memory", Vec::new(), None),
             StorageUri::Folder(path) => Self::open_folder(&base.join(path), name),
             StorageUri::GitHub(address) => Self::open_github(address, |variable| std::env::var(variable).ok()),
+            StorageUri::Command => {
+                Err(StorageError::Uri { uri: name, rule: "only the table of a project says how it is written" })
+            }
             StorageUri::Remote(remote) => {
                 #[cfg(feature = "network")]
                 install_network();
@@ -155,6 +163,8 @@ impl Storage {
             capability,
             folder,
             github: None,
+            staging: None,
+            private: None,
             scratch: false,
             record: None,
             budget: None,
@@ -244,6 +254,24 @@ impl Storage {
         Self { record, ..self }
     }
 
+    /// Returns the same storage; what clients must not see lies in the other one.
+    #[must_use]
+    pub fn with_private(self, private: Option<Self>) -> Self {
+        Self { private: private.map(Arc::new), ..self }
+    }
+
+    /// Returns where what clients must not see lies, when that is elsewhere.
+    #[must_use]
+    pub fn private(&self) -> Option<&Self> {
+        self.private.as_deref()
+    }
+
+    /// Returns where submissions lie: in the private storage if there is one, else here.
+    #[must_use]
+    pub fn desk(&self) -> &Self {
+        self.private().unwrap_or(self)
+    }
+
     /// Returns the file that remembers what was published here, when one was named.
     #[must_use]
     pub fn record(&self) -> Option<&Path> {
@@ -263,9 +291,10 @@ impl Storage {
         if self.budget.is_some() || self.scratch { 1 } else { PARALLEL }
     }
 
-    /// Tells whether what was written is read again: everywhere but in a folder of this command's own.
+    /// Tells whether what was written is read again at once: everywhere but in a folder of this command's own. What waits
+    /// to be handed over is read again when it was.
     pub(super) fn is_read_back(&self) -> bool {
-        !self.scratch
+        !self.scratch && self.staging.is_none()
     }
 
     /// Takes the lock that makes this publisher the only one, where the storage has one: a folder has, others rely on
@@ -273,10 +302,15 @@ impl Storage {
     /// # Errors
     /// [`StorageError::Io`] when the lock file cannot be opened.
     pub fn lock(&self, waiting: impl FnOnce()) -> Result<Option<StorageLock>, StorageError> {
-        self.folder.as_deref().map(|folder| StorageLock::acquire(folder, waiting)).transpose()
+        let of_staging = self.staging.as_ref().map(|staging| staging.lock.as_path());
+        let folder = self.folder.as_deref().or(of_staging);
+        folder.map(|folder| StorageLock::acquire(folder, waiting)).transpose()
     }
 
-    pub(super) fn must_be_writable(&self) -> Result<(), StorageError> {
+    /// Refuses a storage that can only be read.
+    /// # Errors
+    /// [`StorageError::ReadOnly`].
+    pub fn must_be_writable(&self) -> Result<(), StorageError> {
         match self.is_writable() {
             true => Ok(()),
             false => Err(StorageError::ReadOnly { storage: self.name.clone() }),

@@ -22,13 +22,15 @@ pub enum Service {
     GitHub,
     /// A web server; it can only be read.
     Http,
+    /// A program of the project, the hook `upload`.
+    Command,
     /// The memory of this process, for tests.
     Memory,
 }
 
 impl Service {
     /// All of them, in the order in which they are listed.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Folder,
         Self::S3,
         Self::Azblob,
@@ -37,6 +39,7 @@ impl Service {
         Self::Webdav,
         Self::GitHub,
         Self::Http,
+        Self::Command,
         Self::Memory,
     ];
 
@@ -52,6 +55,7 @@ impl Service {
             Self::Webdav => "webdav",
             Self::GitHub => "github",
             Self::Http => "http",
+            Self::Command => "command",
             Self::Memory => "memory",
         }
     }
@@ -68,6 +72,7 @@ impl Service {
             Self::Webdav => "webdav+https://HOST/PATH",
             Self::GitHub => "github:OWNER/REPO/PATH?branch=gh-pages&tag=v",
             Self::Http => "https://HOST/PATH",
+            Self::Command => "command",
             Self::Memory => "memory:",
         }
     }
@@ -77,6 +82,7 @@ impl Service {
     pub fn credentials(self) -> &'static str {
         match self {
             Self::Folder | Self::Memory | Self::Http => "none",
+            Self::Command => "those of the program that the hook `upload` names (docs/hooks.md)",
             Self::S3 => {
                 "as the aws tool: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE and ~/.aws, web identity, \
                  instance role; AWS_REGION when the address names no region"
@@ -107,7 +113,7 @@ impl Service {
     #[must_use]
     pub fn is_built(self) -> bool {
         match self {
-            Self::Folder | Self::Memory | Self::GitHub => true,
+            Self::Folder | Self::Memory | Self::Command | Self::GitHub => true,
             Self::S3 => cfg!(feature = "s3"),
             Self::Azblob => cfg!(feature = "azblob"),
             Self::Gcs => cfg!(feature = "gcs"),
@@ -141,6 +147,7 @@ impl Service {
             Self::Webdav => "webdav+https://host/path",
             Self::GitHub => "github:owner/repo",
             Self::Http => "https://host/path",
+            Self::Command => "command",
             Self::Memory => "memory:",
         }
     }
@@ -162,7 +169,7 @@ impl Service {
             // Not settings of OpenDAL.
             Self::GitHub => &[("branch", ""), ("tag", "")],
             Self::Sftp => &[("identity", "key"), ("known-hosts", "known_hosts_strategy")],
-            Self::Folder | Self::Memory | Self::Webdav | Self::Http => &[],
+            Self::Folder | Self::Memory | Self::Command | Self::Webdav | Self::Http => &[],
         }
     }
 }
@@ -213,7 +220,7 @@ impl Remote {
                 }
             }
             Service::Http => set("endpoint", format!("{}://{}", self.scheme, self.authority)),
-            Service::Folder | Service::Memory | Service::GitHub => {}
+            Service::Folder | Service::Memory | Service::Command | Service::GitHub => {}
         }
         settings
     }

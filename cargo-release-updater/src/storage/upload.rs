@@ -52,6 +52,7 @@ impl Storage {
         }
         writer.close().map_err(|e| self.failed("write", path, e))?;
         self.settle(path)?;
+        self.written(path)?;
         if self.is_read_back() && self.digest(path)? != Some(input.finish()) {
             return Err(StorageError::NotAsSent { path: path.to_owned(), storage: self.name().to_owned() });
         }
@@ -69,7 +70,7 @@ impl Storage {
         let Some(length) = self.length(path)? else { return Ok(None) };
         self.spend()?;
         let how = options::ReaderOptions { chunk: Some(PIECE), ..Default::default() };
-        let reader = self.operator.reader_options(path, how).map_err(|e| self.failed("read", path, e))?;
+        let reader = self.reading(path).reader_options(path, how).map_err(|e| self.failed("read", path, e))?;
         let reader = reader.into_std_read(0..length).map_err(|e| self.failed("read", path, e))?;
         Ok(Some(Box::new(reader)))
     }

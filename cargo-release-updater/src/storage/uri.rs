@@ -14,6 +14,8 @@ pub enum StorageUri {
     Memory,
     /// A repository on GitHub: its releases and a branch.
     GitHub(GitHubAddress),
+    /// What the hook `upload` of a project writes.
+    Command,
     /// A service that is reached over a network.
     Remote(Remote),
 }
@@ -48,7 +50,7 @@ impl StorageUri {
             return github(text, repository).map(Self::GitHub);
         }
         if text == "command" {
-            return Err(StorageError::NotBuilt { service: "command", what: String::new() });
+            return Ok(Self::Command);
         }
         match text.split_once(':') {
             Some(("fs", "")) => refuse("it must name a folder: fs:PATH"),
@@ -64,6 +66,19 @@ impl StorageUri {
         }
     }
 
+    /// Returns the address of a folder below this one. Memory and commands have none.
+    #[must_use]
+    pub fn join(&self, folder: &str) -> Self {
+        match self.clone() {
+            Self::Folder(path) => Self::Folder(path.join(folder)),
+            Self::Remote(remote) => {
+                let path = if remote.path.is_empty() { folder.to_owned() } else { format!("{}/{folder}", remote.path) };
+                Self::Remote(Remote { path, ..remote })
+            }
+            other => other,
+        }
+    }
+
     /// Returns the kind of storage.
     #[must_use]
     pub fn service(&self) -> Service {
@@ -71,6 +86,7 @@ impl StorageUri {
             Self::Folder(_) => Service::Folder,
             Self::Memory => Service::Memory,
             Self::GitHub(_) => Service::GitHub,
+            Self::Command => Service::Command,
             Self::Remote(remote) => remote.service,
         }
     }
@@ -141,6 +157,7 @@ impl std::fmt::Display for StorageUri {
             Self::Folder(path) => write!(f, "fs:{}", path.display()),
             Self::Memory => f.write_str("memory:"),
             Self::GitHub(address) => address.fmt(f),
+            Self::Command => f.write_str("command"),
             Self::Remote(remote) => {
                 write!(f, "{}://{}", remote.scheme, remote.authority)?;
                 if !remote.path.is_empty() {
@@ -235,7 +252,7 @@ mod tests {
 
     #[test]
     fn what_this_build_does_not_reach_is_told_from_what_is_misspelled() {
-        assert!(matches!(StorageUri::parse("command"), Err(StorageError::NotBuilt { .. })));
+        assert_eq!(StorageUri::parse("command").unwrap(), StorageUri::Command);
         #[cfg(not(feature = "gcs"))]
         assert!(matches!(StorageUri::parse("gcs://b"), Err(StorageError::NotBuilt { service: "gcs", .. })));
         for uri in [

@@ -5,6 +5,7 @@ use crate::cli::{PackageArgs, StorageArgs};
 use crate::config::Project;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult, ExitCode};
+use crate::hooks::Hooks;
 use crate::plan::Epoch;
 use crate::repository::state::Expiry;
 use crate::repository::{METADATA, RepositoryError, RepositoryState};
@@ -84,6 +85,7 @@ impl<'a> Desk<'a> {
         let (state, newest_root) = read(&storage, &trust)?;
         let channel = channel.channel.clone().unwrap_or_else(|| table.channel.clone());
         let folders = Folders::of(&project);
+        let hooks = Hooks::of(&project)?;
         Ok(Self {
             context,
             project,
@@ -94,6 +96,7 @@ impl<'a> Desk<'a> {
             newest_root,
             channel,
             folders,
+            hooks,
             epoch: Epoch::Keep,
             component: None,
         })

@@ -1,6 +1,7 @@
 //! `cargo updater keys export` and `keys import`: keys from one machine to another, and keys of other tools.
 
 use super::AppArgs;
+use super::private::PrivatePack;
 use crate::cli::{DryRunArgs, KeyArgs};
 use crate::context::{Context, Execute};
 use crate::error::{CommandError, CommandResult, ExitCode};
@@ -12,9 +13,10 @@ use zeroize::Zeroizing;
 /// Write the public keys of this machine into a pack, each with the proof that its secret half is here.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  cargo updater keys export /media/stick/anna.json --app hello root targets\n  \
-                        cargo updater keys export backup.json --with-secrets")]
+                        cargo updater keys export backup.json --with-secrets\n  \
+                        cargo updater keys export private:anna.json")]
 pub(super) struct Export {
-    /// The file to write; it must not exist.
+    /// The file to write; it must not exist. `private:NAME` is a pack in the private storage of the project.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The keys, by the names of their files; all when none is named.
@@ -39,7 +41,7 @@ pub(super) struct Export {
                         cargo updater keys import ~/.tauri/hello.key --channel stable\n  \
                         cargo updater keys import minisign.pub --channel stable")]
 pub(super) struct Import {
-    /// The pack, or the key file.
+    /// The pack, or the key file. `private:NAME` is a pack in the private storage of the project.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The channel that a key of another tool is for. It may have signed anything, so that it can have no other role.
@@ -66,7 +68,8 @@ impl Export {
             }
             files.retain(|file| self.names.contains(&file.name));
         }
-        let path = context.path(&self.file);
+        let private = PrivatePack::of(&self.file, self.which.project(context))?;
+        let path = if private.is_some() { self.file.clone() } else { context.path(&self.file) };
         let secrets = if self.with_secrets { Secrets::Included } else { Secrets::LeftOut };
         if self.dry_run.execute() == Execute::DryRun {
             for file in &files {
@@ -74,8 +77,14 @@ impl Export {
             }
             return Ok(());
         }
+        if private.is_some() && secrets == Secrets::Included {
+            refuse_open(&files)?;
+        }
         let pack = KeyPack::of(&app, &files, &mut self.keys.passwords(context)?, secrets)?;
-        crate::keys::write_private(&path, pack.to_text()?.as_bytes())?;
+        match &private {
+            Some(private) => private.write(&pack.to_text()?)?,
+            None => crate::keys::write_private(&path, pack.to_text()?.as_bytes())?,
+        }
         for file in &files {
             context.shell.status("Exported", format_args!("{} ({})", file.name, file.public.id_text()));
             context.shell.message(&super::list::Key::alone(file));
@@ -91,9 +100,13 @@ impl Import {
     pub(super) fn run(&self, context: &Context) -> CommandResult {
         let app = self.which.app(context)?;
         let folder = self.keys.folder(context, &app)?;
-        let path = context.path(&self.file);
+        let private = PrivatePack::of(&self.file, self.which.project(context))?;
+        let path = if private.is_some() { self.file.clone() } else { context.path(&self.file) };
         let io = |source| KeyError::Io { action: "read", path: path.clone(), source };
-        let text = Zeroizing::new(std::fs::read_to_string(&path).map_err(io)?);
+        let text = match &private {
+            Some(private) => private.read()?,
+            None => Zeroizing::new(std::fs::read_to_string(&path).map_err(io)?),
+        };
         let mut found = Vec::new();
         match (text.trim_start().starts_with('{'), &self.channel) {
             (true, None) => found.extend(KeyPack::read(&path, &text, &app)?),
@@ -130,5 +143,14 @@ impl Import {
         }
         context.shell.note("`cargo updater keys rotate ROLE --with FILE.pub` gives a key its say");
         Ok(())
+    }
+}
+
+/// Refuses to send secret keys anywhere without a password: whoever may read the storage would have them.
+fn refuse_open(files: &[KeyFile]) -> CommandResult {
+    match files.iter().find(|file| file.is_encrypted() == Some(false)) {
+        None => Ok(()),
+        Some(file) => Err(CommandError::new(ExitCode::Key, format!("the secret key {} has no password", file.name))
+            .hint("carry it in a file, or make one with a password: `cargo updater keys new`, then `keys rotate`")),
     }
 }

@@ -96,11 +96,14 @@ impl Commit<'_> {
     /// unless there is no such folder, because a job has its key in a variable.
     pub(in crate::repository) fn remember(&self, state: &RepositoryState) -> Result<(), RepositoryError> {
         let is_named = self.storage.record().is_some();
-        match self.storage.identity() {
-            Some(identity) if is_named || self.keychain.folder().path().is_dir() => {
-                Seen::save(&self.record(), &identity, Entry::of(state))
-            }
-            _ => Ok(()),
+        let Some(identity) = self.storage.identity() else { return Ok(()) };
+        let entry = Entry::of(state);
+        if let Some(private) = self.storage.private() {
+            Seen::share(private, &identity, &entry)?;
+        }
+        match is_named || self.keychain.folder().path().is_dir() {
+            true => Seen::save(&self.record(), &identity, entry),
+            false => Ok(()),
         }
     }
 }

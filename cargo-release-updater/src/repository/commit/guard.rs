@@ -1,10 +1,10 @@
 //! What a publisher does not sign on top of: a storage that went back, or one that lost its timestamp.
 
-use super::{Commit, TIMESTAMP, metadata};
-use crate::repository::seen::{self, Seen};
+use super::{Commit, TIMESTAMP, Versions, metadata};
+use crate::repository::seen;
 use crate::repository::{METADATA, RepositoryError, RepositoryState};
-use crate::roles::{Document, next_timestamp};
-use crate::storage::{Coordination, Precondition};
+use crate::roles::{Document, next_snapshot, next_timestamp};
+use crate::storage::{Coordination, Created, Precondition};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use updater_format::role::{MetaFile, RoleName, Root, Snapshot, Targets, Timestamp};
@@ -30,9 +30,8 @@ impl Commit<'_> {
         targets: &Targets,
         expected: &Precondition,
     ) -> Result<WentBack, RepositoryError> {
-        let Some(identity) = self.storage.identity() else { return Ok(WentBack::No) };
-        let record = self.record();
-        let Some(seen) = Seen::load(&record, &identity)? else { return Ok(WentBack::No) };
+        let newest = seen::newest(self.storage, &self.record())?;
+        let Some(seen::Newest { entry: seen, record }) = newest else { return Ok(WentBack::No) };
         // Trying out on one machine means emptying folders.
         let development = root.extension.as_ref().is_some_and(|extension| extension.development);
         if development || !seen.is_newer_than(state) {
@@ -67,11 +66,31 @@ impl Commit<'_> {
         ));
         let before =
             Timestamp { version: seen.timestamp.max(state.timestamp().version), ..(**state.timestamp()).clone() };
-        let timestamp = next_timestamp(Some(&before), MetaFile::of(seen.snapshot, &bytes), targets, self.now);
         let signers = self.keychain.signers("timestamp", root.keyring(RoleName::Timestamp))?;
+        self.check_clocks()?;
+        // Where a claim is all that keeps publishers apart, a repair makes one like everybody else: a timestamp alone could
+        // take the place of one that is being written.
+        let mut meta = MetaFile::of(seen.snapshot, &bytes);
+        let claimed = Instant::now();
+        if self.storage.coordination() == Coordination::Claim {
+            let Some(free) = self.free_snapshot_number(state.snapshot().version.max(seen.snapshot))? else {
+                return Ok(WentBack::Repaired);
+            };
+            let mut again = next_snapshot(Some(&snapshot), free, Vec::new(), self.now);
+            self.mark_claim(&mut again);
+            let signers = self.keychain.signers("snapshot", root.keyring(RoleName::Snapshot))?;
+            let again = Document::sign("snapshot", &again, &signers)?;
+            if self.storage.put_new(&metadata(&again.file), again.bytes.clone())? == Created::Exists
+                || self.overtaken(Versions::of(Some(state)), free, claimed)?
+            {
+                return Ok(WentBack::Repaired);
+            }
+            meta = again.meta;
+        }
+        let timestamp = next_timestamp(Some(&before), meta, targets, self.now);
         let timestamp = Document::sign("timestamp", &timestamp, &signers)?;
         // Somebody else may have repaired it or published meanwhile: the next try sees what came of it.
-        self.storage.replace(&metadata(TIMESTAMP), timestamp.bytes, expected)?;
+        self.replace_timestamp(timestamp.bytes, expected, claimed)?;
         Ok(WentBack::Repaired)
     }
 

@@ -10,7 +10,7 @@ use updater_format::Channel;
 impl Commit<'_> {
     /// Keeps the text for whoever comes after a publisher that was stopped between its commit and `VERSION`.
     pub(super) fn keep_version_file(&self, channel: &Channel, role: u64, text: &str) -> Result<(), StorageError> {
-        self.storage.put_new(&kept(channel, role), text.as_bytes().to_vec()).map(drop)
+        self.storage.desk().put_new(&kept(channel, role), text.as_bytes().to_vec()).map(drop)
     }
 
     /// Replaces the `VERSION` of a channel, unless that of a newer role is there.
@@ -32,7 +32,7 @@ impl Commit<'_> {
             if there.as_deref().and_then(version_file::role_of) == Some(role.version) {
                 continue;
             }
-            let text = match self.storage.read(&kept(channel, role.version), version_file::MAX_LENGTH)? {
+            let text = match self.storage.desk().read(&kept(channel, role.version), version_file::MAX_LENGTH)? {
                 Some(text) => String::from_utf8(text).ok(),
                 None => Submission::read(self.storage, channel.as_str())
                     .ok()

@@ -5,10 +5,10 @@ use super::*;
 use crate::context::Prompts;
 use crate::keys::{KeyFolder, Passwords, Signer};
 use crate::repository::seen::{Entry, Seen};
-use crate::repository::{Submission, TARGETS};
+use crate::repository::{SentFile, Submission, TARGETS};
 use crate::roles::{Custody, Holders, Purpose, Refresh, first_root, first_targets};
 use crate::shell::MessageFormat;
-use crate::storage::{StorageError, StorageUri};
+use crate::storage::{Created, StorageError, StorageUri};
 use std::io::Write as _;
 use std::path::Path;
 use std::rc::Rc;
@@ -532,8 +532,19 @@ fn files_are_uploaded_side_by_side_and_the_first_failure_ends_it() {
         })
         .collect();
     let mut sent = 0;
-    commit.upload(&files, |_, bytes| sent += bytes).unwrap();
+    let mut created = Vec::new();
+    let mut count = |_: &str, what: SentFile| match what {
+        SentFile::Piece(bytes) => sent += bytes,
+        SentFile::Done(how) => created.push(how),
+        SentFile::Again => panic!("nothing fails here"),
+    };
+    commit.upload(&files, &mut count).unwrap();
     assert_eq!((sent, storage.list(TARGETS).unwrap().len()), (20_000, 40));
+    assert_eq!(created, [Created::New; 20]);
+    // Again: all of it is found by its hash.
+    let mut again = Vec::new();
+    commit.upload(&files, |_, what| again.extend((what == SentFile::Done(Created::Exists)).then_some(()))).unwrap();
+    assert_eq!(again.len(), 20);
     files[7].content = temp.path().join("none");
     let error = commit.upload(&files, |_, _| {}).unwrap_err();
     assert!(matches!(error, StorageError::Io { action: "read", .. }), "{error}");

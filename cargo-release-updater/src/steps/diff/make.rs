@@ -105,7 +105,8 @@ impl Maker {
                 let old_length = similar.map_or(0, |(_, length, _)| length);
                 let (memory, files) = (memory_of(old_length, length), old_length.saturating_add(length));
                 let (old, new) = (similar.map(|(entry, ..)| old.path(&entry.path)), new.path(&entry.path));
-                self.jobs.insert(key.clone(), Job { key: key.clone(), name: entry.path.clone(), old, new, memory, files });
+                self.jobs
+                    .insert(key.clone(), Job { key: key.clone(), name: entry.path.clone(), old, new, memory, files });
             }
             keys.push(Some(key));
         }

@@ -19,6 +19,39 @@ fn a_timestamp_that_went_back_is_repaired_with_nothing_lost() {
 }
 
 #[test]
+fn a_repair_makes_a_claim_where_claims_keep_publishers_apart() {
+    let app = App::new();
+    let (temp, storage) = (tempfile::tempdir().unwrap(), memory());
+    app.publish_remembering(&storage, "a", temp.path()).unwrap();
+    let old = storage.read(&metadata(TIMESTAMP), 1 << 20).unwrap().unwrap();
+    app.publish_remembering(&storage, "b", temp.path()).unwrap();
+    storage.put_mutable(&metadata(TIMESTAMP), old).unwrap();
+    let committed = app.publish_remembering(&storage, "c", temp.path()).unwrap();
+    // Snapshot 3 is the claim of the repair: it lists what 2 did.
+    assert_eq!(committed, Committed { timestamp: 4, snapshot: 4, role: 3 });
+    assert_eq!(app.visible(&storage).unwrap(), ["a", "b", "c"]);
+}
+
+#[test]
+fn every_machine_with_the_private_storage_knows_what_one_has_published() {
+    let app = App::new();
+    let (temp, storage) = folder();
+    let private = || Storage::open(&StorageUri::Folder("private".into()), temp.path()).unwrap();
+    let storage = storage.with_private(Some(private()));
+    app.publish(&storage, "a", NO_LEASE).unwrap();
+    let week_ago = storage.read(&metadata(TIMESTAMP), 1 << 20).unwrap().unwrap();
+    app.publish(&storage, "b", NO_LEASE).unwrap();
+    assert!(temp.path().join("private/last-published.json").is_file());
+    assert!(!temp.path().join("repository/submissions").exists(), "what waits lies elsewhere, too");
+    storage.put_mutable(&metadata(TIMESTAMP), week_ago).unwrap();
+    std::fs::remove_file(temp.path().join("repository/metadata/2.snapshot.json")).unwrap();
+    // No folder of keys here: nothing is remembered on this machine.
+    let error = app.publish(&storage, "c", NO_LEASE).unwrap_err();
+    assert!(error.to_string().contains("went back: timestamp 1 instead of 2 or newer"), "{error}");
+    assert!(error.hints[0].contains("last-published.json in fs:private"), "{:?}", error.hints);
+}
+
+#[test]
 fn a_storage_that_was_put_back_or_emptied_is_refused() {
     let app = App::new();
     let (temp, storage) = folder();
