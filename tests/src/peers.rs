@@ -60,6 +60,48 @@ impl Peer {
         }))
     }
 
+    /// Starts an Azure Blob server, Azurite, with an empty container named `container`; `None` where it is absent. It checks
+    /// signatures by the key that everybody knows, [`AZURITE_KEY`].
+    ///
+    /// # Panics
+    /// When it does not start, or is absent where everything is required.
+    #[must_use]
+    pub fn azurite() -> Option<Self> {
+        let program = node_program("azurite-blob", "azurite@3.37.0")?;
+        let peer = Self::start(|port, folder| {
+            let mut command = Command::new(&program);
+            command.args(["--blobHost", "127.0.0.1", "--silent", "--skipApiVersionCheck", "--disableTelemetry"]);
+            command.args(["--blobPort", &port.to_string(), "--location"]).arg(folder.join("files"));
+            command
+        });
+        peer.make_container("container");
+        Some(peer)
+    }
+
+    /// Makes a container: OpenDAL does not, and the request has to be signed.
+    fn make_container(&self, name: &str) {
+        use base64::Engine as _;
+        let (date, version) = ("Fri, 20 Nov 2026 12:00:00 GMT", "2021-12-02");
+        let canonical = format!(
+            "PUT\n\n\n\n\n\n\n\n\n\n\n\nx-ms-date:{date}\nx-ms-version:{version}\n\
+             /{AZURITE_ACCOUNT}/{AZURITE_ACCOUNT}/{name}\nrestype:container"
+        );
+        let base64 = base64::engine::general_purpose::STANDARD;
+        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &base64.decode(AZURITE_KEY).expect("base64"));
+        let signature = base64.encode(ring::hmac::sign(&key, canonical.as_bytes()));
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the server listens");
+        let request = format!(
+            "PUT /{AZURITE_ACCOUNT}/{name}?restype=container HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Length: 0\r\n\
+             x-ms-date: {date}\r\nx-ms-version: {version}\r\nAuthorization: SharedKey {AZURITE_ACCOUNT}:{signature}\r\n\
+             Connection: close\r\n\r\n",
+            self.port
+        );
+        stream.write_all(request.as_bytes()).expect("the server takes a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("the server answers");
+        assert!(answer.starts_with("HTTP/1.1 201"), "no container: {answer}");
+    }
+
     /// Starts an SSH server with SFTP and a key that may log in as the user of this process; `None` where it is absent.
     ///
     /// # Panics
@@ -164,9 +206,19 @@ fn forget_host(port: u16) {
 /// When the server does not answer.
 #[must_use]
 pub fn request(port: u16, method: &str, path: &str) -> String {
+    request_with(port, method, path, "")
+}
+
+/// Sends one request without a body, with more headers, each with its end of line, and returns the answer.
+///
+/// # Panics
+/// When the server does not answer.
+#[must_use]
+pub fn request_with(port: u16, method: &str, path: &str, headers: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the server listens");
-    let request =
-        format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 0\r\n{headers}Connection: close\r\n\r\n"
+    );
     stream.write_all(request.as_bytes()).expect("the server takes a request");
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).expect("the server answers");
@@ -203,5 +255,34 @@ pub fn python_program(program: &str, packages: &str) -> Option<PathBuf> {
     Some(found)
 }
 
+/// Finds a program of a Node package: on the path, else below the target folder, where it is installed from npm once.
+fn node_program(program: &str, package: &str) -> Option<PathBuf> {
+    static INSTALL: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _one_at_a_time = INSTALL.lock();
+    let runs = |path: &Path| {
+        let status = Command::new(path).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        status.is_ok_and(|status| status.success())
+    };
+    if runs(Path::new(program)) {
+        return Some(program.into());
+    }
+    let environment = crate::workspace().join("target/test-peers/node");
+    let found = environment.join("node_modules/.bin").join(program);
+    if !runs(&found) {
+        let install = ["install", "--silent", "--no-audit", "--no-fund", "--prefix", environment.to_str()?, package];
+        let done = Command::new("npm").args(install).output().is_ok_and(|output| output.status.success());
+        if !done || !runs(&found) {
+            let _ = require::absent(program, &format!("npm install {package}"));
+            return None;
+        }
+    }
+    Some(found)
+}
+
+/// The account of Azurite.
+pub const AZURITE_ACCOUNT: &str = "devstoreaccount1";
+/// Its key, which stands in its documentation.
+pub const AZURITE_KEY: &str =
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 /// The longest that a server takes to listen, on a busy machine.
 const START: Duration = Duration::from_secs(60);

@@ -5,7 +5,7 @@ use crate::package::{Package, Run};
 use crate::publish::{files, package, publish};
 use std::path::Path;
 use std::process::Command;
-use updater_tests::peers::{Peer, request};
+use updater_tests::peers::{AZURITE_ACCOUNT, AZURITE_KEY, Peer, request};
 use updater_tests::require;
 
 /// Credentials that moto takes, as it takes any.
@@ -59,6 +59,48 @@ fn two_releases_to_s3_are_read_back_over_http() {
     }
 }
 
+/// The settings of the server that checks keys.
+fn azure(key: &str) -> [(&'static str, String); 2] {
+    [("AZURE_STORAGE_ACCOUNT", AZURITE_ACCOUNT.to_owned()), ("AZURE_STORAGE_KEY", key.to_owned())]
+}
+
+#[test]
+fn two_releases_to_azure_and_a_wrong_key_is_refused() {
+    let Some(peer) = Peer::azurite() else { return };
+    let endpoint = format!("http://127.0.0.1:{}/{AZURITE_ACCOUNT}", peer.port());
+    let storage = format!("azblob://container/apps/hello?endpoint={endpoint}");
+    let known = azure(AZURITE_KEY);
+    let known: Vec<(&str, &str)> = known.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let package = two_releases(&storage, &known);
+    let listed = package.run_with(&["release", "list", "--storage", &storage], &known).ok();
+    assert!(listed.stdout.contains("1.1.0") && listed.stdout.contains("1.0.0"), "{}", listed.stdout);
+    files(&package, "1.2.0");
+    let wrong = azure("d3Jvbmcga2V5IG9mIHNvbWVib2R5IGVsc2U=");
+    let wrong: Vec<(&str, &str)> = wrong.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let refused = run(&package, "1.2.0", &storage, &[], &wrong);
+    assert!(!refused.stderr.contains("d3Jvbmcga2V5"), "{}", refused.stderr);
+    refused.fails(60, "cannot look at metadata/2.root.json", "the storage refuses these credentials");
+    let missing = storage.replace("//container/", "//nowhere/");
+    run(&package, "1.2.0", &missing, &[], &known).fails(60, "cannot list metadata", "does not exist");
+    assert!(!package.path("target/updater/bundles/hello-1.2.0-x86_64-unknown-linux-gnu.json").exists());
+}
+
+#[test]
+fn a_clock_that_is_off_is_told_before_anything_is_signed() {
+    let Some(peer) = Peer::moto() else { return };
+    if !require::command("faketime", "apt install faketime") {
+        return;
+    }
+    let package = package();
+    let storage = bucket(&peer, "bucket");
+    let arguments = publish("1.0.0", &["--storage", &storage]);
+    let late = package.run_in_with(1, &arguments, &AWS);
+    late.fails(1, "the clock of this machine is 14", "set it, then run the same command again");
+    let timestamp = request(peer.port(), "GET", "/bucket/apps/hello/metadata/timestamp.json");
+    assert!(!timestamp.starts_with("HTTP/1.1 200"), "{timestamp}");
+    package.run_with(&arguments, &AWS).ok();
+}
+
 #[test]
 fn two_releases_by_sftp_are_a_folder_that_verifies() {
     let Some(peer) = Peer::sftp() else { return };
@@ -87,7 +129,7 @@ fn two_releases_by_webdav_for_one_publisher_at_a_time() {
 
 #[test]
 fn nginx_serves_what_was_published_with_ranges_and_for_reading_only() {
-    let Some(peer) = Peer::nginx("root FOLDER/www; gzip on; gzip_types application/json; gzip_min_length 1;") else {
+    let Some(peer) = Peer::nginx("root FOLDER/www; gzip on; gzip_types text/plain; gzip_min_length 1;") else {
         return;
     };
     let package = package();
@@ -96,10 +138,47 @@ fn nginx_serves_what_was_published_with_ranges_and_for_reading_only() {
     run(&package, "1.0.0", &storage, &[], &[]).ok();
     let url = format!("http://127.0.0.1:{}", peer.port());
     package.run(&["verify", &url, "--deep"]).ok();
+    // A strong tag, which gzip makes a weak one, and pieces of a file: what resumed downloads depend on.
+    let ask = |file: &str, header: &str| updater_tests::peers::request_with(peer.port(), "GET", file, header);
+    let plain = ask("/metadata/timestamp.json", "");
+    assert!(plain.to_ascii_lowercase().contains("\r\netag: \""), "{plain}");
+    let packed = ask("/metadata/timestamp.json", "Accept-Encoding: gzip\r\n");
+    assert!(packed.contains("Content-Encoding: gzip") && packed.contains("ETag: W/\""), "{packed}");
+    let name = std::fs::read_dir(folder.join("targets")).unwrap().map(|entry| entry.unwrap().file_name());
+    let name = name.filter_map(|name| name.into_string().ok()).find(|name| name.ends_with(".tar.xz")).unwrap();
+    let piece = ask(&format!("/targets/{name}"), "Range: bytes=10-19\r\n");
+    assert!(piece.starts_with("HTTP/1.1 206") && piece.contains("Content-Range: bytes 10-19/"), "{piece}");
     // Read through the web server, published nowhere.
     package.run(&["release", "list", "--storage", &url]).ok();
     files(&package, "1.1.0");
     run(&package, "1.1.0", &url, &[], &[]).fails(20, &format!("{url} can only be read"), "cargo updater services");
+}
+
+#[test]
+fn https_with_an_authority_of_ones_own_is_read_where_it_is_trusted() {
+    if !require::command("openssl", "apt install openssl") {
+        return;
+    }
+    let text = "listen 127.0.0.1:SECURE ssl; ssl_certificate FOLDER/cert.pem; ssl_certificate_key FOLDER/key.pem; \
+                root FOLDER/www;";
+    let secure = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).unwrap().port();
+    let made = tempfile::tempdir().unwrap();
+    let script = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test-ca \
+                  -keyout ca.key -out ca.pem 2>/dev/null && openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
+                  -subj /CN=localhost -keyout key.pem -out leaf.csr 2>/dev/null && printf 'subjectAltName=DNS:localhost\\n' > ext && \
+                  openssl x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out cert.pem 2>/dev/null";
+    assert!(Command::new("sh").args(["-c", script]).current_dir(made.path()).status().unwrap().success());
+    let text = text.replace("SECURE", &secure.to_string()).replace("FOLDER", &made.path().display().to_string());
+    let Some(_peer) = Peer::nginx(&text) else { return };
+    let package = package();
+    run(&package, "1.0.0", &format!("fs:{}/www", made.path().display()), &[], &[]).ok();
+    let url = format!("https://localhost:{secure}");
+    let trusted = made.path().join("ca.pem").display().to_string();
+    let known = [("SSL_CERT_FILE", trusted.as_str())];
+    package.run_with(&["verify", &url, "--deep"], &known).ok();
+    package.run_with(&["release", "list", "--storage", &url], &known).ok();
+    let stranger = package.run(&["verify", &url]);
+    assert!(stranger.code != 0 && stranger.stderr.contains("certificate"), "{}", stranger.stderr);
 }
 
 #[test]
