@@ -114,7 +114,7 @@ pub fn diff(
         let mut origins = pairs(tree.manifest(), new_tree.manifest());
         similar::fill(&mut origins, &tree, &new_tree)?;
         let noted = maker.note(&tree, &new_tree, &origins, &codecs);
-        pending.push(Pending::Make { path, tree, origins, noted });
+        pending.push(Pending::Make { path, tree: Box::new(tree), origins, noted });
     }
     maker.run(shell)?;
     let mut outcomes = Vec::new();
@@ -141,7 +141,7 @@ enum Pending {
     /// Nothing: an earlier run has made its patch, or another machine.
     There { path: PathBuf },
     /// Its patch is to be written when the payloads are made.
-    Make { path: PathBuf, tree: Tree, origins: Vec<Option<Origin>>, noted: Noted },
+    Make { path: PathBuf, tree: Box<Tree>, origins: Vec<Option<Origin>>, noted: Noted },
 }
 
 /// Tells an outcome to a person.

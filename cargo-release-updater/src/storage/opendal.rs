@@ -33,7 +33,7 @@ pub struct Storage {
     /// What makes it one that a command writes.
     pub(super) staging: Option<Arc<Staging>>,
     /// Where what clients must not see lies, when that is elsewhere.
-    pub(super) private: Option<Arc<Storage>>,
+    pub(super) private: Option<Arc<Self>>,
     /// Whether nothing is remembered about it.
     pub(super) scratch: bool,
     /// The file that remembers what was published there, when it is not the one beside the keys.
