@@ -21,6 +21,10 @@ pub struct Project {
     pub workspace_root: PathBuf,
     /// Cargo's target folder.
     pub target_dir: PathBuf,
+    /// One line about the package.
+    pub description: Option<String>,
+    /// Where more is said about it: its homepage, else its repository.
+    pub homepage: Option<String>,
     /// The programs of the package, by name.
     pub programs: Vec<String>,
     /// The program that Cargo would run when no other is named.
@@ -43,6 +47,8 @@ impl Project {
                 .map_err(|source| ProjectError::Version { package: package.name.to_string(), source })?,
             workspace_root: metadata.workspace_root.clone().into_std_path_buf(),
             target_dir: metadata.target_directory.clone().into_std_path_buf(),
+            description: package.description.clone(),
+            homepage: package.homepage.clone().or_else(|| package.repository.clone()),
             programs: package.targets.iter().filter(|target| target.is_bin()).map(|t| t.name.clone()).collect(),
             default_run: package.default_run.clone(),
             table: Table::read(&manifest)?,

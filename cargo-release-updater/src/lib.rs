@@ -20,6 +20,7 @@
 //! | [`doctor`] | looks whether settings, keys, repository, CI and programs agree |
 //! | [`verify`] | reads a published repository as clients do |
 //! | [`restore`] | puts a saved copy of a repository back |
+//! | [`page`] | what is published for people: a download page, a feed, scripts that install |
 //! | [`demo`] | the whole loop on this machine, with a program made for it |
 //! | [`elf`] | what a program says about the system it needs |
 //! | [`serve`] | a small static file server for trying out, rehearsals and tests |
@@ -39,6 +40,7 @@ pub mod expiry;
 pub mod hooks;
 pub mod init;
 pub mod keys;
+pub mod page;
 pub mod plan;
 pub mod preflight;
 pub mod progress;

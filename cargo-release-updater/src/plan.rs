@@ -286,6 +286,7 @@ mod tests {
             epoch: u64::from(version == "1.2.0") * 4,
             libc: None,
             notes: None,
+            released: None,
             metadata: Map::new(),
             component: None,
             minimum_app: None,

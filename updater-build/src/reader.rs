@@ -4,6 +4,7 @@ use crate::error::TableError;
 use crate::hooks::{self, Argv, Hooks};
 use crate::manifest::Manifest;
 use crate::suggest::nearest;
+use crate::table::Page;
 use std::path::PathBuf;
 use toml_edit::{Item, TableLike, Value};
 use updater_format::json;
@@ -84,6 +85,17 @@ impl<'a> Reader<'a> {
                 .map(Some);
         }
         Ok(Some(strings_of(key, item)?.into_iter().map(|name| (name, Vec::new())).collect()))
+    }
+
+    /// Returns what is published for people: `false`, `true`, or a folder of templates.
+    pub(crate) fn page(&mut self, key: &'static str) -> Result<Page, TableError> {
+        let Some(item) = self.find(key) else { return Ok(Page::default()) };
+        match (item.as_bool(), item.as_str()) {
+            (Some(false), _) => Ok(Page::Off),
+            (Some(true), _) => Ok(Page::Ours),
+            (None, Some(folder)) => Ok(Page::Templates(PathBuf::from(folder))),
+            (None, None) => Err(wrong_type(key, "true, false or the folder of templates", item.type_name())),
+        }
     }
 
     /// Returns the table of a launcher, checked and as written.

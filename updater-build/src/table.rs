@@ -63,10 +63,24 @@ pub struct Table {
     pub missing_status: Vec<u16>,
     /// Files of the app with versions of their own.
     pub components: Vec<ComponentTable>,
+    /// What is published for people beside the repository.
+    pub page: Page,
     /// How a launcher runs the app, as written; checked as [`updater_format::launcher::LauncherSettings`].
     pub launcher: Option<Map<String, Value>>,
     /// Programs that the publisher starts between its steps.
     pub hooks: Hooks,
+}
+
+/// What is published for people: a download page, a feed and scripts that install.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Page {
+    /// Made from our templates.
+    #[default]
+    Ours,
+    /// Made from the templates in this folder, relative to the package, and ours where it has none.
+    Templates(PathBuf),
+    /// Nothing.
+    Off,
 }
 
 /// One channel, and where its clients look when it has nothing newer.
@@ -139,6 +153,7 @@ impl Table {
         let trial = reader.string("trial")?;
         let probe = reader.bool("probe")?;
         let missing_status = reader.numbers("missing-status")?;
+        let page = reader.page("page")?;
         let launcher = reader.launcher("launcher")?;
         let components = reader.tables("components")?.unwrap_or_default();
         let hooks = reader.hooks("hooks")?;
@@ -178,6 +193,7 @@ impl Table {
             probe: probe.unwrap_or(true),
             missing_status: checked_statuses(missing_status)?,
             components: components::read(&components, manifest.path())?,
+            page: checked_page(page)?,
             launcher,
             hooks,
             app,
@@ -224,6 +240,13 @@ fn value(key: &'static str, rule: String) -> TableError {
 fn inside_package(root: String) -> Result<PathBuf, TableError> {
     parsed("root", FilePath::parse(&root))?;
     Ok(PathBuf::from(root))
+}
+
+fn checked_page(page: Page) -> Result<Page, TableError> {
+    if let Page::Templates(folder) = &page {
+        parsed("page", FilePath::parse(&folder.to_string_lossy()))?;
+    }
+    Ok(page)
 }
 
 fn checked_urls(texts: Vec<String>) -> Result<Vec<RepositoryUrl>, TableError> {

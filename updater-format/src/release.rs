@@ -13,6 +13,7 @@ use crate::manifest::InstallKind;
 use crate::path::TargetName;
 use crate::platform::Platform;
 use crate::role::{Hashes, TargetFile, Targets};
+use crate::time::UtcTime;
 use crate::trust::TrustError;
 use crate::version::ReleaseVersion;
 use std::collections::BTreeMap;
@@ -61,6 +62,8 @@ pub struct BundleEntry {
     pub libc: Option<String>,
     /// The target that holds its release notes.
     pub notes: Option<TargetName>,
+    /// When it was published, by the publisher's clock: for people. Nothing is decided by it.
+    pub released: Option<UtcTime>,
     /// Whatever the publisher wants to tell the app.
     pub metadata: Map<String, Value>,
     /// The component whose release it is; `None` for the app itself.
@@ -271,6 +274,7 @@ impl Entry {
                 epoch: if fields.has("epoch") { fields.number("epoch")? } else { 0 },
                 libc: if fields.has("libc") { Some(fields.string("libc")?) } else { None },
                 notes: if fields.has("notes") { Some(fields.parsed("notes")?) } else { None },
+                released: if fields.has("released") { Some(fields.parsed("released")?) } else { None },
                 metadata: if fields.has("metadata") { fields.object("metadata")? } else { Map::new() },
                 minimum_app: match of_component && fields.has("minimum-app") {
                     true => Some(fields.parsed("minimum-app")?),
@@ -325,6 +329,9 @@ impl Entry {
                 }
                 if let Some(notes) = &entry.notes {
                     set("notes", notes.as_str().into());
+                }
+                if let Some(released) = entry.released {
+                    set("released", released.to_string().into());
                 }
                 if !entry.metadata.is_empty() {
                     set("metadata", entry.metadata.clone().into());

@@ -120,6 +120,7 @@ mod tests {
                 epoch: 0,
                 libc: None,
                 notes: None,
+                released: None,
                 metadata: Map::new(),
                 component: None,
                 minimum_app: None,

@@ -338,7 +338,8 @@ impl<'a> Desk<'a> {
         let platforms: Vec<_> = bundles.iter().map(|bundled| bundled.part.platform.clone()).collect();
         let notes = self.notes(version, about)?;
         let metadata = about.metadata.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
-        Ok(Release { request: self.request(version, &platforms), bundles, patches, notes, metadata })
+        let released = self.context.clock.now();
+        Ok(Release { request: self.request(version, &platforms), bundles, patches, notes, released, metadata })
     }
 
     /// Finds the notes of a release: the file that is named, else its section in the change log of the package or the

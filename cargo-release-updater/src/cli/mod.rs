@@ -9,6 +9,7 @@ mod doctor;
 mod hooking;
 mod init;
 mod keys;
+mod page;
 mod packages;
 mod prune;
 mod publish;
@@ -107,6 +108,7 @@ enum Command {
     Release(release::Args),
     Status(status::Args),
     Verify(verify::Args),
+    Page(page::Args),
     Prune(prune::Args),
     Restore(restore::Args),
     Doctor(doctor::Args),
@@ -129,6 +131,7 @@ impl Command {
             Self::Release(args) => args.run(context),
             Self::Status(args) => args.run(context),
             Self::Verify(args) => args.run(context),
+            Self::Page(args) => args.run(context),
             Self::Prune(args) => args.run(context),
             Self::Restore(args) => args.run(context),
             Self::Doctor(args) => args.run(context),

@@ -5,7 +5,7 @@ use super::hooking::AfterPublish;
 use super::packages::{PackagesArgs, one_repository_each};
 use super::source::{Source, SourceArgs};
 use super::subject::SubjectArgs;
-use super::{DiffArgs, ExecuteArgs, KeyArgs, PackageArgs, StorageArgs, bundle};
+use super::{DiffArgs, ExecuteArgs, KeyArgs, PackageArgs, StorageArgs, bundle, page};
 use crate::context::{Context, Execute};
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::hooks::Hook;
@@ -140,6 +140,7 @@ impl Args {
     /// Publishes the app or one component of it. Returns whether anything was published.
     fn publish(&self, context: &Context, desk: &mut Desk<'_>) -> CommandResult<bool> {
         desk.epoch = if self.raise_epoch && self.is_meant(desk) { Epoch::Raise } else { Epoch::Keep };
+        page::check(desk)?;
         let Some(origin) = self.origin(context, desk)? else { return Ok(false) };
         let mut plan = desk.plan(origin.version(), &origin.platforms())?;
         if self.no_patches {
@@ -163,6 +164,7 @@ impl Args {
         let Some(release) = self.unpublished(context, desk, origin)? else {
             if let Some(state) = &desk.state {
                 desk.commit(&mut keychain).mend_version_files(state)?;
+                page::keep_up(context, desk);
             }
             desk.after_publish(&plan, AfterPublish::IfLeftOut)?;
             return Ok(false);
@@ -192,6 +194,7 @@ impl Args {
             context.shell.message(&Submitted(Done::of(&plan, &published)));
             return Ok(true);
         }
+        page::keep_up(context, desk);
         read_back(desk, &rehearsed, context)?;
         context.shell.status(
             "Published",

@@ -70,6 +70,7 @@ impl Args {
         wait_out_caches(context, &commit, self.wait)?;
         let refreshed = commit.refresh(renew)?;
         tell(context, &desk, &refreshed, Tense::Did);
+        super::page::keep_up(context, &desk);
         // That other holders have not signed yet is no failure of this job.
         let failed = |skipped: &&Skipped| skipped.code != ExitCode::Waiting;
         if let Some(skipped) = refreshed.skipped.iter().find(failed) {

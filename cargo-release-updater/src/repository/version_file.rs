@@ -8,8 +8,8 @@ use base64::Engine as _;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use updater_format::release::{BundleEntry, Entry};
-use updater_format::role::{Percent, Targets};
-use updater_format::{AppId, Channel, Platform};
+use updater_format::role::{ChannelRules, Percent, Targets};
+use updater_format::{AppId, Channel, Platform, ReleaseVersion};
 
 /// Returns where the file of a channel lies in a storage: `VERSION` for `stable`, `VERSION.<channel>` for others.
 #[must_use]
@@ -39,24 +39,16 @@ pub fn role_of(text: &[u8]) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix("ROLE "))?.parse().ok()
 }
 
-/// Returns the lines that are signed. A release counts when it is for everybody: not yanked, not left by a retreat, not in
-/// the middle of a rollout. What the online key holds back is not looked at, because this is the channel's word.
+/// Returns the lines that are signed. A release counts when it is for everybody; this is the channel's word, so what the
+/// online key holds back is not looked at.
 #[must_use]
 pub fn text(app: &AppId, channel: &Channel, role: &Targets) -> String {
     let mut text = format!("APP {app}\nCHANNEL {channel}\nROLE {}\nEXPIRES {}\n", role.version, role.expires);
-    let is_for_all = |bundle: &BundleEntry| {
-        let version = &bundle.version;
-        role.rules().is_none_or(|rules| {
-            !rules.yank.contains(version)
-                && rules.rollout.get(version).is_none_or(|share| *share == Percent::ALL)
-                && !rules.retreat.iter().any(|retreat| retreat.from == *version)
-        })
-    };
     let mut newest: BTreeMap<Platform, BundleEntry> = BTreeMap::new();
     for (name, file) in &role.targets {
         if let Ok(Some((_, Entry::Bundle(bundle)))) = Entry::from_target(name, file)
             && bundle.component.is_none()
-            && is_for_all(&bundle)
+            && role.rules().is_none_or(|rules| is_for_all(rules, &bundle.version))
             && newest.get(&bundle.platform).is_none_or(|known| known.version < bundle.version)
         {
             newest.insert(bundle.platform.clone(), bundle);
@@ -66,8 +58,20 @@ pub fn text(app: &AppId, channel: &Channel, role: &Targets) -> String {
         let artifact = &bundle.artifact;
         // A string takes everything that is written to it.
         let _ = writeln!(text, "CURRENT {} {} {} {platform}", bundle.version, artifact.file(), artifact.sha256);
+        let _ = writeln!(text, "KIND {} {platform}", bundle.install);
+        if let Some(libc) = &bundle.libc {
+            let _ = writeln!(text, "LIBC {libc} {platform}");
+        }
     }
     text
+}
+
+/// Tells whether a release is for everybody by the rules of its channel: not yanked, not left by a retreat, not in the
+/// middle of a rollout. What the online key holds back is not looked at.
+pub(crate) fn is_for_all(rules: &ChannelRules, version: &ReleaseVersion) -> bool {
+    !rules.yank.contains(version)
+        && rules.rollout.get(version).is_none_or(|share| *share == Percent::ALL)
+        && !rules.retreat.iter().any(|retreat| retreat.from == *version)
 }
 
 /// The most bytes of the text: 65,536. A line for each triple has less than 400.

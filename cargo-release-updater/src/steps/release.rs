@@ -14,7 +14,9 @@ use updater_format::digest::HashingReader;
 use updater_format::json::{Map, Value};
 use updater_format::release::{Artifact, BundleEntry, ChannelContents, Entry, NotesEntry};
 use updater_format::role::{ChannelRules, Targets};
-use updater_format::{AppId, Channel, ComponentName, FormatError, Platform, ReleaseVersion, Sha256, TargetName};
+use updater_format::{
+    AppId, Channel, ComponentName, FormatError, Platform, ReleaseVersion, Sha256, TargetName, UtcTime,
+};
 
 /// Everything that one release publishes.
 #[derive(Debug, Clone)]
@@ -27,6 +29,8 @@ pub struct Release {
     pub patches: Vec<Patch>,
     /// The release notes.
     pub notes: Option<Notes>,
+    /// When it is published.
+    pub released: UtcTime,
     /// What the publisher says about the release besides, for the app.
     pub metadata: Map<String, Value>,
 }
@@ -119,7 +123,11 @@ impl Release {
     pub fn is_published(&self, published: &ChannelContents) -> bool {
         let epoch = self.request.epoch.of(published, &self.request.version);
         self.entries(epoch).iter().all(|entry| match entry {
-            Entry::Bundle(bundle) => published.bundles.contains(bundle),
+            // The one that is published was published earlier.
+            Entry::Bundle(bundle) => published
+                .bundles
+                .iter()
+                .any(|there| *there == BundleEntry { released: there.released, ..bundle.clone() }),
             Entry::Patch(patch) => published.patches.contains(patch),
             Entry::Notes(notes) => published.notes.contains(notes),
         })
@@ -158,6 +166,7 @@ impl Release {
     fn entries(&self, epoch: u64) -> Vec<Entry> {
         let notes = self.notes.as_ref().map(|notes| notes.entry.artifact.name.clone());
         let bundle = |bundled: &Bundled| BundleEntry {
+            released: Some(self.released),
             metadata: self.metadata.clone(),
             ..bundled.part.entry(epoch, notes.clone())
         };

@@ -69,6 +69,7 @@ pub(crate) fn listing(releases: &[(&str, u64)]) -> ChannelContents {
         epoch: *epoch,
         libc: None,
         notes: None,
+        released: None,
         metadata: Default::default(),
         component: None,
         minimum_app: None,

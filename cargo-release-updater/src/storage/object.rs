@@ -16,7 +16,8 @@ pub(super) fn content_type(path: &str) -> &'static str {
         Some("xz") => "application/x-xz",
         Some("md") => "text/markdown; charset=utf-8",
         Some("html") => "text/html; charset=utf-8",
-        Some("minisig" | "sh") => "text/plain; charset=utf-8",
+        Some("xml") => "application/atom+xml; charset=utf-8",
+        Some("minisig" | "sh" | "ps1") => "text/plain; charset=utf-8",
         _ if name == "VERSION" || name.starts_with("VERSION.") => "text/plain; charset=utf-8",
         _ => "application/octet-stream",
     }
@@ -54,6 +55,8 @@ mod tests {
             ("targets/0a.hello.patch", "application/octet-stream"),
             ("targets/0a.hello.tar.xz.minisig", "text/plain; charset=utf-8"),
             ("VERSION.beta", "text/plain; charset=utf-8"),
+            ("install.ps1", "text/plain; charset=utf-8"),
+            ("feed.xml", "application/atom+xml; charset=utf-8"),
         ] {
             assert_eq!(content_type(path), expected, "{path}");
         }

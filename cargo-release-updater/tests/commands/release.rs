@@ -77,6 +77,7 @@ fn publish_at(package: &Package, to: &str, version: &str, now: UtcTime) {
         epoch: 0,
         libc: None,
         notes: None,
+        released: None,
         metadata: Default::default(),
         component: None,
         minimum_app: None,

@@ -32,6 +32,7 @@ fn publish(package: &Package, now: UtcTime) {
         epoch: 0,
         libc: None,
         notes: None,
+        released: None,
         metadata: Default::default(),
         component: None,
         minimum_app: None,

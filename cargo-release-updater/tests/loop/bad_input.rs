@@ -50,7 +50,9 @@ fn published(repository: &Path) -> Vec<(String, Use)> {
     }
     for entry in std::fs::read_dir(repository).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        if repository.join(&name).is_file() && !name.starts_with('.') {
+        // The page and its scripts are not signed: what they install is checked against `VERSION`.
+        let is_page = ["index.html", "feed.xml", "install.sh", "install.ps1"].contains(&name.as_str());
+        if repository.join(&name).is_file() && !name.starts_with('.') && !is_page {
             files.push(format!("/{name}"));
         }
     }

@@ -11,6 +11,7 @@ mod bad_input;
 mod components;
 mod fleet;
 mod launcher;
+mod page;
 mod readme;
 mod real_programs;
 mod requests;

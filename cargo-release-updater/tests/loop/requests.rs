@@ -87,6 +87,7 @@ impl Publisher {
             bundles: vec![bundled.clone()],
             patches: patches.collect(),
             notes: None,
+            released: now(),
             metadata: Default::default(),
         };
         let (root, targets) = (package.read("updater/root.json"), package.read("updater/targets.json"));

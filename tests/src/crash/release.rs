@@ -126,6 +126,7 @@ impl Release {
             epoch: self.epoch,
             libc: None,
             notes: None,
+            released: None,
             metadata: Map::new(),
             component: self.manifest.component().cloned(),
             minimum_app: None,

@@ -180,6 +180,7 @@ impl Repository {
             epoch: 0,
             libc: None,
             notes: None,
+            released: None,
             metadata: Map::new(),
             component: None,
             minimum_app: None,

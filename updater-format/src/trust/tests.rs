@@ -95,6 +95,7 @@ impl Repo {
             epoch: 0,
             libc: Some("2.31".to_owned()),
             notes: None,
+            released: Some(UtcTime::from_unix(1_790_000_000)),
             metadata: Map::new(),
             component: None,
             minimum_app: None,

@@ -22,6 +22,7 @@ fn bundle(version: &str, platform: &str) -> BundleEntry {
         epoch: 0,
         libc: None,
         notes: None,
+        released: None,
         metadata: Map::new(),
         component: None,
         minimum_app: None,

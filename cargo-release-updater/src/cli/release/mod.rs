@@ -154,6 +154,7 @@ fn published<'a>(desk: &'a Desk<'_>) -> Result<&'a RepositoryState, RepositoryEr
 fn tell(context: &Context, desk: &Desk<'_>, what: &str, committed: Committed) -> CommandResult {
     let verb = if committed.is_waiting() { "Submitted" } else { "Published" };
     context.shell.status(verb, format_args!("{} {}: {what}", desk.subject(), desk.channel));
+    super::page::keep_up(context, desk);
     if committed.is_waiting() {
         desk.tell_waiting(&desk.channel)?;
     }

@@ -54,6 +54,7 @@ impl Part {
             epoch,
             libc: self.libc.clone(),
             notes,
+            released: None,
             metadata: Map::new(),
             component: self.component.as_ref().map(|of| of.name.clone()),
             minimum_app: self.component.as_ref().and_then(|of| of.minimum_app.clone()),

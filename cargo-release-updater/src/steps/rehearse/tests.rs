@@ -104,7 +104,14 @@ impl Project {
             keep: 3,
             epoch: Default::default(),
         };
-        let release = Release { request, bundles, patches, notes: None, metadata: Default::default() };
+        let release = Release {
+            request,
+            bundles,
+            patches,
+            notes: None,
+            released: UtcTime::from_unix(0),
+            metadata: Default::default(),
+        };
         let mut keychain = self.app.keychain();
         let mut publisher = self.publisher(&mut keychain, state.as_ref());
         let signed = sign(release, &mut publisher, &self.path("release"))?;

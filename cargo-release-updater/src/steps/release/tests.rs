@@ -1,7 +1,6 @@
 //! What a release does to the role of its channel.
 
 use super::*;
-use updater_format::UtcTime;
 use updater_format::release::PatchEntry;
 
 const LINUX: &str = "x86_64-unknown-linux-gnu";
@@ -53,7 +52,9 @@ fn release(version: &str, content: &str, patches: &[&str]) -> Release {
         epoch: Default::default(),
     };
     let patches = patches.iter().map(|from| patch(from, version)).collect();
-    Release { request, bundles: vec![bundled(version, content)], patches, notes: None, metadata: Default::default() }
+    let released = UtcTime::from_unix(0);
+    let bundles = vec![bundled(version, content)];
+    Release { request, bundles, patches, notes: None, released, metadata: Default::default() }
 }
 
 /// A role and what a client reads out of it.

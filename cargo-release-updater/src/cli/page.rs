@@ -1,0 +1,197 @@
+//! `cargo updater page`, and the page that `publish`, `refresh` and `release` keep up to date.
+
+use super::desk::{ChannelArgs, Desk};
+use super::{DryRunArgs, PackageArgs, StorageArgs};
+use crate::context::{Context, Execute};
+use crate::error::{CommandError, CommandResult, ExitCode};
+use crate::page::{self, PageFile, Site, Templates};
+use crate::repository::state::{Expiry, artifact_path};
+use crate::repository::{RepositoryError, RepositoryState};
+use crate::shell::Message;
+use crate::steps::write_file;
+use std::path::{Path, PathBuf};
+use updater_build::table::Page;
+use updater_format::release::Artifact;
+
+/// Make the page, the feed and the scripts that people download from. `publish`, `refresh` and `release` do it by themselves.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  cargo updater page                          write what is missing or old to the storage\n  \
+                        cargo updater page --out target/page        look at it first\n  \
+                        cargo updater page --templates updater/page write our templates there, to change them"
+)]
+pub(super) struct Args {
+    /// Write the files into this folder instead of the storage.
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    out: Option<PathBuf>,
+    /// Write our templates into this folder, and nothing else. `page = "DIR"` in the table takes them from there.
+    #[arg(long, value_name = "DIR", conflicts_with = "out")]
+    templates: Option<PathBuf>,
+    #[command(flatten)]
+    package: PackageArgs,
+    #[command(flatten)]
+    storage: StorageArgs,
+    #[command(flatten)]
+    dry_run: DryRunArgs,
+}
+
+impl Args {
+    pub(super) fn run(&self, context: &Context) -> CommandResult {
+        let execute = self.dry_run.execute();
+        if let Some(folder) = &self.templates {
+            return write_templates(context, &context.path(folder), execute);
+        }
+        let desk = Desk::open(context, &self.package, &self.storage, &ChannelArgs::default())?;
+        let missing = || RepositoryError::NothingPublished { storage: desk.storage.name().to_owned() };
+        let state = desk.state.as_ref().ok_or_else(missing)?;
+        let Some(files) = made(&desk, Some(state))? else {
+            return Err(CommandError::new(ExitCode::Config, "this project publishes no page: `page = false`")
+                .hint("take `page = false` out of [package.metadata.updater]"));
+        };
+        let written = match &self.out {
+            Some(out) => write_files(context, &context.path(out), &files, execute)?,
+            None => write_changed(&desk, &files, execute)?,
+        };
+        let place = match &self.out {
+            Some(out) => out.display().to_string(),
+            None => desk.storage.name().to_owned(),
+        };
+        tell(context, &written, &place, execute);
+        Ok(())
+    }
+}
+
+/// Refuses templates that cannot be filled, before a release is begun for which they are wanted.
+pub(super) fn check(desk: &Desk<'_>) -> CommandResult {
+    made(desk, None).map(drop)
+}
+
+/// Brings the page up to what is published now. A release that is out is no failure, so what fails here is a warning.
+pub(super) fn keep_up(context: &Context, desk: &Desk<'_>) {
+    let keep_up = || -> CommandResult {
+        if !desk.storage.is_writable() {
+            return Ok(());
+        }
+        let state = RepositoryState::read(&desk.storage, &desk.trust.app, &desk.trust.root, Expiry::Ignored)?;
+        let Some(files) = state.map(|state| made(desk, Some(&state))).transpose()?.flatten() else { return Ok(()) };
+        let written = write_changed(desk, &files, Execute::ForReal)?;
+        if !written.files.is_empty() {
+            context.shell.detail(format_args!("{} written for people", written.files.join(", ")));
+        }
+        Ok(())
+    };
+    if let Err(error) = keep_up() {
+        context.shell.warn(format_args!(
+            "the page for people is that of an earlier release: {}; `cargo updater page` writes it",
+            error.causes().join(": ")
+        ));
+    }
+}
+
+/// Makes the files; `None` when the project wants none.
+fn made(desk: &Desk<'_>, state: Option<&RepositoryState>) -> CommandResult<Option<Vec<PageFile>>> {
+    let table = desk.project.table()?;
+    let templates = match &table.page {
+        Page::Off => return Ok(None),
+        Page::Ours => Templates::default(),
+        Page::Templates(folder) => Templates::of_folder(desk.project.folder().join(folder)),
+    };
+    let notes = |artifact: &Artifact| -> CommandResult<Option<String>> {
+        let bytes = desk.storage.read(&artifact_path(artifact), artifact.length)?;
+        // Only the notes that were signed are shown.
+        let signed = bytes.filter(|bytes| updater_format::Sha256::of(bytes) == artifact.sha256);
+        Ok(signed.and_then(|bytes| String::from_utf8(bytes).ok()))
+    };
+    let channels = match state {
+        Some(state) => Site::read_channels(state, &table.channel, notes)?,
+        None => Vec::new(),
+    };
+    let site = Site {
+        app: desk.trust.app.clone(),
+        description: desk.project.description.clone(),
+        homepage: desk.project.homepage.clone(),
+        urls: table.urls.iter().map(|url| url.as_str().trim_end_matches('/').to_owned()).collect(),
+        channels,
+    };
+    Ok(Some(page::render(&site, &templates)?))
+}
+
+/// Writes the files that are not in the storage as they should be.
+fn write_changed(desk: &Desk<'_>, files: &[PageFile], execute: Execute) -> CommandResult<Written> {
+    let mut written = Written::default();
+    for file in files {
+        let there = match desk.storage.length(file.path)? {
+            Some(length) if length <= page::MAX_FILE => desk.storage.read(file.path, page::MAX_FILE)?,
+            _ => None,
+        };
+        if there.as_deref() == Some(file.text.as_bytes()) {
+            continue;
+        }
+        if execute == Execute::ForReal {
+            desk.storage.put_mutable(file.path, file.text.clone().into_bytes())?;
+        }
+        written.files.push(file.path.to_owned());
+    }
+    Ok(written)
+}
+
+fn write_files(context: &Context, folder: &Path, files: &[PageFile], execute: Execute) -> CommandResult<Written> {
+    let mut written = Written::default();
+    for file in files {
+        write(context, &folder.join(file.path), &file.text, execute)?;
+        written.files.push(file.path.to_owned());
+    }
+    Ok(written)
+}
+
+fn write_templates(context: &Context, folder: &Path, execute: Execute) -> CommandResult {
+    for (name, _) in Templates::ours() {
+        let path = folder.join(name);
+        if path.exists() {
+            return Err(CommandError::new(ExitCode::Config, format!("{} is there already", path.display()))
+                .hint("remove it first, or name another folder"));
+        }
+    }
+    let mut written = Written::default();
+    for (name, text) in Templates::ours() {
+        write(context, &folder.join(name), text, execute)?;
+        written.files.push(name.to_owned());
+    }
+    tell(context, &written, &folder.display().to_string(), execute);
+    Ok(())
+}
+
+fn write(context: &Context, path: &Path, text: &str, execute: Execute) -> CommandResult {
+    if execute == Execute::ForReal {
+        write_file(path, text.as_bytes()).map_err(|source| {
+            CommandError::new(ExitCode::Config, source)
+                .hint(format!("{} cannot be written; name another folder", path.display()))
+        })?;
+    }
+    context.shell.detail(path.display());
+    Ok(())
+}
+
+fn tell(context: &Context, written: &Written, place: &str, execute: Execute) {
+    let shell = &context.shell;
+    match (written.files.is_empty(), execute) {
+        (true, _) => shell.status("Unchanged", format_args!("the page in {place}")),
+        (false, Execute::ForReal) => {
+            shell.status("Written", format_args!("{} to {place}", written.files.join(", ")));
+        }
+        (false, Execute::DryRun) => {
+            shell.status("Would write", format_args!("{} to {place}", written.files.join(", ")));
+        }
+    }
+    shell.message(written);
+}
+
+/// The files of the page that were written.
+#[derive(Debug, Default, serde::Serialize)]
+struct Written {
+    files: Vec<String>,
+}
+
+impl Message for Written {
+    const REASON: &'static str = "page-written";
+}

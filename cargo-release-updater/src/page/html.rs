@@ -1,0 +1,233 @@
+//! The values of the page's template. Everything is in the page itself: with its script it only picks the visitor's
+//! system, without it nothing is missing.
+
+use super::model::{Download, Listed, Release, Site};
+use super::platform::Named;
+use crate::progress::human_bytes;
+use std::fmt::Write as _;
+
+/// Returns the values of `index.html`.
+pub(super) fn values(site: &Site) -> Vec<(&'static str, String)> {
+    vec![
+        ("app", escape(site.app.as_str())),
+        ("description", escape(site.description.as_deref().unwrap_or("Downloads and releases"))),
+        ("about", about(site)),
+        ("newest", newest(site)),
+        ("install", install(site)),
+        ("verify", verify(site)),
+        ("sizes", sizes(site)),
+        ("releases", site.channels.iter().map(|listed| channel(listed, site.channels.len() > 1)).collect()),
+    ]
+}
+
+fn about(site: &Site) -> String {
+    let mut text = String::new();
+    if let Some(description) = &site.description {
+        let _ = write!(text, "<p>{}</p>", escape(description));
+    }
+    if let Some(homepage) = site.homepage.as_deref().filter(|url| url.starts_with("http")) {
+        let _ = write!(text, "<p><a href=\"{0}\">{0}</a></p>", escape(homepage));
+    }
+    text
+}
+
+/// The downloads of the newest release.
+fn newest(site: &Site) -> String {
+    let Some((listed, release)) = site.newest() else {
+        return "<p>No release is offered to everybody at the moment.</p>".to_owned();
+    };
+    let mut text = format!(
+        "<p class=\"version\">Version <strong>{}</strong>{}{}</p>\n<p id=\"pick\" hidden></p>\n<ul class=\"downloads\">\n",
+        escape(&release.version.to_string()),
+        date(release).map(|date| format!(", {date}")).unwrap_or_default(),
+        if listed.channel == updater_format::Channel::stable() {
+            String::new()
+        } else {
+            format!(" (channel {})", escape(listed.channel.as_str()))
+        },
+    );
+    for download in &release.downloads {
+        let named = Named::of(&download.platform);
+        let _ = writeln!(
+            text,
+            "<li><a class=\"download\" href=\"{path}\" download data-system=\"{key}\" data-triple=\"{triple}\">\
+             <span class=\"system\">{system}</span> <span class=\"detail\">{processor} · {size}</span></a></li>",
+            path = escape(&download.path),
+            key = escape(&named.key),
+            triple = escape(download.platform.as_str()),
+            system = escape(&named.system),
+            processor = escape(&named.processor),
+            size = human_bytes(download.length),
+        );
+    }
+    text.push_str("</ul>");
+    text
+}
+
+/// The two commands that install.
+fn install(site: &Site) -> String {
+    let Some(url) = site.urls.first().filter(|_| site.newest().is_some()) else { return String::new() };
+    let has = |key: &str| {
+        let downloads = site.newest().into_iter().flat_map(|(_, release)| &release.downloads);
+        downloads.into_iter().any(|download| (Named::of(&download.platform).key == "windows") == (key == "windows"))
+    };
+    let mut text = String::from("<h2>Install from a terminal</h2>\n");
+    if has("unix") {
+        let _ = writeln!(
+            text,
+            "<p>Linux, macOS and BSD:</p>\n<pre><code>curl -fsSL {0}/install.sh | sh</code></pre>",
+            escape(url)
+        );
+    }
+    if has("windows") {
+        let _ = writeln!(
+            text,
+            "<p>Windows (PowerShell):</p>\n<pre><code>irm {0}/install.ps1 | iex</code></pre>",
+            escape(url)
+        );
+    }
+    text.push_str(
+        "<p class=\"small\">Either command runs a script from this server: you trust the server for as long as that takes. \
+         The script then checks the signature of what it installs; from the first start on the program updates itself, and \
+         trusts no server.</p>",
+    );
+    text
+}
+
+/// How a download is checked by hand.
+fn verify(site: &Site) -> String {
+    let Some((listed, release)) = site.newest() else { return String::new() };
+    let (Some(key), Some(download)) = (listed.keys.first(), release.downloads.first()) else { return String::new() };
+    let file = download.path.rsplit('/').next().unwrap_or_default();
+    format!(
+        "<h2>Check a download</h2>\n<p>Each file has a signature beside it, <code>.minisig</code>, for \
+         <a href=\"https://jedisct1.github.io/minisign/\">minisign</a>:</p>\n\
+         <pre><code>minisign -V -P {}\n    -m {}</code></pre>\n\
+         <p class=\"small\">Compare the key with one from another place, such as the project's source: a key from the server \
+         that also has the files proves little.</p>",
+        escape(key),
+        escape(file),
+    )
+}
+
+/// The chart: what a whole download weighs, and what an update weighs.
+fn sizes(site: &Site) -> String {
+    let Some(listed) = site.channels.first() else { return String::new() };
+    let rows: Vec<(&Release, &Download)> = listed
+        .releases
+        .iter()
+        .flat_map(|release| release.downloads.iter().map(move |download| (release, download)))
+        .filter(|(_, download)| !download.patches.is_empty())
+        .collect();
+    let Some(largest) = rows.iter().map(|(_, download)| download.length).max().filter(|length| *length > 0) else {
+        return String::new();
+    };
+    let mut text = String::from(
+        "<h2>What an update weighs</h2>\n<table class=\"chart\">\n\
+         <thead><tr><th scope=\"col\">Release</th><th scope=\"col\">Download</th></tr></thead>\n<tbody>\n",
+    );
+    for (release, download) in rows {
+        let named = Named::of(&download.platform);
+        let mut bars = bar(download.length, largest, "whole", &format!("whole: {}", human_bytes(download.length)));
+        for patch in &download.patches {
+            let label = format!("from {}: {}", patch.from, human_bytes(patch.length));
+            bars.push_str(&bar(patch.length, largest, "patch", &label));
+        }
+        let _ = writeln!(
+            text,
+            "<tr><th scope=\"row\">{} <span class=\"detail\">{}, {}</span></th><td>{bars}</td></tr>",
+            escape(&release.version.to_string()),
+            escape(&named.system),
+            escape(&named.processor),
+        );
+    }
+    text.push_str("</tbody>\n</table>");
+    text
+}
+
+/// A bar of the chart with its words beside it, so that the picture itself needs none.
+fn bar(length: u64, largest: u64, class: &str, label: &str) -> String {
+    // Thousandths are finer than any screen; a bar of nothing would look like a mistake.
+    let width = (length.saturating_mul(1000) / largest).max(4);
+    format!(
+        "<div class=\"bar\"><svg class=\"{class}\" width=\"100%\" height=\"12\" aria-hidden=\"true\" focusable=\"false\">\
+         <rect width=\"{}.{}%\" height=\"12\"/></svg><span>{}</span></div>",
+        width / 10,
+        width % 10,
+        escape(label)
+    )
+}
+
+fn channel(listed: &Listed, with_name: bool) -> String {
+    let mut text = String::new();
+    if with_name {
+        let _ = writeln!(text, "<h3 id=\"channel-{0}\">Channel {0}</h3>", escape(listed.channel.as_str()));
+    }
+    for (number, release) in listed.releases.iter().enumerate() {
+        text.push_str(&self::release(listed, release, number == 0));
+    }
+    if listed.releases.is_empty() {
+        text.push_str("<p>Nothing is listed.</p>");
+    }
+    text
+}
+
+fn release(listed: &Listed, release: &Release, open: bool) -> String {
+    let version = escape(&release.version.to_string());
+    let mut text = format!(
+        "<details id=\"{}-{version}\"{}><summary><strong>{version}</strong>{}{}</summary>\n",
+        escape(listed.channel.as_str()),
+        if open { " open" } else { "" },
+        date(release).map(|date| format!(" <span class=\"detail\">{date}</span>")).unwrap_or_default(),
+        if release.is_for_all { "" } else { " <span class=\"detail\">not offered to everybody</span>" },
+    );
+    if let Some(notes) = &release.notes {
+        let _ = writeln!(text, "<div class=\"notes\">{notes}</div>");
+    }
+    text.push_str("<ul class=\"files\">\n");
+    for download in &release.downloads {
+        let named = Named::of(&download.platform);
+        let _ = writeln!(
+            text,
+            "<li><a href=\"{path}\" download>{name}</a> (<a href=\"{path}.minisig\">signature</a>)<br>\
+             <span class=\"detail\">{system}, {processor}{libc} · {length} bytes</span><br>\
+             <span class=\"detail\">SHA-256 <code>{sha256}</code></span></li>",
+            path = escape(&download.path),
+            name = escape(&download.name),
+            system = escape(&named.system),
+            processor = escape(&named.processor),
+            libc = download.libc.as_deref().map(|libc| format!(", glibc {}", escape(libc))).unwrap_or_default(),
+            length = download.length,
+            sha256 = download.sha256,
+        );
+    }
+    text.push_str("</ul>\n</details>\n");
+    text
+}
+
+fn date(release: &Release) -> Option<String> {
+    let text = release.released?.to_string();
+    let day = text.split('T').next().unwrap_or_default().to_owned();
+    Some(format!("<time datetime=\"{text}\">{day}</time>"))
+}
+
+/// Makes text harmless between tags and in quoted attributes. The escape characters of terminals and marks that turn the
+/// direction of writing are shown, not obeyed.
+pub(super) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            '\n' | '\t' => escaped.push(c),
+            c if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') => {
+                escaped.push('\u{fffd}');
+            }
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}

@@ -1,0 +1,171 @@
+//! What the page tells, read out of a verified repository: which releases each channel offers to everybody, with their
+//! files.
+
+use super::notes::to_html;
+use crate::keys::public_line;
+use crate::repository::RepositoryState;
+use crate::repository::version_file::is_for_all;
+use std::collections::BTreeMap;
+use updater_format::release::{Artifact, BundleEntry, ChannelContents, PatchEntry};
+use updater_format::role::{KeyOwner, Targets};
+use updater_format::trust::TrustedChannel;
+use updater_format::{
+    AppId, Channel, InstallKind, KeyId, MinisignKey, Platform, PublicKey, ReleaseVersion, Sha256, UtcTime,
+};
+
+/// An app and what is published of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Site {
+    /// The app id.
+    pub app: AppId,
+    /// One line about the app, from its `Cargo.toml`.
+    pub description: Option<String>,
+    /// Where more is said about it, from its `Cargo.toml`.
+    pub homepage: Option<String>,
+    /// The addresses of the repository, without a slash at the end; the first is the one to name.
+    pub urls: Vec<String>,
+    /// The channels that have published something, the app's own first.
+    pub channels: Vec<Listed>,
+}
+
+/// A channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name.
+    pub channel: Channel,
+    /// The keys by which its files are signed, as minisign writes them.
+    pub keys: Vec<String>,
+    /// Until when its role holds.
+    pub expires: UtcTime,
+    /// Its releases, the newest first.
+    pub releases: Vec<Release>,
+}
+
+/// A release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    /// The version.
+    pub version: ReleaseVersion,
+    /// When it was published, as far as the publisher has said so.
+    pub released: Option<UtcTime>,
+    /// Whether everybody gets it: not yanked, not taken back, not in the middle of a rollout.
+    pub is_for_all: bool,
+    /// Its notes as HTML.
+    pub notes: Option<String>,
+    /// Its bundles, in order of the platforms.
+    pub downloads: Vec<Download>,
+}
+
+/// A bundle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Download {
+    /// The platform.
+    pub platform: Platform,
+    /// The name of the file.
+    pub name: String,
+    /// Where it lies, relative to the page.
+    pub path: String,
+    /// Bytes.
+    pub length: u64,
+    /// Its digest.
+    pub sha256: Sha256,
+    /// What it is installed as.
+    pub kind: InstallKind,
+    /// The lowest version of the GNU C library that it runs with.
+    pub libc: Option<String>,
+    /// The patches to it, from the newest older version on.
+    pub patches: Vec<PatchSize>,
+}
+
+/// A patch, as far as it is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PatchSize {
+    /// The version that it is made for.
+    pub from: ReleaseVersion,
+    /// Bytes.
+    pub length: u64,
+}
+
+impl Site {
+    /// Reads the channels of a repository. `own` is the channel that is named first; `notes` fetches the text of a file.
+    /// # Errors
+    /// What `notes` returns.
+    pub fn read_channels<E>(
+        state: &RepositoryState,
+        own: &Channel,
+        mut notes: impl FnMut(&Artifact) -> Result<Option<String>, E>,
+    ) -> Result<Vec<Listed>, E> {
+        let mut channels = Vec::new();
+        for (channel, published) in state.channels() {
+            let releases = releases(published, &mut notes)?;
+            let keys = keys(channel, state.targets(), state.root().extension.as_ref().map(|extension| &extension.keys));
+            channels.push(Listed { channel: channel.clone(), keys, expires: published.role().expires, releases });
+        }
+        channels.sort_by_key(|listed| listed.channel != *own);
+        Ok(channels)
+    }
+
+    /// Returns the newest release that everybody gets of a channel.
+    #[must_use]
+    pub fn newest(&self) -> Option<(&Listed, &Release)> {
+        let newest = |listed: &'_ &Listed| listed.releases.iter().any(|release| release.is_for_all);
+        let listed = self.channels.iter().find(newest)?;
+        Some((listed, listed.releases.iter().find(|release| release.is_for_all)?))
+    }
+}
+
+fn releases<E>(
+    published: &TrustedChannel,
+    notes: &mut impl FnMut(&Artifact) -> Result<Option<String>, E>,
+) -> Result<Vec<Release>, E> {
+    let contents = published.contents();
+    let mut versions: BTreeMap<&ReleaseVersion, Vec<&BundleEntry>> = BTreeMap::new();
+    for bundle in contents.bundles.iter().filter(|bundle| bundle.component.is_none()) {
+        versions.entry(&bundle.version).or_default().push(bundle);
+    }
+    let mut releases = Vec::new();
+    for (version, mut bundles) in versions.into_iter().rev() {
+        bundles.sort_by(|a, b| a.platform.cmp(&b.platform));
+        let text = match contents.notes.iter().find(|entry| entry.component.is_none() && entry.version == *version) {
+            Some(entry) => notes(&entry.artifact)?,
+            None => None,
+        };
+        releases.push(Release {
+            version: version.clone(),
+            released: bundles.iter().filter_map(|bundle| bundle.released).min(),
+            is_for_all: published.role().rules().is_none_or(|rules| is_for_all(rules, version)),
+            notes: text.as_deref().map(to_html),
+            downloads: bundles.into_iter().map(|bundle| download(bundle, contents)).collect(),
+        });
+    }
+    Ok(releases)
+}
+
+fn download(bundle: &BundleEntry, contents: &ChannelContents) -> Download {
+    let ours = |patch: &&PatchEntry| (&patch.platform, &patch.version) == (&bundle.platform, &bundle.version);
+    let patch = |patch: &PatchEntry| PatchSize { from: patch.from.clone(), length: patch.artifact.length };
+    let mut patches: Vec<_> = contents.patches.iter().filter(ours).map(patch).collect();
+    patches.sort_by(|a, b| b.from.cmp(&a.from));
+    Download {
+        platform: bundle.platform.clone(),
+        name: bundle.artifact.name.to_string(),
+        path: crate::repository::state::artifact_path(&bundle.artifact),
+        length: bundle.artifact.length,
+        sha256: bundle.artifact.sha256,
+        kind: bundle.install,
+        libc: bundle.libc.clone(),
+        patches,
+    }
+}
+
+/// Returns the keys of a channel as minisign writes them, as far as a document says by which id minisign knows them.
+fn keys(channel: &Channel, targets: &Targets, of_root: Option<&BTreeMap<KeyId, KeyOwner>>) -> Vec<String> {
+    let Some(delegation) = targets.delegation(channel.as_str()) else { return Vec::new() };
+    let of_targets = targets.extension.as_ref().map(|extension| &extension.keys);
+    let line = |(id, key): &(KeyId, PublicKey)| {
+        let owner = [of_targets, of_root].into_iter().flatten().find_map(|owners| owners.get(id))?;
+        let number = u64::from_str_radix(&owner.minisign, 16).ok()?;
+        Some(public_line(&MinisignKey { key: key.clone(), id: number.to_le_bytes() }))
+    };
+    delegation.keyring.keys().iter().filter_map(line).collect()
+}

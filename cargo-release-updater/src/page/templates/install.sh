@@ -1,0 +1,337 @@
+#!/bin/sh
+# Installs {{app}} for the user who runs it.
+#
+#   curl -fsSL {{url}}/install.sh | sh
+#   sh install.sh --help
+#
+# Whoever runs this from a server trusts that server for as long as it takes. What is installed is checked against
+# a list that the developers have signed, with the keys below.
+set -eu
+
+app='{{app}}'
+url='{{url}}'
+channel='{{channel}}'
+bin="${HOME:-}/.local/bin"
+folder="${XDG_DATA_HOME:-${HOME:-}/.local/share}/$app"
+unverified=no
+expired=no
+action=install
+
+# The keys by which minisign knows each channel.
+keys_of() {
+    case "$1" in
+{{keys}}
+    esac
+}
+
+usage() {
+    cat <<USAGE
+Installs $app, checked against its developers' signature. Afterwards it updates itself.
+
+Usage: sh install.sh [options]
+
+  --channel NAME     the channel to install from: {{channels}} (default: $channel)
+  --bin DIR          where the command goes (default: $bin)
+  --to DIR           where a program of several files goes (default: $folder)
+  --url URL          another address of the same repository (default: $url)
+  --unverified       install without checking the signature, when neither minisign nor OpenSSL 3 is here
+  --expired          accept a list that is past its time
+  --uninstall        remove what this script has installed
+  --help             this text
+USAGE
+}
+
+say() { printf '%s\n' "$*" >&2; }
+fail() {
+    say "error: $1"
+    shift
+    for hint in "$@"; do say "  help: $hint"; done
+    exit 1
+}
+has() { command -v "$1" >/dev/null 2>&1; }
+
+manifest=.updater-manifest.json
+
+# Removes what was installed: the program, or of a folder the files that its manifest names. What a user added stays.
+uninstall() {
+    found=no
+    if [ -f "$folder/$manifest" ]; then
+        found=yes
+        sed 's/"path":"/\
+/g' "$folder/$manifest" | sed -n 's/^\([^"]*\)".*/\1/p' | while IFS= read -r file; do
+            case "/$file/" in *"/../"* | "//"*) continue ;; esac
+            rm -f -- "$folder/$file"
+        done
+        rm -f -- "$folder/$manifest"
+        find "$folder" -depth -type d -empty -exec rmdir {} \; 2>/dev/null || :
+        [ ! -d "$folder" ] || say "left in $folder: files that $app did not bring"
+    fi
+    if [ -L "$bin/$app" ] || [ -f "$bin/$app" ]; then
+        found=yes
+        rm -f -- "$bin/$app"
+    fi
+    # What the program keeps for its own updates.
+    rm -rf -- "$bin/.$app.updater" "$(dirname "$folder")/.$(basename "$folder").updater"
+    [ "$found" = yes ] || fail "$app is not installed in $bin or $folder" "name the folders with --bin and --to"
+    say "removed $app"
+}
+
+fetch() { # what, file
+    if has curl; then
+        curl --fail --silent --show-error --location --max-redirs 3 --proto '=https,http,file' --proto-redir '=https' \
+            --retry 3 --output "$2" "$url/$1"
+    elif has wget; then
+        wget --quiet --tries=3 --max-redirect=3 --output-document="$2" "$url/$1"
+    else
+        fail "neither curl nor wget is here" "install one of them"
+    fi || fail "cannot fetch $url/$1" "look whether the address is right, and whether there is a network"
+}
+
+# The list ends with a line that is the signature over all lines before it.
+fetch_list() {
+    list=VERSION
+    [ "$channel" = stable ] || list=VERSION.$channel
+    fetch "$list" "$work/VERSION"
+    [ "$(wc -c <"$work/VERSION")" -le 65536 ] || fail "$url/$list is no list of releases" "look at it in a browser"
+    sed '$d' "$work/VERSION" >"$work/list"
+    sed -n '$s/^SIGNATURE //p' "$work/VERSION" >"$work/signature64"
+    [ -s "$work/signature64" ] || fail "$url/$list is no signed list" "look at it in a browser"
+}
+
+decode64() {
+    if has base64; then base64 -d 2>/dev/null || base64 -D; else openssl base64 -d -A; fi
+}
+
+can_openssl() {
+    has openssl && openssl dgst -blake2b512 /dev/null >/dev/null 2>&1 &&
+        openssl pkeyutl -help 2>&1 | grep -q -e '-rawin'
+}
+
+# Checks the list with the bare signature in the second line of the .minisig: Ed25519 over the BLAKE2b-512 of the file.
+# The trusted comment in its third and fourth line says what the list itself says.
+check_with_openssl() { # key
+    printf '%s' "$1" | decode64 | tail -c 32 >"$work/raw"
+    { printf '\060\052\060\005\006\003\053\145\160\003\041\000' && cat "$work/raw"; } >"$work/key.der"
+    sed -n 2p "$work/list.minisig" | decode64 >"$work/signed"
+    [ "$(head -c 2 "$work/signed")" = ED ] || return 1
+    tail -c 64 "$work/signed" >"$work/signature"
+    openssl dgst -blake2b512 -binary "$work/list" >"$work/digest"
+    openssl pkeyutl -verify -rawin -pubin -keyform DER -inkey "$work/key.der" \
+        -in "$work/digest" -sigfile "$work/signature" >/dev/null 2>&1
+}
+
+check_signature() {
+    decode64 <"$work/signature64" >"$work/list.minisig"
+    if ! has minisign && ! can_openssl; then
+        [ "$unverified" = yes ] || fail "neither minisign nor OpenSSL 3 is here, so the signature cannot be checked" \
+            "install minisign" "or accept what the server says, with --unverified"
+        say "warning: the signature of $app is NOT checked"
+        return 0
+    fi
+    for key in $keys; do
+        if has minisign; then
+            minisign -V -q -P "$key" -m "$work/list" -x "$work/list.minisig" >/dev/null 2>&1 && return 0
+        else
+            check_with_openssl "$key" && return 0
+        fi
+    done
+    fail "the signature of $url/$list is wrong" "do not install this; tell the developers of $app"
+}
+
+field() { sed -n "s/^$1 //p" "$work/list" | head -n 1; }
+
+check_list() {
+    [ "$(field APP)" = "$app" ] || fail "$url/$list is of another program" "look whether the address is right"
+    [ "$(field CHANNEL)" = "$channel" ] || fail "$url/$list is of another channel" "look whether the address is right"
+    # Times of this form sort as text.
+    until=$(field EXPIRES)
+    now=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+    first=$(printf '%s\n%s\n' "$now" "$until" | LC_ALL=C sort | head -n 1)
+    if [ "$first" != "$now" ] || [ "$until" = "$now" ]; then
+        [ "$expired" = yes ] || fail "$url/$list ended on $until: it may be an old one that somebody put back" \
+            "look at the clock of this computer, try later, or accept it with --expired"
+    fi
+}
+
+# Two versions in ascending order?
+not_above() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -t . -k 1,1n -k 2,2n | head -n 1)" = "$1" ]; }
+
+# A system of the GNU C library may have musl's loader besides.
+is_musl() {
+    if getconf GNU_LIBC_VERSION >/dev/null 2>&1; then return 1; fi
+    for loader in /lib/ld-musl-*; do [ -e "$loader" ] && return 0; done
+    (ldd --version 2>&1 || :) | grep -qi musl
+}
+
+# The triples that run here, the best first.
+triples() {
+    machine=$(uname -m)
+    case "$(uname -s)" in
+    Linux)
+        case "$machine" in
+        x86_64 | amd64) arch=x86_64 abi= ;;
+        aarch64 | arm64) arch=aarch64 abi= ;;
+        armv7* | armv8l) arch=armv7 abi=eabihf ;;
+        armv6*) arch=arm abi=eabihf ;;
+        i?86) arch=i686 abi= ;;
+        riscv64) arch=riscv64gc abi= ;;
+        ppc64le) arch=powerpc64le abi= ;;
+        s390x) arch=s390x abi= ;;
+        *) fail "there is no name for the processor $machine here" "look at $url/ for a download" ;;
+        esac
+        # A 64-bit kernel may run nothing but 32-bit programs.
+        if [ "$arch" = x86_64 ] && [ "$(getconf LONG_BIT 2>/dev/null || echo 64)" = 32 ]; then arch=i686; fi
+        is_musl || echo "$arch-unknown-linux-gnu$abi"
+        echo "$arch-unknown-linux-musl$abi"
+        ;;
+    Darwin)
+        # A shell under Rosetta says x86_64 on Apple silicon.
+        if [ "$machine" = arm64 ] || [ "$(sysctl -n sysctl.proc_translated 2>/dev/null || echo 0)" = 1 ]; then
+            echo aarch64-apple-darwin
+        fi
+        echo x86_64-apple-darwin
+        ;;
+    FreeBSD)
+        case "$machine" in amd64) machine=x86_64 ;; arm64) machine=aarch64 ;; esac
+        echo "$machine-unknown-freebsd"
+        ;;
+    MINGW* | MSYS* | CYGWIN*) fail "this is Windows" "run in PowerShell: irm $url/install.ps1 | iex" ;;
+    *) fail "there is no download for $(uname -s)" "look at $url/" ;;
+    esac
+}
+
+choose() {
+    too_old=
+    candidates=$(triples)
+    for candidate in $candidates; do
+        line=$(grep "^CURRENT .* $candidate\$" "$work/list" || :)
+        [ -n "$line" ] || continue
+        needed=$(sed -n "s/^LIBC \([0-9.]*\) $candidate\$/\1/p" "$work/list")
+        case "$candidate" in
+        *-gnu*)
+            here=$(getconf GNU_LIBC_VERSION 2>/dev/null | sed 's/^glibc //' || :)
+            if [ -n "$needed" ] && [ -n "$here" ] && ! not_above "$needed" "$here"; then
+                too_old="it needs glibc $needed, this system has $here"
+                continue
+            fi
+            ;;
+        esac
+        triple=$candidate
+        # The fields of a line have no spaces.
+        # shellcheck disable=SC2086
+        set -- $line
+        version=$2 file=$3 digest=$4
+        kind=$(sed -n "s/^KIND \([a-z-]*\) $candidate\$/\1/p" "$work/list")
+        return 0
+    done
+    [ -z "$too_old" ] || fail "the newest $app does not run here: $too_old" "update the system, or look at $url/"
+    fail "there is no $app for this system, $(echo "$candidates" | head -n 1)" "look at $url/ for what there is"
+}
+
+digest_of() {
+    if has sha256sum; then
+        sha256sum "$1"
+    elif has shasum; then
+        shasum -a 256 "$1"
+    else
+        openssl dgst -r -sha256 "$1"
+    fi | cut -d ' ' -f 1
+}
+
+download() {
+    say "downloading $app $version ($triple)"
+    fetch "targets/$file" "$work/bundle.tar.xz"
+    [ "$(digest_of "$work/bundle.tar.xz")" = "$digest" ] ||
+        fail "$file is not what the developers have signed" "try again; if it stays so, tell the developers of $app"
+    mkdir "$work/tree"
+    tar -xJf "$work/bundle.tar.xz" -C "$work/tree" || fail "cannot unpack $file" "install xz and a tar that can use it"
+}
+
+place_program() {
+    mkdir -p "$bin" || fail "cannot make $bin" "name another folder with --bin"
+    [ ! -d "$bin/$app" ] || fail "$bin/$app is a folder" "name another folder with --bin"
+    program=$(find "$work/tree" -type f ! -name "$manifest" | head -n 1)
+    [ -n "$program" ] || fail "$file has no program in it" "tell the developers of $app"
+    # Written beside it and renamed: the old one runs until the new one is whole.
+    if ! { cp "$program" "$bin/.$app.$$" && chmod 755 "$bin/.$app.$$" && mv -f "$bin/.$app.$$" "$bin/$app"; }; then
+        rm -f "$bin/.$app.$$"
+        fail "cannot write $bin/$app" "name another folder with --bin"
+    fi
+}
+
+place_folder() {
+    [ ! -e "$folder" ] || fail "$folder is there already" \
+        "start it: it updates itself; or remove it with --uninstall, or name another folder with --to"
+    entry=$(sed -n 's/.*"entry":"\([^"]*\)".*/\1/p' "$work/tree/$manifest" | head -n 1)
+    if [ -z "$entry" ] || [ ! -f "$work/tree/$entry" ]; then fail "$file has no program in it" "tell the developers of $app"; fi
+    mkdir -p "$(dirname "$folder")" "$bin" || fail "cannot make the folders" "name others with --to and --bin"
+    if [ -e "$bin/$app" ] && [ ! -L "$bin/$app" ]; then
+        fail "$bin/$app is there and is not from this script" "name another folder with --bin"
+    fi
+    if ! { cp -R "$work/tree" "$folder.$$" && mv "$folder.$$" "$folder"; }; then
+        rm -rf "$folder.$$"
+        fail "cannot write $folder" "name another folder with --to"
+    fi
+    ln -sf "$folder/$entry" "$bin/$app"
+}
+
+# Everything happens from here, so that half a download of this script does nothing.
+main() {
+    while [ $# -gt 0 ]; do
+        case "$1" in
+        --channel | --bin | --to | --url)
+            [ $# -ge 2 ] || fail "$1 needs a value" "sh install.sh --help"
+            case "$1" in
+            --channel) channel=$2 ;;
+            --bin) bin=$2 ;;
+            --to) folder=$2 ;;
+            --url) url=${2%/} ;;
+            esac
+            shift 2
+            ;;
+        --unverified) unverified=yes && shift ;;
+        --expired) expired=yes && shift ;;
+        --uninstall) action=uninstall && shift ;;
+        --help | -h) usage && exit 0 ;;
+        *) fail "there is no option $1" "sh install.sh --help" ;;
+        esac
+    done
+
+    [ -n "${HOME:-}" ] || fail "HOME is not set" "say where to install with --bin and --to, and set HOME"
+
+    if [ "$action" = uninstall ]; then
+        uninstall
+        return 0
+    fi
+
+    [ -n "$url" ] || fail "this script does not know where $app is published" "name the address with --url"
+    keys=$(keys_of "$channel")
+    [ -n "$keys" ] || fail "there is no channel $channel" "the channels are: {{channels}}"
+    case "$url" in
+    https://* | file://* | http://127.0.0.1[:/]* | http://localhost[:/]*) ;;
+    *) fail "$url is neither https:// nor on this computer" "name an address that begins with https://" ;;
+    esac
+
+    work=$(mktemp -d "${TMPDIR:-/tmp}/$app-install.XXXXXXXX") || fail "cannot make a folder for temporary files"
+    trap 'rm -rf -- "$work"' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+
+    fetch_list
+    check_signature
+    check_list
+    choose
+    download
+    case "$kind" in
+    executable) place_program ;;
+    directory) place_folder ;;
+    *) fail "this script cannot install a program of the kind ${kind:-that the list leaves out}" "look at $url/ for the download" ;;
+    esac
+    say "installed $app $version as $bin/$app; it updates itself from now on"
+    case ":${PATH:-}:" in
+    *":$bin:"*) ;;
+    *) say "note: $bin is not in PATH; add it, for example: echo 'export PATH=\"$bin:\$PATH\"' >>~/.profile" ;;
+    esac
+}
+
+main "$@"
