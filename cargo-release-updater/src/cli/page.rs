@@ -5,13 +5,14 @@ use super::{DryRunArgs, PackageArgs, StorageArgs};
 use crate::context::{Context, Execute};
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::page::{self, PageFile, Site, Templates};
-use crate::repository::state::{Expiry, artifact_path};
+use crate::repository::state::Expiry;
 use crate::repository::{RepositoryError, RepositoryState};
 use crate::shell::Message;
 use crate::steps::write_file;
 use std::path::{Path, PathBuf};
 use updater_build::table::Page;
-use updater_format::release::Artifact;
+use updater_format::RepositoryAddress;
+use updater_format::release::NotesEntry;
 
 /// Make the page, the feed and the scripts that people download from. `publish`, `refresh` and `release` do it by themselves.
 #[derive(Debug, clap::Args)]
@@ -96,21 +97,26 @@ fn made(desk: &Desk<'_>, state: Option<&RepositoryState>) -> CommandResult<Optio
         Page::Ours => Templates::default(),
         Page::Templates(folder) => Templates::of_folder(desk.project.folder().join(folder)),
     };
-    let notes = |artifact: &Artifact| -> CommandResult<Option<String>> {
-        let bytes = desk.storage.read(&artifact_path(artifact), artifact.length)?;
+    let notes = |entry: &NotesEntry| -> CommandResult<Option<String>> {
+        let artifact = &entry.artifact;
+        let bytes = desk.storage.read(&desk.storage.artifact_path(artifact, &entry.version), artifact.length)?;
         // Only the notes that were signed are shown.
         let signed = bytes.filter(|bytes| updater_format::Sha256::of(bytes) == artifact.sha256);
         Ok(signed.and_then(|bytes| String::from_utf8(bytes).ok()))
     };
+    let url = table.urls.first().map(ToString::to_string).unwrap_or_default();
+    // The table has checked it.
+    let address = RepositoryAddress::parse(&url).unwrap_or(RepositoryAddress { base: url.clone(), targets: None });
     let channels = match state {
-        Some(state) => Site::read_channels(state, &table.channel, notes)?,
+        Some(state) => Site::read_channels(state, &table.channel, &address, notes)?,
         None => Vec::new(),
     };
     let site = Site {
         app: desk.trust.app.clone(),
         description: desk.project.description.clone(),
         homepage: desk.project.homepage.clone(),
-        urls: table.urls.iter().map(|url| url.as_str().trim_end_matches('/').to_owned()).collect(),
+        files: address.targets.as_ref().and(url.split_once("#targets=")).map(|(_, files)| files.to_owned()),
+        url: address.base.trim_end_matches('/').to_owned(),
         channels,
     };
     Ok(Some(page::render(&site, &templates)?))

@@ -7,7 +7,7 @@ use updater_format::UtcTime;
 
 /// Writes the feed.
 pub(super) fn feed(site: &Site) -> String {
-    let url = site.urls.first().map_or("", String::as_str);
+    let url = site.url.as_str();
     let app = escape(site.app.as_str());
     let listed = site.channels.first();
     let releases: Vec<&Release> =

@@ -66,7 +66,10 @@ fn newest(site: &Site) -> String {
 
 /// The two commands that install.
 fn install(site: &Site) -> String {
-    let Some(url) = site.urls.first().filter(|_| site.newest().is_some()) else { return String::new() };
+    let url = &site.url;
+    if url.is_empty() || site.newest().is_none() {
+        return String::new();
+    }
     let has = |key: &str| {
         let downloads = site.newest().into_iter().flat_map(|(_, release)| &release.downloads);
         downloads.into_iter().any(|download| (Named::of(&download.platform).key == "windows") == (key == "windows"))
@@ -189,10 +192,11 @@ fn release(listed: &Listed, release: &Release, open: bool) -> String {
         let named = Named::of(&download.platform);
         let _ = writeln!(
             text,
-            "<li><a href=\"{path}\" download>{name}</a> (<a href=\"{path}.minisig\">signature</a>)<br>\
+            "<li><a href=\"{path}\" download>{name}</a> (<a href=\"{signature}\">signature</a>)<br>\
              <span class=\"detail\">{system}, {processor}{libc} · {length} bytes</span><br>\
              <span class=\"detail\">SHA-256 <code>{sha256}</code></span></li>",
             path = escape(&download.path),
+            signature = escape(&download.signature),
             name = escape(&download.name),
             system = escape(&named.system),
             processor = escape(&named.processor),

@@ -4,13 +4,15 @@
 use super::notes::to_html;
 use crate::keys::public_line;
 use crate::repository::RepositoryState;
+use crate::repository::state::artifact_path;
 use crate::repository::version_file::is_for_all;
 use std::collections::BTreeMap;
-use updater_format::release::{Artifact, BundleEntry, ChannelContents, PatchEntry};
+use updater_format::release::{BundleEntry, ChannelContents, NotesEntry, PatchEntry};
 use updater_format::role::{KeyOwner, Targets};
 use updater_format::trust::TrustedChannel;
 use updater_format::{
-    AppId, Channel, InstallKind, KeyId, MinisignKey, Platform, PublicKey, ReleaseVersion, Sha256, UtcTime,
+    AppId, Channel, InstallKind, KeyId, MinisignKey, Platform, PublicKey, ReleaseVersion, RepositoryAddress, Sha256,
+    UtcTime,
 };
 
 /// An app and what is published of it.
@@ -22,8 +24,10 @@ pub struct Site {
     pub description: Option<String>,
     /// Where more is said about it, from its `Cargo.toml`.
     pub homepage: Option<String>,
-    /// The addresses of the repository, without a slash at the end; the first is the one to name.
-    pub urls: Vec<String>,
+    /// The address of the repository, without a slash at the end; empty when none is known.
+    pub url: String,
+    /// Where the files of releases lie when that is not below the page: an address with `{version}`, `{name}`, `{sha256}`.
+    pub files: Option<String>,
     /// The channels that have published something, the app's own first.
     pub channels: Vec<Listed>,
 }
@@ -63,8 +67,10 @@ pub struct Download {
     pub platform: Platform,
     /// The name of the file.
     pub name: String,
-    /// Where it lies, relative to the page.
+    /// Where it lies: relative to the page, or a whole address.
     pub path: String,
+    /// Where its detached signature lies, relative to the page.
+    pub signature: String,
     /// Bytes.
     pub length: u64,
     /// Its digest.
@@ -93,11 +99,12 @@ impl Site {
     pub fn read_channels<E>(
         state: &RepositoryState,
         own: &Channel,
-        mut notes: impl FnMut(&Artifact) -> Result<Option<String>, E>,
+        address: &RepositoryAddress,
+        mut notes: impl FnMut(&NotesEntry) -> Result<Option<String>, E>,
     ) -> Result<Vec<Listed>, E> {
         let mut channels = Vec::new();
         for (channel, published) in state.channels() {
-            let releases = releases(published, &mut notes)?;
+            let releases = releases(published, address, &mut notes)?;
             let keys = keys(channel, state.targets(), state.root().extension.as_ref().map(|extension| &extension.keys));
             channels.push(Listed { channel: channel.clone(), keys, expires: published.role().expires, releases });
         }
@@ -116,7 +123,8 @@ impl Site {
 
 fn releases<E>(
     published: &TrustedChannel,
-    notes: &mut impl FnMut(&Artifact) -> Result<Option<String>, E>,
+    address: &RepositoryAddress,
+    notes: &mut impl FnMut(&NotesEntry) -> Result<Option<String>, E>,
 ) -> Result<Vec<Release>, E> {
     let contents = published.contents();
     let mut versions: BTreeMap<&ReleaseVersion, Vec<&BundleEntry>> = BTreeMap::new();
@@ -127,7 +135,7 @@ fn releases<E>(
     for (version, mut bundles) in versions.into_iter().rev() {
         bundles.sort_by(|a, b| a.platform.cmp(&b.platform));
         let text = match contents.notes.iter().find(|entry| entry.component.is_none() && entry.version == *version) {
-            Some(entry) => notes(&entry.artifact)?,
+            Some(entry) => notes(entry)?,
             None => None,
         };
         releases.push(Release {
@@ -135,21 +143,31 @@ fn releases<E>(
             released: bundles.iter().filter_map(|bundle| bundle.released).min(),
             is_for_all: published.role().rules().is_none_or(|rules| is_for_all(rules, version)),
             notes: text.as_deref().map(to_html),
-            downloads: bundles.into_iter().map(|bundle| download(bundle, contents)).collect(),
+            downloads: bundles.into_iter().map(|bundle| download(bundle, contents, address)).collect(),
         });
     }
     Ok(releases)
 }
 
-fn download(bundle: &BundleEntry, contents: &ChannelContents) -> Download {
+fn download(bundle: &BundleEntry, contents: &ChannelContents, address: &RepositoryAddress) -> Download {
     let ours = |patch: &&PatchEntry| (&patch.platform, &patch.version) == (&bundle.platform, &bundle.version);
     let patch = |patch: &PatchEntry| PatchSize { from: patch.from.clone(), length: patch.artifact.length };
     let mut patches: Vec<_> = contents.patches.iter().filter(ours).map(patch).collect();
     patches.sort_by(|a, b| b.from.cmp(&a.from));
+    let artifact = &bundle.artifact;
+    let hashed = artifact_path(artifact);
+    let signature = format!("{hashed}.minisig");
+    let path = match &address.targets {
+        Some(targets) => {
+            format!("{}{}", targets.base, targets.layout.path(&artifact.name, &artifact.sha256, &bundle.version))
+        }
+        None => hashed,
+    };
     Download {
         platform: bundle.platform.clone(),
         name: bundle.artifact.name.to_string(),
-        path: crate::repository::state::artifact_path(&bundle.artifact),
+        path,
+        signature,
         length: bundle.artifact.length,
         sha256: bundle.artifact.sha256,
         kind: bundle.install,

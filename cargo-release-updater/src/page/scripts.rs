@@ -28,9 +28,10 @@ pub(super) fn power_shell_values(site: &Site) -> Vec<(&'static str, String)> {
 }
 
 fn shared(site: &Site) -> Vec<(&'static str, String)> {
-    let url = site.urls.first().filter(|url| is_plain(url)).cloned().unwrap_or_default();
+    let plain = |text: &str| if is_plain(text) { text.to_owned() } else { String::new() };
+    let files = site.files.as_deref().map(plain).unwrap_or_default();
     let channel = site.channels.first().map_or_else(|| "stable".to_owned(), |listed| listed.channel.to_string());
-    vec![("app", site.app.to_string()), ("url", url), ("channel", channel)]
+    vec![("app", site.app.to_string()), ("url", plain(&site.url)), ("files", files), ("channel", channel)]
 }
 
 fn channels(site: &Site) -> String {

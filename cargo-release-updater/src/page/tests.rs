@@ -9,6 +9,7 @@ fn download(platform: &str, length: u64, patches: &[(&str, u64)]) -> Download {
     Download {
         platform: platform.parse().unwrap(),
         path: format!("targets/{sha256}.{name}"),
+        signature: format!("targets/{sha256}.{name}.minisig"),
         name,
         length,
         sha256,
@@ -37,7 +38,8 @@ fn site() -> Site {
         app: "hello".parse().unwrap(),
         description: Some("Says \"hello\" & <more>".to_owned()),
         homepage: Some("https://example.com/\"x".to_owned()),
-        urls: vec!["https://example.com/updates".to_owned()],
+        url: "https://example.com/updates".to_owned(),
+        files: None,
         channels: vec![Listed {
             channel: updater_format::Channel::stable(),
             keys: vec!["RWRa0ip38kSaMpz1ih/xhXBDzxo9cSdI0NisdMP5QQDuTuE8ConkeOj/".to_owned()],
@@ -108,7 +110,7 @@ fn the_scripts_know_the_keys_and_the_address() {
     );
     assert!(script.contains("url='https://example.com/updates'\n"), "{script}");
     let mut hostile = site();
-    hostile.urls = vec!["https://example.com/';rm -rf ~;'".to_owned()];
+    hostile.url = "https://example.com/';rm -rf ~;'".to_owned();
     assert!(file(&hostile, INSTALL_SH).contains("url=''\n"));
     let script = file(&site(), INSTALL_PS1);
     assert!(

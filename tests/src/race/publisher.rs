@@ -78,8 +78,14 @@ impl Publisher {
             keep: 3,
             epoch: Default::default(),
         };
-        let release =
-            Release { request, bundles: vec![bundled], patches: Vec::new(), notes: None, metadata: Default::default() };
+        let release = Release {
+            request,
+            bundles: vec![bundled],
+            patches: Vec::new(),
+            notes: None,
+            released: now(),
+            metadata: Default::default(),
+        };
         let uploads = release.uploads(&self.app.signer("channels")?).map_err(told)?;
         Ok(Ready { release, uploads })
     }

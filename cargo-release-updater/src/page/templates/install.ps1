@@ -20,6 +20,8 @@ param(
 $ErrorActionPreference = 'Stop'
 Set-StrictMode -Version Latest
 $app = '{{app}}'
+# Where the files lie when that is not below the address.
+$files = '{{files}}'
 # The keys by which minisign knows each channel.
 $keys = @{
 {{keys}}
@@ -108,7 +110,9 @@ try {
 
     Write-Host "downloading $app $version ($triple)"
     $bundle = Join-Path $work 'bundle.tar.xz'
-    Invoke-WebRequest -UseBasicParsing -Uri "$Url/targets/$file" -OutFile $bundle
+    $from = "$Url/targets/$file"
+    if ($files) { $from = $files.Replace('{version}', $version).Replace('{sha256}', $digest).Replace('{name}', $file.Substring($file.IndexOf('.') + 1)) }
+    Invoke-WebRequest -UseBasicParsing -Uri $from -OutFile $bundle
     if ((Get-FileHash -LiteralPath $bundle -Algorithm SHA256).Hash -ne $digest) {
         Stop-With "$file is not what the developers have signed" "try again; if it stays so, tell the developers of $app"
     }

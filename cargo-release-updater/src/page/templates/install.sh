@@ -10,6 +10,8 @@ set -eu
 
 app='{{app}}'
 url='{{url}}'
+# Where the files lie when that is not below the address.
+files='{{files}}'
 channel='{{channel}}'
 bin="${HOME:-}/.local/bin"
 folder="${XDG_DATA_HOME:-${HOME:-}/.local/share}/$app"
@@ -77,14 +79,18 @@ uninstall() {
 }
 
 fetch() { # what, file
+    fetch_from "$url/$1" "$2"
+}
+
+fetch_from() { # address, file
     if has curl; then
         curl --fail --silent --show-error --location --max-redirs 3 --proto '=https,http,file' --proto-redir '=https' \
-            --retry 3 --output "$2" "$url/$1"
+            --retry 3 --output "$2" "$1"
     elif has wget; then
-        wget --quiet --tries=3 --max-redirect=3 --output-document="$2" "$url/$1"
+        wget --quiet --tries=3 --max-redirect=3 --output-document="$2" "$1"
     else
         fail "neither curl nor wget is here" "install one of them"
-    fi || fail "cannot fetch $url/$1" "look whether the address is right, and whether there is a network"
+    fi || fail "cannot fetch $1" "look whether the address is right, and whether there is a network"
 }
 
 # The list ends with a line that is the signature over all lines before it.
@@ -240,7 +246,12 @@ digest_of() {
 
 download() {
     say "downloading $app $version ($triple)"
-    fetch "targets/$file" "$work/bundle.tar.xz"
+    if [ -n "$files" ]; then
+        name=${file#*.}
+        fetch_from "$(printf '%s' "$files" | sed "s|{version}|$version|;s|{sha256}|$digest|;s|{name}|$name|")" "$work/bundle.tar.xz"
+    else
+        fetch "targets/$file" "$work/bundle.tar.xz"
+    fi
     [ "$(digest_of "$work/bundle.tar.xz")" = "$digest" ] ||
         fail "$file is not what the developers have signed" "try again; if it stays so, tell the developers of $app"
     mkdir "$work/tree"
