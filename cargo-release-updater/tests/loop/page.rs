@@ -174,11 +174,7 @@ fn the_page_tells_what_is_published_and_a_template_of_ones_own_takes_its_place()
     let storage = format!("fs:{}", visitor.repository.display());
     app.app.cargo_updater(&["page", "--templates", templates.to_str().unwrap()]).ok();
     let taken = format!("{} is there already", templates.join("index.html").display());
-    app.app.cargo_updater(&["page", "--templates", templates.to_str().unwrap()]).fails(
-        20,
-        "is there already",
-        "remove it",
-    );
+    app.app.cargo_updater(&["page", "--templates", templates.to_str().unwrap()]).fails(20, &taken, "remove it");
     let arguments = ["page", "--storage", &storage, "--out", out.to_str().unwrap()];
     app.app.cargo_updater(&arguments).ok();
     assert_eq!(std::fs::read_to_string(out.join("index.html")).unwrap(), page);
