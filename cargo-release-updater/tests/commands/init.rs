@@ -156,10 +156,10 @@ fn bad_settings_are_refused_before_anything_is_written() {
     let run = package.run(&["init", "--dev", "--storage", secret]);
     let run = run.fails(20, "storage \"s3://bucket?***\" is refused: it has a key", "leave it out");
     assert!(!run.stderr.contains("hunter2"));
-    package.run(&["init", "--dev", "--storage", "github:me/hello"]).fails(
+    package.run(&["init", "--dev", "--storage", "ftp://me/hello"]).fails(
         20,
-        "storage service `github` is not built",
-        "fs:PATH",
+        "storage \"ftp://me/hello\" is refused: no storage of this name is known",
+        "cargo updater services",
     );
     let run = package.run(&["init", "--url", "http://example.com"]);
     assert!(run.code == 2 && run.stderr.contains("http:// is for loopback addresses only"), "{}", run.stderr);

@@ -279,7 +279,8 @@ fn the_version_file_names_the_newest_release_for_all() {
     let sha256 = Sha256::of(bundle.as_bytes());
     let role = state(&package).channels()[&channel("stable")].role().clone();
     let expected = format!(
-        "APP hello\nCHANNEL stable\nROLE {}\nEXPIRES {}\nCURRENT 1.0.0 {sha256}.{bundle} {sha256} {TRIPLE}\n",
+        "APP hello\nCHANNEL stable\nROLE {}\nEXPIRES {}\nCURRENT 1.0.0 {sha256}.{bundle} {sha256} {TRIPLE}\n\
+         KIND executable {TRIPLE}\n",
         role.version, role.expires
     );
     let (signed, signature) = text.rsplit_once("SIGNATURE ").unwrap();
