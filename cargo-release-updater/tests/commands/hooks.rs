@@ -184,8 +184,8 @@ fn a_command_is_handed_the_files_in_order_and_the_commit_alone() {
     assert!(at("metadata/timestamp.json") < at("commit VERSION"), "{steps:?}");
     assert_eq!(
         steps.iter().filter(|line| line.starts_with("commit")).count(),
-        3,
-        "root, timestamp, VERSION: {steps:?}"
+        7,
+        "root, timestamp, VERSION, the four files of the page: {steps:?}"
     );
 
     // A hook that gets as far as the commit and no further; then one that does its work.

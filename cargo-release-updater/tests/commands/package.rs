@@ -79,6 +79,8 @@ impl Package {
             };
         }
         command.current_dir(self.path("")).stdin(std::process::Stdio::null());
+        // So that rustc need not be asked for the host: its allocator hangs in a process with another clock.
+        command.env("CARGO_BUILD_TARGET", "x86_64-unknown-linux-gnu");
         Run::of(command.envs(variables.iter().copied()).output().unwrap())
     }
 

@@ -49,7 +49,7 @@ fn a_pack_of_keys_is_carried_by_the_private_storage() {
     other.fails(40, "private:anna.json exists", "another name");
     package.run(&["keys", "export", "private:../x"]).fails(2, "", "letters");
     let open = package.run(&["keys", "export", "private:secret.json", "--with-secrets"]);
-    open.fails(40, "has no password", "keys new");
+    open.fails(40, "the secret key online has no password", "keys new");
     package.run(&["keys", "import", "private:anna.json", "--key-dir", "elsewhere"]).ok();
     assert!(package.path("elsewhere/online.pub").exists());
     assert!(!package.path("elsewhere/online.key").exists());

@@ -267,6 +267,8 @@ fn nothing_that_is_written_or_handed_on_holds_a_secret() {
         run(&["restore", "copy"], &open, &[0]);
         run(&["doctor"], &job, &[60]);
         run(&["services"], &open, &[0]);
+        run(&["page"], &open, &[0]);
+        run(&["prune", "--dry-run"], &open, &[0]);
         run(&["keys", "renew", "root", "--password-stdin"], &[], &[0]);
         // One that makes keys of its own, as far as it gets without Cargo.
         run(&["demo"], &[&open[..], &job[..], &[("CARGO", "/bin/false")]].concat(), &[1, 2, 20, 30]);
