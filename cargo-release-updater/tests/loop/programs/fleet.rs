@@ -13,7 +13,7 @@ fn main() {
 
 fn update(updater: &Updater) -> Result<String, Error> {
     match updater.check()? {
-        Status::Available(update) => match update.download(|_| {})?.install()?.restart()? {},
+        Status::Available(update) => update.download(|_| {})?.install()?.restart()?.hand_over(),
         Status::NoUpdate(why) => Ok(why.to_string()),
     }
 }
