@@ -3,7 +3,7 @@
 //!
 //! A path `releases/TAG/NAME` is an asset; any other path is a file of the branch. Files of the branch that something else
 //! names later wait in memory, and go with it in one git commit, whose non-forced update of the branch is the
-//! compare-and-swap of the commit protocol (docs/adr/0013-github-commits-once.md).
+//! compare-and-swap of the commit protocol (docs/adr/0016-github-commits-once.md).
 
 mod address;
 mod api;
