@@ -124,21 +124,20 @@ fn made(desk: &Desk<'_>, state: Option<&RepositoryState>) -> CommandResult<Optio
 
 /// Writes the files that are not in the storage as they should be.
 fn write_changed(desk: &Desk<'_>, files: &[PageFile], execute: Execute) -> CommandResult<Written> {
-    let mut written = Written::default();
+    let mut changed = Vec::new();
     for file in files {
         let there = match desk.storage.length(file.path)? {
             Some(length) if length <= page::MAX_FILE => desk.storage.read(file.path, page::MAX_FILE)?,
             _ => None,
         };
-        if there.as_deref() == Some(file.text.as_bytes()) {
-            continue;
+        if there.as_deref() != Some(file.text.as_bytes()) {
+            changed.push((file.path, file.text.as_str()));
         }
-        if execute == Execute::ForReal {
-            desk.storage.put_mutable(file.path, file.text.clone().into_bytes())?;
-        }
-        written.files.push(file.path.to_owned());
     }
-    Ok(written)
+    if execute == Execute::ForReal {
+        desk.storage.put_together(&changed)?;
+    }
+    Ok(Written { files: changed.into_iter().map(|(path, _)| path.to_owned()).collect() })
 }
 
 fn write_files(context: &Context, folder: &Path, files: &[PageFile], execute: Execute) -> CommandResult<Written> {

@@ -49,6 +49,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(&self, context: &Context) -> CommandResult {
+        let attestation = self.attestation.as_deref().map(Attestation::of).transpose()?;
         let project = Project::find(context, &self.package);
         let (url, mirror) = match &self.repository {
             Some(text) => parse(context, text)?,
@@ -64,7 +65,6 @@ impl Args {
         let app = app_of(&root)?;
         let table = project.as_ref().ok().and_then(|project| project.table.as_ref());
         let missing_status = table.map_or(vec![404], |table| table.missing_status.clone());
-        let attestation = self.attestation.as_deref().map(Attestation::of).transpose()?;
         if let (Ok(project), true) = (&project, self.wait > 0) {
             self.wait_for_newest(context, project, &mirror, &missing_status)?;
         }

@@ -296,6 +296,19 @@ impl Storage {
         }
     }
 
+    /// Writes several files that may change: all at once where the storage commits several at once, else one by one.
+    /// # Errors
+    /// As [`Storage::put_mutable`].
+    pub fn put_together(&self, files: &[(&str, &str)]) -> Result<(), StorageError> {
+        for (path, text) in files {
+            match &self.github {
+                Some(github) => github.put_with_commit(path, text.as_bytes().to_vec()),
+                None => self.put_mutable(path, text.as_bytes().to_vec())?,
+            }
+        }
+        self.flush()
+    }
+
     /// Writes what waits for a commit that does not come.
     /// # Errors
     /// [`StorageError::GitHub`] when GitHub refuses.
