@@ -86,9 +86,9 @@ fn what_is_missing_is_told_before_anything_is_written() {
     let manifest = package.read("Cargo.toml");
     let plain = github.url().split('#').next().unwrap().to_owned();
     package.write("Cargo.toml", &manifest.replace(&github.url(), &plain));
-    package.run(&publish("1.0.0", &[])).fails(20, "`url` in [package.metadata.updater]", "url");
+    package.run(&publish("1.0.0", &[])).fails(20, "`url` in [package.metadata.updater]", "table.md");
     package.write("Cargo.toml", &manifest.replace("storage = ", "layout = \"hashed\"\nstorage = "));
-    package.run(&publish("1.0.0", &[])).fails(20, "`layout` in [package.metadata.updater]", "layout");
+    package.run(&publish("1.0.0", &[])).fails(20, "`layout` in [package.metadata.updater]", "table.md");
 }
 
 #[test]

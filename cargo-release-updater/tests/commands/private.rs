@@ -53,5 +53,5 @@ fn a_pack_of_keys_is_carried_by_the_private_storage() {
     package.run(&["keys", "import", "private:anna.json", "--key-dir", "elsewhere"]).ok();
     assert!(package.path("elsewhere/online.pub").exists());
     assert!(!package.path("elsewhere/online.key").exists());
-    package.run(&["keys", "import", "private:bert.json"]).fails(40, "private:bert.json", "");
+    package.run(&["keys", "import", "private:bert.json"]).fails(40, "there is no private:bert.json", "keys export");
 }
