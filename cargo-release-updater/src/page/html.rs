@@ -57,7 +57,8 @@ fn newest(site: &Site) -> String {
             triple = escape(download.platform.as_str()),
             system = escape(&named.system),
             processor = escape(&named.processor),
-            size = human_bytes(download.length),
+            // A number and its unit stay together.
+            size = human_bytes(download.length).replace(' ', "&nbsp;"),
         );
     }
     text.push_str("</ul>");
@@ -78,19 +79,19 @@ fn install(site: &Site) -> String {
     if has("unix") {
         let _ = writeln!(
             text,
-            "<p>Linux, macOS and BSD:</p>\n<pre><code>curl -fsSL {0}/install.sh | sh</code></pre>",
+            "<p>Linux, macOS and BSD:</p>\n<pre tabindex=\"0\"><code>curl -fsSL {0}/install.sh | sh</code></pre>",
             escape(url)
         );
     }
     if has("windows") {
         let _ = writeln!(
             text,
-            "<p>Windows (PowerShell):</p>\n<pre><code>irm {0}/install.ps1 | iex</code></pre>",
+            "<p>Windows (PowerShell):</p>\n<pre tabindex=\"0\"><code>irm {0}/install.ps1 | iex</code></pre>",
             escape(url)
         );
     }
     text.push_str(
-        "<p class=\"small\">Either command runs a script from this server: you trust the server for as long as that takes. \
+        "<p class=\"small\">This runs a script from this server: you trust the server for as long as that takes. \
          The script then checks the signature of what it installs; from the first start on the program updates itself, and \
          trusts no server.</p>",
     );
@@ -105,7 +106,7 @@ fn verify(site: &Site) -> String {
     format!(
         "<h2>Check a download</h2>\n<p>Each file has a signature beside it, <code>.minisig</code>, for \
          <a href=\"https://jedisct1.github.io/minisign/\">minisign</a>:</p>\n\
-         <pre><code>minisign -V -P {}\n    -m {}</code></pre>\n\
+         <pre tabindex=\"0\"><code>minisign -V -P {} \\\n    -m {}</code></pre>\n\
          <p class=\"small\">Compare the key with one from another place, such as the project's source: a key from the server \
          that also has the files proves little.</p>",
         escape(key),
