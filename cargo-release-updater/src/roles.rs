@@ -164,8 +164,7 @@ pub fn first_targets(app: &AppId, custody: &Custody, refresh: Refresh, now: UtcT
 /// made from.
 #[must_use]
 pub fn next_channel(app: &AppId, channel: &Channel, previous: Option<&Verified<Targets>>, now: UtcTime) -> Targets {
-    let days = if *channel == Channel::stable() { STABLE_DAYS } else { OTHER_CHANNEL_DAYS };
-    let expires = now.plus_days(days);
+    let expires = now.plus_days(days_of(channel));
     match previous {
         Some(previous) => {
             let mut next = Targets { version: previous.version + 1, expires, ..(**previous).clone() };
@@ -190,6 +189,17 @@ pub fn next_channel(app: &AppId, channel: &Channel, previous: Option<&Verified<T
             extra: Map::new(),
         },
     }
+}
+
+/// Makes the role that takes the place of one that waits: what that lists stays, and so do its number and the role that both
+/// are made from; the expiry starts anew.
+#[must_use]
+pub fn waiting_channel(channel: &Channel, waiting: &Targets, now: UtcTime) -> Targets {
+    Targets { expires: now.plus_days(days_of(channel)), ..waiting.clone() }
+}
+
+fn days_of(channel: &Channel) -> i64 {
+    if *channel == Channel::stable() { STABLE_DAYS } else { OTHER_CHANNEL_DAYS }
 }
 
 /// Makes a snapshot with the number that was claimed. Roles that `changed` does not name stay as they were: a role

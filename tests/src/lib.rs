@@ -20,6 +20,8 @@ pub mod proxy;
 pub mod race;
 pub mod random;
 pub mod require;
+#[cfg(feature = "publisher")]
+pub mod scale;
 pub mod server;
 pub mod simulator;
 

@@ -60,6 +60,67 @@ impl Peer {
         }))
     }
 
+    /// Starts Apache with WebDAV over an empty folder: anybody may read, and [`DAV_USER`] with [`DAV_PASSWORD`] may write. `None`
+    /// where it is absent.
+    ///
+    /// # Panics
+    /// When it does not start, or is absent where everything is required.
+    #[must_use]
+    pub fn apache() -> Option<Self> {
+        let program = Path::new("/usr/sbin/apache2");
+        if !program.exists() && !require::absent("apache2", "apt install apache2-bin") {
+            return None;
+        }
+        Some(Self::start(|port, folder| {
+            use std::os::unix::fs::PermissionsExt as _;
+            let files = folder.join("files");
+            std::fs::create_dir(&files).expect("the server's folder");
+            // As root it changes to somebody who may do nothing else.
+            for path in [folder, files.as_path()] {
+                std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).expect("its permissions");
+            }
+            let who = if rustix::process::geteuid().is_root() { "User nobody\nGroup nogroup\n" } else { "" };
+            let modules: String =
+                ["mpm_event", "authn_core", "authn_file", "authz_core", "authz_user", "auth_basic", "dav", "dav_fs"]
+                    .map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"))
+                    .concat();
+            // The password as its SHA-1, which `htpasswd -s` makes.
+            std::fs::write(folder.join("users"), format!("{DAV_USER}:{{SHA}}5en6G6MezRroT3XKqkdPOmY/BfQ=\n"))
+                .expect("the server's users");
+            let at = folder.display();
+            let config = format!(
+                "ServerRoot {at}\nServerName localhost\nListen 127.0.0.1:{port}\nPidFile {at}/pid\nErrorLog {at}/error.log\n{modules}{who}\
+                 DocumentRoot {at}/files\nDavLockDB {at}/dav-lock\n<Directory {at}/files>\nDav On\nAuthType Basic\nAuthName files\n\
+                 AuthUserFile {at}/users\nRequire method GET HEAD\nRequire valid-user\n</Directory>\n"
+            );
+            std::fs::write(folder.join("config"), config).expect("the server's settings");
+            let mut command = Command::new(program);
+            // One process, which ends with the test.
+            command.args(["-X", "-f", &format!("{at}/config")]);
+            command
+        }))
+    }
+
+    /// Starts an S3 server that checks signatures, s3s-fs, with an empty bucket named `bucket` and the keys [`S3S_KEYS`]; `None`
+    /// where `UPDATER_S3S` does not name the program: it takes ten minutes to build.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn s3s() -> Option<Self> {
+        let Some(program) = std::env::var_os("UPDATER_S3S") else {
+            require::opt_in("s3s-fs", "UPDATER_S3S=<the program>; CONTRIBUTING.md says how it is built");
+            return None;
+        };
+        Some(Self::start(|port, folder| {
+            std::fs::create_dir_all(folder.join("files/bucket")).expect("the server's folder");
+            let mut command = Command::new(program);
+            command.args(["--access-key", S3S_KEYS.0, "--secret-key", S3S_KEYS.1, "--host", "127.0.0.1"]);
+            command.args(["--port", &port.to_string()]).arg(folder.join("files"));
+            command
+        }))
+    }
+
     /// Starts an Azure Blob server, Azurite, with an empty container named `container`; `None` where it is absent. It checks
     /// signatures by the key that everybody knows, [`AZURITE_KEY`].
     ///
@@ -240,19 +301,48 @@ pub fn python_program(program: &str, packages: &str) -> Option<PathBuf> {
     }
     let environment = crate::workspace().join("target/test-peers");
     let found = environment.join("bin").join(program);
-    if !runs(&found) {
-        let run = |program: &Path, arguments: &[&str]| {
-            Command::new(program).args(arguments).output().is_ok_and(|output| output.status.success())
-        };
-        let made = run(Path::new("python3"), &["-m", "venv", environment.to_str()?]);
-        let mut install = vec!["-m", "pip", "install", "--quiet"];
-        install.extend(packages.split(' '));
-        if !made || !run(&environment.join("bin/python"), &install) || !runs(&found) {
+    match environment_with(&environment, &packages.split(' ').collect::<Vec<_>>(), &|| runs(&found)) {
+        true => Some(found),
+        false => {
             let _ = require::absent(program, &format!("pip install {packages}"));
-            return None;
+            None
         }
     }
-    Some(found)
+}
+
+/// Returns a Python that has python-tuf: the one that `UPDATER_PYTHON` names, else one in an environment below the target
+/// folder, where it is installed from PyPI once; `None` where it cannot be had.
+///
+/// # Panics
+/// When it is absent where everything is required.
+#[must_use]
+pub fn python_tuf() -> Option<PathBuf> {
+    static INSTALL: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _one_at_a_time = INSTALL.lock();
+    let has_tuf = |python: &Path| {
+        let script = "import tuf.ngclient, securesystemslib.signer, cryptography";
+        Command::new(python).args(["-c", script]).output().is_ok_and(|output| output.status.success())
+    };
+    let named = std::env::var_os("UPDATER_PYTHON").map(PathBuf::from);
+    let environment = crate::workspace().join("target/test-peers/python-tuf");
+    let python = named.clone().unwrap_or_else(|| environment.join("bin/python"));
+    let packages = [TUF, "securesystemslib[crypto]"];
+    if has_tuf(&python) || (named.is_none() && environment_with(&environment, &packages, &|| has_tuf(&python))) {
+        return Some(python);
+    }
+    let _ = require::absent("python-tuf", "pip install tuf 'securesystemslib[crypto]', UPDATER_PYTHON=<that python>");
+    None
+}
+
+/// Makes an environment of Python with some packages, unless it works already; tells whether it works then.
+fn environment_with(environment: &Path, packages: &[&str], works: &dyn Fn() -> bool) -> bool {
+    let run = |program: &Path, arguments: &[&str]| {
+        Command::new(program).args(arguments).output().is_ok_and(|output| output.status.success())
+    };
+    let Some(at) = environment.to_str() else { return false };
+    let install = [&["-m", "pip", "install", "--quiet"], packages].concat();
+    works()
+        || (run(Path::new("python3"), &["-m", "venv", at]) && run(&environment.join("bin/python"), &install) && works())
 }
 
 /// Finds a program of a Node package: on the path, else below the target folder, where it is installed from npm once.
@@ -279,6 +369,14 @@ fn node_program(program: &str, package: &str) -> Option<PathBuf> {
     Some(found)
 }
 
+/// Who may write to the WebDAV server, and by which password.
+pub const DAV_USER: &str = "publisher";
+/// The password of [`DAV_USER`].
+pub const DAV_PASSWORD: &str = "secret";
+/// The keys of the S3 server that checks signatures: access key and secret.
+pub const S3S_KEYS: (&str, &str) = ("AKTEST", "SKTEST");
+/// The version of python-tuf that we are compared with.
+const TUF: &str = "tuf==7.0.0";
 /// The account of Azurite.
 pub const AZURITE_ACCOUNT: &str = "devstoreaccount1";
 /// Its key, which stands in its documentation.

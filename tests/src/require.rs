@@ -26,6 +26,11 @@ pub fn absent(what: &str, how: &str) -> bool {
     false
 }
 
+/// Reports that a test was left out because it takes too long to be part of every run.
+pub fn opt_in(what: &str, how: &str) {
+    eprintln!("skipped: {what} (opt in with {how})");
+}
+
 /// Tells whether the test runs as root, which some faults need.
 ///
 /// # Panics

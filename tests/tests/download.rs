@@ -15,6 +15,8 @@ use updater_runtime::download::{DownloadError, Progress, VerifiedFile, download}
 use updater_runtime::transport::{
     FetchError, Fetcher, HttpOptions, HttpTransport, ProxyChoice, RateLimit, Retry, TimedOut, Timeouts, Url,
 };
+use updater_tests::peers::Peer;
+use updater_tests::proxy::{Breakage, FaultyRelay};
 use updater_tests::server::{Answer, MOST_BYTES, TestServer, etag_of};
 
 /// Some bytes that do not repeat, so that a part in the wrong place is a wrong part.
@@ -107,6 +109,26 @@ fn a_broken_download_goes_on_in_the_same_run() {
     assert_eq!(ranges[..2], [None, Some("bytes=150000-")]);
     assert_eq!(log[1].headers["if-range"], etag_of(&content));
     assert_eq!(log.iter().map(|request| request.body_bytes).sum::<usize>(), 1_000_000, "a byte was sent twice");
+}
+
+/// nginx packs what it may and cuts nothing off by itself: a relay before it does.
+#[test]
+fn a_broken_download_from_nginx_goes_on_by_its_ranges() {
+    let text = "root FOLDER/www; access_log FOLDER/access.log; gzip on; gzip_types *; gzip_min_length 1;";
+    let Some(peer) = Peer::nginx(text) else { return };
+    let (folder, content) = (tempfile::tempdir().unwrap(), content(1_000_000));
+    std::fs::create_dir(peer.folder().join("www")).unwrap();
+    std::fs::write(peer.folder().join("www/x"), &content).unwrap();
+    let mut connections = 0;
+    let relay = FaultyRelay::start(([127, 0, 0, 1], peer.port()).into(), move || {
+        connections += 1;
+        if connections < 3 { Breakage::Cut(200_000) } else { Breakage::None }
+    });
+    let url = Url::parse(&format!("http://{}/x", relay.address())).unwrap();
+    assert_eq!(bytes(run(folder.path(), &artifact(&content), &[url]).unwrap()), content);
+    let log = std::fs::read_to_string(peer.folder().join("access.log")).unwrap();
+    let statuses: Vec<&str> = log.lines().filter_map(|line| line.split(' ').nth(8)).collect();
+    assert_eq!(statuses, ["200", "206", "206"], "{log}");
 }
 
 #[test]

@@ -18,43 +18,13 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use updater_format::{Sha256, UtcTime};
 use updater_runtime::{Clock as _, SystemClock};
-use updater_tests::require;
 use updater_tests::server::{Answer, TestServer};
 use updater_tests::simulator::{RepositorySimulator, TRIPLE};
-
-/// The version of python-tuf that is compared with.
-const TUF: &str = "tuf==7.0.0";
 
 /// Returns a Python that has python-tuf.
 fn python() -> Option<&'static Path> {
     static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let has_tuf = |python: &Path| {
-        let script = "import tuf.ngclient, securesystemslib.signer, cryptography";
-        Command::new(python).args(["-c", script]).output().is_ok_and(|output| output.status.success())
-    };
-    let found = FOUND.get_or_init(|| {
-        if let Some(python) = std::env::var_os("UPDATER_PYTHON").map(PathBuf::from) {
-            return has_tuf(&python).then_some(python);
-        }
-        let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-tuf");
-        let python = environment.join("bin/python");
-        if !has_tuf(&python) {
-            let run = |program: &Path, arguments: &[&str]| {
-                Command::new(program).args(arguments).output().is_ok_and(|output| output.status.success())
-            };
-            let made = run(Path::new("python3"), &["-m", "venv", environment.to_str()?]);
-            let packages = ["-m", "pip", "install", "--quiet", TUF, "securesystemslib[crypto]"];
-            if !made || !run(&python, &packages) || !has_tuf(&python) {
-                return None;
-            }
-        }
-        Some(python)
-    });
-    if found.is_none() {
-        let _ =
-            require::absent("python-tuf", "pip install tuf 'securesystemslib[crypto]', UPDATER_PYTHON=<that python>");
-    }
-    found.as_deref()
+    FOUND.get_or_init(updater_tests::peers::python_tuf).as_deref()
 }
 
 /// Builds the program that contains tough and sigstore-tuf, where that is asked for.

@@ -12,11 +12,11 @@ use crate::repository::state::Expiry;
 use crate::repository::{Base, RepositoryState, Submission};
 use crate::shell::Message;
 use crate::storage::Storage;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use updater_format::release::{BundleEntry, ChannelContents};
-use updater_format::role::{ChannelRules, Percent, RoleName, Steering};
+use updater_format::role::{ChannelRules, Percent, RoleName, Steering, Targets};
 use updater_format::trust::TrustedChannel;
-use updater_format::{Channel, Keyring, Platform, ReleaseVersion, UtcTime};
+use updater_format::{AppId, Channel, ComponentName, Keyring, Platform, ReleaseVersion, UtcTime};
 
 /// Tell what is published, what waits, what expires when, and which roles can be signed here.
 #[derive(Debug, clap::Args)]
@@ -57,22 +57,22 @@ impl Args {
         context.shell.message(&Status { app: app.as_str(), storage: storage.name(), published: state.is_some() });
         let Some(state) = state else {
             context.shell.result(format_args!("{app}: nothing is published in {}", storage.name()));
-            context.shell.note("publish the first release with `cargo updater publish`");
+            let channels = project.table()?.channels.iter().map(|channel| channel.name.to_string());
+            let waiting = waiting(&app, &storage, None, channels)?;
+            if waiting.is_empty() {
+                context.shell.note("publish the first release with `cargo updater publish`");
+            }
+            tell_waiting(context, &waiting);
             return Ok(());
         };
         context.shell.result(format_args!("{app} in {}", storage.name()));
         let mut total = Saved::default();
         for (channel, role) in state.channels() {
-            let rules = role.role().rules().cloned().unwrap_or_default();
-            let steering = state.timestamp().steering(channel).cloned().unwrap_or_default();
             for (component, contents) in role.contents().subjects() {
                 let of = component.map(|component| format!(", component {component}")).unwrap_or_default();
                 context.shell.result(format_args!("\n{channel}{of}"));
-                // The rules of a channel are about the app.
-                let (rules, steering) = match component {
-                    None => (rules.clone(), steering.clone()),
-                    Some(_) => Default::default(),
-                };
+                let rules = role.role().rules_of(component).cloned().unwrap_or_default();
+                let steering = state.timestamp().steering_of(channel, component).cloned().unwrap_or_default();
                 for release in releases(channel, contents, &rules, &steering) {
                     total.add(&release);
                     release.tell(context);
@@ -80,7 +80,9 @@ impl Args {
             }
         }
         total.tell(context);
-        tell_waiting(context, &waiting(&storage, &state)?);
+        let channels = state.targets().delegations.iter().flat_map(|delegations| &delegations.roles);
+        let channels = channels.map(|role| role.name.clone());
+        tell_waiting(context, &waiting(&app, &storage, Some(&state), channels)?);
         context.shell.result("\nexpires");
         for (role, expires) in state.expiries() {
             tell_expiry(context, &role, expires);
@@ -235,6 +237,8 @@ struct Waiting {
     version: u64,
     /// `online-key`, or `nobody`: it was made from a role that is not the published one any more.
     waits_for: &'static str,
+    /// What it lists and the published one does not: `1.2.0`, or `model 3.0.0` of a component.
+    adds: Vec<String>,
 }
 
 impl Message for Waiting {
@@ -242,24 +246,45 @@ impl Message for Waiting {
 }
 
 /// Finds what waits in the storage. Nobody has checked its signatures.
-fn waiting(storage: &Storage, state: &RepositoryState) -> CommandResult<Vec<Waiting>> {
-    let channels = state.targets().delegations.iter().flat_map(|delegations| &delegations.roles);
+fn waiting(
+    app: &AppId,
+    storage: &Storage,
+    state: Option<&RepositoryState>,
+    channels: impl Iterator<Item = String>,
+) -> CommandResult<Vec<Waiting>> {
     let mut waiting = Vec::new();
-    for role in channels.map(|role| role.name.as_str()).chain(["targets"]) {
+    for role in channels.chain(["targets".to_owned()]) {
+        let role = role.as_str();
         let Some(submission) = Submission::read(storage, role)? else { continue };
         let version = submission.parse(storage, role)?.unverified().version;
         let published = match role {
-            "targets" => Some(state.targets()),
-            role => Channel::parse(role).ok().and_then(|name| state.channels().get(&name)).map(TrustedChannel::role),
+            "targets" => state.map(RepositoryState::targets),
+            role => {
+                let channel = Channel::parse(role).ok().and_then(|name| state?.channels().get(&name));
+                channel.map(TrustedChannel::role)
+            }
         };
         if version <= published.map_or(0, |published| published.version) {
             continue;
         }
         let fits = role == "targets" || submission.base == published.map(Base::of);
         let waits_for = if fits { "online-key" } else { "nobody" };
-        waiting.push(Waiting { role: role.to_owned(), version, waits_for });
+        let listed = published.map(|published| versions(app, published)).unwrap_or_default();
+        let adds = versions(app, submission.parse(storage, role)?.unverified());
+        let adds = adds.difference(&listed).cloned().collect();
+        waiting.push(Waiting { role: role.to_owned(), version, waits_for, adds });
     }
     Ok(waiting)
+}
+
+/// Returns the releases that a role lists, those of components after their name.
+fn versions(app: &AppId, role: &Targets) -> BTreeSet<String> {
+    let Ok(contents) = ChannelContents::read(app, role) else { return BTreeSet::new() };
+    let of = |(component, contents): (Option<&ComponentName>, &ChannelContents)| -> Vec<String> {
+        let name = component.map(|name| format!("{name} ")).unwrap_or_default();
+        contents.bundles.iter().map(|bundle| format!("{name}{}", bundle.version)).collect()
+    };
+    contents.subjects().flat_map(of).collect()
 }
 
 fn tell_waiting(context: &Context, waiting: &[Waiting]) {
@@ -267,12 +292,13 @@ fn tell_waiting(context: &Context, waiting: &[Waiting]) {
         return;
     }
     context.shell.result("\nwaits");
-    for Waiting { role, version, waits_for } in waiting {
+    for Waiting { role, version, waits_for, adds } in waiting {
         let what = match *waits_for {
             "online-key" => "for the online key: `cargo updater refresh`".to_owned(),
             _ => format!("for nobody, the channel has changed since: `cargo updater refresh --discard {role}`"),
         };
-        context.shell.result(format_args!("  {role:12} version {version} waits {what}"));
+        let adds = if adds.is_empty() { String::new() } else { format!(" with {}", adds.join(", ")) };
+        context.shell.result(format_args!("  {role:12} version {version}{adds} waits {what}"));
     }
     waiting.iter().for_each(|waiting| context.shell.message(waiting));
 }

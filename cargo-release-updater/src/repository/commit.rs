@@ -27,9 +27,8 @@ use crate::shell::Shell;
 use crate::storage::{Created, Storage};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use updater_format::release::Artifact;
+use updater_format::release::{Artifact, ChannelContents};
 use updater_format::role::{MetaFile, RoleName, Targets, Timestamp, TimestampExtension};
-use updater_format::trust::TrustedChannel;
 use updater_format::{AppId, Channel, ReleaseVersion, UtcTime};
 
 /// One publisher of one app in one storage.
@@ -111,8 +110,8 @@ pub struct Committed {
     pub role: u64,
 }
 
-/// Turns a channel's role as it is now into the one to publish.
-type Edit<'a> = dyn FnMut(&mut Targets, Option<&TrustedChannel>) -> Result<(), CommandError> + 'a;
+/// Turns a channel's role as it is now, and what it lists, into the one to publish.
+type Edit<'a> = dyn FnMut(&mut Targets, Option<&ChannelContents>) -> Result<(), CommandError> + 'a;
 
 /// Turns what the online key withholds now into what it is to withhold.
 type Withhold<'a> = dyn FnMut(&mut TimestampExtension, &RepositoryState) -> Result<(), CommandError> + 'a;
@@ -129,14 +128,15 @@ impl Commit<'_> {
     /// Publishes the next version of a channel's role.
     ///
     /// `edit` turns the role as it is now into the one to publish. It is called again with fresh data when another
-    /// publisher was faster, so it must look at what it is given and not at what it saw before.
+    /// publisher was faster, so it must look at what it is given and not at what it saw before. Without the online key
+    /// that is what waits for it, if anything does: then both wait, as one role.
     /// # Errors
     /// [`RepositoryError`] as a [`CommandError`], or what `edit` returns; then clients still see the old state, and
     /// running it again continues.
     pub fn publish(
         &mut self,
         channel: &Channel,
-        mut edit: impl FnMut(&mut Targets, Option<&TrustedChannel>) -> Result<(), CommandError>,
+        mut edit: impl FnMut(&mut Targets, Option<&ChannelContents>) -> Result<(), CommandError>,
     ) -> Result<Committed, CommandError> {
         self.run(&mut Change::Role(channel, &mut edit))
     }
@@ -192,17 +192,18 @@ impl Commit<'_> {
 
         let timestamp_before = state.as_ref().map(|state| &**state.timestamp());
         let mut extension = timestamp_before.and_then(|timestamp| timestamp.extension.clone());
+        let online = [RoleName::Snapshot, RoleName::Timestamp];
+        let online = online.iter().all(|role| self.keychain.can_sign(root.keyring(*role)));
         let edited = match change {
-            Change::Role(channel, edit) => Some(self.edit_role(channel, *edit, state.as_ref(), &targets)?),
+            Change::Role(channel, edit) => Some(self.edit_role(channel, *edit, state.as_ref(), &targets, online)?),
             Change::Withheld(edit) => {
                 let missing = || RepositoryError::NothingPublished { storage: self.storage.name().to_owned() };
                 edit(extension.get_or_insert_default(), state.as_ref().ok_or_else(missing)?)?;
                 None
             }
         };
-        let online = [RoleName::Snapshot, RoleName::Timestamp];
         if let Some(edited) = &edited
-            && (edited.lacks_signatures() || !online.iter().all(|role| self.keychain.can_sign(root.keyring(*role))))
+            && (edited.lacks_signatures() || !online)
         {
             return Ok(self.submit(edited)?);
         }

@@ -142,7 +142,8 @@ impl Submission {
         let gone = || RepositoryError::NumberGone { role: role.to_owned(), version };
         let there = Self::read(storage, role)?.ok_or_else(gone)?;
         let is_ours = there.parse(storage, role)?.unverified().version == version;
-        match is_ours && there.clone().with_minisigs(minisigs).replace(storage, role, &there)? == Replaced::Done {
+        let all = there.minisigs.clone().into_iter().chain(minisigs).collect();
+        match is_ours && there.clone().with_minisigs(all).replace(storage, role, &there)? == Replaced::Done {
             true => Ok(()),
             false => Err(gone()),
         }

@@ -151,7 +151,7 @@ impl Publisher<'_> {
         };
         commit.upload(uploads, sent)?;
         commit.publish(release.channel(), |role, before| {
-            release.edit(role, before.map(|channel| channel.contents())).map_err(CommandError::from)?;
+            release.edit(role, before).map_err(CommandError::from)?;
             Ok(())
         })
     }

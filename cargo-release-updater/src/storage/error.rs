@@ -242,7 +242,19 @@ impl ServiceError {
 
 impl std::fmt::Display for ServiceError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.0.message())
+        f.write_str(without_page(self.0.message()))
+    }
+}
+
+/// Returns the title of an answer that is a page for people: the rest of it says no more.
+fn without_page(message: &str) -> &str {
+    let is_page = ["<!doctype html", "<html"]
+        .iter()
+        .any(|begin| message.trim_start().get(..begin.len()).is_some_and(|found| found.eq_ignore_ascii_case(begin)));
+    let title = message.split_once("<title>").and_then(|(_, rest)| rest.split_once("</title>"));
+    match title {
+        Some((title, _)) if is_page => title.trim(),
+        _ => message,
     }
 }
 
@@ -263,7 +275,14 @@ fn hint_of(error: &ServiceError) -> String {
     let words = |words: &[&str]| words.iter().any(|word| text.contains(word));
     match error.0.kind() {
         _ if words(&["RequestTimeTooSkewed", "RequestTimeSkewed"]) => "set the clock of this machine".to_owned(),
-        _ if words(&["No space left on device", "os error 28", "InsufficientStorage", "QuotaExceeded"]) => {
+        _ if words(&[
+            "No space left on device",
+            "os error 28",
+            "InsufficientStorage",
+            "Insufficient Storage",
+            "QuotaExceeded",
+        ]) =>
+        {
             NO_ROOM.to_owned()
         }
         ErrorKind::NotFound | ErrorKind::ConfigInvalid
@@ -271,7 +290,7 @@ fn hint_of(error: &ServiceError) -> String {
         {
             "the bucket, container or folder of the address does not exist: make it, or correct the address".to_owned()
         }
-        ErrorKind::PermissionDenied => {
+        _ if error.0.kind() == ErrorKind::PermissionDenied || text.contains("401 Unauthorized") => {
             "the storage refuses these credentials, or they may not read, list and write there; `cargo updater \
              services` shows where they are read from"
                 .to_owned()
@@ -291,3 +310,22 @@ fn hint_of(error: &ServiceError) -> String {
 const NO_ROOM: &str = "make room there, then run the same command again; it continues";
 const CHECK: &str =
     "check that the storage exists, has room and may be written, then run the same command again; it continues";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_page_for_people_the_title_is_told() {
+        let page = "<!DOCTYPE HTML PUBLIC \"-//IETF//DTD HTML 2.0//EN\">\n<html><head>\n<title>507 Insufficient Storage</title>\n</head>";
+        for (message, told) in [
+            (page, "507 Insufficient Storage"),
+            ("<HTML><title> No </title>", "No"),
+            ("<html>without one", "<html>without one"),
+            ("broken: <title>x</title>", "broken: <title>x</title>"),
+            ("", ""),
+        ] {
+            assert_eq!(without_page(message), told);
+        }
+    }
+}

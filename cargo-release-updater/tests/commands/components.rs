@@ -89,12 +89,45 @@ fn a_component_is_steered_without_its_app() {
     let list = package.run(&["release", "list"]).ok().stdout;
     let (app, model) = list.split_once("stable, component model").unwrap();
     assert!(app.contains("100%") && model.contains("10%") && model.contains("rollout 25 %, held at 10 %"), "{list}");
+    let percents = || -> Vec<_> {
+        let told = package.run(&["status", "--message-format", "json"]).ok().messages("published-release");
+        told.iter().map(|release| (release["percent"].clone(), release["yanked"].clone())).collect()
+    };
+    assert_eq!(percents(), [(100.into(), false.into()), (10.into(), false.into())]);
     package.run(&["release", "yank", "1.0.0", "--component", "model", "--yes"]).ok();
+    assert_eq!(percents(), [(100.into(), false.into()), (0.into(), true.into())]);
     let refused = package.run(&["release", "yank", "3.0.0", "--component", "model", "--yes"]);
     assert!(refused.code != 0 && refused.stderr.contains("the channel does not list 3.0.0"), "{}", refused.stderr);
     let unknown = package.run(&["release", "yank", "1.0.0", "--component", "voices", "--yes"]);
     assert!(unknown.stderr.contains("there is no component `voices`"), "{}", unknown.stderr);
     assert!(unknown.stderr.contains("help: the table has `model`"), "{}", unknown.stderr);
+}
+
+#[test]
+fn an_app_and_its_component_wait_together_for_the_online_key() {
+    let package = with_model("1.0.0");
+    package.run(&publish("1.0.0", &[])).ok();
+    package.run(&publish_model(&[])).ok();
+    let online = package.keys().join("development/online.key");
+    std::fs::rename(&online, package.path("aside")).unwrap();
+    // Each by a command of its own, as two jobs may have it.
+    model(&package, "1.1.0");
+    crate::publish::files(&package, "1.1.0");
+    for run in [package.run(&publish_model(&[])).ok(), package.run(&publish("1.1.0", &[])).ok()] {
+        assert!(run.stderr.contains("Submitted hello"), "{}", run.stderr);
+    }
+    for (again, told) in [(publish_model(&[]), "hello model 1.1.0 waits"), (publish("1.1.0", &[]), "hello 1.1.0 waits")]
+    {
+        let run = package.run(&again).ok();
+        assert!(run.stderr.contains(&format!("Unchanged {told} for the online key")), "{}", run.stderr);
+    }
+    let status = package.run(&["status"]).ok().stdout;
+    assert!(status.contains("stable       version 3 with 1.1.0, model 1.1.0 waits for the online key"), "{status}");
+    std::fs::rename(package.path("aside"), &online).unwrap();
+    package.run(&["refresh"]).ok();
+    package.run(&["verify", "--deep"]).ok();
+    let status = package.run(&["status"]).ok().stdout;
+    assert!(!status.contains("waits") && status.matches("1.1.0  ").count() == 2, "{status}");
 }
 
 #[test]

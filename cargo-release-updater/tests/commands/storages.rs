@@ -5,7 +5,8 @@ use crate::package::{Package, Run};
 use crate::publish::{files, package, publish};
 use std::path::Path;
 use std::process::Command;
-use updater_tests::peers::{AZURITE_ACCOUNT, AZURITE_KEY, Peer, request};
+use updater_tests::peers::{AZURITE_ACCOUNT, AZURITE_KEY, DAV_PASSWORD, DAV_USER, Peer, S3S_KEYS, request};
+use updater_tests::proxy::TestProxy;
 use updater_tests::require;
 
 /// Credentials that moto takes, as it takes any.
@@ -128,6 +129,40 @@ fn two_releases_by_webdav_for_one_publisher_at_a_time() {
 }
 
 #[test]
+fn two_releases_to_apache_and_a_wrong_password_is_refused() {
+    let Some(peer) = Peer::apache() else { return };
+    let storage = format!("webdav+http://127.0.0.1:{}/apps/hello", peer.port());
+    let known = [("WEBDAV_USERNAME", DAV_USER), ("WEBDAV_PASSWORD", DAV_PASSWORD)];
+    let package = two_releases(&storage, &known);
+    package.run(&["verify", &format!("http://127.0.0.1:{}/apps/hello", peer.port()), "--deep"]).ok();
+    files(&package, "1.2.0");
+    let wrong = [("WEBDAV_USERNAME", DAV_USER), ("WEBDAV_PASSWORD", "guessed-word")];
+    for variables in [&wrong[..], &[]] {
+        let refused = run(&package, "1.2.0", &storage, &[], variables);
+        assert!(!refused.stderr.contains("guessed-word"), "{}", refused.stderr);
+        refused.fails(60, "cannot look at metadata/2.root.json", "the storage refuses these credentials");
+    }
+    assert!(!package.path("target/updater/bundles/hello-1.2.0-x86_64-unknown-linux-gnu.json").exists());
+    let third = run(&package, "1.2.0", &storage, &[], &known).ok();
+    assert!(third.stderr.contains("cannot keep two publishers apart"), "{}", third.stderr);
+}
+
+#[test]
+fn two_releases_to_an_s3_server_that_checks_signatures() {
+    let Some(peer) = Peer::s3s() else { return };
+    let storage = format!("s3://bucket/apps/hello?region=us-east-1&endpoint=http://127.0.0.1:{}", peer.port());
+    let package = two_releases(&storage, &[("AWS_ACCESS_KEY_ID", S3S_KEYS.0), ("AWS_SECRET_ACCESS_KEY", S3S_KEYS.1)]);
+    package.run(&["verify", &peer.folder().join("files/bucket/apps/hello").display().to_string(), "--deep"]).ok();
+    files(&package, "1.2.0");
+    for (key, secret) in [(S3S_KEYS.0, "guessed-word"), ("AKOTHER", S3S_KEYS.1)] {
+        let wrong = [("AWS_ACCESS_KEY_ID", key), ("AWS_SECRET_ACCESS_KEY", secret)];
+        let refused = run(&package, "1.2.0", &storage, &[], &wrong);
+        assert!(!refused.stderr.contains("guessed-word"), "{}", refused.stderr);
+        refused.fails(60, "cannot look at metadata/2.root.json", "the storage refuses these credentials");
+    }
+}
+
+#[test]
 fn nginx_serves_what_was_published_with_ranges_and_for_reading_only() {
     let Some(peer) = Peer::nginx("root FOLDER/www; gzip on; gzip_types text/plain; gzip_min_length 1;") else {
         return;
@@ -165,12 +200,13 @@ fn https_with_an_authority_of_ones_own_is_read_where_it_is_trusted() {
     let made = tempfile::tempdir().unwrap();
     let script = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test-ca \
                   -keyout ca.key -out ca.pem 2>/dev/null && openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
-                  -subj /CN=localhost -keyout key.pem -out leaf.csr 2>/dev/null && printf 'subjectAltName=DNS:localhost\\n' > ext && \
+                  -subj /CN=localhost -keyout key.pem -out leaf.csr 2>/dev/null && printf 'subjectAltName=DNS:localhost,DNS:updates.test\\n' > ext && \
                   openssl x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out cert.pem 2>/dev/null";
     assert!(Command::new("sh").args(["-c", script]).current_dir(made.path()).status().unwrap().success());
     let text = text.replace("SECURE", &secure.to_string()).replace("FOLDER", &made.path().display().to_string());
     let Some(_peer) = Peer::nginx(&text) else { return };
-    let package = package();
+    // A development root would be for loopback alone.
+    let package = crate::refresh::real_package();
     run(&package, "1.0.0", &format!("fs:{}/www", made.path().display()), &[], &[]).ok();
     let url = format!("https://localhost:{secure}");
     let trusted = made.path().join("ca.pem").display().to_string();
@@ -179,6 +215,22 @@ fn https_with_an_authority_of_ones_own_is_read_where_it_is_trusted() {
     package.run_with(&["release", "list", "--storage", &url], &known).ok();
     let stranger = package.run(&["verify", &url]);
     assert!(stranger.code != 0 && stranger.stderr.contains("certificate"), "{}", stranger.stderr);
+
+    // From a network that only a proxy leads out of, by a name that only the proxy knows: client and publisher alike.
+    let proxy = TestProxy::start(([127, 0, 0, 1], secure).into());
+    let way = format!("http://{}", proxy.address());
+    let known = [("SSL_CERT_FILE", trusted.as_str()), ("HTTPS_PROXY", way.as_str())];
+    let asked = |command: &[&str]| {
+        let before = proxy.heads().len();
+        package.run_with(command, &known).ok();
+        let heads = proxy.heads();
+        assert!(
+            heads.len() > before && heads.iter().all(|head| head.starts_with("CONNECT updates.test:443 ")),
+            "{heads:?}"
+        );
+    };
+    asked(&["verify", "https://updates.test", "--deep"]);
+    asked(&["release", "list", "--storage", "https://updates.test"]);
 }
 
 #[test]

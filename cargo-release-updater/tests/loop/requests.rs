@@ -106,7 +106,7 @@ impl Publisher {
         commit.upload(&uploads, |_, _| {}).unwrap();
         commit
             .publish(&Channel::stable(), |role, before| {
-                release.edit(role, before.map(|channel| channel.contents()))?;
+                release.edit(role, before)?;
                 Ok(())
             })
             .unwrap();

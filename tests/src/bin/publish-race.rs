@@ -1,8 +1,10 @@
-//! `publish-race [--rounds N | --stop-every N] [--on fs,s3,sftp]`: two publishers that share nothing but the storage publish at the same
+//! `publish-race [--rounds N | --stop-every N] [--on fs,s3,sftp,s3s]`: two publishers that share nothing but the storage publish at the same
 //! instant, round after round (100), while a client polls: in a folder and on an S3 server, or where `--on` says.
 //!
 //! With `--stop-every N` one publisher stops before every N-th operation of the storage in turn, and another one repeats
 //! what it began; not by SFTP, where each stop costs a lease.
+//!
+//! `s3s` is an S3 server that checks signatures and whose conditions are not atomic: `UPDATER_S3S` names its program.
 //!
 //! A lost release or a state that does not verify is told and makes the exit code 1.
 
@@ -10,7 +12,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
-use updater_tests::peers::Peer;
+use updater_tests::peers::{Peer, S3S_KEYS};
 use updater_tests::race::referee::{Course, Score, run, stop_everywhere};
 use updater_tests::race::{Failure, publisher};
 
@@ -48,7 +50,7 @@ fn options(words: &[&str]) -> Result<Options, Failure> {
         }
     }
     let on: Vec<String> = on.split(',').map(str::to_owned).collect();
-    match on.iter().find(|name| !["fs", "s3", "sftp"].contains(&name.as_str())) {
+    match on.iter().find(|name| !["fs", "s3", "sftp", "s3s"].contains(&name.as_str())) {
         Some(name) => Err(format!("there is no race on {name:?}").into()),
         None if stop_every.is_some() && on.iter().any(|name| name == "sftp") => {
             Err("each stop by SFTP costs a lease".into())
@@ -96,6 +98,14 @@ fn course(name: &str) -> Result<Option<(Behind, Course)>, Failure> {
                 storage: format!("s3://bucket/racer?region=us-east-1&acl=public-read&endpoint={endpoint}"),
                 url: format!("{endpoint}/bucket/racer"),
                 environment: environment(&[("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")]),
+            };
+            (Behind::Server { _peer: peer }, course)
+        }),
+        "s3s" => Peer::s3s().map(|peer| {
+            let course = Course {
+                storage: format!("s3://bucket/racer?region=us-east-1&endpoint=http://127.0.0.1:{}", peer.port()),
+                url: format!("fs:{}", peer.folder().join("files/bucket/racer").display()),
+                environment: environment(&[("AWS_ACCESS_KEY_ID", S3S_KEYS.0), ("AWS_SECRET_ACCESS_KEY", S3S_KEYS.1)]),
             };
             (Behind::Server { _peer: peer }, course)
         }),

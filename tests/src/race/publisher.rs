@@ -112,7 +112,7 @@ impl Publisher {
         };
         commit.upload(&ready.uploads, |_, _| {}).map_err(|error| told(error.into()))?;
         let published = commit.publish(ready.release.channel(), |role, before| {
-            ready.release.edit(role, before.map(|channel| channel.contents())).map_err(CommandError::from)?;
+            ready.release.edit(role, before).map_err(CommandError::from)?;
             Ok(())
         });
         published.map(drop).map_err(told)

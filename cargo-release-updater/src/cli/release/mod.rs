@@ -92,7 +92,7 @@ impl SteerArgs {
         let committed = desk.commit(&mut keychain).publish(&desk.channel, |role, before| {
             let (nothing, component) = (ChannelContents::default(), desk.component.as_ref());
             if let Some(extension) = &mut role.extension {
-                let contents = before.and_then(|channel| channel.contents().of(component));
+                let contents = before.and_then(|contents| contents.of(component));
                 change.apply(extension.rules_mut(component), contents.unwrap_or(&nothing))?;
             }
             Ok(())

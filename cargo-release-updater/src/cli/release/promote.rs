@@ -64,7 +64,7 @@ impl Args {
             let state = state.ok_or_else(missing)?;
             let source = state.channels().get(&self.from).and_then(|role| role.contents().of(component));
             let source = source.unwrap_or(&nothing);
-            let target = before.and_then(|channel| channel.contents().of(component));
+            let target = before.and_then(|contents| contents.of(component));
             let promotion = Promotion::new(&self.version, (&self.from, source), (&desk.channel, target))?;
             promotion.edit(&desk.trust.app, role, keep);
             Ok(())

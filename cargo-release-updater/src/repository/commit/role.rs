@@ -6,11 +6,13 @@ use crate::keys::Signer;
 use crate::repository::state::Expiry;
 use crate::repository::submission::{Base, Place, Submission};
 use crate::repository::{Committed, RepositoryError, RepositoryState, first_roles, version_file};
-use crate::roles::{Document, next_channel};
+use crate::roles::{Document, next_channel, waiting_channel};
 use crate::storage::{Created, Replaced, StorageError};
+use std::collections::BTreeMap;
 use std::rc::Rc;
+use updater_format::release::ChannelContents;
 use updater_format::role::{Hashes, MetaFile, Root, Targets};
-use updater_format::signed::Untrusted;
+use updater_format::signed::{Untrusted, Verified};
 use updater_format::trust::{Rules, TrustError, TrustedChannel, TrustedSet};
 use updater_format::{Channel, Keyring, SignaturePolicy};
 
@@ -26,6 +28,8 @@ pub(super) struct EditedRole {
     pub(super) base: Option<Base>,
     /// Where it waits when the online key is elsewhere.
     pub(super) place: Place,
+    /// Detached signatures of what waits there already.
+    minisigs: BTreeMap<String, String>,
 }
 
 impl EditedRole {
@@ -53,54 +57,86 @@ impl SignedRole {
 }
 
 impl Commit<'_> {
-    /// Makes the next version of a channel's role, and unlocks the keys for it. Nothing is written.
+    /// Makes the next version of a channel's role, and unlocks the keys for it. Nothing is written. `online` tells whether
+    /// the online key is here: what waits for it is built upon where it is not, so that several changes can wait.
     pub(super) fn edit_role(
         &mut self,
         channel: &Channel,
         edit: &mut Edit<'_>,
         state: Option<&RepositoryState>,
         targets: &Targets,
+        online: bool,
     ) -> Result<EditedRole, CommandError> {
         let delegation = targets.delegation(channel.as_str());
         let delegation = delegation.ok_or_else(|| RepositoryError::no_channel(channel, targets))?;
         let before = state.and_then(|state| state.channels().get(channel));
         let place = Place::look(self.storage, channel.as_str())?;
-        self.refuse_waiting(channel, &place, before, &delegation.keyring)?;
-        let mut role = next_channel(self.app, channel, before.map(TrustedChannel::role), self.now);
-        edit(&mut role, before)?;
-        let signers = self.keychain.some_signers(channel.as_str(), &delegation.keyring)?;
         let threshold = delegation.keyring.threshold();
         let base = before.map(|channel| Base::of(channel.role()));
-        Ok(EditedRole { channel: channel.clone(), role, signers, threshold, base, place })
+        let waiting = self.waiting(channel, &place, before, &delegation.keyring, online)?;
+        let (mut role, minisigs) = match &waiting {
+            None => (next_channel(self.app, channel, before.map(TrustedChannel::role), self.now), BTreeMap::new()),
+            Some((waiting, submission)) => (waiting_channel(channel, waiting, self.now), submission.minisigs.clone()),
+        };
+        match &waiting {
+            None => edit(&mut role, before.map(TrustedChannel::contents))?,
+            Some((waiting, _)) => edit(&mut role, Some(&self.contents_of(channel, waiting)?))?,
+        }
+        let signers = self.keychain.some_signers(channel.as_str(), &delegation.keyring)?;
+        let edited = EditedRole { channel: channel.clone(), role, signers, threshold, base, place, minisigs };
+        match waiting {
+            // Enough have signed what waits: it must not go back to waiting for them.
+            Some((waiting, _)) if edited.lacks_signatures() => {
+                Err(RepositoryError::Waiting { channel: channel.clone(), version: waiting.version }.into())
+            }
+            _ => Ok(edited),
+        }
     }
 
-    /// Refuses to build on what is published while something waits: it would silently undo that.
-    fn refuse_waiting(
+    fn contents_of(&self, channel: &Channel, role: &Targets) -> Result<ChannelContents, RepositoryError> {
+        ChannelContents::read(self.app, role).map_err(|source| RepositoryError::Trust {
+            file: format!("the submission of {channel}"),
+            storage: self.storage.name().to_owned(),
+            source: Box::new(source),
+        })
+    }
+
+    /// Returns what waits of a channel for the online key alone, to be built upon: built on what is published, a change would
+    /// silently undo it. Whoever has the online key decides about it first, and so do those whose signatures it lacks.
+    fn waiting(
         &self,
         channel: &Channel,
         place: &Place,
         published: Option<&TrustedChannel>,
         keyring: &Keyring,
-    ) -> Result<(), RepositoryError> {
-        let Some(submission) = place.submission(self.storage, channel.as_str())? else { return Ok(()) };
-        // Read without verification: it only decides whether to go on.
+        online: bool,
+    ) -> Result<Option<(Verified<Targets>, Submission)>, RepositoryError> {
+        let Some(submission) = place.submission(self.storage, channel.as_str())? else { return Ok(None) };
         let waiting = submission.parse(self.storage, channel.as_str())?;
         let version = waiting.unverified().version;
-        let (channel, role) = (channel.clone(), published.map(TrustedChannel::role));
-        if version <= role.map_or(0, |role| role.version) {
-            return Ok(());
+        let base = published.map(|published| Base::of(published.role()));
+        if version <= base.map_or(0, |base| base.version) {
+            return Ok(None);
         }
-        match submission.base == role.map(Base::of) {
-            true => Err(RepositoryError::waiting(channel, &waiting, keyring)),
+        if submission.base != base {
             // It can never be published any more.
-            false => Err(RepositoryError::BaseChanged { channel, version }),
+            return Err(RepositoryError::BaseChanged { channel: channel.clone(), version });
+        }
+        let refused = RepositoryError::waiting(channel.clone(), &waiting, keyring);
+        if online {
+            return Err(refused);
+        }
+        // Signed again it is believed, so it must be the channel's own and made from what is published.
+        match waiting.verify(channel.as_str(), keyring, SignaturePolicy::default()) {
+            Ok(role) if Base::named_in(&role) == base => Ok(Some((role, submission))),
+            _ => Err(refused),
         }
     }
 
     /// Leaves a channel's role, signed, for whoever has the online key or more of the channel's keys. Its number stays free until then. `None` when
     /// somebody else has published or submitted meanwhile.
     pub(super) fn submit(&self, edited: &EditedRole) -> Result<Option<Committed>, RepositoryError> {
-        let EditedRole { channel, role, signers, base, place, .. } = edited;
+        let EditedRole { channel, role, signers, base, place, minisigs, .. } = edited;
         let mut role = role.clone();
         let first = role.version;
         while self.storage.length(&metadata(&format!("{}.{channel}.json", role.version)))?.is_some() {
@@ -120,7 +156,8 @@ impl Commit<'_> {
         if published.map(|published| Base::of(published.role())) != *base {
             return Ok(None);
         }
-        let submission = Submission::new(&document.bytes, *base, version_file.transpose()?);
+        let submission =
+            Submission::new(&document.bytes, *base, version_file.transpose()?).with_minisigs(minisigs.clone());
         Ok(match submission.leave(self.storage, channel.as_str(), place)? {
             Replaced::Done => Some(Committed { timestamp: 0, snapshot: 0, role: role.version }),
             Replaced::Changed => None,

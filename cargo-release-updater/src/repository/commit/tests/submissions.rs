@@ -83,7 +83,7 @@ fn a_submitter_builds_on_a_release_that_was_published_while_it_signed() {
 }
 
 #[test]
-fn the_second_of_two_submitters_is_told_that_something_waits() {
+fn the_second_of_two_submitters_builds_on_what_the_first_has_left() {
     for withdrawn in [false, true] {
         let app = App::new();
         let storage = memory();
@@ -94,9 +94,38 @@ fn the_second_of_two_submitters_is_told_that_something_waits() {
         let (tries, second) = app.submit(&storage, "y", || {
             app.submit(&storage, "x", || {}).1.unwrap();
         });
-        let error = second.unwrap_err();
+        assert_eq!((tries, second.unwrap().role), (2, 2));
+        assert_eq!(waiting(&storage), ["a", "x", "y"]);
+        // Whoever has the online key decides about it first.
+        let error = app.publish(&storage, "z", NO_LEASE).unwrap_err();
         assert!(error.to_string().contains("version 2 of the role stable waits for the online key"), "{error}");
-        assert_eq!((tries, waiting(&storage)), (1, vec!["a".to_owned(), "x".to_owned()]));
+        app.refresh(&storage).unwrap();
+        assert_eq!(app.visible(&storage).unwrap(), ["a", "x", "y"]);
+    }
+}
+
+#[test]
+fn what_others_have_left_in_the_place_of_a_submission_is_not_built_upon() {
+    let app = App::new();
+    let storage = memory();
+    app.publish(&storage, "a", NO_LEASE).unwrap();
+    app.submit(&storage, "s", || {}).1.unwrap();
+    let ours = Submission::read(&storage, "stable").unwrap().unwrap();
+    let stranger = Rc::new(Signer::from_text("test", &App::new().texts[3], || panic!("plain")).unwrap());
+    let role = ours.parse(&storage, "stable").unwrap().unverified().clone();
+    // By another key; and by ours, made from a role that is not the published one, with the base of the published one beside it.
+    let foreign = Document::sign("stable", &role, &[stranger]).unwrap();
+    let mut other = role.clone();
+    crate::repository::Base { version: 1, sha256: updater_format::Sha256::of(b"another") }
+        .name_in(other.extension.as_mut().unwrap());
+    let own = Rc::new(Signer::from_text("test", &app.texts[3], || panic!("plain")).unwrap());
+    let elsewhere = Document::sign("stable", &other, &[own]).unwrap();
+    for document in [foreign, elsewhere] {
+        let left = ours.clone().with_document(&document.bytes);
+        left.put(&storage, "stable").unwrap();
+        let error = app.submit(&storage, "t", || {}).1.unwrap_err();
+        assert!(error.to_string().contains("version 2 of the role stable waits for the online key"), "{error}");
+        assert_eq!(Submission::read(&storage, "stable").unwrap(), Some(left));
     }
 }
 
