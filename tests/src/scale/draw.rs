@@ -131,13 +131,10 @@ pub fn svg(rows: &[(Row, Option<Rival>)]) -> String {
     parts.join("\n") + "\n"
 }
 
-fn panel(
-    parts: &mut Vec<String>,
-    left: f64,
-    title: &str,
-    lines: &[(&str, &str, Vec<(f64, f64)>)],
-    (low, high): (f64, f64),
-) {
+/// A name, a colour, and the points in releases and what was counted.
+type Line = (&'static str, &'static str, Vec<(f64, f64)>);
+
+fn panel(parts: &mut Vec<String>, left: f64, title: &str, lines: &[Line], (low, high): (f64, f64)) {
     let x = |releases: f64| left + (releases.log10() - 1.0) / 3.0 * 320.0;
     let y = |value: f64| 320.0 - (value.max(low) / low).log10() / (high / low).log10() * 270.0;
     parts.push(format!("<text x=\"{left}\" y=\"20\" font-size=\"13\">{title}</text>"));

@@ -18,22 +18,20 @@ pub(crate) fn encode(
     let (ours, theirs) = (streams(old), streams(new));
     let mut pairs = changed((old, &ours), (new, &theirs));
     // A stream that does not come out as it was, or is too large, stays closed; so does what would only serve it.
-    pairs.retain(|(_, theirs)| is_closed_again(new, theirs.span, options.memory));
+    pairs.retain(|(_, theirs)| is_closed_again(new, theirs.span));
     let mut used: Vec<Span> = pairs.iter().map(|(ours, _)| ours.span).collect();
     used.sort_by_key(|span| span.offset);
     used.dedup();
-    // What applying opens, and with its copy within what making may take.
-    let most = (options.apply_memory / 2).min(options.memory / 2);
-    used.retain(|&span| View::new(&mut Cursor::new(old), old.len() as u64, &[span], most).is_ok());
+    used.retain(|&span| open(old, &[span], options.apply_memory / 2).is_some());
     if used.is_empty() || used.len() as u64 > MAX_STREAMS {
         return Ok(None);
     }
     let theirs: Vec<Span> =
         pairs.iter().filter(|(ours, _)| used.contains(&ours.span)).map(|(_, theirs)| theirs.span).collect();
-    let Some(ours) = open(old, &used, most) else { return Ok(None) };
-    let left = options.memory.saturating_sub(ours.len() as u64);
-    let room = (options.memory.saturating_sub((old.len() + new.len()) as u64) / 8).min(left / 2);
-    let Some(theirs) = open(new, &theirs, room) else { return Ok(None) };
+    let room = options.memory.saturating_sub((old.len() + new.len()) as u64) / 8;
+    let Some((ours, theirs)) = open(old, &used, options.apply_memory / 2).zip(open(new, &theirs, room)) else {
+        return Ok(None);
+    };
     if theirs.len() as u64 > super::most_opened(new.len() as u64) {
         return Ok(None);
     }
@@ -45,14 +43,12 @@ pub(crate) fn encode(
         leb128::put(&mut body, span.length);
         end = span.offset + span.length;
     }
-    // Beside its own two files the inner delta knows of nothing, and these are here besides.
-    let memory = left.saturating_sub(theirs.len() as u64);
-    let options = DiffOptions { memory, apply_memory: options.apply_memory / 2, ..options.clone() };
+    let options = DiffOptions { apply_memory: options.apply_memory / 2, ..options.clone() };
     body.extend(inner(&ours, &theirs, &options)?);
     Ok(Some(body))
 }
 
-/// Returns a file with these streams opened, if opening takes at most `memory` bytes; the copy that is returned comes on top.
+/// Returns a file with these streams opened, if that takes at most `memory` bytes.
 fn open(file: &[u8], spans: &[Span], memory: u64) -> Option<Vec<u8>> {
     let length = file.len() as u64;
     let mut file = Cursor::new(file);
@@ -62,13 +58,10 @@ fn open(file: &[u8], spans: &[Span], memory: u64) -> Option<Vec<u8>> {
     Some(opened)
 }
 
-fn is_closed_again(file: &[u8], span: Span, memory: u64) -> bool {
+fn is_closed_again(file: &[u8], span: Span) -> bool {
     let bytes = &file[span.offset as usize..][..span.length as usize];
     let whole = Span { offset: 0, ..span };
-    // It is there twice while it is opened, and once beside what is made of it.
-    let Some(opened) = open(bytes, &[whole], MOST_OPENED.min(memory.saturating_sub(span.length) / 2)) else {
-        return false;
-    };
+    let Some(opened) = open(bytes, &[whole], MOST_OPENED) else { return false };
     let mut made = Vec::new();
     let mut output = Output::new(&mut made, span.length);
     let mut closer = super::Closer::new(&mut output);
@@ -78,45 +71,3 @@ fn is_closed_again(file: &[u8], span: Span, memory: u64) -> bool {
 
 /// Most bytes that one stream may have when it is opened: 1 GiB.
 const MOST_OPENED: u64 = 1 << 30;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A gzip file of blocks that are stored and not packed: the longest that it has are opened as they are.
-    fn gzip(contents: &[u8]) -> Vec<u8> {
-        let mut file = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
-        let blocks = contents.chunks(60_000);
-        let last = blocks.len() - 1;
-        for (index, block) in blocks.enumerate() {
-            let length = block.len() as u16;
-            file.push(u8::from(index == last));
-            file.extend(length.to_le_bytes());
-            file.extend((!length).to_le_bytes());
-            file.extend(block);
-        }
-        file.extend([0; 8]);
-        file
-    }
-
-    #[test]
-    fn what_is_opened_counts_as_memory_of_the_work() {
-        let old: Vec<u8> = (0..400_000_u32).flat_map(|number| (number / 3).to_le_bytes()).collect();
-        let mut new = old.clone();
-        new[700_000] ^= 1;
-        let (old, new) = (gzip(&old), gzip(&new));
-        let inner = |memory: u64| {
-            let (mut given, options) = (None, DiffOptions { memory, ..DiffOptions::default() });
-            let made = encode(&old, &new, &options, |ours, theirs, options| {
-                given = Some((ours.len() as u64 + theirs.len() as u64, options.memory));
-                Ok(Vec::new())
-            });
-            assert_eq!(made.unwrap().is_some(), given.is_some());
-            given
-        };
-        let (opened, left) = inner(1 << 30).unwrap();
-        assert!(opened >= 3_000_000, "{opened} bytes are not both files");
-        assert_eq!(left, (1 << 30) - opened);
-        assert_eq!(inner(4 << 20), None, "two opened files of 1.6 MB, and a view of one, are more than 4 MiB");
-    }
-}
