@@ -39,7 +39,7 @@ pub(crate) fn apply(
     limits: &ApplyLimits,
 ) -> Result<(), ApplyError> {
     let streams = read_spans(&mut patch, header.old_length)?;
-    let memory = limits.memory.saturating_sub(closer::MEMORY + (streams.len() * size_of::<Span>()) as u64);
+    let memory = limits.memory.saturating_sub(memory_beside_view(streams.len()));
     let mut view = View::new(old, header.old_length, &streams, memory).map_err(|error| match error {
         OpenError::Read(source) => ApplyError::Read { side: Side::Old, source },
         OpenError::Stream(Fault::Unknown) => ApplyError::Corrupt { what: "a stream that is none", at: 0 },
@@ -58,6 +58,11 @@ pub(crate) fn apply(
         (Err(error), Err(ApplyError::Write { .. })) | (Err(error), Ok(_)) => Err(error),
         (_, result) => result.map(drop),
     }
+}
+
+/// Returns the memory of what closes streams again, and of where so many lie, in bytes.
+const fn memory_beside_view(streams: usize) -> u64 {
+    closer::MEMORY + (streams * size_of::<Span>()) as u64
 }
 
 /// Returns the delta inside.
