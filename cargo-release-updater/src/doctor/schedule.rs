@@ -30,7 +30,7 @@ pub(super) fn examine(patient: &Patient<'_>) -> Vec<Finding> {
                 format!("the timestamp lives {days} days and no CI file runs `cargo updater refresh`"),
             )
             .because("when it ends, clients install nothing until somebody signs it anew")
-            .cured_by("add the job of docs/refresh.md, unless another scheduler does it"),
+            .cured_by("`cargo updater init --github` writes the job; elsewhere schedule the command of docs/refresh.md"),
         ];
     };
     let mut findings = Vec::new();
