@@ -18,7 +18,7 @@ use crate::steps::bundle::Part;
 use crate::steps::diff::OldBundle;
 use crate::steps::rehearse::install_fresh;
 use stage::Stage;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// What becomes of the folder.
@@ -197,12 +197,6 @@ fn check_requests(stage: &Stage, requests: &[Request], took: Duration) -> Comman
 
 fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
-}
-
-/// Returns the checkout that this program was built in, when it is still there.
-fn own_checkout() -> Option<PathBuf> {
-    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?;
-    checkout.join("updater-runtime/Cargo.toml").is_file().then(|| checkout.to_owned())
 }
 
 /// The version that is installed.

@@ -47,7 +47,7 @@ pub(super) struct Args {
     dev: bool,
     #[command(flatten)]
     keys: KeyArgs,
-    /// Take the two crates from a checkout of cargo updater instead of the registry.
+    /// Take the two crates from this checkout of cargo updater. A command that was built in a checkout takes them from there.
     #[arg(long, value_name = "DIR", hide = true)]
     path_deps: Option<PathBuf>,
     #[command(flatten)]
@@ -107,9 +107,10 @@ impl Args {
             true => Refresh::Daily,
             false => Refresh::Never,
         };
-        let dependencies = match &self.path_deps {
-            Some(path) => Dependencies::Path(init::absolute(&context.working_dir, path)),
-            None => Dependencies::Registry,
+        let dependencies = match (&self.path_deps, init::own_checkout()) {
+            (Some(path), _) => Dependencies::Path(init::absolute(&context.working_dir, path)),
+            (None, Some(checkout)) => Dependencies::OwnCheckout(checkout),
+            (None, None) => Dependencies::Registry,
         };
         let passwords = if self.no_password || self.dev { NewKeys::Plain } else { NewKeys::Encrypted };
         let storage = self.storage.clone().or_else(|| github.as_ref().map(|setup| setup.address.to_string()));

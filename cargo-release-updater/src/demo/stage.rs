@@ -1,7 +1,8 @@
 //! The folder in which the demonstration takes place, and how programs are started in it.
 
-use super::{DemoError, own_checkout};
+use super::DemoError;
 use crate::error::CommandResult;
+use crate::init::own_checkout;
 use crate::shell::{MessageFormat, Shell};
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;

@@ -4,7 +4,7 @@ use super::{Answers, InitError, Trust, Work};
 use crate::config::Project;
 use crate::keys::public_line;
 use crate::roles::Purpose;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use toml_edit::{DocumentMut, InlineTable, Item, Table, TableLike, Value, value};
 use updater_build::manifest::Manifest;
 use updater_format::role::{RoleName, Root};
@@ -17,6 +17,15 @@ pub enum Dependencies {
     Registry,
     /// From a checkout of this project.
     Path(PathBuf),
+    /// From the checkout that this program was built in: no registry is sure to have what it has.
+    OwnCheckout(PathBuf),
+}
+
+/// Returns the checkout that this program was built in, when it is still there. A program from a registry has none.
+#[must_use]
+pub fn own_checkout() -> Option<PathBuf> {
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?;
+    checkout.join("updater-runtime/Cargo.toml").is_file().then(|| checkout.to_owned())
 }
 
 /// Adds what is missing to the package's manifest.
@@ -32,8 +41,16 @@ pub(super) fn edit(
     let refuse = |reason: String| InitError::Manifest { path: path.clone(), reason };
     let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| refuse(error.to_string()))?;
     fill_table(&mut document, project, answers, trust).map_err(refuse)?;
+    let mut added = false;
     for (section, name) in [("dependencies", "updater-runtime"), ("build-dependencies", "updater-build")] {
-        add_dependency(&mut document, section, name, &answers.dependencies).map_err(refuse)?;
+        added |= add_dependency(&mut document, section, name, &answers.dependencies).map_err(refuse)?;
+    }
+    if let (true, Dependencies::OwnCheckout(checkout)) = (added, &answers.dependencies) {
+        work.todo(format!(
+            "the two crates are taken from {}, where this command was built; for other machines write their version or their \
+             repository instead",
+            checkout.display()
+        ));
     }
     let edited = document.to_string();
     // The table is checked as the build script will read it, before anything is written.
@@ -124,22 +141,22 @@ fn fill_table(
     Ok(())
 }
 
-fn add_dependency(document: &mut DocumentMut, section: &str, name: &str, from: &Dependencies) -> Result<(), String> {
+fn add_dependency(document: &mut DocumentMut, section: &str, name: &str, from: &Dependencies) -> Result<bool, String> {
     let table = document.entry(section).or_insert_with(|| Item::Table(Table::new()));
     let table = table.as_table_like_mut().ok_or_else(|| format!("`{section}` is no table"))?;
     if table.contains_key(name) {
-        return Ok(());
+        return Ok(false);
     }
     let source = match from {
         Dependencies::Registry => value(VERSION),
-        Dependencies::Path(root) => {
+        Dependencies::Path(root) | Dependencies::OwnCheckout(root) => {
             let mut inline = InlineTable::new();
             inline.insert("path", root.join(name).display().to_string().into());
             value(inline)
         }
     };
     table.insert(name, source);
-    Ok(())
+    Ok(true)
 }
 
 /// Returns a sub-table, made without a header of its own when it is missing.

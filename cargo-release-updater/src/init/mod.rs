@@ -13,7 +13,7 @@ mod trust;
 pub use error::InitError;
 pub use github::{GitHubSetup, origin};
 pub use gitignore::cover_keys;
-pub use manifest::{Dependencies, write_public_keys};
+pub use manifest::{Dependencies, own_checkout, write_public_keys};
 pub use trust::Trust;
 
 use crate::config::Project;
