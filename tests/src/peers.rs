@@ -347,8 +347,6 @@ fn environment_with(environment: &Path, packages: &[&str], works: &dyn Fn() -> b
 
 /// Finds a program of a Node package: on the path, else below the target folder, where it is installed from npm once.
 fn node_program(program: &str, package: &str) -> Option<PathBuf> {
-    static INSTALL: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    let _one_at_a_time = INSTALL.lock();
     let runs = |path: &Path| {
         let status = Command::new(path).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
         status.is_ok_and(|status| status.success())
@@ -356,17 +354,35 @@ fn node_program(program: &str, package: &str) -> Option<PathBuf> {
     if runs(Path::new(program)) {
         return Some(program.into());
     }
+    let found = node_modules(&[package])?.join(".bin").join(program);
+    runs(&found).then_some(found)
+}
+
+/// Returns a folder `node_modules` with these packages, each `NAME@VERSION`, installed from npm once; `None` where that
+/// cannot be done.
+#[must_use]
+pub fn node_modules(packages: &[&str]) -> Option<PathBuf> {
+    static INSTALL: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _one_at_a_time = INSTALL.lock();
     let environment = crate::workspace().join("target/test-peers/node");
-    let found = environment.join("node_modules/.bin").join(program);
-    if !runs(&found) {
-        let install = ["install", "--silent", "--no-audit", "--no-fund", "--prefix", environment.to_str()?, package];
-        let done = Command::new("npm").args(install).output().is_ok_and(|output| output.status.success());
-        if !done || !runs(&found) {
-            let _ = require::absent(program, &format!("npm install {package}"));
+    let modules = environment.join("node_modules");
+    let is_there = |package: &&&str| {
+        let (name, version) = package.rsplit_once('@').unwrap_or((package, ""));
+        let manifest = std::fs::read_to_string(modules.join(name).join("package.json")).unwrap_or_default();
+        manifest.contains(&format!("\"version\": \"{version}\""))
+    };
+    let missing: Vec<_> = packages.iter().filter(|package| !is_there(package)).collect();
+    if !missing.is_empty() {
+        std::fs::create_dir_all(&environment).ok()?;
+        let mut install = Command::new("npm");
+        install.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]).arg(&environment).args(packages);
+        if !install.output().is_ok_and(|output| output.status.success()) {
+            let how = format!("npm, then npm install {}", packages.join(" "));
+            let _ = require::absent(&packages.join(", "), &how);
             return None;
         }
     }
-    Some(found)
+    Some(modules)
 }
 
 /// Who may write to the WebDAV server, and by which password.

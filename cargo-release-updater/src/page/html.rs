@@ -57,8 +57,7 @@ fn newest(site: &Site) -> String {
             triple = escape(download.platform.as_str()),
             system = escape(&named.system),
             processor = escape(&named.processor),
-            // A number and its unit stay together.
-            size = human_bytes(download.length).replace(' ', "&nbsp;"),
+            size = unbroken(download.length),
         );
     }
     text.push_str("</ul>");
@@ -114,51 +113,73 @@ fn verify(site: &Site) -> String {
     )
 }
 
-/// The chart: what a whole download weighs, and what an update weighs.
+/// The chart: what a whole download weighs, and what an update weighs; a release that can be opened for each.
 fn sizes(site: &Site) -> String {
     let Some(listed) = site.channels.first() else { return String::new() };
-    let rows: Vec<(&Release, &Download)> = listed
-        .releases
-        .iter()
-        .flat_map(|release| release.downloads.iter().map(move |download| (release, download)))
-        .filter(|(_, download)| !download.patches.is_empty())
-        .collect();
-    let Some(largest) = rows.iter().map(|(_, download)| download.length).max().filter(|length| *length > 0) else {
+    let with_patches = |release: &'_ &Release| release.downloads.iter().any(|download| !download.patches.is_empty());
+    let releases: Vec<&Release> = listed.releases.iter().filter(with_patches).collect();
+    let all = releases.iter().flat_map(|release| &release.downloads);
+    let Some(largest) = all.map(|download| download.length).max().filter(|length| *length > 0) else {
         return String::new();
     };
-    let mut text = String::from(
-        "<h2>What an update weighs</h2>\n<table class=\"chart\">\n\
-         <thead><tr><th scope=\"col\">Release</th><th scope=\"col\">Download</th></tr></thead>\n<tbody>\n",
-    );
-    for (release, download) in rows {
-        let named = Named::of(&download.platform);
-        let mut bars = bar(download.length, largest, "whole", &format!("whole: {}", human_bytes(download.length)));
-        for patch in &download.patches {
-            let label = format!("from {}: {}", patch.from, human_bytes(patch.length));
-            bars.push_str(&bar(patch.length, largest, "patch", &label));
-        }
+    let mut text = String::from("<h2>What an update weighs</h2>\n");
+    for (number, release) in releases.into_iter().enumerate() {
         let _ = writeln!(
             text,
-            "<tr><th scope=\"row\">{} <span class=\"detail\">{}, {}</span></th><td>{bars}</td></tr>",
+            "<details{}><summary><strong>{}</strong> <span class=\"detail\">{}</span></summary>\n<table class=\"chart\">\n\
+             <thead><tr><th scope=\"col\">System</th><th scope=\"col\">Download</th></tr></thead>\n<tbody>",
+            if number == 0 { " open" } else { "" },
             escape(&release.version.to_string()),
-            escape(&named.system),
-            escape(&named.processor),
+            range(release),
         );
+        for download in &release.downloads {
+            let named = Named::of(&download.platform);
+            let _ = writeln!(
+                text,
+                "<tr><th scope=\"row\">{} <span class=\"detail\">{}</span></th><td>{}</td></tr>",
+                escape(&named.system),
+                escape(&named.processor),
+                bars(download, largest),
+            );
+        }
+        text.push_str("</tbody>\n</table>\n</details>\n");
     }
-    text.push_str("</tbody>\n</table>");
     text
 }
 
-/// A bar of the chart with its words beside it, so that the picture itself needs none.
+/// What an update to a release weighs, the least and the most, for whoever does not open it.
+fn range(release: &Release) -> String {
+    let patches = || release.downloads.iter().flat_map(|download| &download.patches).map(|patch| patch.length);
+    let (Some(least), Some(most)) = (patches().min(), patches().max()) else { return String::new() };
+    match least == most {
+        true => format!("an update of {}", unbroken(least)),
+        false => format!("updates of {} to {}", unbroken(least), unbroken(most)),
+    }
+}
+
+fn bars(download: &Download, largest: u64) -> String {
+    let mut bars = bar(download.length, largest, "whole", &format!("whole: {}", unbroken(download.length)));
+    for patch in &download.patches {
+        let label = format!("from {}: {}", escape(&patch.from.to_string()), unbroken(patch.length));
+        bars.push_str(&bar(patch.length, largest, "patch", &label));
+    }
+    bars
+}
+
+/// A number and its unit, which stay together.
+fn unbroken(bytes: u64) -> String {
+    human_bytes(bytes).replace(' ', "&nbsp;")
+}
+
+/// A bar of the chart with its words, as HTML, beside it, so that the picture itself needs none.
 fn bar(length: u64, largest: u64, class: &str, label: &str) -> String {
     // Thousandths are finer than any screen; a bar of nothing would look like a mistake.
     let width = (length.saturating_mul(1000) / largest).max(4);
     format!(
         "<div class=\"bar\"><svg class=\"{class}\" width=\"100%\" height=\"12\" aria-hidden=\"true\" focusable=\"false\">\
-         <rect width=\"{}.{}%\" height=\"12\"/></svg><span>{}</span></div>",
+         <rect width=\"{}.{}%\" height=\"12\"/></svg><span>{label}</span></div>",
         width / 10,
         width % 10,
-        escape(label)
     )
 }
 

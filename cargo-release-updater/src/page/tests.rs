@@ -89,8 +89,8 @@ fn without_a_release_the_page_says_so() {
 fn the_bars_show_the_sizes() {
     let page = file(&site(), INDEX);
     // 50,000 of 3,000,000 are 1.6 %.
-    assert!(page.contains("width=\"1.6%\" height=\"12\"/></svg><span>from 1.9.0: 48.8 KiB"), "{page}");
-    assert!(page.contains("width=\"0.4%\" height=\"12\"/></svg><span>from 1.8.0: 700 B"), "{page}");
+    assert!(page.contains("width=\"1.6%\" height=\"12\"/></svg><span>from 1.9.0: 48.8&nbsp;KiB"), "{page}");
+    assert!(page.contains("width=\"0.4%\" height=\"12\"/></svg><span>from 1.8.0: 700&nbsp;B"), "{page}");
 }
 
 #[test]

