@@ -460,14 +460,12 @@ impl<'a> Desk<'a> {
 
 /// Refuses a component that there is not.
 pub(super) fn unknown_component(component: &ComponentName, known: &[ComponentName]) -> CommandError {
-    let error = CommandError::new(ExitCode::Usage, format!("there is no component `{component}`"));
-    match known {
-        [] => error.hint("describe it as `components` in [package.metadata.updater]; docs/components.md shows how"),
-        known => error.hint(format!(
-            "the table has {}",
-            known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-        )),
-    }
+    let names = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let hint = match known {
+        [] => "describe it as `components` in [package.metadata.updater]; docs/components.md shows how".to_owned(),
+        _ => format!("the table has {names}"),
+    };
+    CommandError::new(ExitCode::Usage, format!("there is no component `{component}`")).hint(hint)
 }
 
 /// Lists the files of a folder with an extension, sorted; none when there is no folder.

@@ -369,7 +369,10 @@ fn read_back(desk: &Desk<'_>, rehearsed: &Rehearsed, context: &Context) -> Comma
         return Ok(());
     }
     let folder = crate::init::absolute(&context.working_dir, folder);
-    let url = Url::from_path(&folder).map_err(|error| CommandError::new(ExitCode::Storage, error))?;
+    let url = Url::from_path(&folder).map_err(|error| {
+        CommandError::new(ExitCode::Storage, error)
+            .hint(format!("{} cannot be written as an address; publish into another folder", folder.display()))
+    })?;
     let verification = Verification {
         url: &url,
         mirror: &Mirror::new(&url),

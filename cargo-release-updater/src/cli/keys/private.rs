@@ -55,7 +55,11 @@ impl PrivatePack {
                 .hint("whoever has the keys writes it with `cargo updater keys export private:NAME`")
         };
         let bytes = self.storage.read(&self.path(), MAX_PACK)?.ok_or_else(missing)?;
-        let text = String::from_utf8(bytes).map_err(|error| CommandError::new(ExitCode::Key, error.utf8_error()))?;
+        let no_text = || {
+            CommandError::new(ExitCode::Key, format!("{PREFIX}{} in {} is no key pack", self.name, self.storage.name()))
+                .hint("whoever has the keys writes it again with `cargo updater keys export private:NAME`")
+        };
+        let text = String::from_utf8(bytes).map_err(|_| no_text())?;
         Ok(Zeroizing::new(text))
     }
 
