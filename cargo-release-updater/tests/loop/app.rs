@@ -105,20 +105,8 @@ impl App {
         finish(Command::new(cargo).args(arguments).current_dir(self.path("")).envs(self.build_variables()))
     }
 
-    /// Where Cargo finds what is built and fetched already. The package's own programs stay in its folder.
     fn build_variables(&self) -> [(&'static str, String); 5] {
-        let home = PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
-        let or_home = |name, folder| std::env::var_os(name).map_or_else(|| home.join(folder), PathBuf::from);
-        let text = |path: &Path| path.to_str().unwrap().to_owned();
-        // `<target>/tmp`: what is in `<target>` was built for this test, and is used as it is.
-        let build = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-        [
-            ("CARGO_HOME", text(&or_home("CARGO_HOME", ".cargo"))),
-            ("RUSTUP_HOME", text(&or_home("RUSTUP_HOME", ".rustup"))),
-            ("CARGO_TARGET_DIR", text(&self.path("target"))),
-            ("CARGO_BUILD_BUILD_DIR", text(build)),
-            ("CARGO_NET_OFFLINE", "true".to_owned()),
-        ]
+        build_variables(&self.path("target"))
     }
 
     /// Publishes the package as it is into a folder, and returns that.
@@ -150,6 +138,22 @@ impl App {
         std::fs::create_dir_all(folder.path().join("home")).unwrap();
         Installed { program: bin.join("hello"), folder }
     }
+}
+
+/// Where Cargo finds what is built and fetched already. The package's own programs go into `target`.
+pub(crate) fn build_variables(target: &Path) -> [(&'static str, String); 5] {
+    let home = PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
+    let or_home = |name, folder| std::env::var_os(name).map_or_else(|| home.join(folder), PathBuf::from);
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    // `<target>/tmp`: what is in `<target>` was built for this test, and is used as it is.
+    let build = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    [
+        ("CARGO_HOME", text(&or_home("CARGO_HOME", ".cargo"))),
+        ("RUSTUP_HOME", text(&or_home("RUSTUP_HOME", ".rustup"))),
+        ("CARGO_TARGET_DIR", text(target)),
+        ("CARGO_BUILD_BUILD_DIR", text(build)),
+        ("CARGO_NET_OFFLINE", "true".to_owned()),
+    ]
 }
 
 /// A running `cargo updater serve`.

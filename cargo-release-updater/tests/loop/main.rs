@@ -12,12 +12,12 @@ mod components;
 mod fleet;
 mod launcher;
 mod page;
-mod readme;
 mod real_programs;
 mod requests;
 mod self_update;
 mod steering;
 mod trial_app;
+mod tutorial;
 
 #[path = "../commands/package.rs"]
 #[expect(dead_code, reason = "the tests of the single commands use more of it")]
