@@ -30,7 +30,9 @@ pub(super) fn examine(patient: &Patient<'_>) -> Vec<Finding> {
                 format!("the timestamp lives {days} days and no CI file runs `cargo updater refresh`"),
             )
             .because("when it ends, clients install nothing until somebody signs it anew")
-            .cured_by("`cargo updater init --github` writes the job; elsewhere schedule the command of docs/refresh.md"),
+            .cured_by(
+                "`cargo updater init --github` writes the job; elsewhere schedule the command of docs/refresh.md",
+            ),
         ];
     };
     let mut findings = Vec::new();
