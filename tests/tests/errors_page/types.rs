@@ -45,7 +45,7 @@ pub(crate) fn read(sources: &BTreeMap<String, File>) -> Vec<Entry> {
     let mut entries = Vec::new();
     for (file, item) in sources.iter().flat_map(|(path, file)| file.items.iter().map(move |item| (path, item))) {
         let Item::Enum(item) = item else { continue };
-        if item.attrs.iter().any(|attribute| is_error_derive(attribute)) {
+        if item.attrs.iter().any(is_error_derive) {
             let empty = Functions::default();
             let told = functions.get(&item.ident.to_string()).unwrap_or(&empty);
             entries.extend(variants(item, told, file));
@@ -195,7 +195,7 @@ impl<'ast> Visit<'ast> for Matches {
 
     fn visit_macro(&mut self, mac: &'ast syn::Macro) {
         for argument in text::arguments(mac) {
-            let mut inner = Matches(None);
+            let mut inner = Self(None);
             inner.visit_expr(&argument);
             if self.0.is_none() {
                 self.0 = inner.0;
