@@ -77,9 +77,9 @@ RUST
 # migrate APP : `init`, the new main, and a repository that is served.
 migrate() {
     mkdir -p "$work/repository"
+    new_main "$1"
     serve "$work/repository"
     (cd "$1" && updater init "${@:2}" --url "http://127.0.0.1:$port" --storage "fs:$work/repository" --path-deps "$repository" --quiet)
-    new_main "$1"
     cp "$repository/Cargo.lock" "$1/Cargo.lock"
     sed -i 's/^\[package.metadata.updater\]$/&\nprofile = "dev"/' "$1/Cargo.toml"
 }

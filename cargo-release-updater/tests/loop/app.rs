@@ -84,21 +84,6 @@ impl App {
         self.package.run_with(arguments, &variables.each_ref().map(|(name, value)| (*name, value.as_str())))
     }
 
-    /// Starts `cargo updater serve` and returns when it listens. Dropping it ends it.
-    pub(crate) fn serve(&self, address: &str) -> Serving {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-updater"));
-        command.args(["serve", "--bind", address, "--message-format", "json"]).current_dir(self.path(""));
-        command.envs(self.build_variables()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().unwrap();
-        let mut lines = std::io::BufReader::new(child.stdout.take().unwrap());
-        let mut first = String::new();
-        std::io::BufRead::read_line(&mut lines, &mut first).unwrap();
-        assert!(first.contains("\"serving\""), "{first}");
-        // Read to the end, or the server would wait for somebody who does.
-        std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
-        Serving(child)
-    }
-
     /// Runs `cargo` in the package.
     pub(crate) fn cargo(&self, arguments: &[&str]) -> Outcome {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -154,16 +139,6 @@ pub(crate) fn build_variables(target: &Path) -> [(&'static str, String); 5] {
         ("CARGO_BUILD_BUILD_DIR", text(build)),
         ("CARGO_NET_OFFLINE", "true".to_owned()),
     ]
-}
-
-/// A running `cargo updater serve`.
-pub(crate) struct Serving(std::process::Child);
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
 }
 
 /// Finds the bundle of a version in a repository.
