@@ -12,6 +12,10 @@ pub enum Codec {
     Opened1,
 }
 
+/// What a release announces, and a patch is said to need, when one delta makes several files. No delta bears this name: which files are put
+/// behind each other is said by the patch around it.
+pub const JOINT: &str = "joint-1";
+
 impl Codec {
     /// The codecs that this build applies, best first. A release lists them so that its updates are made for it.
     pub const SUPPORTED: &'static [Self] = &[Self::Refs1, Self::Opened1];
@@ -31,7 +35,7 @@ impl Codec {
         Self::SUPPORTED.iter().copied().find(|codec| codec.id() == id)
     }
 
-    /// Returns the identifiers of [`Codec::SUPPORTED`], read from a text that stands in every program that calls this.
+    /// Returns the identifiers of [`Codec::SUPPORTED`] and [`JOINT`], read from a text that stands in every program that calls this.
     ///
     /// A publisher finds that text with [`Codec::announced_in`], so that patches are made for the runtime that will apply them.
     pub fn announced() -> impl Iterator<Item = &'static str> {
@@ -72,8 +76,8 @@ fn list(announcement: &str) -> Option<&str> {
     list.split(',').all(is_id).then_some(list)
 }
 
-/// What stands in programs. The text between the brackets is that of [`Codec::SUPPORTED`]; a test holds it there.
-static ANNOUNCEMENT: &str = "updater delta codecs 1 [refs-1,opened-1]";
+/// What stands in programs. The text between the brackets is that of [`Codec::announced`]; a test holds it there.
+static ANNOUNCEMENT: &str = "updater delta codecs 1 [refs-1,opened-1,joint-1]";
 /// Bytes before the first identifier.
 const PREFIX: usize = "updater delta codecs 1 [".len();
 /// Bytes in which an announcement ends: room for a dozen identifiers.
@@ -100,7 +104,7 @@ mod tests {
 
     #[test]
     fn what_is_supported_is_announced() {
-        let supported: Vec<_> = Codec::SUPPORTED.iter().map(|codec| codec.id()).collect();
+        let supported: Vec<_> = Codec::SUPPORTED.iter().map(|codec| codec.id()).chain([super::JOINT]).collect();
         assert_eq!(Codec::announced().collect::<Vec<_>>(), supported);
         let program = [b"\x7fELF uu", super::ANNOUNCEMENT.as_bytes(), b"u"].concat();
         assert_eq!(Codec::announced_in(&program).unwrap(), supported);

@@ -23,7 +23,7 @@ mod opened1;
 mod refs1;
 
 pub use apply::{Applied, apply};
-pub use codec::Codec;
+pub use codec::{Codec, JOINT};
 #[cfg(feature = "encode")]
 pub use diff::{Delta, DiffError, DiffOptions, Progress, Reading, Stage, diff};
 pub use error::{ApplyError, Side};

@@ -24,5 +24,7 @@ pub const MAX_ENTRIES: usize = 100_000;
 pub const MAX_PATH: usize = 1024;
 /// The most bytes of a patch header, unpacked: 32 MiB, a manifest of the most bytes and as much again for the operations.
 pub const MAX_PATCH_HEADER: u64 = 32 * 1024 * 1024;
+/// The most bytes of the joint files of a patch, old and new each: 16 MiB, because both are held in memory.
+pub const MAX_JOINT: u64 = 16 * 1024 * 1024;
 /// The memory that decoding xz may take: 128 MiB. `xz -9` needs 65 MiB; a crafted header may ask for 1.5 GiB.
 pub const MAX_XZ_MEMORY: u64 = 128 * 1024 * 1024;

@@ -15,10 +15,11 @@ use crate::fs::{self, Dir};
 use crate::install::{Layout, Session};
 use staging::Staging;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{Cursor, Read, Seek, Write};
 use updater_delta::{ApplyLimits, Codec};
 use updater_format::bundle::{BundleExpectation, BundleReader, Member};
 use updater_format::digest::HashingWriter;
+use updater_format::length::MAX_JOINT;
 use updater_format::patch::{Operation, PatchError, PatchExpectation, PatchReader, PatchSource, Payload, Step};
 use updater_format::{
     AppId, ComponentName, EntryContent, FilePath, InstallKind, Manifest, ManifestEntry, Platform, ReleaseVersion,
@@ -132,15 +133,24 @@ fn make(
     let header = reader.header();
     let (manifest, bytes) = (header.manifest().clone(), header.manifest_bytes().to_vec());
     check_release(session.layout(), &manifest, target)?;
-    let mut sources = Sources::check(session.layout(), header.sources(), watch.cancel)?;
+    let joint_length = header.joint_length();
+    let sources = Sources::check(session.layout(), header.sources(), watch.cancel)?;
     let mut staging = Staging::begin(session, manifest, &bytes)?;
     for (path, target) in staging.links() {
         staging.link(&path, &target)?;
     }
+    let mut joint = Joint { length: joint_length, bytes: Cursor::default() };
     while let Some(step) = reader.next_step()? {
-        make_file(&mut staging, &mut sources, step, watch)?;
+        make_file(&mut staging, &sources, &mut joint, step, watch)?;
     }
     staging.finish()
+}
+
+/// Several files that one delta makes: few enough bytes to be held until each gets its own.
+struct Joint {
+    /// Bytes of all of them.
+    length: u64,
+    bytes: Cursor<Vec<u8>>,
 }
 
 /// A cancelled step ends by a failed write; what was asked for says more than that.
@@ -151,7 +161,8 @@ fn cancelled_or(error: ApplyError, watch: &Watch<'_>) -> ApplyError {
 /// Makes one file of the new release and checks its digest.
 fn make_file<R: Read>(
     staging: &mut Staging,
-    sources: &mut Sources,
+    sources: &Sources,
+    joint: &mut Joint,
     step: Step<'_, R>,
     watch: &mut Watch<'_>,
 ) -> Result<(), ApplyError> {
@@ -176,6 +187,17 @@ fn make_file<R: Read>(
             apply_delta(&codec, &mut file, step.payload, &mut hashed, entry, length)?;
             Some(hashed.finish().2)
         }
+        operation @ (Operation::Joint { .. } | Operation::Part) => {
+            if let Operation::Joint { codec, sources: used, .. } = &operation {
+                let mut old = Cursor::new(sources.joined(used)?);
+                apply_delta(codec, &mut old, step.payload, joint.bytes.get_mut(), entry, joint.length)?;
+            }
+            let path = || entry.path.to_string();
+            let mut hashed = HashingWriter::new(output.watched(watch));
+            std::io::copy(&mut (&mut joint.bytes).take(length), &mut hashed)
+                .map_err(|source| ApplyError::Output { path: path(), source })?;
+            Some(hashed.finish().2)
+        }
     };
     if let Some(got) = made
         && got != sha256
@@ -188,7 +210,7 @@ fn make_file<R: Read>(
 
 fn apply_delta<R: Read>(
     codec: &str,
-    old: &mut File,
+    old: &mut (impl Read + Seek),
     payload: Payload<'_, R>,
     new: &mut impl Write,
     entry: &ManifestEntry,
@@ -257,6 +279,20 @@ impl Sources {
             }
         }
         Ok(this)
+    }
+
+    /// Reads some of them, one behind the other. The patch's header was checked: they are not many bytes.
+    fn joined(&self, used: &[usize]) -> Result<Vec<u8>, ApplyError> {
+        let mut joined = Vec::new();
+        for &at in used {
+            let (mut file, path) = self.open(at)?;
+            let left = MAX_JOINT.saturating_sub(joined.len() as u64);
+            (&mut file).take(left).read_to_end(&mut joined).map_err(|error| {
+                log::debug!("{path}: {error}");
+                ApplyError::Source { path, problem: "it cannot be read" }
+            })?;
+        }
+        Ok(joined)
     }
 
     fn open(&self, at: usize) -> Result<(File, String), ApplyError> {

@@ -290,7 +290,7 @@ impl Source {
             install: None,
             entry: None,
             keep_local: table.map(|table| table.keep_local.clone()).unwrap_or_default(),
-            codecs: Codec::SUPPORTED.iter().map(|codec| codec.id().to_owned()).collect(),
+            codecs: Codec::announced().map(str::to_owned).collect(),
             files: Vec::new(),
         }
     }

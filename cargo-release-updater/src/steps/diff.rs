@@ -6,6 +6,7 @@
 
 mod apply;
 mod error;
+mod joint;
 mod make;
 mod pairs;
 mod similar;
@@ -24,10 +25,10 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
-use updater_delta::Codec;
+use updater_delta::{Codec, JOINT};
 use updater_format::patch::{Operation, PatchHeader, PatchParts, PatchReader, PatchSource, write_patch};
 use updater_format::release::{Artifact, BundleEntry, PatchEntry};
-use updater_format::{EntryContent, Manifest, ReleaseVersion, TargetName};
+use updater_format::{EntryContent, FilePath, Manifest, ReleaseVersion, TargetName};
 
 /// A published bundle on this disk, its length and digest checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,7 +115,8 @@ pub fn diff(
         let mut origins = pairs(tree.manifest(), new_tree.manifest());
         similar::fill(&mut origins, &tree, &new_tree)?;
         let noted = maker.note(&tree, &new_tree, &origins, &codecs);
-        pending.push(Pending::Make { path, tree: Box::new(tree), origins, noted });
+        let joins = codecs.contains(&joint::CODEC) && old.entry.codecs.iter().any(|id| id == JOINT);
+        pending.push(Pending::Make { path, tree: Box::new(tree), origins, noted, joins });
     }
     maker.run(shell)?;
     let mut outcomes = Vec::new();
@@ -123,8 +125,10 @@ pub fn diff(
         outcomes.push(match pending {
             Pending::NoCodec => Outcome::NoCodec { from: from.clone() },
             Pending::There { path } => judge(new, from, path)?,
-            Pending::Make { path, tree, origins, noted } => {
-                write(&path, (&tree, &new_tree), &origins, &maker.made(&noted)?)?;
+            Pending::Make { path, tree, origins, noted, joins } => {
+                let (trees, made) = ((&*tree, &new_tree), maker.made(&noted)?);
+                let joint = if joins { joint::join(trees, &origins, &made, limits, folder)? } else { None };
+                write(&path, trees, &origins, joint.as_ref().unwrap_or(&made))?;
                 // What does not give the new release, byte for byte, never gets a name that `sign` would find.
                 check(&path, &tree, &new_tree)?;
                 judge(new, from, path)?
@@ -140,8 +144,8 @@ enum Pending {
     NoCodec,
     /// Nothing: an earlier run has made its patch, or another machine.
     There { path: PathBuf },
-    /// Its patch is to be written when the payloads are made.
-    Make { path: PathBuf, tree: Box<Tree>, origins: Vec<Option<Origin>>, noted: Noted },
+    /// Its patch is to be written when the payloads are made; one delta may make several files if its runtime knows that.
+    Make { path: PathBuf, tree: Box<Tree>, origins: Vec<Option<Origin>>, noted: Noted, joins: bool },
 }
 
 /// Tells an outcome to a person.
@@ -179,14 +183,10 @@ pub fn entry_of(path: &Path) -> Result<PatchEntry, DiffStepError> {
     let failed = |source| DiffStepError::Patch { path: path.to_owned(), source };
     let reader = PatchReader::open_unchecked(open(path)?).map_err(failed)?;
     let header = reader.header();
-    let codecs: BTreeSet<&str> = header
-        .operations()
-        .iter()
-        .filter_map(|operation| match operation {
-            Operation::Delta { codec, .. } => Some(codec.as_str()),
-            _ => None,
-        })
-        .collect();
+    let mut codecs: BTreeSet<&str> = header.operations().iter().filter_map(Operation::codec).collect();
+    if header.operations().iter().any(|operation| matches!(operation, Operation::Joint { .. })) {
+        codecs.insert(JOINT);
+    }
     let (length, sha256) = digest_of(path).map_err(|source| DiffStepError::Digest { source })?;
     let file_name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let name = TargetName::parse(file_name).map_err(|source| DiffStepError::Name { source })?;
@@ -250,19 +250,26 @@ fn write(
     made: &[Made],
 ) -> Result<(), DiffStepError> {
     let sources = sources(old.manifest(), origins, made);
-    let place = |origin: &Option<Origin>| {
-        let path = origin.as_ref().map(Origin::path)?;
-        sources.binary_search_by(|source| source.path.cmp(path)).ok()
+    let place = |path: &FilePath| {
+        let found = sources.binary_search_by(|source| source.path.cmp(path));
+        found.map_err(|_| DiffStepError::Incomplete { path: new.path(path) })
     };
-    let operations = origins.iter().zip(made).map(|(origin, made)| match (made, place(origin)) {
-        (Made::Copy, Some(source)) => Ok(Operation::Copy { source }),
-        (Made::Delta { codec, payload }, Some(source)) => {
-            Ok(Operation::Delta { codec: codec.id().to_owned(), packed: payload.length, source })
-        }
-        (Made::Add { payload }, _) => Ok(Operation::Add { packed: payload.length }),
-        (Made::Copy | Made::Delta { .. }, None) => Err(DiffStepError::Incomplete { path: path.to_owned() }),
+    let lost = || DiffStepError::Incomplete { path: path.to_owned() };
+    let operations = origins.iter().zip(made).map(|(origin, made)| {
+        let source = || place(origin.as_ref().map(Origin::path).ok_or_else(lost)?);
+        let packed = made.length();
+        Ok(match made {
+            Made::Copy => Operation::Copy { source: source()? },
+            Made::Delta { codec, .. } => Operation::Delta { codec: codec.id().to_owned(), packed, source: source()? },
+            Made::Add { .. } => Operation::Add { packed },
+            Made::Joint { from, .. } => {
+                let sources = from.iter().map(place).collect::<Result<_, _>>()?;
+                Operation::Joint { codec: joint::CODEC.id().to_owned(), packed, sources }
+            }
+            Made::Part => Operation::Part,
+        })
     });
-    let operations = operations.collect::<Result<Vec<_>, _>>()?;
+    let operations = operations.collect::<Result<Vec<_>, DiffStepError>>()?;
     let (from, manifest) = (old.manifest().version().clone(), new.manifest().encode());
     let header = PatchHeader::new(PatchParts { from, manifest, sources, operations })
         .map_err(|source| DiffStepError::Name { source })?;
@@ -284,8 +291,11 @@ fn sources(old: &Manifest, origins: &[Option<Origin>], made: &[Made]) -> Vec<Pat
     let used: BTreeSet<_> = origins
         .iter()
         .zip(made)
-        .filter(|(_, made)| !matches!(made, Made::Add { .. }))
-        .filter_map(|(origin, _)| origin.as_ref().map(Origin::path))
+        .flat_map(|(origin, made)| match made {
+            Made::Copy | Made::Delta { .. } => origin.as_ref().map(Origin::path).into_iter().collect(),
+            Made::Joint { from, .. } => from.iter().collect(),
+            Made::Add { .. } | Made::Part => Vec::new(),
+        })
         .collect();
     let described = used.into_iter().filter_map(|path| match old.find(path)?.content {
         EntryContent::File { length, sha256, .. } => Some(PatchSource { length, path: path.clone(), sha256 }),

@@ -2,7 +2,7 @@
 
 use crate::digest::Sha256;
 use crate::error::FormatError;
-use crate::length::{MAX_ENTRIES, MAX_NUMBER};
+use crate::length::{MAX_ENTRIES, MAX_JOINT, MAX_NUMBER};
 use crate::manifest::{EntryContent, Manifest, ManifestEntry};
 use crate::path::FilePath;
 use crate::{AppId, Platform, ReleaseVersion};
@@ -41,6 +41,18 @@ pub enum Operation {
         /// Place in the list of sources.
         source: usize,
     },
+    /// The first of several files that one delta makes, one behind the other, from several installed files behind each other. Small files
+    /// that are alike cost little more than one of them.
+    Joint {
+        /// How the delta is made.
+        codec: String,
+        /// Length of the payload in bytes.
+        packed: u64,
+        /// Places in the list of sources, rising.
+        sources: Vec<usize>,
+    },
+    /// One more of the files that [`Operation::Joint`] makes, in the order of the manifest.
+    Part,
 }
 
 impl Operation {
@@ -48,17 +60,27 @@ impl Operation {
     #[must_use]
     pub fn packed(&self) -> u64 {
         match self {
-            Self::Copy { .. } => 0,
-            Self::Add { packed } | Self::Delta { packed, .. } => *packed,
+            Self::Copy { .. } | Self::Part => 0,
+            Self::Add { packed } | Self::Delta { packed, .. } | Self::Joint { packed, .. } => *packed,
         }
     }
 
-    /// Returns the place of the installed file that this operation reads.
+    /// Returns the places of the installed files that this operation reads.
     #[must_use]
-    pub fn source(&self) -> Option<usize> {
+    pub fn sources(&self) -> &[usize] {
         match self {
-            Self::Copy { source } | Self::Delta { source, .. } => Some(*source),
-            Self::Add { .. } => None,
+            Self::Copy { source } | Self::Delta { source, .. } => std::slice::from_ref(source),
+            Self::Joint { sources, .. } => sources,
+            Self::Add { .. } | Self::Part => &[],
+        }
+    }
+
+    /// Returns how the delta of this operation is made, if it has one.
+    #[must_use]
+    pub fn codec(&self) -> Option<&str> {
+        match self {
+            Self::Delta { codec, .. } | Self::Joint { codec, .. } => Some(codec),
+            Self::Copy { .. } | Self::Add { .. } | Self::Part => None,
         }
     }
 }
@@ -87,8 +109,9 @@ impl PatchHeader {
     /// Checks the parts against each other.
     /// # Errors
     /// All of [`Manifest::parse`]; [`FormatError::Shape`] when the operations are not one per file, name a source that is
-    /// not there, copy another file than the manifest lists or a codec with an impossible name, or when sources are not
-    /// sorted; [`FormatError::TooLarge`] for more than 100,000 sources or 2^53 bytes.
+    /// not there, copy another file than the manifest lists or a codec with an impossible name, when sources are not
+    /// sorted, or when several deltas make joint files or none does; [`FormatError::TooLarge`] for more than 100,000 sources,
+    /// 2^53 bytes, or 16 MiB of joint files.
     pub fn new(parts: PatchParts) -> Result<Self, FormatError> {
         let manifest = Manifest::parse(&parts.manifest)?;
         let shape = |detail: String| Err(FormatError::shape(WHAT, detail));
@@ -109,6 +132,7 @@ impl PatchHeader {
         for (entry, operation) in header.files().zip(&header.parts.operations) {
             header.check_operation(entry, operation)?;
         }
+        header.check_joint()?;
         let lengths = header.parts.sources.iter().map(|source| source.length);
         let packed = header.parts.operations.iter().map(Operation::packed);
         let sum = |mut numbers: Box<dyn Iterator<Item = u64> + '_>| numbers.try_fold(0u64, u64::checked_add);
@@ -168,6 +192,17 @@ impl PatchHeader {
         &self.parts.operations
     }
 
+    /// Returns the bytes that the files of [`Operation::Joint`] have together; 0 if there is none.
+    #[must_use]
+    pub fn joint_length(&self) -> u64 {
+        let files = self.files().zip(&self.parts.operations);
+        let lengths = files.filter_map(|(entry, operation)| match (operation, &entry.content) {
+            (Operation::Joint { .. } | Operation::Part, EntryContent::File { length, .. }) => Some(*length),
+            _ => None,
+        });
+        lengths.fold(0, u64::saturating_add)
+    }
+
     /// Returns the regular files of the manifest, in order.
     pub(super) fn files(&self) -> impl Iterator<Item = &ManifestEntry> {
         self.manifest.entries().iter().filter(|entry| matches!(entry.content, EntryContent::File { .. }))
@@ -175,24 +210,46 @@ impl PatchHeader {
 
     fn check_operation(&self, entry: &ManifestEntry, operation: &Operation) -> Result<(), FormatError> {
         let shape = |detail: &str| Err(FormatError::shape(WHAT, format!("operation for {}: {detail}", entry.path)));
-        let source = match operation.source() {
-            None => return Ok(()),
-            Some(at) => self.parts.sources.get(at),
-        };
-        let Some(source) = source else {
+        if operation.sources().iter().any(|&at| at >= self.parts.sources.len()) {
             return shape("its source is not listed");
-        };
+        }
+        if operation.codec().is_some_and(|codec| !is_codec_id(codec)) {
+            return shape("its codec must be 1 to 32 of [a-z0-9-]");
+        }
         match (operation, &entry.content) {
-            (Operation::Copy { .. }, EntryContent::File { length, sha256, .. })
-                if source.length != *length || source.sha256 != *sha256 =>
+            (Operation::Copy { source }, EntryContent::File { length, sha256, .. })
+                if (self.parts.sources[*source].length, self.parts.sources[*source].sha256) != (*length, *sha256) =>
             {
                 shape("it copies another content than the manifest lists")
             }
-            (Operation::Delta { codec, .. }, _) if !is_codec_id(codec) => {
-                shape("its codec must be 1 to 32 of [a-z0-9-]")
-            }
             _ => Ok(()),
         }
+    }
+
+    /// Joint files are held in memory, so there is one lot of them, of a bounded length, and it begins with its delta.
+    fn check_joint(&self) -> Result<(), FormatError> {
+        let shape = |detail: &str| Err(FormatError::shape(WHAT, detail));
+        let mut joint = self
+            .parts
+            .operations
+            .iter()
+            .filter(|operation| matches!(operation, Operation::Joint { .. } | Operation::Part));
+        let sources = match joint.next() {
+            None => return Ok(()),
+            Some(Operation::Joint { sources, .. }) => sources,
+            Some(_) => return shape("no delta makes the first of the joint files"),
+        };
+        if joint.any(|operation| matches!(operation, Operation::Joint { .. })) {
+            return shape("two deltas make joint files");
+        }
+        if sources.windows(2).any(|pair| pair[0] >= pair[1]) {
+            return shape("the sources of joint files must rise");
+        }
+        let read = sources.iter().map(|&at| self.parts.sources[at].length).fold(0, u64::saturating_add);
+        if read.max(self.joint_length()) > MAX_JOINT {
+            return Err(FormatError::TooLarge { what: "joint files of a patch", limit: MAX_JOINT, unit: "bytes" });
+        }
+        Ok(())
     }
 }
 

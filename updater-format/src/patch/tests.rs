@@ -88,7 +88,7 @@ fn what_was_written_is_read_back() {
     let mut reader = PatchReader::open(patch.as_slice(), &expectation(&parts)).unwrap();
     assert_eq!(reader.header(), &PatchHeader::new(parts).unwrap());
     let copy = reader.next_step().unwrap().unwrap();
-    assert_eq!((copy.entry.path.as_str(), copy.operation.source()), ("bin/hello", Some(0)));
+    assert_eq!((copy.entry.path.as_str(), copy.operation.sources()), ("bin/hello", &[0][..]));
     let add = reader.next_step().unwrap().unwrap();
     let mut made = Vec::new();
     add.unpack_to(&mut made).unwrap();
@@ -98,6 +98,45 @@ fn what_was_written_is_read_back() {
     delta.payload.read_to_string(&mut payload).unwrap();
     assert_eq!(payload, "delta");
     assert!(reader.next_step().unwrap().is_none());
+}
+
+/// `new` and `share/data` come out of one delta of 5 bytes, `bin/hello` is copied.
+fn joint() -> (PatchParts, Vec<Vec<u8>>) {
+    let (mut parts, _) = sample();
+    parts.operations[1] = Operation::Joint { codec: "refs-1".to_owned(), packed: 5, sources: vec![0, 1] };
+    parts.operations[2] = Operation::Part;
+    (parts, vec![vec![], b"delta".to_vec(), vec![]])
+}
+
+#[test]
+fn several_files_of_one_delta_are_written_and_read_back() {
+    let (parts, payloads) = joint();
+    let patch = write(parts.clone(), &payloads);
+    let reader = PatchReader::open(patch.as_slice(), &expectation(&parts)).unwrap();
+    assert_eq!(reader.header().operations(), parts.operations);
+    assert_eq!(reader.header().joint_length(), "added text".len() as u64 + "new data".len() as u64);
+    assert_eq!(drain(&patch).unwrap(), payloads);
+}
+
+#[test]
+fn joint_files_that_no_delta_or_two_or_too_large_ones_make_are_refused() {
+    let refuse = |change: &dyn Fn(&mut PatchParts)| {
+        let (mut parts, _) = joint();
+        change(&mut parts);
+        PatchHeader::new(parts).unwrap_err().to_string()
+    };
+    let delta =
+        |sources: &[usize]| Operation::Joint { codec: "refs-1".to_owned(), packed: 1, sources: sources.to_vec() };
+    let first = refuse(&|parts| parts.operations[1] = Operation::Part);
+    assert!(first.ends_with("no delta makes the first of the joint files"), "{first}");
+    let second = refuse(&|parts| parts.operations[2] = delta(&[0]));
+    assert!(second.ends_with("two deltas make joint files"), "{second}");
+    let unsorted = refuse(&|parts| parts.operations[1] = delta(&[1, 0]));
+    assert!(unsorted.ends_with("the sources of joint files must rise"), "{unsorted}");
+    let lost = refuse(&|parts| parts.operations[1] = delta(&[0, 2]));
+    assert!(lost.ends_with("its source is not listed"), "{lost}");
+    let large = refuse(&|parts| parts.sources[1].length = crate::length::MAX_JOINT);
+    assert!(large.contains("joint files of a patch") && large.contains("16777216"), "{large}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Writes a patch from its header and payloads.
 
-use super::{MAGIC, PatchError, PatchHeader};
+use super::{MAGIC, Operation, PatchError, PatchHeader};
 use crate::error::FormatError;
 use crate::length::MAX_PATCH_HEADER;
 use crate::xz;
@@ -30,7 +30,7 @@ pub fn write_patch<W: Write, R: Read>(
     output.write_all(&packed).map_err(write)?;
     for (at, (entry, operation)) in header.files().zip(header.operations()).enumerate() {
         let expected = operation.packed();
-        if operation.source().is_some() && expected == 0 {
+        if expected == 0 && !matches!(operation, Operation::Add { .. }) {
             continue;
         }
         let content = payload(at).map_err(|source| PatchError::Read { source })?;

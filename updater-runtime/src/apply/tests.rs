@@ -46,6 +46,33 @@ fn patch(old: &Release, new: &Release) -> Vec<u8> {
     write_patch(Vec::new(), &header, |at| Ok(payloads[at].as_slice())).unwrap()
 }
 
+/// The same by one delta for all files that are not there yet.
+fn joint_patch(old: &Release, new: &Release) -> Vec<u8> {
+    let file = |entry: &ManifestEntry| match entry.content {
+        EntryContent::File { length, sha256, .. } => Some(PatchSource { length, path: entry.path.clone(), sha256 }),
+        EntryContent::Link { .. } => None,
+    };
+    let sources: Vec<PatchSource> = old.manifest.entries().iter().filter_map(file).collect();
+    let (mut operations, mut together) = (Vec::new(), Vec::new());
+    for made in new.manifest.entries().iter().filter_map(file) {
+        operations.push(match sources.iter().position(|source| source.sha256 == made.sha256) {
+            Some(source) => Operation::Copy { source },
+            None => Operation::Part,
+        });
+        if let Some(Operation::Part) = operations.last() {
+            together.extend(&new.files[made.path.as_str()]);
+        }
+    }
+    let earlier: Vec<u8> = sources.iter().flat_map(|source| old.files[source.path.as_str()].clone()).collect();
+    let delta = delta(&earlier, &together);
+    let first = operations.iter_mut().find(|operation| **operation == Operation::Part).unwrap();
+    let codec = updater_delta::Codec::Refs1.id().to_owned();
+    *first = Operation::Joint { codec, packed: delta.len() as u64, sources: (0..sources.len()).collect() };
+    let manifest = new.manifest.encode();
+    let header = PatchHeader::new(PatchParts { from: old.version().clone(), manifest, sources, operations }).unwrap();
+    write_patch(Vec::new(), &header, |_| Ok(delta.as_slice())).unwrap()
+}
+
 fn delta(old: &[u8], new: &[u8]) -> Vec<u8> {
     updater_delta::diff(old, new, &DiffOptions::default()).unwrap().bytes().to_vec()
 }
@@ -102,9 +129,11 @@ fn a_bundle_and_a_patch_stage_the_same_tree_and_touch_nothing_else() {
     stage(&mut Session::open(&world.layout, now()).unwrap(), &world.new).unwrap();
     let by_bundle = tree_of(&world.layout.staged_tree());
     verify_staged(&world.layout, world.new.digest()).unwrap();
-    world.stage_patch(&patch(&world.old, &world.new)).unwrap();
-    assert_eq!(tree_of(&world.layout.staged_tree()), by_bundle);
-    verify_staged(&world.layout, world.new.digest()).unwrap();
+    for patch in [patch, joint_patch].map(|make| make(&world.old, &world.new)) {
+        world.stage_patch(&patch).unwrap();
+        assert_eq!(tree_of(&world.layout.staged_tree()), by_bundle);
+        verify_staged(&world.layout, world.new.digest()).unwrap();
+    }
     assert_eq!(by_bundle[Path::new("lib/link")], b"-> new-name");
     assert_eq!(by_bundle[Path::new(MANIFEST_PATH)], world.new.manifest.encode());
     assert_eq!(by_bundle.len(), world.new.files.len() + 4, "files, links, the manifest and three folders");

@@ -31,29 +31,40 @@ pub fn apply<W: Write>(
     let refuse = |source| DiffStepError::Patch { path: label.clone(), source };
     let mut reader = PatchReader::open(patch, &expected).map_err(refuse)?;
     let sources = reader.header().sources().to_vec();
+    let joint_length = reader.header().joint_length();
+    let mut joint = std::io::Cursor::new(Vec::new());
+    let limits = ApplyLimits::exactly;
     while let Some(step) = reader.next_step().map_err(refuse)? {
         let entry = step.entry.clone();
         let EntryContent::File { length, sha256, .. } = entry.content else { continue };
         let failed = |source| DiffStepError::Write { path: PathBuf::from(entry.path.as_str()), source };
         let mut made = HashingWriter::new(output(&entry.path).map_err(failed)?);
         let operation = step.operation.clone();
-        let source = operation.source().and_then(|index| sources.get(index));
-        match (operation, source) {
-            (Operation::Add { .. }, _) => step.unpack_to(&mut made).map_err(refuse)?,
-            (Operation::Copy { .. }, Some(source)) => {
-                let mut file = open(old, &source.path)?;
+        let refused = |source| DiffStepError::Delta { path: entry.path.clone(), source };
+        // The header was checked: every source is listed.
+        match operation {
+            Operation::Add { .. } => step.unpack_to(&mut made).map_err(refuse)?,
+            Operation::Copy { source } => {
+                let mut file = open(old, &sources[source].path)?;
                 std::io::copy(&mut file, &mut made).map_err(failed)?;
             }
-            (Operation::Delta { codec, .. }, Some(source)) => {
-                let codec = Codec::parse(&codec).ok_or(DiffStepError::UnknownCodec { codec })?;
-                let mut file = open(old, &source.path)?;
-                let limits = ApplyLimits::exactly(length);
-                updater_delta::apply(codec, &mut file, step.payload, &mut made, &limits)
-                    .map_err(|source| DiffStepError::Delta { path: entry.path.clone(), source })?;
+            Operation::Delta { codec, source, .. } => {
+                let mut file = open(old, &sources[source].path)?;
+                updater_delta::apply(known(codec)?, &mut file, step.payload, &mut made, &limits(length))
+                    .map_err(refused)?;
             }
-            // The header was checked: every source is listed.
-            (Operation::Copy { .. } | Operation::Delta { .. }, None) => {
-                return Err(DiffStepError::Incomplete { path: label });
+            Operation::Joint { codec, sources: used, .. } => {
+                let mut read = Vec::new();
+                for at in used {
+                    read.extend(old.read(&sources[at].path)?);
+                }
+                let (mut read, codec) = (std::io::Cursor::new(read), known(codec)?);
+                updater_delta::apply(codec, &mut read, step.payload, joint.get_mut(), &limits(joint_length))
+                    .map_err(refused)?;
+                std::io::copy(&mut (&mut joint).take(length), &mut made).map_err(failed)?;
+            }
+            Operation::Part => {
+                std::io::copy(&mut (&mut joint).take(length), &mut made).map_err(failed)?;
             }
         }
         let (_, got_length, got) = made.finish();
@@ -62,6 +73,10 @@ pub fn apply<W: Write>(
         }
     }
     Ok(())
+}
+
+fn known(codec: String) -> Result<Codec, DiffStepError> {
+    Codec::parse(&codec).ok_or(DiffStepError::UnknownCodec { codec })
 }
 
 fn open(tree: &Tree, path: &FilePath) -> Result<BufReader<File>, DiffStepError> {

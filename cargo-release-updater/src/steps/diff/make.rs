@@ -11,7 +11,7 @@ use std::io::{Cursor, Read, Seek as _, Write as _};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use updater_delta::{Codec, DiffError, DiffOptions};
+use updater_delta::{Codec, Delta, DiffError, DiffOptions, Reading};
 use updater_format::patch::pack_added;
 use updater_format::{FilePath, Sha256};
 
@@ -20,10 +20,14 @@ use updater_format::{FilePath, Sha256};
 pub(super) enum Made {
     /// The installed file serves as it is.
     Copy,
-    /// A delta against an installed file.
-    Delta { codec: Codec, payload: Payload },
+    /// A delta against an installed file, and what both were taken for.
+    Delta { codec: Codec, reading: Reading, payload: Payload },
     /// The file itself, packed.
     Add { payload: Payload },
+    /// The first of the files that one delta makes.
+    Joint { payload: Payload, from: Vec<FilePath> },
+    /// Another of them.
+    Part,
 }
 
 /// Bytes of a patch, in an unnamed file: payloads may be as large as what they make.
@@ -34,11 +38,19 @@ pub(super) struct Payload {
 }
 
 impl Made {
-    /// Opens the payload from its start; empty for a copy.
+    /// Returns the bytes of the payload.
+    pub(super) const fn length(&self) -> u64 {
+        match self {
+            Self::Copy | Self::Part => 0,
+            Self::Delta { payload, .. } | Self::Add { payload } | Self::Joint { payload, .. } => payload.length,
+        }
+    }
+
+    /// Opens the payload from its start; empty for what has none.
     pub(super) fn open(&self) -> std::io::Result<Box<dyn Read + '_>> {
         match self {
-            Self::Copy => Ok(Box::new(std::io::empty())),
-            Self::Delta { payload, .. } | Self::Add { payload } => {
+            Self::Copy | Self::Part => Ok(Box::new(std::io::empty())),
+            Self::Delta { payload, .. } | Self::Add { payload } | Self::Joint { payload, .. } => {
                 let mut file: &File = &payload.file;
                 file.rewind()?;
                 Ok(Box::new(file))
@@ -174,14 +186,12 @@ impl Job {
         if let Some(delta) = &delta
             && delta.bytes().len() < new.len() / CLEARLY_SMALLER
         {
-            return Ok(Made::Delta { codec: delta.codec(), payload: store(delta.bytes(), folder)? });
+            return delta_of(delta, folder);
         }
         let packed = pack_added(Cursor::new(&new), Vec::new(), ADD_LEVEL)
             .map_err(|source| DiffStepError::Patch { path: self.new.clone(), source })?;
         Ok(match delta {
-            Some(delta) if delta.bytes().len() < packed.len() => {
-                Made::Delta { codec: delta.codec(), payload: store(delta.bytes(), folder)? }
-            }
+            Some(delta) if delta.bytes().len() < packed.len() => delta_of(&delta, folder)?,
             _ => Made::Add { payload: store(&packed, folder)? },
         })
     }
@@ -206,13 +216,7 @@ impl Job {
     }
 
     /// Makes the delta; `None` when it takes more memory than there is, so that the file travels whole.
-    fn delta(
-        &self,
-        old: &[u8],
-        new: &[u8],
-        memory: u64,
-        shell: &Shell,
-    ) -> Result<Option<updater_delta::Delta>, DiffStepError> {
+    fn delta(&self, old: &[u8], new: &[u8], memory: u64, shell: &Shell) -> Result<Option<Delta>, DiffStepError> {
         // The jobs themselves run in parallel.
         let options =
             DiffOptions { codecs: &self.key.codecs, threads: NonZeroUsize::MIN, memory, ..DiffOptions::default() };
@@ -232,7 +236,12 @@ impl Job {
     }
 }
 
-fn store(bytes: &[u8], folder: &Path) -> Result<Payload, DiffStepError> {
+fn delta_of(delta: &Delta, folder: &Path) -> Result<Made, DiffStepError> {
+    let (codec, reading) = (delta.codec(), delta.reading());
+    Ok(Made::Delta { codec, reading, payload: store(delta.bytes(), folder)? })
+}
+
+pub(super) fn store(bytes: &[u8], folder: &Path) -> Result<Payload, DiffStepError> {
     let failed = |source| DiffStepError::Write { path: folder.to_owned(), source };
     let mut file = tempfile::tempfile_in(folder).map_err(failed)?;
     file.write_all(bytes).map_err(failed)?;
@@ -287,7 +296,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// twice at most.
 const CLEARLY_SMALLER: usize = 8;
 /// The least memory in which two files are compared block by block, in bytes: 128 MiB.
-const LEAST_MEMORY: u64 = 128 << 20;
+pub(super) const LEAST_MEMORY: u64 = 128 << 20;
 /// The xz preset of files that travel whole.
 const ADD_LEVEL: u32 = 9;
 

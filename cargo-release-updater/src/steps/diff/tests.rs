@@ -110,6 +110,7 @@ fn a_patch_carries_only_what_changed_and_gives_the_new_release() {
         Operation::Copy { source } => format!("copy {}", reader.header().sources()[*source].path),
         Operation::Delta { source, .. } => format!("delta {}", reader.header().sources()[*source].path),
         Operation::Add { .. } => "add".to_owned(),
+        Operation::Joint { .. } | Operation::Part => "joint".to_owned(),
     });
     let kinds: Vec<_> = kinds.collect();
     assert_eq!(kinds, ["delta bin/app", "copy share/moved.dat", "add", "copy share/same.dat"]);
@@ -168,6 +169,35 @@ fn a_file_that_was_renamed_and_changed_is_made_from_its_earlier_version() {
     let [patch] = <[Patch; 1]>::try_from(kept(scene.diff(&new, &[&old]).unwrap())).unwrap();
     // The two files of 3,000 bytes travel whole, the renamed one of 20,000 does not.
     assert!(patch.entry.artifact.length < 9000, "{}", patch.entry.artifact.length);
+}
+
+#[test]
+fn small_files_that_are_alike_share_one_delta_where_the_old_release_knows_it() {
+    let scene = Scene::new();
+    let paths: Vec<&'static str> = (0..60).map(|page| &*format!("share/pages/{page:02}.html").leak()).collect();
+    let page = |version: &str, path: &str| {
+        format!("<html><title>{path}</title><p>made by generator {version}</p>{}</html>", path.repeat(30)).into_bytes()
+    };
+    let tree = |version: &str| {
+        let mut files = first();
+        files.extend(paths.iter().map(|path| (*path, page(version, path))));
+        files
+    };
+    let (old, new) = (scene.release("1.0.0", &tree("4.1")), scene.release("1.1.0", &tree("4.2")));
+    let [apart] = <[Patch; 1]>::try_from(kept(scene.diff(&new, &[&old]).unwrap())).unwrap();
+    assert_eq!(apart.entry.codecs, ["refs-1"]);
+    std::fs::remove_file(&apart.path).unwrap();
+    let mut old = published(&old);
+    old.entry.codecs.push(JOINT.to_owned());
+    let outcomes = diff(&new, &[old.clone()], &scene.patches(), DiffLimits::default(), &scene.shell).unwrap();
+    let [together] = <[Patch; 1]>::try_from(kept(outcomes)).unwrap();
+    assert_eq!(together.entry.codecs, ["joint-1", "refs-1"]);
+    let (apart, length) = (apart.entry.artifact.length, together.entry.artifact.length);
+    assert!(length * 2 < apart, "{length} of {apart}");
+
+    let tree_of = |path: &Path, entry: &BundleEntry| Tree::unpack(path, entry, &scene.patches()).unwrap();
+    let (old, new) = (tree_of(&old.path, &old.entry), tree_of(&new.path, &new.part.entry(0, None)));
+    apply(File::open(&together.path).unwrap(), &old, new.manifest(), |_| Ok(std::io::sink())).unwrap();
 }
 
 #[test]
