@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Measures how time and memory of updater-delta grow with the length of a file, and draws it.
 
-    benches/growth.py [--mib 1,4,16,64,256,2048] [--tool PATH] [--cgroup]
+    benches/growth.py [--mib 1,4,16,64,256,2048,4608] [--tool PATH] [--cgroup]
 
 The files are made here: incompressible, with 100 bytes inserted and 8 changed in every MiB. Beside them stand the programs of
-docs/benchmarks/delta.csv. Writes docs/benchmarks/growth.csv, growth.svg and the table in growth.md; a length that is refused for want of memory
-is written down as refused. Needs GNU time and, for the largest, 6 GiB of space in the folder for temporary files.
+docs/benchmarks/delta.csv. Files of 512 MiB and more are compared with `--memory 1G`, which is the ceiling that the diagram shows; the last
+pair is longer than a codec's stream may be. Writes docs/benchmarks/growth.csv, growth.svg and the table in growth.md; a length that is refused for want of memory
+is written down as refused. Needs GNU time and, for the largest, 14 GiB of space in the folder for temporary files and 12 GiB of memory.
 
 `--cgroup` instead applies the largest program's patch under a memory limit of 64 MiB (systemd-run, or a version 2 cgroup as root) and
 says whether it came out equal: bytes of the page cache count there, too.
@@ -20,11 +21,12 @@ OUT = delta.ROOT / "docs/benchmarks"
 BEGIN, END = "<!-- written by benches/growth.py -->\n", "<!-- end of what benches/growth.py wrote -->\n"
 MIB = 1 << 20
 CEILING = 64 * MIB
+NAMES = {"make": "make", "apply": "apply", "work": "make, beside the files"}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--mib", default="1,4,16,64,256,2048")
+    parser.add_argument("--mib", default="1,4,16,64,256,2048,4608")
     parser.add_argument("--tool", type=pathlib.Path)
     parser.add_argument("--corpus", type=pathlib.Path)
     parser.add_argument("--cgroup", action="store_true", help="apply a 44 MB program's patch under 64 MiB")
@@ -47,7 +49,7 @@ def main():
 
 def measure(own, mib):
     """Makes a pair of files of this length, a patch, and applies it."""
-    row = {"mib": mib, "patch_bytes": "", "make_cpu_s": "", "make_mib": "", "apply_cpu_s": "", "apply_mib": ""}
+    row = {"mib": mib, "patch_bytes": "", "make_cpu_s": "", "make_mib": "", "work_mib": "", "apply_cpu_s": "", "apply_mib": ""}
     with tempfile.TemporaryDirectory() as scratch:
         old, new, patch, made = (pathlib.Path(scratch, name) for name in ("old", "new", "patch", "made"))
         chance = random.Random(mib)
@@ -59,39 +61,41 @@ def measure(own, mib):
                     block[chance.randrange(MIB)] ^= 0x55
                 at = chance.randrange(MIB)
                 theirs.write(block[:at] + chance.randbytes(100) + block[at:])
+        command = [own, "diff", *(["--memory", "1G"] if mib >= 512 else []), old, new, patch]
         try:
-            make_cpu, make_memory = delta.run([own, "diff", old, new, patch])
+            make_cpu, make_memory = delta.run(command)
         except subprocess.CalledProcessError:
-            answer = subprocess.run([own, "diff", old, new, patch], capture_output=True, text=True).stderr.split("\n")[0]
+            answer = subprocess.run(command, capture_output=True, text=True).stderr.split("\n")[0]
             print(f"{mib:5} MiB  {answer}", flush=True)
             return row
         apply_cpu, apply_memory = delta.run([own, "apply", old, patch, made])
         if not filecmp.cmp(new, made, shallow=False):
             sys.exit(f"error: {mib} MiB do not come back")
         row |= {"patch_bytes": patch.stat().st_size, "make_cpu_s": round(make_cpu, 2), "make_mib": round(make_memory),
+                "work_mib": round(make_memory - 2 * mib),
                 "apply_cpu_s": round(apply_cpu, 2), "apply_mib": round(apply_memory)}
     print(f"{mib:5} MiB  {row['patch_bytes']:>9} B  make {make_cpu:7.2f} s {make_memory:6.0f} MiB  apply {apply_cpu:6.2f} s {apply_memory:5.0f} MiB", flush=True)
     return row
 
 
 def table(rows):
-    lines = ["| file, MiB | patch, bytes | make, s | make, MiB | apply, s | apply, MiB |", "|---:|---:|---:|---:|---:|---:|"]
+    lines = ["| file, MiB | patch, bytes | make, s | make, MiB | beside the files, MiB | apply, s | apply, MiB |", "|---:|---:|---:|---:|---:|---:|---:|"]
     for row in rows:
-        cells = [f"{row[key]:,}" if row[key] != "" else "refused: memory" for key in ("patch_bytes", "make_cpu_s", "make_mib", "apply_cpu_s", "apply_mib")]
+        cells = [f"{row[key]:,}" if row[key] != "" else "refused: memory" for key in ("patch_bytes", "make_cpu_s", "make_mib", "work_mib", "apply_cpu_s", "apply_mib")]
         lines.append(f"| {row['mib']:,} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
 def draw(rows, programs):
     """Two diagrams with both axes logarithmic: CPU seconds, and resident MiB, over the length in MB."""
-    made = [{"mb": row["mib"] * MIB / 1e6, **{key: float(row[key]) for key in ("make_cpu_s", "apply_cpu_s", "make_mib", "apply_mib")}} for row in rows]
+    made = [{"mb": row["mib"] * MIB / 1e6, **{key: float(row[key]) for key in ("make_cpu_s", "apply_cpu_s", "make_mib", "work_mib", "apply_mib")}} for row in rows]
     real = [{"mb": int(row["new_bytes"]) / 1e6, **{key: float(row[key]) for key in ("make_cpu_s", "apply_cpu_s", "make_mib", "apply_mib")}} for row in programs]
     parts = ['<svg xmlns="http://www.w3.org/2000/svg" width="860" height="360" font-family="sans-serif" font-size="11">',
              '<rect width="860" height="360" fill="white"/>']
     for left, title, keys, low, high in ((60, "CPU, s", ("make_cpu_s", "apply_cpu_s"), 0.01, 1000),
-                                         (490, "resident, MiB", ("make_mib", "apply_mib"), 1, 20000)):
+                                         (490, "resident, MiB", ("make_mib", "apply_mib", "work_mib"), 1, 20000)):
         def x(mb):
-            return left + math.log10(mb) / math.log10(3000) * 340
+            return left + math.log10(mb) / math.log10(6000) * 340
 
         def y(value):
             return 320 - math.log10(max(value, low) / low) / math.log10(high / low) * 270
@@ -103,12 +107,12 @@ def draw(rows, programs):
             parts.append(f'<line x1="{left}" y1="{y(value):.0f}" x2="{left + 340}" y2="{y(value):.0f}" stroke="#ddd"/>'
                          f'<text x="{left - 6}" y="{y(value) + 4:.0f}" text-anchor="end">{value:g}</text>')
             value *= 10
-        for key, colour in zip(keys, ("#b03030", "#2050a0")):
+        for key, colour in zip(keys, ("#b03030", "#2050a0", "#c08000")):
             points = " ".join(f"{x(row['mb']):.1f},{y(row[key]):.1f}" for row in made)
             parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
-            parts += [f'<circle cx="{x(row["mb"]):.1f}" cy="{y(row[key]):.1f}" r="3" fill="{colour}"/>' for row in real]
+            parts += [f'<circle cx="{x(row["mb"]):.1f}" cy="{y(row[key]):.1f}" r="3" fill="{colour}"/>' for row in real if key in row]
             if made:
-                parts.append(f'<text x="{x(made[-1]["mb"]) + 6:.0f}" y="{y(made[-1][key]) - 6:.0f}" fill="{colour}">{key.split("_")[0]}</text>')
+                parts.append(f'<text x="{x(made[-1]["mb"]) + 6:.0f}" y="{y(made[-1][key]) - 6:.0f}" text-anchor="end" fill="{colour}">{NAMES[key.split("_")[0]]}</text>')
     parts.append('<text x="60" y="354">Lines: files made for this. Dots: the programs of delta.csv.</text></svg>')
     return "\n".join(parts) + "\n"
 
