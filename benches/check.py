@@ -13,58 +13,21 @@ CPU is user and system time of the processes as the kernel counts it (getrusage)
 loopback interface, in this process; it answers with the entity tags that `ETag` and `If-None-Match` want.
 """
 
-import hashlib
-import http.server
 import os
 import resource
 import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+
+from loopback import Server
 
 repository, client, peers, python = (os.path.abspath(path) for path in sys.argv[1:5])
 runs = int(sys.argv[5]) if len(sys.argv) > 5 else 30
 here = os.path.dirname(os.path.abspath(__file__))
-log = []
-
-
-class Handler(http.server.SimpleHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        path = os.path.join(repository, self.path.split("?")[0].lstrip("/"))
-        if not os.path.isfile(path):
-            return self.answer(404, b"no such file\n", None)
-        with open(path, "rb") as file:
-            body = file.read()
-        etag = '"%s"' % hashlib.sha256(body).hexdigest()[:32]
-        if self.headers.get("If-None-Match") == etag:
-            return self.answer(304, b"", etag)
-        return self.answer(200, body, etag)
-
-    def answer(self, status, body, etag):
-        log.append((self.path, len(body)))
-        self.send_response(status)
-        if etag:
-            self.send_header("ETag", etag)
-        if status != 304:
-            self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments):
-        pass
-
-
-class Server(http.server.ThreadingHTTPServer):
-    def handle_error(self, request, client_address):
-        pass  # A client that ends resets the connections that it kept open.
-
-
-server = Server(("127.0.0.1", 0), Handler)
-threading.Thread(target=server.serve_forever, daemon=True).start()
+server = Server(repository)
+log = server.log
 base = "http://127.0.0.1:%d" % server.server_port
 metadata, targets = base + "/metadata/", base + "/targets/"
 root = os.path.join(repository, "metadata/1.root.json")

@@ -3,8 +3,9 @@
 
 usage: benches/update.py OUT.csv [RUNS]                  (as root: it makes a network namespace; needs ip and tc)
 
-A small app is published as 1.0.0 and 1.1.0 by `cargo updater publish` (release build), and once more with the same program
-and `self_update` in it, as a `.tar.gz` beside a manifest. Everything talks over the loopback interface of a namespace of its
+A small app is published as 1.0.0 and 1.1.0 by `cargo updater publish` (release build; UPDATER_BENCH_PROFILE=dev takes the
+profile of this workspace's tests instead, stripped), and once more with the same program and `self_update` in it, as a
+`.tar.gz` beside a manifest. Everything talks over the loopback interface of a namespace of its
 own, shaped by tbf to the rates below. Every run starts from a fresh copy of 1.0.0 with an empty home.
 
   check     an installed 1.1.0 that has checked before: no news
@@ -19,7 +20,6 @@ bodies; memory is the largest resident set of the process (`ru_maxrss`).
 
 import csv
 import hashlib
-import http.server
 import json
 import os
 import pathlib
@@ -30,13 +30,19 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import threading
 import time
+
+from loopback import Server
 
 RATES = [("1 Mbit/s", "1mbit"), ("10 Mbit/s", "10mbit"), ("100 Mbit/s", "100mbit")]
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 PORT = 8700
+KIND = os.environ.get("UPDATER_BENCH_PROFILE", "release")
+BUILT = "debug" if KIND == "dev" else KIND
 PROFILE = '\n[workspace]\n\n[profile.release]\nlto = "thin"\ncodegen-units = 1\nstrip = true\n'
+if KIND == "dev":
+    manifest = (REPOSITORY / "Cargo.toml").read_text()
+    PROFILE = '\n[workspace]\n\n[profile.dev.package.hello]\nstrip = true\n\n' + manifest[manifest.index("[profile.dev]"):]
 OURS = """use updater_runtime::{Error, Status, Updater};
 
 fn main() {
@@ -78,6 +84,9 @@ def build(work):
     program = os.environ.get("CARGO_UPDATER", str(REPOSITORY / "target/release/cargo-updater"))
     target = REPOSITORY / "target/bench-update"
     environment = dict(os.environ, CARGO_TARGET_DIR=str(target), CARGO_TERM_COLOR="never", NO_COLOR="1")
+    if KIND == "dev":
+        # What the tests have built is used as it is.
+        environment["CARGO_BUILD_BUILD_DIR"] = str(REPOSITORY / "target")
 
     def run(folder, *command):
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
@@ -102,18 +111,20 @@ def build(work):
     programs.mkdir()
     run(ours, program, "updater", "init", "--dev", "--url", "http://127.0.0.1:%d" % PORT, "--key-dir", str(work / "keys"),
         "--storage", "fs:%s" % served, "--path-deps", str(REPOSITORY))
+    text = (ours / "Cargo.toml").read_text()
+    (ours / "Cargo.toml").write_text(text.replace("[package.metadata.updater]\n", '[package.metadata.updater]\nprofile = "%s"\n' % KIND))
     for version in ("1.0.0", "1.1.0"):
         if version == "1.1.0":
             next_version(ours)
         run(ours, program, "updater", "publish", "--yes", "--key-dir", str(work / "keys"))
-        shutil.copy(target / "release/hello", programs / ("ours-" + version))
+        shutil.copy(target / BUILT / "hello", programs / ("ours-" + version))
 
     theirs = package("theirs", THEIRS, SELF_UPDATE)
     for version in ("1.0.0", "1.1.0"):
         if version == "1.1.0":
             next_version(theirs)
-        run(theirs, "cargo", "build", "--release", "--quiet")
-        shutil.copy(target / "release/hello", programs / ("theirs-" + version))
+        run(theirs, "cargo", "build", "--profile", KIND, "--quiet")
+        shutil.copy(target / BUILT / "hello", programs / ("theirs-" + version))
     name = "hello-1.1.0-%s-unknown-linux-gnu.tar.gz" % platform.machine()
     with tarfile.open(served / name, "w:gz") as archive:
         archive.add(programs / "theirs-1.1.0", "hello")
@@ -123,46 +134,9 @@ def build(work):
     return served, programs
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    served = None
-    without = ""
-    sent = 0
-
-    def do_GET(self):
-        path = self.served / self.path.split("?")[0].lstrip("/")
-        if not path.is_file() or (self.without and self.path.endswith(self.without)):
-            return self.answer(404, b"no such file\n", None)
-        body = path.read_bytes()
-        etag = '"%s"' % hashlib.sha256(body).hexdigest()[:32]
-        if self.headers.get("If-None-Match") == etag:
-            return self.answer(304, b"", etag)
-        return self.answer(200, body, etag)
-
-    def answer(self, status, body, etag):
-        Handler.sent += len(body)
-        self.send_response(status)
-        if etag:
-            self.send_header("ETag", etag)
-        if status != 304:
-            self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments):
-        pass
-
-
-class Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request, client_address):
-        pass  # A client that ends resets the connections that it kept open.
-
-
-def run_app(program, home, wanted):
+def run_app(server, program, home, wanted):
     """Starts the app and returns seconds, bytes and KiB of memory."""
-    Handler.sent = 0
+    del server.log[:]
     log = home / "log"
     begin = time.monotonic()
     child = os.fork()
@@ -176,21 +150,21 @@ def run_app(program, home, wanted):
     text = log.read_text()
     if status != 0 or wanted not in text or "no update" in text:
         sys.exit("wanted %s: %s" % (wanted, text))
-    return seconds, Handler.sent, usage.ru_maxrss
+    return seconds, sum(size for _, size in server.log), usage.ru_maxrss
 
 
-def measure(work, programs, case):
+def measure(server, work, programs, case):
     home = pathlib.Path(tempfile.mkdtemp(dir=work))
     program = home / "bin" / "hello"
     program.parent.mkdir()
     which, old = ("theirs", case in ("self_update: update",)) if case.startswith("self_update") else ("ours", case in ("patch", "bundle"))
-    Handler.without = ".patch" if case == "bundle" else ""
+    server.without = ".patch" if case == "bundle" else ""
     shutil.copy(programs / ("%s-%s" % (which, "1.0.0" if old else "1.1.0")), program)
     if case == "check":
-        run_app(program, home, "hello 1.1.0")
+        run_app(server, program, home, "hello 1.1.0")
     # self_update returns to the old program; ours restarts as the new one.
     wanted = "hello 1.0.0" if which == "theirs" and old else "hello 1.1.0"
-    found = run_app(program, home, wanted)
+    found = run_app(server, program, home, wanted)
     shutil.rmtree(home)
     return found
 
@@ -200,16 +174,14 @@ CASES = ["first", "check", "patch", "bundle", "self_update: check", "self_update
 
 def in_namespace(out, runs, work, served, programs):
     subprocess.run(["ip", "link", "set", "lo", "mtu", "1500", "up"], check=True)
-    Handler.served = served
-    server = Server(("127.0.0.1", PORT), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    server = Server(served, PORT)
     with open(out, "w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["rate", "case", "bytes", "seconds", "peak_kib"])
         for label, rate in RATES:
             subprocess.run(["tc", "qdisc", "replace", "dev", "lo", "root", "tbf", "rate", rate, "burst", "16kb", "latency", "200ms"], check=True)
             for case in CASES:
-                found = [measure(work, programs, case) for _ in range(runs)]
+                found = [measure(server, work, programs, case) for _ in range(runs)]
                 row = [label, case, max(f[1] for f in found), "%.3f" % statistics.median(f[0] for f in found),
                        round(statistics.median(f[2] for f in found))]
                 table.writerow(row)

@@ -6,6 +6,8 @@ mod demo;
 mod desk;
 mod diff;
 mod doctor;
+#[cfg(test)]
+mod documented;
 mod hooking;
 mod init;
 mod keys;

@@ -129,7 +129,12 @@ fn entries_of(folders: &[&str]) -> Vec<Entry> {
     entries.extend(inline::read(&sources));
     // A frame that says nothing of its own is nothing that anybody sees.
     entries.retain(|entry| !(entry.by_cause && entry.message == types::TRANSPARENT));
-    let number = |code: &str| code.split(' ').next().and_then(|first| first.parse::<u32>().ok());
+    // Numbers first, then names, then what has neither.
+    let number = |code: &str| match code.split(' ').next().map(str::parse::<u32>) {
+        Some(Ok(number)) => number,
+        _ if code.is_empty() || code.starts_with('*') => u32::MAX,
+        _ => 1000,
+    };
     entries.sort_by_key(|entry| (number(&entry.code), entry.code.clone(), entry.message.clone(), entry.place.clone()));
     entries.dedup_by(|a, b| (&a.code, &a.message, &a.hints, a.by_cause) == (&b.code, &b.message, &b.hints, b.by_cause));
     entries
