@@ -223,3 +223,20 @@ fn write_the_seeds() {
         std::fs::write(folder.join(name), bytes).unwrap();
     }
 }
+
+/// What fuzzing starts from must hold: a run that fails on its first input finds nothing else.
+#[test]
+fn the_seeds_of_the_readers_of_programs_hold() {
+    for target in ["delta_elf", "delta_pe", "delta_macho"] {
+        let files: Vec<PathBuf> =
+            std::fs::read_dir(seeds().join(target)).unwrap().map(|file| file.unwrap().path()).collect();
+        assert!(!files.is_empty(), "{target} has no seeds");
+        for path in files {
+            let seed = std::fs::read(&path).unwrap();
+            // The length of the old file, then both.
+            let (length, both) = seed.split_first_chunk().unwrap();
+            let (old, new) = both.split_at(u32::from_le_bytes(*length) as usize);
+            assert!(updater_delta::doors::programs(old, new) > 0, "{}", path.display());
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Mach-O files with a program for each of several processors.
 
-use super::{Format, Program, macho, number};
+use super::{Format, Program, RegionKind, macho, number};
 
 /// Reads the table of programs, and each of them.
 pub(super) fn read(bytes: &[u8]) -> Option<Program> {
@@ -24,7 +24,10 @@ pub(super) fn read(bytes: &[u8]) -> Option<Program> {
         let offset = u32::try_from(offset).ok()?;
         for section in program.slices.iter_mut().flat_map(|slice| &mut slice.sections) {
             section.span.offset = section.span.offset.checked_add(offset)?;
-            section.pages.start = section.pages.start.checked_add(offset)?;
+            // Of other kinds the pages are none, wherever they would begin.
+            if section.kind == RegionKind::PageHashes {
+                section.pages.start = section.pages.start.checked_add(offset)?;
+            }
         }
         slices.append(&mut program.slices);
     }
