@@ -84,8 +84,8 @@ impl Restore<'_> {
         work.done.older_root = !later.is_empty();
         for channel in state.channels().values() {
             for entry in channel.contents().entries() {
-                let (artifact, version) = (entry.artifact(), entry.version());
-                work.file(&artifact_path(artifact), &storage.artifact_path(artifact, version))?;
+                let artifact = entry.artifact();
+                work.file(&artifact_path(artifact), &storage.artifact_path(artifact, entry.release()))?;
                 work.mutable(&Storage::signature_path(artifact))?;
             }
         }

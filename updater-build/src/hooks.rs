@@ -62,9 +62,9 @@ pub fn values_of(key: &str) -> &'static [&'static str] {
     match key {
         "before-bundle" => &["app", "version", "triple", "folder"],
         "after-build" => &["app", "version", "triple", "file"],
-        "before-upload" => &["app", "version", "channel", "folder"],
+        "before-upload" => &["app", "component", "version", "channel", "folder"],
         "upload" => &["app", "step", "folder"],
-        "after-publish" => &["app", "version", "channel", "url", "storage"],
+        "after-publish" => &["app", "component", "version", "channel", "url", "storage"],
         _ => &[],
     }
 }

@@ -1,10 +1,36 @@
 //! Where the files of a release lie for those who read them: beside the metadata under their digest, or elsewhere under
 //! plain names.
 
+use crate::component::ComponentName;
 use crate::digest::Sha256;
 use crate::error::FormatError;
 use crate::path::TargetName;
 use crate::version::ReleaseVersion;
+
+/// The release that a file belongs to. Versions of the app make one of the app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReleaseOf<'a> {
+    /// The component whose versions are counted; `None` for the app itself.
+    pub component: Option<&'a ComponentName>,
+    /// The version.
+    pub version: &'a ReleaseVersion,
+}
+
+impl ReleaseOf<'_> {
+    /// Returns the folder of its files, and the tag that it has where releases have one: `<tag><version>`, and with
+    /// `<component>-` before it for a component, whose versions are not those of the app.
+    #[must_use]
+    pub fn tagged(&self, tag: &str) -> String {
+        let component = self.component.map(|component| format!("{component}-")).unwrap_or_default();
+        format!("{component}{tag}{}", self.version)
+    }
+}
+
+impl<'a> From<&'a ReleaseVersion> for ReleaseOf<'a> {
+    fn from(version: &'a ReleaseVersion) -> Self {
+        Self { component: None, version }
+    }
+}
 
 /// How the files of a release are named below the address of the targets.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -15,7 +41,8 @@ pub enum TargetLayout {
     Hashed,
     /// `<name>`.
     Plain,
-    /// `<tag><version>/<name>`, as the release downloads of GitHub have it; the tag is mostly `v`.
+    /// `<tag><version>/<name>`, as the release downloads of GitHub have it; the tag is mostly `v`. A component's files lie in
+    /// `<component>-<tag><version>/`.
     PerRelease {
         /// What stands before the version.
         tag: String,
@@ -25,11 +52,11 @@ pub enum TargetLayout {
 impl TargetLayout {
     /// Returns the path of a target below the address of the targets.
     #[must_use]
-    pub fn path(&self, name: &TargetName, sha256: &Sha256, version: &ReleaseVersion) -> String {
+    pub fn path<'a>(&self, name: &TargetName, sha256: &Sha256, release: impl Into<ReleaseOf<'a>>) -> String {
         match self {
             Self::Hashed => format!("{sha256}.{name}"),
             Self::Plain => name.to_string(),
-            Self::PerRelease { tag } => format!("{tag}{version}/{name}"),
+            Self::PerRelease { tag } => format!("{}/{name}", release.into().tagged(tag)),
         }
     }
 

@@ -54,7 +54,7 @@ pub use component::ComponentName;
 pub use digest::Sha256;
 pub use error::FormatError;
 pub use key::{KeyId, Keyring, PublicKey, Signature, SignaturePolicy};
-pub use layout::{RepositoryAddress, TargetLayout, TargetsAddress};
+pub use layout::{ReleaseOf, RepositoryAddress, TargetLayout, TargetsAddress};
 pub use manifest::{
     EntryContent, FileMode, InstallKind, MANIFEST_PATH, Manifest, ManifestEntry, ManifestParts, NEW_SUFFIX,
 };

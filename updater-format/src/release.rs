@@ -9,6 +9,7 @@ use crate::component::ComponentName;
 use crate::digest::Sha256;
 use crate::error::FormatError;
 use crate::json::{Fields, Map, Value};
+use crate::layout::ReleaseOf;
 use crate::manifest::InstallKind;
 use crate::path::TargetName;
 use crate::platform::Platform;
@@ -205,7 +206,13 @@ impl Entry {
         }
     }
 
-    /// Returns the release that it belongs to; of a patch, the one that results.
+    /// Returns the release that it belongs to, with the component whose versions are counted.
+    #[must_use]
+    pub fn release(&self) -> ReleaseOf<'_> {
+        ReleaseOf { component: self.component(), version: self.version() }
+    }
+
+    /// Returns the version of the release that it belongs to; of a patch, the one that results.
     #[must_use]
     pub fn version(&self) -> &ReleaseVersion {
         match self {

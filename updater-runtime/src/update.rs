@@ -14,7 +14,7 @@ use std::sync::Arc;
 use updater_format::bundle::BundleExpectation;
 use updater_format::json::{Map, Value};
 use updater_format::release::Artifact;
-use updater_format::{Channel, ComponentName, ReleaseVersion, Sha256, UtcTime};
+use updater_format::{Channel, ComponentName, ReleaseOf, ReleaseVersion, Sha256, UtcTime};
 
 /// A release for this install: a newer one, or an older one to which the publisher takes installs back. Nothing has been downloaded or changed yet.
 #[derive(Debug)]
@@ -210,7 +210,8 @@ impl Update {
     }
 
     fn urls(&self, artifact: &Artifact) -> Vec<Url> {
-        let url = |mirror: &Mirror| mirror.target_url(&artifact.name, &artifact.sha256, self.version());
+        let release = ReleaseOf { component: self.component.as_ref(), version: self.version() };
+        let url = |mirror: &Mirror| mirror.target_url(&artifact.name, &artifact.sha256, release);
         self.mirrors.iter().map(url).collect()
     }
 

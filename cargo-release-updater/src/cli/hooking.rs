@@ -26,6 +26,7 @@ impl Desk<'_> {
         let folder = rehearsed.signed().folder().display().to_string();
         let values = [
             ("app", plan.app.as_str()),
+            ("component", self.component.as_ref().map_or("", |name| name.as_str())),
             ("version", &plan.version.to_string()),
             ("channel", plan.channel.as_str()),
             ("folder", folder.as_str()),
@@ -56,6 +57,7 @@ impl Desk<'_> {
         self.tell_running(Hook::AfterPublish, plan);
         let values = [
             ("app", plan.app.as_str()),
+            ("component", self.component.as_ref().map_or("", |name| name.as_str())),
             ("version", &plan.version.to_string()),
             ("channel", plan.channel.as_str()),
             ("url", self.url()),
@@ -77,6 +79,6 @@ impl Desk<'_> {
     }
 
     fn tell_running(&self, hook: Hook, plan: &Plan) {
-        self.context.shell.status("Running", format_args!("{} for {} {}", hook.name(), plan.app, plan.version));
+        self.context.shell.status("Running", format_args!("{} for {} {}", hook.name(), plan.subject(), plan.version));
     }
 }

@@ -99,7 +99,8 @@ fn made(desk: &Desk<'_>, state: Option<&RepositoryState>) -> CommandResult<Optio
     };
     let notes = |entry: &NotesEntry| -> CommandResult<Option<String>> {
         let artifact = &entry.artifact;
-        let bytes = desk.storage.read(&desk.storage.artifact_path(artifact, &entry.version), artifact.length)?;
+        let bytes =
+            desk.storage.read(&desk.storage.artifact_path(artifact, (&entry.version).into()), artifact.length)?;
         // Only the notes that were signed are shown.
         let signed = bytes.filter(|bytes| updater_format::Sha256::of(bytes) == artifact.sha256);
         Ok(signed.and_then(|bytes| String::from_utf8(bytes).ok()))

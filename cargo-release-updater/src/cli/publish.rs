@@ -152,6 +152,7 @@ impl Args {
         let mut keychain = desk.keychain(&self.keys)?;
         let facts = Facts::new(&desk.trust, desk.state.as_ref(), &desk.channel, &keychain, context.clock.now())?;
         preflight::run(&facts, &context.shell)?;
+        desk.commit(&mut keychain).refuse_put_back(desk.state.as_ref())?;
         context.shell.message(&plan);
         if self.execute.execute() == Execute::DryRun {
             if let Origin::Source(source) = &origin {

@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use updater_format::release::{Artifact, ChannelContents};
 use updater_format::role::{MetaFile, RoleName, Targets, Timestamp, TimestampExtension};
-use updater_format::{AppId, Channel, ReleaseVersion, UtcTime};
+use updater_format::{AppId, Channel, ComponentName, ReleaseOf, ReleaseVersion, UtcTime};
 
 /// One publisher of one app in one storage.
 #[derive(Debug)]
@@ -83,6 +83,8 @@ impl Default for Lease {
 pub struct Upload {
     /// Its name, length and digest, as they are signed.
     pub artifact: Artifact,
+    /// The component that it is a release of; `None` for the app itself.
+    pub component: Option<ComponentName>,
     /// The release that it belongs to.
     pub version: ReleaseVersion,
     /// Where its content lies.
@@ -96,6 +98,12 @@ impl Upload {
     #[must_use]
     pub fn name(&self) -> String {
         self.artifact.file()
+    }
+
+    /// Returns the release that it belongs to.
+    #[must_use]
+    pub fn release(&self) -> ReleaseOf<'_> {
+        ReleaseOf { component: self.component.as_ref(), version: &self.version }
     }
 }
 

@@ -5,6 +5,7 @@ use crate::shell::Shell;
 use crate::storage::{Storage, StorageError};
 use std::io::Read as _;
 use std::path::Path;
+use updater_format::ReleaseOf;
 use updater_format::digest::HashingReader;
 use updater_format::release::BundleEntry;
 
@@ -22,7 +23,8 @@ pub fn fetch_bundle(
     let path = cache.join(entry.artifact.file());
     let known = super::bundle::digest_of(&path).ok();
     if known != Some((entry.artifact.length, entry.artifact.sha256)) {
-        let object = storage.artifact_path(&entry.artifact, &entry.version);
+        let release = ReleaseOf { component: entry.component.as_ref(), version: &entry.version };
+        let object = storage.artifact_path(&entry.artifact, release);
         shell.detail(format_args!("fetching {object} from {}", storage.name()));
         let missing = || StorageError::Missing { path: object.clone(), storage: storage.name().to_owned() };
         let reader = storage.reader(&object)?.ok_or_else(missing)?;

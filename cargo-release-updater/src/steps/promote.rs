@@ -139,7 +139,7 @@ fn sign_file(
     signer: &Signer,
 ) -> CommandResult<Detached> {
     let artifact = entry.artifact();
-    let path = storage.artifact_path(artifact, entry.version());
+    let path = storage.artifact_path(artifact, entry.release());
     let missing = || StorageError::Missing { path: path.clone(), storage: storage.name().to_owned() };
     let comment = entry_comment(app, entry, channel);
     // Read once, piece by piece: what is signed is what is held against the digest.

@@ -145,7 +145,8 @@ impl Release {
             let subject = (self.app(), self.component());
             let comment = signature_comment(subject, self.version(), triple.as_ref(), self.channel(), &artifact);
             let minisig = signer.sign_file(File::open(path).map_err(unreadable)?, &comment)?;
-            uploads.push(Upload { artifact, version, content: path.to_owned(), minisig: Some(minisig) });
+            let component = self.component().cloned();
+            uploads.push(Upload { artifact, component, version, content: path.to_owned(), minisig: Some(minisig) });
         }
         Ok(uploads)
     }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use updater_format::ReleaseVersion;
+use updater_format::ReleaseOf;
 use updater_format::release::Artifact;
 
 /// One storage, open for reading and writing.
@@ -227,9 +227,9 @@ impl Storage {
 
     /// Returns where a file of a release is stored.
     #[must_use]
-    pub fn artifact_path(&self, artifact: &Artifact, version: &ReleaseVersion) -> String {
+    pub fn artifact_path(&self, artifact: &Artifact, release: ReleaseOf<'_>) -> String {
         match &self.github {
-            Some(github) => github.asset_path(artifact.name.as_str(), &version.to_string()),
+            Some(github) => github.asset_path(artifact.name.as_str(), release),
             None => format!("{TARGETS}/{}", artifact.file()),
         }
     }

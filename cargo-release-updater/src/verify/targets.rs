@@ -63,16 +63,14 @@ impl Targets<'_> {
         };
         let artifact = sha256;
         let mut listed = self.role.contents().entries();
-        let version = listed.find(|entry| *entry.artifact() == artifact).map(|entry| entry.version().clone());
-        let version = match version {
-            Some(version) => version,
-            // Of a later kind: it can be read only where names do not depend on the version.
-            None => ReleaseVersion::parse("0.0.0").map_err(|source| VerifyError::Channel { source })?,
-        };
+        let listed = listed.find(|entry| *entry.artifact() == artifact);
+        // Of a later kind: it can be read only where names do not depend on the version.
+        let unknown = ReleaseVersion::parse("0.0.0").map_err(|source| VerifyError::Channel { source })?;
+        let release = listed.as_ref().map_or_else(|| (&unknown).into(), Entry::release);
         let (file_name, sha256) = (&artifact.name, &artifact.sha256);
         let addresses = self.refreshed.mirrors().iter().map(|mirror| {
-            let target = mirror.target_url(file_name, sha256, &version);
-            (target, mirror.signature_url(file_name, sha256, &version))
+            let target = mirror.target_url(file_name, sha256, release);
+            (target, mirror.signature_url(file_name, sha256, release))
         });
         let (urls, signatures): (Vec<Url>, Vec<Url>) = addresses.unzip();
         let fetcher = self.verification.fetcher()?;

@@ -69,6 +69,35 @@ fn an_installed_copy_updates_from_releases_and_pages_by_plain_addresses() {
 }
 
 #[test]
+fn a_component_has_releases_of_its_own_beside_those_of_the_app() {
+    let github = GitHub::start();
+    let package = package(&github);
+    let manifest = package.read("Cargo.toml");
+    let table = "[package.metadata.updater]\n";
+    let component = "components = [{ name = \"model\", folder = \"data\", version-file = \"data/VERSION\" }]\n";
+    package.write("Cargo.toml", &manifest.replace(table, &format!("{table}{component}")));
+    std::fs::create_dir(package.path("data")).unwrap();
+    run(&package, &github, WRITES, &publish("1.0.0", &[])).ok();
+    let model = ["publish", "--component", "model", "--level", "1"];
+    // A version that the app has, too, and one that only the component has; each with its tag, as a person pushes it first.
+    for version in ["1.0.0", "1.3.0"] {
+        package.write("data/VERSION", &format!("{version}\n"));
+        let tag = format!("model-v{version}");
+        github.state().tag(&tag);
+        let told = run(&package, &github, WRITES, &model).ok();
+        assert!(told.stderr.contains(&format!("Published hello model {version}")), "{}", told.stderr);
+        let state = github.state();
+        let names: Vec<_> = state.release(&tag).unwrap().assets.values().map(|asset| asset.name.clone()).collect();
+        assert!(names.iter().all(|name| name.starts_with("hello-model-")) && !names.is_empty(), "{names:?}");
+        assert!(state.release("v1.0.0").unwrap().assets.values().all(|asset| !asset.name.contains("model")));
+        assert!(state.release("v1.3.0").is_none());
+    }
+    // Where clients look for them, by the table's plain address and without a token.
+    let verified = run(&package, &github, "", &["verify", "--deep", "--wait", "5"]).ok();
+    assert_eq!(verified.stdout.matches("hello-model-").count(), 2, "{}", verified.stdout);
+}
+
+#[test]
 fn what_is_missing_is_told_before_anything_is_written() {
     let github = GitHub::start();
     let package = package(&github);

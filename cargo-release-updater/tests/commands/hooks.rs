@@ -54,8 +54,8 @@ fn hooks_run_between_the_steps_and_are_told_no_secret() {
     let of = |hook: &str, more: &str| format!("UPDATER_APP=hello {more}UPDATER_HOOK={hook} ");
     let expected = [
         format!("1.0.0 | {}UPDATER_TRIPLE=x86_64-unknown-linux-gnu UPDATER_VERSION=1.0.0 ", of("before-bundle", "")),
-        format!("a b | {}UPDATER_VERSION=1.0.0 ", of("before-upload", "UPDATER_CHANNEL=stable ")),
-        format!(" | {}UPDATER_VERSION=1.0.0 ", of("before-upload", "UPDATER_CHANNEL=stable ")),
+        format!("a b | {}UPDATER_VERSION=1.0.0 ", of("before-upload", "UPDATER_CHANNEL=stable UPDATER_COMPONENT= ")),
+        format!(" | {}UPDATER_VERSION=1.0.0 ", of("before-upload", "UPDATER_CHANNEL=stable UPDATER_COMPONENT= ")),
     ];
     let noted = noted(&package);
     assert_eq!(noted[..3], expected);

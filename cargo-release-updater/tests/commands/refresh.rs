@@ -183,6 +183,11 @@ fn old_files_put_back_are_not_signed_anew() {
     std::fs::remove_file(metadata.join("2.snapshot.json")).unwrap();
     let run = package.run(&["refresh"]);
     run.fails(50, "fs:", "put old files back");
+    // Nothing is built for it either.
+    files(&package, "1.2.0");
+    let run = package.run(&publish("1.2.0", &[]));
+    assert!(!run.stderr.contains("Bundling") && !run.stderr.contains("Uploaded"), "{}", run.stderr);
+    run.fails(50, "fs:", "put old files back");
     assert_eq!(std::fs::read(metadata.join("timestamp.json")).unwrap(), old);
     // With the newest files still there it was an accident, and is repaired.
     std::fs::write(metadata.join("2.snapshot.json"), newest).unwrap();

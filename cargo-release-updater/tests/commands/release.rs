@@ -64,7 +64,13 @@ fn publish_at(package: &Package, to: &str, version: &str, now: UtcTime) {
     let sha256 = artifact.sha256;
     let comment = format!("app=hello version={version} target={TRIPLE} channel={to} sha256={sha256} file={name}");
     let minisig = signer.sign_file(name.as_bytes(), &comment).unwrap();
-    let upload = Upload { artifact: artifact.clone(), version: v(version), content: file, minisig: Some(minisig) };
+    let upload = Upload {
+        artifact: artifact.clone(),
+        component: None,
+        version: v(version),
+        content: file,
+        minisig: Some(minisig),
+    };
     let bundle = BundleEntry {
         artifact,
         version: v(version),

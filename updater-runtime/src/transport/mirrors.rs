@@ -1,7 +1,7 @@
 //! Where a repository is read: one or more places that hold the same files.
 
 use super::{FetchError, Origin, Url};
-use updater_format::{ReleaseVersion, RepositoryAddress, Sha256, TargetLayout, TargetName};
+use updater_format::{ReleaseOf, RepositoryAddress, Sha256, TargetLayout, TargetName};
 
 /// One place that holds the whole repository. Its two halves may lie on different servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,17 +75,17 @@ impl Mirror {
 
     /// Returns the URL of a target of a release.
     #[must_use]
-    pub fn target_url(&self, name: &TargetName, sha256: &Sha256, version: &ReleaseVersion) -> Url {
-        self.targets.join(&self.layout.path(name, sha256, version))
+    pub fn target_url<'a>(&self, name: &TargetName, sha256: &Sha256, release: impl Into<ReleaseOf<'a>>) -> Url {
+        self.targets.join(&self.layout.path(name, sha256, release))
     }
 
     /// Returns the URL of a target's detached signature, which people read and clients do not: beside the target, or, where
     /// the targets lie elsewhere, below `targets/` beside the metadata, because a signature may be replaced.
     #[must_use]
-    pub fn signature_url(&self, name: &TargetName, sha256: &Sha256, version: &ReleaseVersion) -> Url {
+    pub fn signature_url<'a>(&self, name: &TargetName, sha256: &Sha256, release: impl Into<ReleaseOf<'a>>) -> Url {
         match &self.signatures {
             Some(signatures) => signatures.join(&format!("{sha256}.{name}.minisig")),
-            None => self.targets.join(&format!("{}.minisig", self.layout.path(name, sha256, version))),
+            None => self.targets.join(&format!("{}.minisig", self.layout.path(name, sha256, release))),
         }
     }
 
@@ -105,6 +105,17 @@ impl Mirror {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use updater_format::ReleaseVersion;
+
+    #[test]
+    fn files_of_a_component_lie_in_a_release_of_its_own() {
+        let (name, component) = (TargetName::parse("hello-model-1.2.0.md").unwrap(), "model".parse().unwrap());
+        let version = ReleaseVersion::parse("1.2.0").unwrap();
+        let of = ReleaseOf { component: Some(&component), version: &version };
+        let mirror = Mirror::parse("https://h/a#targets=https://g/download/app-v{version}/{name}").unwrap();
+        let url = mirror.target_url(&name, &Sha256::of(b""), of);
+        assert_eq!(url.expose(), "https://g/download/model-app-v1.2.0/hello-model-1.2.0.md");
+    }
 
     #[test]
     fn names_of_each_layout() {

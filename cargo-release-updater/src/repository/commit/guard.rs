@@ -1,14 +1,14 @@
 //! What a publisher does not sign on top of: a storage that went back, or one that lost its timestamp.
 
 use super::{Commit, TIMESTAMP, Versions, metadata};
-use crate::repository::seen;
+use crate::repository::seen::{self, Entry};
 use crate::repository::{METADATA, RepositoryError, RepositoryState};
 use crate::roles::{Document, next_snapshot, next_timestamp};
 use crate::storage::{Coordination, Created, Precondition};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use updater_format::role::{MetaFile, RoleName, Root, Snapshot, Targets, Timestamp};
-use updater_format::signed::{Signed, Untrusted};
+use updater_format::signed::{Signed, Untrusted, Verified};
 use updater_format::{Sha256, SignaturePolicy};
 
 /// Whether the storage shows an older state than this machine has seen there.
@@ -21,21 +21,29 @@ pub(in crate::repository) enum WentBack {
 }
 
 impl Commit<'_> {
-    /// Compares the storage with what this machine saw there. A timestamp that a late publisher put back, while the
-    /// newer snapshot is still there byte for byte, is replaced by a fresh one of that snapshot.
-    pub(in crate::repository) fn went_back(
-        &mut self,
+    /// Refuses a storage that somebody has put back, before anything is built for it: what the commit would refuse at last. One
+    /// that the commit repairs is not refused.
+    /// # Errors
+    /// [`RepositoryError::WentBack`], [`RepositoryError::RoleWentBack`]; [`RepositoryError::Record`] when the record cannot be
+    /// read; [`RepositoryError::Expired`] and [`RepositoryError::Trust`] when root or targets are of no use.
+    pub fn refuse_put_back(&self, state: Option<&RepositoryState>) -> Result<(), RepositoryError> {
+        let (root, _) = self.human_roles(state)?;
+        self.newer_snapshot(state, &root).map(drop)
+    }
+
+    /// Finds the newest snapshot that is known of a storage whose timestamp leads to an older one, so that it can be put in
+    /// force again; `None` when the storage did not go back.
+    fn newer_snapshot(
+        &self,
         state: Option<&RepositoryState>,
         root: &Root,
-        targets: &Targets,
-        expected: &Precondition,
-    ) -> Result<WentBack, RepositoryError> {
+    ) -> Result<Option<(Entry, Verified<Snapshot>, Vec<u8>)>, RepositoryError> {
         let newest = seen::newest(self.storage, &self.record())?;
-        let Some(seen::Newest { entry: seen, record }) = newest else { return Ok(WentBack::No) };
+        let Some(seen::Newest { entry: seen, record }) = newest else { return Ok(None) };
         // Trying out on one machine means emptying folders.
         let development = root.extension.as_ref().is_some_and(|extension| extension.development);
         if development || !seen.is_newer_than(state) {
-            return Ok(WentBack::No);
+            return Ok(None);
         }
         let refuse = || seen.refuse(self.storage, state, &record);
         // The newest snapshot itself lists less: no timestamp leads back.
@@ -55,9 +63,24 @@ impl Commit<'_> {
             .map_err(|_| refuse())?
             .verify("snapshot", root.keyring(RoleName::Snapshot), SignaturePolicy::default())
             .map_err(|_| refuse())?;
-        if snapshot.version != seen.snapshot {
-            return Err(refuse());
+        match snapshot.version == seen.snapshot {
+            true => Ok(Some((seen, snapshot, bytes))),
+            false => Err(refuse()),
         }
+    }
+
+    /// Compares the storage with what this machine saw there. A timestamp that a late publisher put back, while the
+    /// newer snapshot is still there byte for byte, is replaced by a fresh one of that snapshot.
+    pub(in crate::repository) fn went_back(
+        &mut self,
+        state: Option<&RepositoryState>,
+        root: &Root,
+        targets: &Targets,
+        expected: &Precondition,
+    ) -> Result<WentBack, RepositoryError> {
+        let Some((seen, snapshot, bytes)) = self.newer_snapshot(state, root)? else { return Ok(WentBack::No) };
+        // Without a state nothing can be repaired.
+        let Some(state) = state else { return Ok(WentBack::No) };
         self.shell.warn(format_args!(
             "the timestamp of {} went back from {} to {}; repairing it",
             self.storage.name(),

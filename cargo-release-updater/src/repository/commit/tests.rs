@@ -73,6 +73,7 @@ impl App {
         commit.upload(
             &[Upload {
                 artifact: artifact(name, name.as_bytes()),
+                component: None,
                 version: "1.0.0".parse().unwrap(),
                 content: content.path().to_owned(),
                 minisig: Some("signature".to_owned()),
@@ -528,7 +529,7 @@ fn files_are_uploaded_side_by_side_and_the_first_failure_ends_it() {
             let content = temp.path().join(number.to_string());
             std::fs::write(&content, vec![number; 1000]).unwrap();
             let (artifact, version) = (artifact("x", &[number; 1000]), "1.0.0".parse().unwrap());
-            Upload { artifact, version, content, minisig: Some("s".to_owned()) }
+            Upload { artifact, component: None, version, content, minisig: Some("s".to_owned()) }
         })
         .collect();
     let mut sent = 0;

@@ -62,7 +62,7 @@ impl Commit<'_> {
 
 /// Uploads one file and its signature.
 fn put(storage: &Storage, file: &Upload, sent: &impl Fn(u64)) -> Result<Created, StorageError> {
-    let path = storage.artifact_path(&file.artifact, &file.version);
+    let path = storage.artifact_path(&file.artifact, file.release());
     let created = storage.put_file(&path, &file.content, sent)?;
     if let Some(signature) = &file.minisig {
         storage.put_mutable(&Storage::signature_path(&file.artifact), signature.clone().into_bytes())?;

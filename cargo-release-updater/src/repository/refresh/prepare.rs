@@ -195,7 +195,7 @@ impl Commit<'_> {
             ChannelContents::read(self.app, role).map_err(|error| self.refuse_submission(channel.as_str(), error))?;
         for entry in contents.entries() {
             let artifact = entry.artifact();
-            let path = self.storage.artifact_path(artifact, entry.version());
+            let path = self.storage.artifact_path(artifact, entry.release());
             if self.storage.length(&path)? != Some(artifact.length) {
                 let storage = self.storage.name().to_owned();
                 return Err(crate::storage::StorageError::Missing { path, storage }.into());

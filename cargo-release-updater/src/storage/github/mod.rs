@@ -22,7 +22,7 @@ use release::Releases;
 use std::io::Read;
 use std::path::Path;
 use std::time::SystemTime;
-use updater_format::Sha256;
+use updater_format::{ReleaseOf, Sha256};
 
 /// One repository on GitHub as a storage.
 #[derive(Debug)]
@@ -46,8 +46,8 @@ impl GitHub {
     }
 
     /// Returns where an asset of a release is stored.
-    pub(super) fn asset_path(&self, name: &str, version: &str) -> String {
-        format!("{RELEASES}/{}{version}/{name}", self.releases.tag_prefix())
+    pub(super) fn asset_path(&self, name: &str, release: ReleaseOf<'_>) -> String {
+        format!("{RELEASES}/{}/{name}", release.tagged(self.releases.tag_prefix()))
     }
 
     pub(super) fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, StorageError> {

@@ -148,7 +148,9 @@ impl Releases {
         let touched = self.locked().clone().into_iter().filter(|(_, release)| !release.ours.is_empty());
         for (tag, release) in touched.collect::<Vec<_>>() {
             if release.is_draft {
-                let change = json!({"draft": false});
+                // What GitHub calls the latest is the app's: its pages and badges lead there.
+                let latest = if tag.starts_with(&self.prefix) { "legacy" } else { "false" };
+                let change = json!({"draft": false, "make_latest": latest});
                 let published = api.post(&Method::PATCH, &format!("releases/{}", release.id), &change, Repeat::Safe);
                 published.map_err(|error| refused(error, &tag))?;
             }

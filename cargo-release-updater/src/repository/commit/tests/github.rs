@@ -29,6 +29,7 @@ fn publish_as(app: &App, storage: &Storage, version: &str, text: &str) -> Result
     let name = format!("hello-{version}.md");
     let upload = Upload {
         artifact: artifact(&name, text.as_bytes()),
+        component: None,
         version: version.parse().unwrap(),
         content: content.path().to_owned(),
         minisig: Some("signature".to_owned()),
