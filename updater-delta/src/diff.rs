@@ -158,6 +158,8 @@ impl DiffError {
 /// Any [`DiffError`].
 pub fn diff(old: &[u8], new: &[u8], options: &DiffOptions<'_>) -> Result<Delta, DiffError> {
     let closed = closed(old, new, options)?;
+    // It is kept while another is tried.
+    let options = &DiffOptions { memory: options.memory.saturating_sub(closed.bytes.len() as u64), ..options.clone() };
     // Whatever keeps an opened delta from being made, the other one is there.
     match options.codecs.contains(&Codec::Opened1).then(|| opened(old, new, options)) {
         Some(Ok(Some(opened))) if opened.bytes.len() < closed.bytes.len() => Ok(opened),
@@ -217,14 +219,19 @@ fn closed(old: &[u8], new: &[u8], options: &DiffOptions<'_>) -> Result<Delta, Di
     };
     // Programs that have little in common, or that are packed, may do better as what they are made of; and where nearly all is the same
     // the plan of their parts is most of the delta.
-    if report.reading() == Reading::Programs && (body.len() > new.len() / POOR || body.len() < TINY) {
+    let poor = body.len() > new.len() / POOR || body.len() < TINY;
+    // The first one is kept while another is made.
+    let held = body.len() as u64;
+    if report.reading() == Reading::Programs && poor && refs1::encode_memory(old, new) + held <= options.memory {
         let other = as_data();
         if other.0.len() < body.len() {
             (body, report) = other;
         }
     }
     let (mut streams, mut reading) = (report.streams().to_vec(), report.reading());
-    if let Some(full) = refs1::encode_full(new, body.len(), options.memory, options.apply_memory) {
+    if let Some(full) =
+        refs1::encode_full(new, body.len(), options.memory.saturating_sub(body.len() as u64), options.apply_memory)
+    {
         (body, streams, reading) = (full, Vec::new(), Reading::Full);
     }
     tell(Stage::Checking, 0);

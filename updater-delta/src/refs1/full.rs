@@ -54,12 +54,13 @@ pub(crate) fn encode(new: &[u8], best: usize, memory: u64, apply_memory: u64) ->
     }
     let most = (apply_memory / 2).min(u64::from(MAX_DICTIONARY)) as u32;
     let dictionary = u32::try_from(new.len()).unwrap_or(u32::MAX).clamp(MIN_DICTIONARY, most.max(MIN_DICTIONARY));
-    if u64::from(dictionary) * ENCODER_FACTOR > memory {
+    // What is worth keeping is shorter than the best so far.
+    if u64::from(dictionary) * ENCODER_FACTOR + best as u64 > memory {
         return None;
     }
     // The fastest preset tells what the best one can reach: two thirds, rarely less.
-    let estimate = pack(new, 0, dictionary.min(1 << 20)).ok()?;
-    if estimate.len() / 5 * 3 > best {
+    let estimate = pack(new, 0, dictionary.min(1 << 20)).ok()?.len();
+    if estimate / 5 * 3 > best {
         return None;
     }
     let body = [&[super::parts::FULL], &pack(new, 9, dictionary).ok()?[..]].concat();

@@ -20,6 +20,13 @@ pub(in crate::repository) enum WentBack {
     Repaired,
 }
 
+/// A snapshot newer than the one to which the timestamp leads, as this machine has seen it.
+struct Newer {
+    seen: Entry,
+    snapshot: Verified<Snapshot>,
+    bytes: Vec<u8>,
+}
+
 impl Commit<'_> {
     /// Refuses a storage that somebody has put back, before anything is built for it: what the commit would refuse at last. One
     /// that the commit repairs is not refused.
@@ -33,11 +40,7 @@ impl Commit<'_> {
 
     /// Finds the newest snapshot that is known of a storage whose timestamp leads to an older one, so that it can be put in
     /// force again; `None` when the storage did not go back.
-    fn newer_snapshot(
-        &self,
-        state: Option<&RepositoryState>,
-        root: &Root,
-    ) -> Result<Option<(Entry, Verified<Snapshot>, Vec<u8>)>, RepositoryError> {
+    fn newer_snapshot(&self, state: Option<&RepositoryState>, root: &Root) -> Result<Option<Newer>, RepositoryError> {
         let newest = seen::newest(self.storage, &self.record())?;
         let Some(seen::Newest { entry: seen, record }) = newest else { return Ok(None) };
         // Trying out on one machine means emptying folders.
@@ -64,7 +67,7 @@ impl Commit<'_> {
             .verify("snapshot", root.keyring(RoleName::Snapshot), SignaturePolicy::default())
             .map_err(|_| refuse())?;
         match snapshot.version == seen.snapshot {
-            true => Ok(Some((seen, snapshot, bytes))),
+            true => Ok(Some(Newer { seen, snapshot, bytes })),
             false => Err(refuse()),
         }
     }
@@ -78,7 +81,7 @@ impl Commit<'_> {
         targets: &Targets,
         expected: &Precondition,
     ) -> Result<WentBack, RepositoryError> {
-        let Some((seen, snapshot, bytes)) = self.newer_snapshot(state, root)? else { return Ok(WentBack::No) };
+        let Some(Newer { seen, snapshot, bytes }) = self.newer_snapshot(state, root)? else { return Ok(WentBack::No) };
         // Without a state nothing can be repaired.
         let Some(state) = state else { return Ok(WentBack::No) };
         self.shell.warn(format_args!(
