@@ -29,6 +29,10 @@
 //!
 //! `http` (default): HTTP and HTTPS by ureq and rustls with the system's certificates. Without it: `file:` repositories and
 //! transports of your own.
+//!
+//! `policy`: what a program does when nobody is asked, `auto`, `notify` or `off`, with a variable for whoever runs it
+//! ([`Updater::follow`]). `dialogue`: a ready-made dialogue on a terminal ([`Updater::ask`]); the one part that prints.
+//! Both bring no crate.
 
 #![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests make files of their own"))]
 
@@ -41,6 +45,8 @@ pub mod check;
 mod clock;
 mod component;
 mod config;
+#[cfg(feature = "dialogue")]
+mod dialogue;
 pub mod download;
 mod embedded;
 mod error;
@@ -53,6 +59,8 @@ mod install_id;
 mod interval;
 mod kept;
 mod libc_version;
+#[cfg(feature = "policy")]
+mod policy;
 mod process;
 pub mod refresh;
 mod restart;
@@ -73,6 +81,8 @@ pub use cancel::CancelToken;
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use component::{Component, ComponentStatus, ComponentUpdate, StagedComponent};
 pub use config::{Config, ConfigError};
+#[cfg(feature = "dialogue")]
+pub use dialogue::Answer;
 pub use embedded::{Embedded, SCHEMA};
 pub use error::Error;
 pub use event::{Event, Phase, Progress};
@@ -85,6 +95,8 @@ pub use install::{
     Trial,
 };
 pub use kept::{PendingTrial, PutBack};
+#[cfg(feature = "policy")]
+pub use policy::{Followed, Policy, UnknownPolicy};
 pub use restart::{RESTARTED_FROM_VARIABLE, Restarted, harden_library_search};
 pub use status::{NoUpdate, Status};
 pub use text::terminal_safe;

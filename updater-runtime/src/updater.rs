@@ -275,9 +275,27 @@ impl Updater {
         Self { state, start: Start::Ordinary, cancel: CancelToken::new() }
     }
 
-    fn disabled(reason: String) -> Self {
+    pub(crate) fn disabled(reason: String) -> Self {
         log::info!("this program does not update itself: {reason}");
         Self { state: State::Disabled { reason }, start: Start::Ordinary, cancel: CancelToken::new() }
+    }
+
+    /// Returns the app; none of a disabled updater.
+    #[cfg(feature = "policy")]
+    pub(crate) fn app(&self) -> Option<&updater_format::AppId> {
+        match &self.state {
+            State::Ready { config, .. } => Some(&config.app),
+            State::Disabled { .. } => None,
+        }
+    }
+
+    /// Returns the folder with what is kept of the app beside its install; none of a disabled updater.
+    #[cfg(feature = "dialogue")]
+    pub(crate) fn state_folder(&self) -> Option<PathBuf> {
+        match &self.state {
+            State::Ready { config, layout, .. } => Some(state_folder(config, layout)),
+            State::Disabled { .. } => None,
+        }
     }
 
     /// Settles what is pending, and runs the installed version if this process is another one.
