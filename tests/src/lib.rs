@@ -22,6 +22,7 @@ pub mod random;
 pub mod require;
 #[cfg(feature = "publisher")]
 pub mod scale;
+pub mod schema;
 pub mod server;
 pub mod simulator;
 
