@@ -19,6 +19,8 @@ impl Progress {
         }
         let bar = bar(total, NAMED);
         bar.set_prefix(verb);
+        // Time goes on where nothing else does.
+        bar.enable_steady_tick(TICK);
         Self(Some(bar))
     }
 
@@ -27,6 +29,11 @@ impl Progress {
         if let Some(bar) = &self.0 {
             bar.set_message(what.into());
         }
+    }
+
+    /// Counts what is read from a reader.
+    pub fn over<R: std::io::Read>(&self, inner: R) -> Counted<'_, R> {
+        Counted { inner, progress: self }
     }
 
     /// Counts bytes that are done.
@@ -41,6 +48,21 @@ impl Progress {
         if let Some(bar) = &self.0 {
             bar.set_position(bytes);
         }
+    }
+}
+
+/// Moves a bar along with what is read.
+#[derive(Debug)]
+pub struct Counted<'a, R> {
+    inner: R,
+    progress: &'a Progress,
+}
+
+impl<R: std::io::Read> std::io::Read for Counted<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let n = self.inner.read(buffer)?;
+        self.progress.add(n as u64);
+        Ok(n)
     }
 }
 
@@ -141,9 +163,13 @@ fn bar(length: u64, template: &str) -> ProgressBar {
     bar
 }
 
-const NAMED: &str = "{prefix:>12.cyan.bold} [{bar:25}] {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg}";
-const OVERALL: &str = "{prefix:>12.cyan.bold} [{bar:25}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-const ONE: &str = "             [{bar:25}] {bytes}/{total_bytes} {wide_msg}";
+/// Bytes, rate, time left, and as much of the name as there is room for: 80 columns hold the rest.
+const NAMED: &str =
+    "{prefix:>12.cyan.bold} [{bar:16}] {bytes:>10}/{total_bytes} {bytes_per_sec}, {eta} left {wide_msg}";
+const OVERALL: &str = "{prefix:>12.cyan.bold} [{bar:16}] {bytes:>10}/{total_bytes} {bytes_per_sec}, {eta} left";
+const ONE: &str = "             [{bar:16}] {bytes:>10}/{total_bytes} {wide_msg}";
+/// How often a bar is drawn when nothing happens.
+const TICK: std::time::Duration = std::time::Duration::from_millis(250);
 
 /// Writes a number of bytes for people: `999 B`, `1.5 KiB`, `9.1 MiB`.
 #[must_use]

@@ -213,7 +213,7 @@ pub fn bundle(contents: &Contents, packing: Packing, folder: &Path, shell: &Shel
         .write_all(|member| {
             progress.name(member.to_string());
             let source = sources.get(member).ok_or(std::io::ErrorKind::NotFound)?;
-            Ok(Counted { inner: File::open(source)?, progress: &progress })
+            Ok(progress.over(File::open(source)?))
         })
         .map_err(pack)?;
     let (mut output, length, sha256) = output.finish();
@@ -286,20 +286,6 @@ fn threads(level: u32) -> u32 {
     let within_memory = (PACK_MEMORY / (dictionary * MEMORY_PER_DICTIONARY_BYTE)).max(1);
     let processors = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
     u32::try_from(processors.min(within_memory)).unwrap_or(1)
-}
-
-/// Moves the progress bar along with what is read.
-struct Counted<'a, R> {
-    inner: R,
-    progress: &'a Progress,
-}
-
-impl<R: std::io::Read> std::io::Read for Counted<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let n = self.inner.read(buffer)?;
-        self.progress.add(n as u64);
-        Ok(n)
-    }
 }
 
 /// The xz preset when none is named: the best ratio; a bundle is packed once and fetched often.

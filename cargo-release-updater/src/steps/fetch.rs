@@ -1,6 +1,7 @@
 //! Bundles of earlier releases, fetched once and kept by their digest.
 
 use super::diff::OldBundle;
+use crate::progress::Progress;
 use crate::shell::Shell;
 use crate::storage::{Storage, StorageError};
 use std::io::Read as _;
@@ -29,7 +30,10 @@ pub fn fetch_bundle(
         let missing = || StorageError::Missing { path: object.clone(), storage: storage.name().to_owned() };
         let reader = storage.reader(&object)?.ok_or_else(missing)?;
         // One byte more than it may have, so that a longer one is noticed.
-        let mut reader = HashingReader::new(reader.take(entry.artifact.length.saturating_add(1)));
+        let progress = Progress::bytes(shell, "Fetching", entry.artifact.length);
+        progress.name(entry.artifact.name.to_string());
+        let reader = progress.over(reader.take(entry.artifact.length.saturating_add(1)));
+        let mut reader = HashingReader::new(reader);
         let failed = |source| StorageError::Io { action: "write", path: path.clone(), source };
         std::fs::create_dir_all(cache).map_err(failed)?;
         let mut unfinished = tempfile::NamedTempFile::new_in(cache).map_err(failed)?;

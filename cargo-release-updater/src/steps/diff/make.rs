@@ -10,8 +10,9 @@ use std::fs::File;
 use std::io::{Cursor, Read, Seek as _, Write as _};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use updater_delta::{Codec, Delta, DiffError, DiffOptions, Reading};
+use updater_delta::{Codec, Delta, DiffError, DiffOptions, Reading, Stage};
 use updater_format::patch::pack_added;
 use updater_format::{FilePath, Sha256};
 
@@ -146,7 +147,7 @@ impl Maker {
         let mut jobs: Vec<Job> = std::mem::take(&mut self.jobs).into_values().collect();
         jobs.sort_by_key(|job| std::cmp::Reverse(job.memory));
         let threads = self.limits.threads.clamp(1, jobs.len().max(1));
-        let progress = Progress::bytes(shell, "Diffing", jobs.iter().map(|job| job.memory).sum());
+        let progress = Progress::bytes(shell, "Diffing", jobs.iter().map(Job::length).sum());
         let queue = Mutex::new(jobs.into_iter());
         let gate = Gate::new(self.limits.memory);
         let (limits, folder) = (self.limits, self.folder.as_path());
@@ -155,8 +156,10 @@ impl Maker {
             loop {
                 let Some(job) = locked(&queue).next() else { return Ok(made) };
                 let _held = gate.take(job.memory);
-                made.push((job.key.clone(), job.run(limits, folder, shell)?));
-                progress.add(job.memory);
+                let watch = Watch { progress: &progress, length: job.length(), told: AtomicU64::new(0) };
+                progress.name(job.name.to_string());
+                made.push((job.key.clone(), job.run(limits, folder, shell, &watch)?));
+                watch.tell(watch.length);
             }
         };
         let results: Vec<Result<Vec<(Key, Made)>, DiffStepError>> = std::thread::scope(|scope| {
@@ -171,8 +174,41 @@ impl Maker {
     }
 }
 
+/// Moves the bar of all payloads along with one of them.
+struct Watch<'a> {
+    progress: &'a Progress,
+    /// The bytes of the new file.
+    length: u64,
+    /// How many of them the bar has.
+    told: AtomicU64,
+}
+
+impl Watch<'_> {
+    /// Says how many bytes are done. What was told is not taken back: a second way of comparing begins again.
+    fn tell(&self, done: u64) {
+        let before = self.told.fetch_max(done, Ordering::Relaxed);
+        self.progress.add(done.saturating_sub(before));
+    }
+
+    /// Understands what the engine says of its stages, each of which goes over the whole file.
+    fn stage(&self, of: updater_delta::Progress) {
+        let before = match of.stage {
+            Stage::Matching => 0,
+            Stage::Encoding => 1,
+            _ => 2,
+        };
+        let part = (before * of.total + of.done.min(of.total)) as f64 / (3 * of.total.max(1)) as f64;
+        self.tell((part * self.length as f64) as u64);
+    }
+}
+
 impl Job {
-    fn run(&self, limits: DiffLimits, folder: &Path, shell: &Shell) -> Result<Made, DiffStepError> {
+    /// Returns the bytes of the new file.
+    fn length(&self) -> u64 {
+        std::fs::metadata(&self.new).map_or(0, |metadata| metadata.len())
+    }
+
+    fn run(&self, limits: DiffLimits, folder: &Path, shell: &Shell, watch: &Watch<'_>) -> Result<Made, DiffStepError> {
         let read =
             |path: &Path| std::fs::read(path).map_err(|source| DiffStepError::Read { path: path.to_owned(), source });
         let Some(memory) = limits.memory.checked_sub(self.files).filter(|left| *left >= LEAST_MEMORY) else {
@@ -180,7 +216,7 @@ impl Job {
         };
         let new = read(&self.new)?;
         let delta = match &self.old {
-            Some(old) => self.delta(&read(old)?, &new, memory, shell)?,
+            Some(old) => self.delta(&read(old)?, &new, memory, (shell, watch))?,
             None => None,
         };
         if let Some(delta) = &delta
@@ -216,10 +252,22 @@ impl Job {
     }
 
     /// Makes the delta; `None` when it takes more memory than there is, so that the file travels whole.
-    fn delta(&self, old: &[u8], new: &[u8], memory: u64, shell: &Shell) -> Result<Option<Delta>, DiffStepError> {
-        // The jobs themselves run in parallel.
-        let options =
-            DiffOptions { codecs: &self.key.codecs, threads: NonZeroUsize::MIN, memory, ..DiffOptions::default() };
+    fn delta(
+        &self,
+        old: &[u8],
+        new: &[u8],
+        memory: u64,
+        (shell, watch): (&Shell, &Watch<'_>),
+    ) -> Result<Option<Delta>, DiffStepError> {
+        let progress = |of: updater_delta::Progress| watch.stage(of);
+        let options = DiffOptions {
+            codecs: &self.key.codecs,
+            // The jobs themselves run in parallel.
+            threads: NonZeroUsize::MIN,
+            memory,
+            progress: Some(&progress),
+            ..DiffOptions::default()
+        };
         match updater_delta::diff(old, new, &options) {
             Ok(delta) => Ok(Some(delta)),
             Err(DiffError::Memory { needed, limit }) => {
