@@ -203,8 +203,10 @@ impl Explain for ProjectError {
         vec![match self {
             Self::Cargo { .. } => "run it inside a package, or name one with `--manifest-path PATH`".to_owned(),
             Self::NoSuchPackage { package, members } => {
-                let near = members.iter().max_by_key(|name| (strsim::jaro(name, package) * 1000.0) as u32);
-                format!("did you mean `-p {}`?", near.map_or("NAME", String::as_str))
+                match crate::suggest::nearest(package, members.iter().map(String::as_str)) {
+                    Some(near) => format!("did you mean `-p {near}`?"),
+                    None => format!("name one with `-p`: {}", members.join(", ")),
+                }
             }
             Self::WhichPackage { members } => format!("name it with `-p`: {}", members.join(", ")),
             Self::Version { .. } => "set `version` in Cargo.toml to MAJOR.MINOR.PATCH, without +build".to_owned(),

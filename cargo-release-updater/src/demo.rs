@@ -62,7 +62,8 @@ pub fn run(context: &Context, checkout: Option<PathBuf>, afterwards: Afterwards)
 
 /// What happened.
 #[derive(Debug, serde::Serialize)]
-struct Summary {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Summary {
     from: &'static str,
     to: &'static str,
     bundle_bytes: u64,

@@ -6,10 +6,12 @@ use updater_format::UtcTime;
 
 /// A role with the time that it has left.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RoleExpiry {
     /// The role.
     pub role: String,
     /// When it ends.
+    #[cfg_attr(test, schemars(with = "String"))]
     pub expires: UtcTime,
     /// Whole days until then; negative when it is over.
     pub days_left: i64,

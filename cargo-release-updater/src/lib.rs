@@ -44,6 +44,8 @@ pub mod page;
 pub mod plan;
 pub mod preflight;
 pub mod progress;
+#[cfg(test)]
+mod renewed;
 pub mod repository;
 pub mod restore;
 pub mod roles;
@@ -52,4 +54,5 @@ pub mod services;
 pub mod shell;
 pub mod steps;
 pub mod storage;
+mod suggest;
 pub mod verify;

@@ -63,21 +63,28 @@ impl Epoch {
 
 /// Everything that publishing will do.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Plan {
     /// The app.
+    #[cfg_attr(test, schemars(with = "String"))]
     pub app: AppId,
     /// The component of it; `None` for the app itself.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub component: Option<ComponentName>,
     /// The channel.
+    #[cfg_attr(test, schemars(with = "String"))]
     pub channel: Channel,
     /// The version.
+    #[cfg_attr(test, schemars(with = "String"))]
     pub version: ReleaseVersion,
     /// One entry per triple.
     pub platforms: Vec<PlannedPlatform>,
     /// The versions that the channel lists afterwards, newest first.
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
     pub listed: Vec<ReleaseVersion>,
     /// The versions that the channel lists now and no longer afterwards. Their files stay.
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
     pub retired: Vec<ReleaseVersion>,
     /// The security counter of the release: that of the newest one.
     pub epoch: u64,
@@ -85,14 +92,19 @@ pub struct Plan {
 
 /// What is done for one triple.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PlannedPlatform {
     /// The triple.
+    #[cfg_attr(test, schemars(with = "String"))]
     pub platform: Platform,
     /// The name of the bundle.
+    #[cfg_attr(test, schemars(with = "String"))]
     pub bundle: TargetName,
     /// The earlier releases from which patches are made, newest first.
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
     pub patches_from: Vec<ReleaseVersion>,
     /// The earlier releases from which the update is rehearsed, newest first.
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
     pub rehearsed_from: Vec<ReleaseVersion>,
 }
 

@@ -19,6 +19,7 @@ use updater_format::{AppId, SignaturePolicy, UtcTime};
 
 /// What was put back.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Restored {
     /// The version of the copy's timestamp.
     pub timestamp: u64,

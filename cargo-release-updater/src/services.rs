@@ -7,6 +7,7 @@ use crate::storage::{Coordination, Service, Storage, StorageError};
 
 /// One service, as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Offer {
     /// Its name, which is also that of the cargo feature.
     pub service: &'static str,

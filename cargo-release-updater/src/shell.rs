@@ -72,6 +72,10 @@ impl Shell {
             ColorChoice::Never => anstream::ColorChoice::Never,
         }
         .write_global();
+        // Bars and questions have a switch of their own.
+        if color != ColorChoice::Auto {
+            dialoguer::console::set_colors_enabled_stderr(color == ColorChoice::Always);
+        }
         Self { format, verbosity, sink: Sink::Process { terminal: std::io::stderr().is_terminal() } }
     }
 
@@ -160,6 +164,14 @@ impl Shell {
         }
     }
 
+    /// Writes a text for other programs on stdout as it is, whatever format was asked for: a script, a schema.
+    pub fn text(&self, text: &str) {
+        match &self.sink {
+            Sink::Process { .. } => drop(std::io::stdout().lock().write_all(text.as_bytes())),
+            Sink::Captured(kept) => self.keep(kept, |(_, stdout)| stdout, text.trim_end_matches('\n')),
+        }
+    }
+
     /// Writes a result for people on stdout, unless JSON was asked for.
     pub fn result(&self, text: impl std::fmt::Display) {
         if self.format == MessageFormat::Human {
@@ -195,7 +207,8 @@ impl Shell {
 }
 
 #[derive(serde::Serialize)]
-struct Warning {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Warning {
     message: String,
 }
 
@@ -204,7 +217,8 @@ impl Message for Warning {
 }
 
 #[derive(serde::Serialize)]
-struct Failure {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Failure {
     code: u8,
     causes: Vec<String>,
     hints: Vec<String>,

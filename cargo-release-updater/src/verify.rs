@@ -65,6 +65,7 @@ pub enum Depth {
 
 /// One file that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Checked {
     /// Its name below `metadata/` or `targets/`, or that of a `VERSION` file.
     pub file: String,
@@ -73,6 +74,7 @@ pub struct Checked {
     /// Its length in bytes.
     pub bytes: u64,
     /// From when on it is stale; for documents.
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub expires: Option<UtcTime>,
     /// What is wrong with it; nothing when it verifies.
     pub problem: Option<String>,
@@ -214,6 +216,7 @@ pub(crate) fn fetcher(missing_status: &[u16]) -> Result<Fetcher, VerifyError> {
 
 /// What a whole run found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Summary {
     /// How many files were looked at.
     pub files: u64,

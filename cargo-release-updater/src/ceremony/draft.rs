@@ -20,6 +20,7 @@ pub(super) type Needed = Vec<(&'static str, Keyring)>;
 
 /// Who still has to sign a draft.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Missing {
     /// The document.
     pub document: String,

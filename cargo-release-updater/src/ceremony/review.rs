@@ -10,6 +10,7 @@ use updater_format::{Channel, Keyring, MinisignKey, PublicKey, Sha256, UtcTime};
 
 /// A document in the words of people.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Review {
     /// `root`, `targets` or a channel.
     pub role: String,

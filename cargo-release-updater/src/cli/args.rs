@@ -20,8 +20,16 @@ pub struct OutputArgs {
     /// Text for people, or one JSON object per line on stdout.
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub message_format: MessageFormat,
-    /// When to use colours.
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    /// When to use colours. CARGO_TERM_COLOR says it for all of Cargo; `auto` heeds NO_COLOR.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "WHEN",
+        env = "CARGO_TERM_COLOR",
+        hide_env = true
+    )]
     pub color: ColorChoice,
     /// Tell warnings and errors only.
     #[arg(short, long, global = true, conflicts_with = "verbose")]

@@ -97,7 +97,8 @@ pub(super) fn tell(bundled: &Bundled, context: &Context) {
 
 /// A bundle was made.
 #[derive(serde::Serialize)]
-struct Made {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Made {
     path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     component: Option<String>,

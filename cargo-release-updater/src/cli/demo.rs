@@ -5,9 +5,13 @@ use crate::demo;
 use crate::error::CommandResult;
 use std::path::PathBuf;
 
-/// Show the whole loop: make a program, publish two versions, watch the first become the second.
+/// Show the whole loop on this machine with a throw-away program.
+///
+/// Makes it, publishes two versions of it, and watches the first become the second.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "It works in a temporary folder, on this machine only, and removes everything at the end.")]
+#[command(
+    after_help = "Examples:\n  cargo updater demo\n  cargo updater demo --keep\n\nIt works in a temporary folder, on this machine only, and removes everything at the end."
+)]
 pub(super) struct Args {
     /// The checkout of cargo updater to take the crates from; the one that this program was built in when it is there.
     #[arg(long, value_name = "DIR", hide = true)]

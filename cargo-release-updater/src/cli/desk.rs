@@ -1,6 +1,6 @@
 //! What the commands from `diff` to `publish` have in common: the project with its trust, storage and folders.
 
-mod diffed;
+pub(super) mod diffed;
 mod open;
 
 pub(super) use open::Trusted;
@@ -460,10 +460,10 @@ impl<'a> Desk<'a> {
 
 /// Refuses a component that there is not.
 pub(super) fn unknown_component(component: &ComponentName, known: &[ComponentName]) -> CommandError {
-    let names = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let names: Vec<&str> = known.iter().map(ComponentName::as_str).collect();
     let hint = match known {
         [] => "describe it as `components` in [package.metadata.updater]; docs/components.md shows how".to_owned(),
-        _ => format!("the table has {names}"),
+        _ => crate::suggest::hint(component.as_str(), &names),
     };
     CommandError::new(ExitCode::Usage, format!("there is no component `{component}`")).hint(hint)
 }

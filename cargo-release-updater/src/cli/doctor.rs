@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 use updater_build::table::Table;
 use updater_runtime::transport::Url;
 
-/// Look whether settings, root, keys, repository, CI and programs agree, and tell what helps.
+/// Look whether everything agrees, and tell what helps.
+///
+/// Settings, root, keys, repository, CI, built and installed programs, and the address at which clients read.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  cargo updater doctor\n  cargo updater doctor target/release/hello\n  \
                         cargo updater doctor https://example.com/hello --root updater/root.json\n\n\
@@ -172,7 +174,8 @@ fn tell_embedded(context: &Context, embedded: &Embedded) {
 
 /// How an examination ended.
 #[derive(serde::Serialize)]
-struct Summary {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Summary {
     findings: usize,
     /// Warnings and errors that stay.
     open: usize,

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use updater_build::url::RepositoryUrl;
 use updater_format::{AppId, Channel};
 
-/// Set a package up: keys, trusted root, settings, build script, dependencies.
+/// Set a package up: keys, trusted root, settings, build script.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  cargo updater init --url https://example.com/hello\n  \
                         cargo updater init --dev\n  cargo updater init --github owner/repo\n\nRunning it again changes nothing that is there.")]

@@ -1,12 +1,12 @@
 //! `cargo updater keys`: make and list keys, and change who may sign.
 
-mod advance;
+pub(super) mod advance;
 mod ask;
 mod carry;
 mod ceremony;
-mod list;
+pub(super) mod list;
 mod private;
-mod root;
+pub(super) mod root;
 
 pub(super) use advance::tell_review;
 
@@ -17,8 +17,12 @@ use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::keys::{KeyFile, KeyRole, Protection};
 use updater_format::AppId;
 
-/// Make and list the keys that sign releases, and change who may sign.
+/// Make and list the keys of releases, and change who may sign.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  cargo updater keys list\n  cargo updater keys new beta\n  cargo updater keys rotate online\n\n\
+                        docs/keys.md leads through each ceremony."
+)]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,

@@ -2,15 +2,19 @@
 
 mod args;
 mod bundle;
+mod completions;
 mod demo;
 mod desk;
 mod diff;
 mod doctor;
 #[cfg(test)]
 mod documented;
+mod help;
 mod hooking;
 mod init;
 mod keys;
+mod man;
+mod overview;
 mod packages;
 mod page;
 mod prune;
@@ -19,6 +23,7 @@ mod refresh;
 mod rehearse;
 mod release;
 mod restore;
+mod schema;
 mod serve;
 mod services;
 mod sign;
@@ -34,7 +39,6 @@ pub use args::{DiffArgs, DryRunArgs, ExecuteArgs, KeyArgs, OutputArgs, PackageAr
 use crate::context::{Clock, Context, Prompts};
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::shell::Shell;
-use clap::Parser as _;
 use std::ffi::OsString;
 
 /// Runs the program with the arguments of the process and returns its exit code.
@@ -42,7 +46,7 @@ use std::ffi::OsString;
 /// Works as `cargo updater X` (Cargo starts `cargo-updater updater X`) and as `cargo-updater X`.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::ExitCode {
     crate::keys::take_secrets();
-    let cli = match Cli::try_parse_from(without_cargo(arguments)) {
+    let cli = match parse(without_cargo(arguments)) {
         Ok(cli) => cli,
         // Help and version are no errors; clap prints them to stdout and the rest to stderr.
         Err(error) => {
@@ -55,7 +59,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::Exit
     let outcome = match std::env::current_dir() {
         Ok(working_dir) => {
             let context = Context { shell, working_dir, clock: Clock::System, prompts: Prompts::of_process() };
-            let result = cli.command.run(&context);
+            let result = match &cli.command {
+                Some(command) => command.run(&context),
+                None => cli.overview.run(&context),
+            };
             result.map_err(|error| (context.shell, error))
         }
         Err(source) => {
@@ -69,6 +76,20 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::Exit
             shell.error(&error);
             error.code.into()
         }
+    }
+}
+
+/// Parses the arguments. What is for `cargo updater` alone is refused in front of a command, where it would do nothing.
+fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
+    use clap::FromArgMatches as _;
+    let mut command = help::grouped(help::color(&arguments));
+    let cli = Cli::from_arg_matches(&command.try_get_matches_from_mut(arguments)?)?;
+    match (&cli.command, cli.overview.given()) {
+        (Some(_), Some(option)) => {
+            let what = format!("the argument '{option}' is in front of the command; write it behind, where it belongs");
+            Err(command.error(clap::error::ErrorKind::ArgumentConflict, what))
+        }
+        _ => Ok(cli),
     }
 }
 
@@ -87,13 +108,17 @@ fn without_cargo(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString>
     name = "cargo-updater",
     bin_name = "cargo updater",
     version,
-    after_help = "A first release:\n  cargo updater init\n  cargo updater publish\n\nTry it without a project:\n  cargo updater demo"
+    after_help = "Examples:\n  cargo updater             where the project stands, and what comes next\n  cargo updater demo        try it without a project\n  \
+                  cargo updater init --url https://example.com/hello\n  cargo updater publish     a release: the first one, and every other"
 )]
 struct Cli {
     #[command(flatten)]
+    overview: overview::Args,
+    #[command(flatten)]
     output: OutputArgs,
+    /// Where the project stands and what comes next is told without one.
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 /// One variant per command, in the order in which a project meets them.
@@ -117,6 +142,9 @@ enum Command {
     Serve(serve::Args),
     Services(services::Args),
     Demo(demo::Args),
+    Completions(completions::Args),
+    Man(man::Args),
+    Schema(schema::Args),
 }
 
 impl Command {
@@ -140,6 +168,9 @@ impl Command {
             Self::Serve(args) => args.run(context),
             Self::Services(args) => args.run(context),
             Self::Demo(args) => args.run(context),
+            Self::Completions(args) => args.run(context),
+            Self::Man(args) => args.run(context),
+            Self::Schema(args) => args.run(context),
         }
     }
 }

@@ -14,12 +14,14 @@ use updater_build::table::Page;
 use updater_format::RepositoryAddress;
 use updater_format::release::NotesEntry;
 
-/// Make the page, the feed and the scripts that people download from. `publish`, `refresh` and `release` do it by themselves.
+/// Make the page, the feed and the scripts that people download from.
+///
+/// `publish`, `refresh` and `release` do it by themselves.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  cargo updater page                          write what is missing or old to the storage\n  \
                         cargo updater page --out target/page        look at it first\n  \
-                        cargo updater page --templates updater/page write our templates there, to change them"
+                        cargo updater page --templates updater/page  write our templates there, to change them"
 )]
 pub(super) struct Args {
     /// Write the files into this folder instead of the storage.
@@ -194,7 +196,8 @@ fn tell(context: &Context, written: &Written, place: &str, execute: Execute) {
 
 /// The files of the page that were written.
 #[derive(Debug, Default, serde::Serialize)]
-struct Written {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Written {
     files: Vec<String>,
 }
 

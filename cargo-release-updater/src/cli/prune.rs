@@ -83,7 +83,8 @@ impl Args {
 
 /// One object was removed, or would be.
 #[derive(serde::Serialize)]
-struct Removed<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Removed<'a> {
     #[serde(flatten)]
     doomed: &'a Doomed,
     dry_run: bool,
@@ -101,7 +102,8 @@ impl Message for Removed<'_> {
 
 /// What a prune came to.
 #[derive(serde::Serialize)]
-struct Told {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Told {
     files: usize,
     bytes: u64,
     kept: usize,

@@ -11,7 +11,7 @@ use crate::repository::{Commit, Refreshed, Renew, RepositoryState, Skipped, Subm
 use crate::shell::Message;
 use std::time::Duration;
 
-/// Sign the timestamp anew before it ends, and publish what waits for the online key.
+/// Sign the timestamp anew and publish what waits for the online key.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  cargo updater refresh\n  UPDATER_ONLINE_KEY=... cargo updater refresh --key-dir .cache/updater\n\n\
@@ -171,7 +171,8 @@ fn tell(context: &Context, desk: &Desk<'_>, refreshed: &Refreshed, tense: Tense)
 
 /// A refresh.
 #[derive(serde::Serialize)]
-struct Told<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Told<'a> {
     app: &'a str,
     dry_run: bool,
     #[serde(flatten)]

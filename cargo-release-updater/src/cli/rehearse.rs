@@ -11,7 +11,9 @@ use crate::steps::rehearse::{Setup, rehearse_repository};
 use crate::steps::stand_in::STAND_IN_ROOT;
 use crate::storage::Storage;
 
-/// Let the real client take the signed release, from every earlier one, on this machine.
+/// Let the real client take the signed release from each earlier one.
+///
+/// All of it on this machine, before anything is uploaded.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  cargo updater bundle && cargo updater diff && cargo updater sign && cargo updater rehearse"

@@ -15,7 +15,9 @@ use updater_format::role::Targets;
 use updater_format::signed::{Signed, Untrusted};
 use updater_runtime::transport::{Mirror, Url};
 
-/// Put a copy made by `cargo updater verify --save` back where files are missing. Needs no key.
+/// Put a saved copy back where files are missing; needs no key.
+///
+/// `cargo updater verify --save` makes the copy.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  cargo updater restore /backup/hello\n  cargo updater restore /backup/hello --storage fs:/srv/hello\n\n\

@@ -68,7 +68,8 @@ fn tell(shell: &Shell, request: &Request) {
 
 /// The server has started.
 #[derive(serde::Serialize)]
-struct Serving {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Serving {
     url: String,
     folder: String,
 }

@@ -4,7 +4,9 @@ use crate::context::Context;
 use crate::error::CommandResult;
 use crate::services::offers;
 
-/// List the storages that this build reaches, what each needs, and what it offers to several publishers.
+/// List the storages that this build reaches, and what each needs.
+///
+/// With the options of their addresses, where their credentials come from, and what they offer to several publishers.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  cargo updater services\n  cargo updater services --message-format json")]
 pub(super) struct Args {}

@@ -11,7 +11,7 @@ use crate::shell::Message;
 use crate::steps::sign::{keyrings, sign};
 use updater_format::ReleaseVersion;
 
-/// Sign the bundled release into a local repository, to be looked at or rehearsed.
+/// Sign the bundled release into a local repository, to be looked at.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  cargo updater sign\n  cargo updater sign --notes NOTES.md")]
 pub(super) struct Args {
@@ -94,7 +94,8 @@ impl Args {
 
 /// A release was signed.
 #[derive(serde::Serialize)]
-struct Signed {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Signed {
     folder: String,
     version: String,
     channel: String,

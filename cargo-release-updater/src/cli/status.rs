@@ -18,7 +18,7 @@ use updater_format::role::{ChannelRules, Percent, RoleName, Steering, Targets};
 use updater_format::trust::TrustedChannel;
 use updater_format::{AppId, Channel, ComponentName, Keyring, Platform, ReleaseVersion, UtcTime};
 
-/// Tell what is published, what waits, what expires when, and which roles can be signed here.
+/// Tell what is published, what waits, what expires, who can sign.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  cargo updater status\n  cargo updater status --workspace\n  cargo updater status --message-format json"
@@ -95,7 +95,8 @@ impl Args {
 
 /// The app that the following lines are about.
 #[derive(serde::Serialize)]
-struct Status<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Status<'a> {
     app: &'a str,
     storage: &'a str,
     published: bool,
@@ -107,18 +108,21 @@ impl Message for Status<'_> {
 
 /// One version for one platform.
 #[derive(Debug, PartialEq, Eq, serde::Serialize)]
-struct Release {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Release {
     channel: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     component: Option<String>,
-    version: ReleaseVersion,
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub(super) version: ReleaseVersion,
+    #[cfg_attr(test, schemars(with = "String"))]
     triple: Platform,
     bundle_bytes: u64,
     /// The bytes of the patch from each earlier version.
     patches: BTreeMap<String, u64>,
     /// The share of installs that may take it, in percent: the lower one of rollout and hold, 0 when it is yanked.
-    percent: u8,
-    yanked: bool,
+    pub(super) percent: u8,
+    pub(super) yanked: bool,
     required: bool,
 }
 
@@ -160,7 +164,8 @@ fn saving(patch: u64, bundle: u64) -> u64 {
 
 /// What all patches together come to.
 #[derive(Debug, Default, PartialEq, Eq, serde::Serialize)]
-struct Saved {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Saved {
     /// Bundles, one per release and triple.
     bundles: usize,
     bundle_bytes: u64,
@@ -204,7 +209,12 @@ impl Saved {
 }
 
 /// Collects the releases of a channel, the newest first.
-fn releases(channel: &Channel, contents: &ChannelContents, rules: &ChannelRules, steering: &Steering) -> Vec<Release> {
+pub(super) fn releases(
+    channel: &Channel,
+    contents: &ChannelContents,
+    rules: &ChannelRules,
+    steering: &Steering,
+) -> Vec<Release> {
     let percent = |version: &ReleaseVersion| {
         let share = |of: &BTreeMap<ReleaseVersion, Percent>| of.get(version).copied().unwrap_or(Percent::ALL);
         share(&rules.rollout).min(share(&steering.hold)).get()
@@ -232,7 +242,8 @@ fn releases(channel: &Channel, contents: &ChannelContents, rules: &ChannelRules,
 
 /// A signed role that clients do not see yet.
 #[derive(Debug, PartialEq, Eq, serde::Serialize)]
-struct Waiting {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Waiting {
     role: String,
     version: u64,
     /// `online-key`, or `nobody`: it was made from a role that is not the published one any more.
@@ -319,7 +330,8 @@ fn tell_expiry(context: &Context, role: &str, expires: UtcTime) {
 
 /// Whether a role can be signed on this machine.
 #[derive(serde::Serialize)]
-struct Signing {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Signing {
     role: String,
     can_sign: bool,
     /// How many of its keys are here.

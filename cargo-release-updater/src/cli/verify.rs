@@ -15,7 +15,9 @@ use updater_format::role::{Root, Timestamp};
 use updater_format::signed::{Signed, Untrusted};
 use updater_runtime::transport::{Document, DocumentRequest, FetchError, Freshness, Mirror, Url};
 
-/// Read what is published as clients do: every document, every listed file, every signature.
+/// Read what is published as clients do.
+///
+/// Every document, every listed file, every signature.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  cargo updater verify\n  cargo updater verify https://example.com/hello\n  \
                         cargo updater verify /srv/hello --root updater/root.json --deep\n  \

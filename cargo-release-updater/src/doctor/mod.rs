@@ -74,6 +74,16 @@ pub fn examine(patient: &Patient<'_>) -> Vec<Finding> {
     CHECKS.iter().flat_map(|check| check(patient)).collect()
 }
 
+/// Runs the checks that read a few files of the package and, when the storage was looked into, what is published there.
+#[must_use]
+pub fn glance(patient: &Patient<'_>, looked: bool) -> Vec<Finding> {
+    let mut findings = project::examine(patient);
+    if looked {
+        findings.extend(published::examine(patient));
+    }
+    findings
+}
+
 /// Looks at an address as the clients of a root see it.
 #[must_use]
 pub fn examine_address(context: &Context, url: &Url, root: &[u8], app: &AppId, missing_status: &[u16]) -> Vec<Finding> {

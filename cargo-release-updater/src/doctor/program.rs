@@ -12,6 +12,7 @@ use updater_runtime::inspect::{Probed, obstacle, probe};
 
 /// What is embedded in a program.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Embedded {
     /// The app that its root is for.
     pub app: String,
@@ -22,6 +23,7 @@ pub struct Embedded {
     /// The version of its root.
     pub root: u64,
     /// When that root ends.
+    #[cfg_attr(test, schemars(with = "String"))]
     pub root_expires: UtcTime,
     /// The minisign ids of the root's keys.
     pub root_keys: Vec<String>,

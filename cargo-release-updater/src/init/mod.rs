@@ -60,6 +60,7 @@ pub enum NewKeys {
 
 /// What was changed, or in a dry run would be.
 #[derive(Debug, Default, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Changes {
     /// Files that did not exist.
     pub created: Vec<String>,

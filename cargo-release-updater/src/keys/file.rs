@@ -60,6 +60,14 @@ impl KeyFolder {
         &self.path
     }
 
+    /// Returns the names of the folders beside it: the apps that have keys on this machine, as a rule.
+    #[must_use]
+    pub fn others(&self) -> Vec<String> {
+        let entries = self.path.parent().and_then(|parent| std::fs::read_dir(parent).ok()).into_iter().flatten();
+        let folders = entries.filter_map(Result::ok).filter(|entry| entry.path().is_dir() && entry.path() != self.path);
+        folders.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    }
+
     /// Makes the folder, readable by its owner alone.
     /// # Errors
     /// [`KeyError::Io`] when it cannot be made.

@@ -274,7 +274,9 @@ impl Explain for RepositoryError {
             Self::OtherKeys { role } => format!(
                 "the holders of its new keys have to sign the role {role} again: `cargo updater keys resume` where they are"
             ),
-            Self::NoChannel { known, .. } => format!("use one of: {known}"),
+            Self::NoChannel { channel, known } => {
+                crate::suggest::hint(channel.as_str(), &known.split(", ").collect::<Vec<_>>())
+            }
             Self::NothingPublished { .. } => "publish the first release with `cargo updater publish`; a storage that lost its \
                                               files gets them back with `cargo updater restore DIR`"
                 .to_owned(),

@@ -29,6 +29,7 @@ pub struct Pruning {
 
 /// One object that nobody needs.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Doomed {
     /// The object.
     pub path: String,

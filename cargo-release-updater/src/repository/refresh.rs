@@ -30,6 +30,7 @@ pub enum Renew {
 
 /// What a refresh does or has done.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Refreshed {
     /// The version of the root in force.
     pub root: u64,
@@ -44,11 +45,13 @@ pub struct Refreshed {
     /// The version of the new timestamp; none when nothing was due.
     pub timestamp: Option<u64>,
     /// When the timestamp ends.
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub expires: Option<UtcTime>,
 }
 
 /// A role that waits and cannot be folded in.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Skipped {
     /// The role.
     pub role: String,
@@ -63,6 +66,7 @@ pub struct Skipped {
 
 /// A role that waited for the online key.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Folded {
     /// The role.
     pub role: String,

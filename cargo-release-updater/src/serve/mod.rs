@@ -26,6 +26,7 @@ pub struct Server {
 
 /// One answered request.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Request {
     /// The method, `GET` or `HEAD` as a rule.
     pub method: String,

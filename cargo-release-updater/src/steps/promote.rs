@@ -50,7 +50,11 @@ impl Promotion {
         let bundles = source.bundles.iter().filter(|bundle| bundle.version == *version).cloned();
         let mut entries: Vec<Entry> = bundles.map(Entry::Bundle).collect();
         if entries.is_empty() {
-            return Err(PromoteError::NotListed { version: version.clone(), channel: from.clone() });
+            let mut listed: Vec<&ReleaseVersion> = source.bundles.iter().map(|bundle| &bundle.version).collect();
+            listed.sort();
+            listed.dedup();
+            let listed = listed.into_iter().map(ToString::to_string).collect();
+            return Err(PromoteError::NotListed { version: version.clone(), channel: from.clone(), listed });
         }
         let leads_here = |version: &ReleaseVersion, platform: &Platform| {
             listed.iter().any(|bundle| (&bundle.version, &bundle.platform) == (version, platform))
@@ -168,6 +172,8 @@ pub enum PromoteError {
         version: ReleaseVersion,
         /// The channel.
         channel: Channel,
+        /// What it lists.
+        listed: Vec<String>,
     },
     /// The other channel has a newer release.
     #[error("version {version} is not greater than {newest}, which channel `{channel}` has already")]
@@ -195,7 +201,10 @@ impl Explain for PromoteError {
     fn hints(&self) -> Vec<String> {
         vec![match self {
             Self::SameChannel { .. } => "name two channels: `--from beta --channel stable`".to_owned(),
-            Self::NotListed { .. } => "see `cargo updater release list`".to_owned(),
+            Self::NotListed { listed, .. } if listed.is_empty() => "publish a release in it first".to_owned(),
+            Self::NotListed { version, listed, .. } => {
+                crate::suggest::hint(&version.to_string(), &listed.iter().map(String::as_str).collect::<Vec<_>>())
+            }
             Self::NotNewer { .. } => "clients go forward only: promote a newer release".to_owned(),
             Self::Key(error) => return error.hints(),
         }]

@@ -76,15 +76,20 @@ impl Rehearsed {
 
 /// One update by the real client.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Run {
     /// The component; none for the app itself.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub component: Option<ComponentName>,
     /// The triple.
+    #[cfg_attr(test, schemars(with = "String"))]
     pub platform: Platform,
     /// The release that was installed.
+    #[cfg_attr(test, schemars(with = "String"))]
     pub from: ReleaseVersion,
     /// The release that was taken.
+    #[cfg_attr(test, schemars(with = "String"))]
     pub to: ReleaseVersion,
     /// Whether a patch or the bundle was downloaded; `None` when the update was not tried.
     pub by: Option<By>,
@@ -100,6 +105,7 @@ impl Message for Run {
 
 /// What was downloaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum By {
     /// A patch.
@@ -110,6 +116,7 @@ pub enum By {
 
 /// How far a rehearsed update went.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Reached {
     /// Staged and checked file by file: the triple is not this machine's.

@@ -300,7 +300,9 @@ impl Explain for SteerError {
     fn hints(&self) -> Vec<String> {
         vec![match self {
             Self::NotListed { listed, .. } if listed.is_empty() => "publish a release first".to_owned(),
-            Self::NotListed { listed, .. } => format!("it lists {listed}"),
+            Self::NotListed { version, listed } => {
+                crate::suggest::hint(&version.to_string(), &listed.split(", ").collect::<Vec<_>>())
+            }
             Self::NotSo { .. } => "see `cargo updater release list`".to_owned(),
             Self::IsLeft { version, .. } => format!("end that first: `cargo updater release retreat {version} --undo`"),
             Self::IsYanked { .. } => {

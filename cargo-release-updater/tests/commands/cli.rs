@@ -7,7 +7,7 @@ fn it_runs_as_a_subcommand_of_cargo_and_by_its_own_name() {
     let package = Package::new();
     for arguments in [&["--help"][..], &["updater", "--help"]] {
         let run = package.run(arguments).ok();
-        assert!(run.stdout.contains("Usage: cargo updater [OPTIONS] <COMMAND>"), "{}", run.stdout);
+        assert!(run.stdout.contains("Usage: cargo updater [OPTIONS] [COMMAND]"), "{}", run.stdout);
         assert!(run.stdout.contains("cargo updater demo"), "{}", run.stdout);
     }
     let version = package.run(&["updater", "--version"]).ok();
@@ -20,7 +20,9 @@ fn usage_errors_end_with_2_and_a_suggestion() {
     let run = package.run(&["statsu"]);
     assert_eq!(run.code, 2);
     assert!(run.stderr.contains("'status'"), "{}", run.stderr);
-    assert_eq!(package.run(&[]).code, 2);
+    let run = package.run(&["--online", "status"]);
+    assert_eq!(run.code, 2);
+    assert!(run.stderr.contains("'--online' is in front of the command"), "{}", run.stderr);
 }
 
 #[test]

@@ -100,7 +100,7 @@ fn a_component_is_steered_without_its_app() {
     assert!(refused.code != 0 && refused.stderr.contains("the channel does not list 3.0.0"), "{}", refused.stderr);
     let unknown = package.run(&["release", "yank", "1.0.0", "--component", "voices", "--yes"]);
     assert!(unknown.stderr.contains("there is no component `voices`"), "{}", unknown.stderr);
-    assert!(unknown.stderr.contains("help: the table has `model`"), "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("help: use one of: model"), "{}", unknown.stderr);
 }
 
 #[test]

@@ -138,10 +138,23 @@ impl Package {
 
 impl Run {
     fn of(output: Output) -> Self {
-        Self {
+        let run = Self {
             code: output.status.code().unwrap(),
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
+        };
+        run.must_be_described();
+        run
+    }
+
+    /// Holds each message against the schema that programs and editors are given.
+    fn must_be_described(&self) {
+        let schema = serde_json::from_str(include_str!("../../schema/messages.schema.json")).unwrap();
+        let messages = self.stdout.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        for message in messages.filter(|message| message.get("reason").is_some()) {
+            let name = message["reason"].as_str().unwrap();
+            let one = updater_tests::schema::named(&schema, name);
+            assert_eq!(updater_tests::schema::check_part(&schema, &one, &message), Ok(()), "{message}");
         }
     }
 

@@ -187,7 +187,12 @@ fn the_rules_of_a_channel_change_by_its_key() {
 fn what_no_client_would_follow_is_refused_before_anything_is_signed() {
     let package = published("stable", &["1.0.0", "1.1.0"]);
     let before = state(&package).timestamp().version;
-    release(&package, &["rollout", "0.9.0", "10"]).fails(2, "the channel does not list 0.9.0", "it lists 1.0.0, 1.1.0");
+    release(&package, &["rollout", "0.9.0", "10"]).fails(
+        2,
+        "the channel does not list 0.9.0",
+        "use one of: 1.0.0, 1.1.0",
+    );
+    release(&package, &["yank", "1.2.0"]).fails(2, "the channel does not list 1.2.0", "did you mean `1.1.0`?");
     release(&package, &["floor", "2.0.0"]).fails(2, "the channel offers nothing from 2.0.0 on", "publish that release");
     release(&package, &["retreat", "1.0.0", "1.1.0"]).fails(2, "1.1.0 is not older than 1.0.0", "publish a newer");
     release(&package, &["promote", "1.0.0", "--from", "stable"]).fails(2, "stable cannot be promoted", "name two");

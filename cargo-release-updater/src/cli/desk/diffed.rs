@@ -6,7 +6,8 @@ use crate::steps::diff::Outcome;
 
 /// What became of a patch.
 #[derive(serde::Serialize)]
-pub(super) struct Diffed {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct Diffed {
     triple: String,
     from: String,
     to: String,

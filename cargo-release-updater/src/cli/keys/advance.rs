@@ -129,7 +129,8 @@ pub(in crate::cli) fn tell_review(shell: &Shell, review: &Review) {
 
 /// How far a ceremony has come.
 #[derive(serde::Serialize)]
-struct Told<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct Told<'a> {
     folder: String,
     documents: Vec<&'a str>,
     finished: bool,

@@ -52,7 +52,10 @@ impl List {
             context.shell.message(&Key::of(file, &roles));
         }
         if files.is_empty() {
-            context.shell.note(format_args!("no keys in {}", folder.path().display()));
+            let others = folder.others();
+            let near = crate::suggest::nearest(app.as_str(), others.iter().map(String::as_str));
+            let near = near.map(|near| format!("; did you mean `--app {near}`?")).unwrap_or_default();
+            context.shell.note(format_args!("no keys in {}{near}", folder.path().display()));
         }
         Ok(())
     }
@@ -152,9 +155,11 @@ impl Role<'_> {
 
 /// A role and who signs it.
 #[derive(serde::Serialize)]
-struct RoleMessage<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct RoleMessage<'a> {
     role: &'a str,
     threshold: u32,
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     expires: Option<UtcTime>,
     can_sign: bool,
     keys: Vec<Holder>,
@@ -162,6 +167,7 @@ struct RoleMessage<'a> {
 
 /// A key of a role.
 #[derive(serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Holder {
     /// minisign's id, where the documents or a file here tell it.
     id: Option<String>,
@@ -192,7 +198,8 @@ impl Message for RoleMessage<'_> {
 
 /// A key on this machine.
 #[derive(serde::Serialize)]
-pub(super) struct Key {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct Key {
     /// The name of its file, which `keys new` makes the role's.
     role: String,
     /// minisign's id.

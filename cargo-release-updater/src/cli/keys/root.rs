@@ -13,6 +13,9 @@ use updater_format::AppId;
 
 /// Export what holders sign, look at it, sign it where no project is, and import the signatures.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  cargo updater keys root export /media/stick\n  \
+                        cargo updater keys root review root.canonical.json\n  \
+                        cargo updater keys root import root.canonical.json.minisig")]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -243,7 +246,8 @@ impl Import {
 
 /// A file was written that is carried elsewhere.
 #[derive(serde::Serialize)]
-struct Written {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct Written {
     path: String,
 }
 

@@ -68,7 +68,8 @@ fn tell(
 
 /// One release of a channel.
 #[derive(Debug, PartialEq, Eq, serde::Serialize)]
-struct Listed {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct Listed {
     channel: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     component: Option<String>,

@@ -1,10 +1,10 @@
 //! `cargo updater release`: what becomes of releases after they were published. One file per group of subcommands.
 
-mod list;
+pub(super) mod list;
 mod promote;
 mod required;
 mod rollout;
-mod sign;
+pub(super) mod sign;
 mod yank;
 
 use super::desk::{AFTER_REFRESH, ChannelArgs, Desk};
@@ -17,7 +17,7 @@ use crate::shell::Message;
 use crate::steps::steer::{RuleChange, SteeringChange};
 use updater_format::release::ChannelContents;
 
-/// List, promote, roll out, hold, yank and take back published releases, and sign those that wait.
+/// List, sign, promote, roll out, hold, yank and take back releases.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  cargo updater release list\n  cargo updater release rollout 2.4.1 25\n  \
                         cargo updater release promote 2.4.1 --from beta --channel stable\n  \
@@ -166,7 +166,8 @@ fn tell(context: &Context, desk: &Desk<'_>, what: &str, committed: Committed) ->
 
 /// The rules of a channel were changed, or would be.
 #[derive(serde::Serialize)]
-struct Steered {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Steered {
     app: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     component: Option<String>,

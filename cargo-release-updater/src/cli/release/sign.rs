@@ -110,7 +110,8 @@ impl Args {
 
 /// What became of it.
 #[derive(serde::Serialize)]
-struct Told<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(in crate::cli) struct Told<'a> {
     channel: &'a str,
     version: u64,
     /// Whose signatures are missing; none when enough are there.
