@@ -1,17 +1,17 @@
 //! Files that are made from the code and committed, so that a change of them is reviewed like any other.
 //!
-//! `UPDATER_RENEW=1 cargo test -p cargo-release-updater --lib` writes them anew.
+//! `UPDATER_WRITE_DOCS=1 cargo test -p cargo-release-updater --lib` writes them anew.
 
 use std::path::Path;
 
-/// Holds a committed file of this crate against what the code makes now; writes it with `UPDATER_RENEW=1`.
+/// Holds a committed file of this crate against what the code makes now; writes it with `UPDATER_WRITE_DOCS=1`.
 ///
 /// # Panics
 /// When they differ.
 #[track_caller]
 pub(crate) fn renewed(file: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-    if std::env::var_os("UPDATER_RENEW").is_some() {
+    if std::env::var_os("UPDATER_WRITE_DOCS").is_some() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         return std::fs::write(&path, text).unwrap();
     }
@@ -20,7 +20,7 @@ pub(crate) fn renewed(file: &str, text: &str) {
     assert!(
         committed == text,
         "{file} is not what the code makes, from line {} on; look at the difference after\n  \
-         UPDATER_RENEW=1 cargo test -p cargo-release-updater --lib",
+         UPDATER_WRITE_DOCS=1 cargo test -p cargo-release-updater --lib",
         line.map_or_else(|| committed.lines().count().min(text.lines().count()), |line| line) + 1
     );
 }

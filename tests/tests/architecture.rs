@@ -1,9 +1,6 @@
 //! The map is right: every file that the documents name exists, and every command that the README shows is run by CI or
 //! by a test.
 
-#[path = "architecture/next_step.rs"]
-mod next_step;
-
 use std::path::{Path, PathBuf};
 use updater_tests::workspace;
 

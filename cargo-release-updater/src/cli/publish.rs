@@ -401,7 +401,8 @@ fn read_back(desk: &Desk<'_>, rehearsed: &Rehearsed, context: &Context) -> Comma
 
 /// A release was published.
 #[derive(serde::Serialize)]
-struct Done {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Done {
     app: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     component: Option<String>,
@@ -420,8 +421,9 @@ impl Message for Done {
 
 /// A release was signed and waits for the online key.
 #[derive(serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(transparent)]
-struct Submitted(Done);
+pub(super) struct Submitted(Done);
 
 impl Message for Submitted {
     const REASON: &'static str = "submitted";
