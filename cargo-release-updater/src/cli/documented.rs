@@ -26,7 +26,9 @@ fn shown(page: &str, text: &str) -> Vec<Shown> {
             false => line.split('`').skip(1).step_by(2).collect(),
         };
         for piece in pieces {
-            let command = piece.split(" #").next().unwrap_or_default().trim().trim_end_matches(" &");
+            // Without a comment, and without where the shell writes what comes out.
+            let command = piece.split(" #").next().and_then(|piece| piece.split(" >").next()).unwrap_or_default();
+            let command = command.trim().trim_end_matches(" &");
             if let Some(rest) = command.strip_prefix("cargo updater ") {
                 let words = rest.split_whitespace().map(|word| word.trim_matches('"').to_owned()).collect();
                 found.push(Shown { words, in_block, place: format!("{page}:{}", number + 1) });
