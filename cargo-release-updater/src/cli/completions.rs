@@ -20,12 +20,12 @@ use crate::error::CommandResult;
 pub(super) struct Args {
     /// The shell.
     #[arg(value_enum)]
-    shell: Shell,
+    shell: Target,
 }
 
 /// The shells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Shell {
+pub(super) enum Target {
     /// GNU Bash 4 or newer.
     Bash,
     /// The Z shell.
@@ -45,20 +45,20 @@ impl Args {
 }
 
 /// Makes the script of a shell.
-fn script(shell: Shell) -> String {
+fn script(shell: Target) -> String {
     let (generator, rest) = match shell {
-        Shell::Bash => (clap_complete::Shell::Bash, BASH),
-        Shell::Zsh => (clap_complete::Shell::Zsh, ""),
-        Shell::Fish => (clap_complete::Shell::Fish, FISH),
-        Shell::PowerShell => (clap_complete::Shell::PowerShell, POWERSHELL),
+        Target::Bash => (clap_complete::Shell::Bash, BASH),
+        Target::Zsh => (clap_complete::Shell::Zsh, ""),
+        Target::Fish => (clap_complete::Shell::Fish, FISH),
+        Target::PowerShell => (clap_complete::Shell::PowerShell, POWERSHELL),
     };
     let mut bytes = Vec::new();
     // For bash the generator makes two names of one with a dash, and what follows a subcommand would not be found.
-    let name = if shell == Shell::Bash { BASH_NAME } else { NAME };
+    let name = if shell == Target::Bash { BASH_NAME } else { NAME };
     clap_complete::generate(generator, &mut help::whole(), name, &mut bytes);
     // The generator writes what we gave it, which is text.
     let mut script = String::from_utf8_lossy(&bytes).into_owned();
-    if shell == Shell::Bash {
+    if shell == Target::Bash {
         script = script.replace(&format!(" {BASH_NAME}\n"), &format!(" {NAME}\n"));
     }
     script.push_str(rest);
