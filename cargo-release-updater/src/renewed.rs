@@ -21,7 +21,7 @@ pub(crate) fn renewed(file: &str, text: &str) {
         committed == text,
         "{file} is not what the code makes, from line {} on; look at the difference after\n  \
          UPDATER_WRITE_DOCS=1 cargo test -p cargo-release-updater --lib",
-        line.map_or_else(|| committed.lines().count().min(text.lines().count()), |line| line) + 1
+        line.unwrap_or_else(|| committed.lines().count().min(text.lines().count())) + 1
     );
 }
 
