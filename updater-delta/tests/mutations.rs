@@ -76,7 +76,7 @@ fn mutated_programs_of_every_format_round_trip_within_bounds() {
     }
 }
 
-/// Writes what fuzzing of the parsers starts from: `cargo test -p updater-delta --features encode --test mutations -- --ignored`
+/// Writes what fuzzing of the parsers, of the round trip and of applying starts from: `cargo test -p updater-delta --features encode --test mutations -- --ignored`
 #[test]
 #[ignore = "writes into fuzz/seeds"]
 fn write_the_seeds_of_the_parsers() {
@@ -89,10 +89,16 @@ fn write_the_seeds_of_the_parsers() {
         };
         let old = link(Shape { functions: 9, ..Shape::default() });
         let new = link(Shape { functions: 10, at: 4, grow: 32, moved: 0 });
+        let length = |file: &[u8]| (file.len() as u32).to_le_bytes();
         // The length of old, then both.
-        let seed = [&(old.len() as u32).to_le_bytes(), &old[..], &new].concat();
-        std::fs::create_dir_all(folder.join(target)).unwrap();
-        std::fs::write(folder.join(target).join(format.replace([' ', ','], "-")), seed).unwrap();
+        let both = [&length(&old), &old[..], &new].concat();
+        // Both lengths, old, and what follows the header of a delta.
+        let delta = diff(&old, &new, &options()).unwrap();
+        let body = [&length(&old), &length(&new), &old[..], &delta.bytes()[Header::LENGTH..]].concat();
+        for (target, seed) in [(target, &both), ("delta_round_trip", &both), ("delta_apply", &body)] {
+            std::fs::create_dir_all(folder.join(target)).unwrap();
+            std::fs::write(folder.join(target).join(format.replace([' ', ','], "-")), seed).unwrap();
+        }
     }
 }
 

@@ -8,6 +8,8 @@ use super::region::{Layout, Pages, Plan, Region, RegionKind, Span, Version};
 use super::scan::{self, Relative};
 use super::source::{Normal, Source};
 use super::{exe, x86};
+use crate::{ApplyLimits, Codec, Header};
+use sha2::{Digest as _, Sha256};
 use std::io;
 
 /// Reads two files as programs: the plan must hold, survive its coding, and lead to references inside the file at a bounded price.
@@ -26,6 +28,28 @@ pub fn programs(old: &[u8], new: &[u8]) -> usize {
     let decoded = Plan::default().code(&mut Decoder::new(&bytes[..]), old_length, new_length);
     assert_eq!(decoded, Some(plan.clone()));
     [(old, Version::Old), (new, Version::New)].map(|(bytes, version)| found(bytes, &plan, version)).iter().sum()
+}
+
+/// Applies a body behind a true header for a new file of this many bytes, which is refused at the end at the latest: no file has the digest
+/// that the header promises.
+///
+/// # Panics
+/// If it is accepted, or if more is written than was allowed.
+pub fn apply(old: &[u8], new_length: u32, body: &[u8]) {
+    let new_length = u64::from(new_length).min(MOST_MADE);
+    let header = Header {
+        codec: Codec::Refs1,
+        old_length: old.len() as u64,
+        old_sha256: Sha256::digest(old).into(),
+        new_length,
+        new_sha256: [0; 32],
+    };
+    let patch = [&header.to_bytes()[..], body].concat();
+    let mut made = Vec::new();
+    let limits = ApplyLimits::exactly(new_length).memory(64 << 20);
+    let result = crate::apply(header.codec, &mut io::Cursor::new(old), &patch[..], &mut made, &limits);
+    assert!(made.len() as u64 <= new_length, "{} bytes of {new_length}", made.len());
+    result.expect_err("a file that nobody promised");
 }
 
 /// Takes bytes for AArch64 code that is loaded at `address`, and returns how many references are found.
@@ -112,3 +136,6 @@ impl Source for Counted<'_> {
 
 /// How often a byte of the file may be read on average: fields of four bytes overlap in tables that claim each other's place.
 const MOST_READ: u64 = 48;
+
+/// Most bytes that a fuzzed delta may make: 1 MiB, so that one input does not take seconds.
+const MOST_MADE: u64 = 1 << 20;
