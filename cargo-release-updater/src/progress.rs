@@ -3,8 +3,9 @@
 use crate::repository::SentFile;
 use crate::shell::Shell;
 use crate::storage::Created;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The progress of one piece of work in bytes. Does nothing where nobody would see it.
 #[derive(Debug)]
@@ -158,18 +159,43 @@ impl Drop for Uploads<'_> {
 fn bar(length: u64, template: &str) -> ProgressBar {
     let bar = ProgressBar::new(length);
     if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style.progress_chars("=> "));
+        // Both over the whole time: work in large blocks stands still between two of them, and an average of the last
+        // seconds would promise hours then.
+        let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            let _ = out.write_str(&pace(state.pos(), state.elapsed()));
+        };
+        let left = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            let _ = out.write_str(&time_left(state.pos(), state.len().unwrap_or(0), state.elapsed()));
+        };
+        bar.set_style(style.progress_chars("=> ").with_key("rate", rate).with_key("left", left));
     }
     bar
 }
 
 /// Bytes, rate, time left, and as much of the name as there is room for: 80 columns hold the rest.
-const NAMED: &str =
-    "{prefix:>12.cyan.bold} [{bar:16}] {bytes:>10}/{total_bytes} {bytes_per_sec}, {eta} left {wide_msg}";
-const OVERALL: &str = "{prefix:>12.cyan.bold} [{bar:16}] {bytes:>10}/{total_bytes} {bytes_per_sec}, {eta} left";
+const NAMED: &str = "{prefix:>12.cyan.bold} [{bar:16}] {bytes:>10}/{total_bytes} {rate}{left} {wide_msg}";
+const OVERALL: &str = "{prefix:>12.cyan.bold} [{bar:16}] {bytes:>10}/{total_bytes} {rate}{left}";
 const ONE: &str = "             [{bar:16}] {bytes:>10}/{total_bytes} {wide_msg}";
 /// How often a bar is drawn when nothing happens.
-const TICK: std::time::Duration = std::time::Duration::from_millis(250);
+const TICK: Duration = Duration::from_millis(250);
+
+/// Writes how fast something goes, over the whole time.
+fn pace(done: u64, elapsed: Duration) -> String {
+    format!("{}/s", human_bytes((done as f64 / elapsed.as_secs_f64().max(0.001)) as u64))
+}
+
+/// Writes how long the rest takes at that pace; nothing while nothing is done.
+fn time_left(done: u64, total: u64, elapsed: Duration) -> String {
+    if done == 0 {
+        return String::new();
+    }
+    let seconds = elapsed.as_secs_f64() * total.saturating_sub(done) as f64 / done as f64;
+    match seconds.ceil() as u64 {
+        seconds @ ..100 => format!(", {seconds} s left"),
+        seconds @ ..6000 => format!(", {} min left", seconds.div_ceil(60)),
+        seconds => format!(", {} h left", seconds.div_ceil(3600)),
+    }
+}
 
 /// Writes a number of bytes for people: `999 B`, `1.5 KiB`, `9.1 MiB`.
 #[must_use]
@@ -235,6 +261,23 @@ mod tests {
         ] {
             uploads.sent(name, what);
             assert_eq!(uploads.bars.as_ref().unwrap().overall.position(), position, "{name} {what:?}");
+        }
+    }
+
+    #[test]
+    fn pace_and_rest_are_those_of_the_whole_time() {
+        let seconds = Duration::from_secs;
+        assert_eq!(pace(10 << 20, seconds(5)), "2.0 MiB/s");
+        for (done, total, elapsed, text) in [
+            (0, 100, 9, ""),
+            (50, 100, 10, ", 10 s left"),
+            // A block that takes a minute does not make hours of it.
+            (50, 100, 70, ", 70 s left"),
+            (10, 100, 60, ", 9 min left"),
+            (1, 100, 600, ", 17 h left"),
+            (100, 100, 5, ", 0 s left"),
+        ] {
+            assert_eq!(time_left(done, total, seconds(elapsed)), text);
         }
     }
 

@@ -86,7 +86,9 @@ fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
     let cli = Cli::from_arg_matches(&command.try_get_matches_from_mut(arguments)?)?;
     match (&cli.command, cli.overview.given()) {
         (Some(_), Some(option)) => {
-            let what = format!("the argument '{option}' is in front of the command; write it behind, where it belongs");
+            let what = format!(
+                "the argument '{option}' in front of a command is for `cargo updater` alone; a command has its own behind it"
+            );
             Err(command.error(clap::error::ErrorKind::ArgumentConflict, what))
         }
         _ => Ok(cli),

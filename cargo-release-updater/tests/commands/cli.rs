@@ -22,7 +22,7 @@ fn usage_errors_end_with_2_and_a_suggestion() {
     assert!(run.stderr.contains("'status'"), "{}", run.stderr);
     let run = package.run(&["--online", "status"]);
     assert_eq!(run.code, 2);
-    assert!(run.stderr.contains("'--online' is in front of the command"), "{}", run.stderr);
+    assert!(run.stderr.contains("'--online' in front of a command is for `cargo updater` alone"), "{}", run.stderr);
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn a_folder_that_is_no_package_is_told_where_to_begin() {
     let output = command.current_dir(package.path("..")).output().unwrap();
     assert!(output.status.success());
     let stdout = String::from_utf8(output.stdout).unwrap();
-    assert!(stdout.contains("is no Cargo package\n") && stdout.contains("1. cargo updater demo\n"), "{stdout}");
+    assert!(stdout.contains("is no Cargo package\n") && stdout.contains("\n     -> cargo updater demo\n"), "{stdout}");
     // One that Cargo cannot read is an error.
     package.write("Cargo.toml", "[package]\nname = ");
     package.run(&[]).fails(20, "cannot find a Cargo package to work on", "run it inside a package");
@@ -50,7 +50,11 @@ fn from_the_first_command_to_the_second_release() {
     assert_eq!(told["can_sign"], serde_json::json!(["root", "targets", "online", "stable"]));
     let human = package.run(&[]).ok();
     assert!(human.stdout.starts_with("hello 1.0.0\n  published  stable 1.0.0 in fs:"), "{}", human.stdout);
-    assert!(human.stdout.contains("\nnext\n  1. raise `version` in Cargo.toml"), "{}", human.stdout);
+    assert!(
+        human.stdout.contains("\nnext\n  1. 1.0.0 is published in stable\n     -> raise `version` in Cargo.toml"),
+        "{}",
+        human.stdout
+    );
 
     version(&package, "1.0.0", "1.1.0");
     let run = overview(&package);

@@ -120,7 +120,7 @@ pub(super) fn tell(context: &Context, all: &[Next]) {
             Urgency::Soon => "soon: ",
             Urgency::WhenWanted => "",
         };
-        context.shell.result(format_args!("  {}. {}\n     {when}{}", index + 1, next.help, next.what));
+        context.shell.result(format_args!("  {}. {when}{}\n     -> {}", index + 1, next.what, next.help));
         context.shell.message(next);
     }
 }

@@ -16,6 +16,13 @@ struct Messages {
 impl Messages {
     fn add<M: Message + JsonSchema>(&mut self) -> &mut Self {
         let mut schema = M::json_schema(&mut self.generator).to_value();
+        // One that is another one under a name of its own: its fields stand here, or each half would refuse the other's.
+        if let Some(Value::String(other)) = schema.as_object_mut().and_then(|schema| schema.remove("$ref")) {
+            let other = &self.generator.definitions()[other.trim_start_matches("#/$defs/")];
+            for (key, value) in other.as_object().unwrap() {
+                schema.as_object_mut().unwrap().entry(key).or_insert_with(|| value.clone());
+            }
+        }
         schema["properties"]["reason"] = json!({ "const": M::REASON });
         match schema["required"].as_array_mut() {
             Some(required) => required.insert(0, json!("reason")),
@@ -74,6 +81,8 @@ impl Messages {
             .add::<cli::man::Page>();
         let mut definitions = all.generator.take_definitions(true);
         let names: Vec<Value> = all.schemas.keys().map(|name| json!({ "$ref": format!("#/$defs/{name}") })).collect();
+        let text = serde_json::to_string(&(&all.schemas, &definitions)).unwrap();
+        definitions.retain(|name, _| text.contains(&format!("#/$defs/{name}\"")));
         for (name, schema) in all.schemas {
             let before = definitions.insert(name.clone(), schema);
             assert!(before.is_none(), "a message and a part of one are both called {name}");
