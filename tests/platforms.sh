@@ -2,7 +2,7 @@
 # Runs what can be run here of other platforms than this one, and says what was only built.
 #
 #   bash tests/platforms.sh arm64     the runtime's tests and the whole story of examples/hello under qemu-user
-#   bash tests/platforms.sh musl      the story with static programs
+#   bash tests/platforms.sh musl      the same with static programs, run by this machine
 #   bash tests/platforms.sh macos     type check of the app's crates for both processors; a Mach-O of examples/hello is linked,
 #                                     bundled, diffed, published and read by doctor. Nothing is run: that needs a Mac
 #
@@ -40,13 +40,14 @@ debian_rust() {
     updater=${CARGO_UPDATER:-}
     if [ -z "$updater" ]; then
         step "cargo updater, for this machine"
-        cargo build --locked -p cargo-release-updater --bin cargo-updater
+        # By the whole workspace, whose choice of features every other build here has.
+        cargo build --locked --workspace --bin cargo-updater
         updater=${CARGO_TARGET_DIR:-$checkout/target}/debug/cargo-updater
         [ "${updater:0:1}" = / ] || updater=$checkout/$updater
     fi
     [ "${built:0:1}" = / ] || built=$checkout/$built
     export CARGO_TARGET_DIR=$built CARGO=/usr/bin/cargo RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc RUSTC_BOOTSTRAP=1
-    export CARGO_UNSTABLE_BUILD_STD=std,panic_abort CARGO_TERM_COLOR=never
+    export CARGO_UNSTABLE_BUILD_STD=std,panic_abort,test CARGO_TERM_COLOR=never
     work=$(mktemp -d)
     trap 'end' EXIT
 }
@@ -141,6 +142,13 @@ story() { # triple
     cd "$checkout"
 }
 
+# The runtime's own tests.
+runtime_tests() { # triple arguments...
+    [ "${TESTS:-1}" = 1 ] || return 0
+    step "the runtime's tests, for $1"
+    /usr/bin/cargo test --locked --target "$1" -p updater-runtime --lib -- --test-threads 2 "${@:2}"
+}
+
 arm64() {
     install_missing aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu \
         /usr/aarch64-linux-gnu/include/stdlib.h libc6-dev-arm64-cross qemu-aarch64 qemu-user file file
@@ -167,12 +175,8 @@ arm64() {
     export CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc
     port=18941
     story aarch64-unknown-linux-gnu
-    if [ "${TESTS:-1}" = 1 ]; then
-        step "the runtime's tests, for arm64"
-        # Left out: what reads how this emulator starts programs instead of the kernel.
-        CARGO_UNSTABLE_BUILD_STD=std,panic_abort,test /usr/bin/cargo test --locked --target aarch64-unknown-linux-gnu \
-            -p updater-runtime --lib -- --test-threads 2 "${ARM64_SKIPS[@]/#/--skip=}"
-    fi
+    # Left out: what reads how this emulator starts programs instead of the kernel.
+    runtime_tests aarch64-unknown-linux-gnu "${ARM64_SKIPS[@]/#/--skip=}"
 }
 # Tests that say something about the machine below the emulator, not about the runtime.
 ARM64_SKIPS=()
@@ -190,6 +194,7 @@ musl() {
     export CC_x86_64_unknown_linux_musl=musl-gcc
     port=18942
     story x86_64-unknown-linux-musl
+    runtime_tests x86_64-unknown-linux-musl
 }
 
 macos() {
@@ -203,7 +208,7 @@ macos() {
     for triple in aarch64-apple-darwin x86_64-apple-darwin; do
         [ "${TESTS:-1}" = 1 ] || continue
         step "type check for $triple"
-        cargo-zigbuild check --locked --target $triple -p updater-runtime -p updater-build
+        cargo-zigbuild check --locked --target $triple -p updater-runtime -p updater-build -p updater-launcher
     done
     triple=aarch64-apple-darwin
     # `cargo updater` calls what CARGO names.

@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
-# Does an app update itself on Windows? Builds for x86_64-pc-windows-gnu and runs under Wine: the tests of the runtime, and
-# the whole story of an app whose releases are published from here: update, restart, return to the old version, a file that
-# a scanner holds, and 20 updates with the process killed at a named point in each. Then type-checks for MSVC.
+# Does an app update itself on Windows? Builds for x86_64-pc-windows-gnu and runs under Wine: the tests of the runtime; the
+# whole story of an app whose releases are published from here: update, restart, return to the old version, a file that
+# a scanner holds, and 20 updates with the process killed at a named point in each; and the story of an app that the launcher
+# installs, runs, updates and takes back. Then type-checks for MSVC.
 #
-#   bash tests/windows.sh [check|tests|story...]      all of them when none is named
+#   bash tests/windows.sh [tests|story|launcher|check...]      all of them when none is named
 #
 # Installs what it needs on Debian as root: the distribution's own compiler with its sources (the standard library is built
 # for Windows from them), mingw, Wine. KILLS is the number of updates with a kill (default 20). What Wine does in another
-# way than Windows is in docs/windows.md.
+# way than Windows is in docs/windows.md. CARGO_UPDATER names a cargo-updater that is built; WINDOWS_TARGET_DIR and WINEPREFIX
+# are where programs and Wine's own files lie (below target/windows).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
-parts=${*:-tests story check}
+parts=${*:-tests story launcher check}
 
 packages="rustc-web rust-web-src cargo-web gcc-mingw-w64-x86-64 wine wine64"
 if ! dpkg -s $packages >/dev/null 2>&1; then
@@ -23,8 +25,10 @@ fi
 host_target=${CARGO_TARGET_DIR:-$root/target}
 work=$host_target/windows
 mkdir -p "$work"
-updater=$host_target/debug/cargo-updater
-[[ " $parts " != *" story "* ]] || [ -n "${SKIP_HOST_BUILD:-}" ] || cargo build -q -p cargo-release-updater
+updater=${CARGO_UPDATER:-$host_target/debug/cargo-updater}
+# By the whole workspace, whose choice of features every other build here has.
+[[ " $parts " != *" story "* && " $parts " != *" launcher "* ]] || [ -n "${CARGO_UPDATER:-}" ] ||
+    cargo build -q --workspace --bin cargo-updater
 
 export RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=${WINDOWS_TARGET_DIR:-$work}
 export CARGO_PROFILE_DEV_DEBUG=0 CARGO_TERM_COLOR=never WINEDEBUG=-all
@@ -57,14 +61,15 @@ C
 
 run_tests() {
     prepare_wine
-    $cargo test $std --target $triple -p updater-runtime --lib -- --test-threads=4
+    $cargo test $std --target $triple -p updater-runtime -p updater-launcher --lib --no-fail-fast -- --test-threads=4
 }
 
 run_check() {
+    local crates="-p updater-runtime -p updater-build -p updater-launcher"
     # Nothing is linked, so the compiler for C of the other ABI will do.
     CC_x86_64_pc_windows_msvc=x86_64-w64-mingw32-gcc AR_x86_64_pc_windows_msvc=x86_64-w64-mingw32-ar \
-        $cargo check -Zbuild-std=std,panic_abort --target x86_64-pc-windows-msvc -p updater-runtime -p updater-build
-    echo "windows: updater-runtime and updater-build are well typed for x86_64-pc-windows-msvc"
+        $cargo check -Zbuild-std=std,panic_abort --target x86_64-pc-windows-msvc $crates
+    echo "windows: ${crates//-p /}: well typed for x86_64-pc-windows-msvc"
 }
 
 fail() { echo "windows: FAILED: $*" >&2; [ -z "${out:-}" ] || cat "$out" >&2; exit 1; }
@@ -205,11 +210,128 @@ TOML
     echo "windows: $kills updates with a kill at one of $points points each, $gaps of them between the two renames; 0 failures"
 }
 
+# Publishes a version of the app that knows nothing about updates; `-DBREAKS` makes one that ends at once.
+publish_plain() { # version flags...
+    mkdir -p "$story/dist"
+    x86_64-w64-mingw32-gcc -O1 -s "-DVERSION=\"$1\"" "${@:2}" -o "$story/dist/plain.exe" "$root/tests/windows/plain.c"
+    RUSTC='' RUSTC_BOOTSTRAP='' "$updater" updater publish --yes --manifest-path "$story/app/Cargo.toml" --from-dir "$story/dist" \
+        --version "$1" --target $triple --level 0 --key-dir "$story/keys" >"$story/publish.log" 2>&1 ||
+        { cat "$story/publish.log" >&2; fail "publishing $1"; }
+}
+
+# Runs a command of the launcher; what it says is in $out, how it ends in $code.
+launcher() {
+    out=$story/out code=0
+    (cd "$story" && wine "$story/updater-launcher.exe" "$@") >"$out" 2>&1 </dev/null || code=$?
+}
+ended() { [ "$code" = "$1" ] || fail "exit code $code instead of $1"; }
+status_says() { launcher status -C "$place"; said "$1"; }
+log_says() { # file text
+    for _ in $(seq 100); do grep -qF -- "$2" "$place/var/log/$1" 2>/dev/null && return; sleep 0.1; done
+    out=$place/var/log/$1
+    fail "$1 does not say \"$2\""
+}
+# Tells whether a process with this program still runs.
+runs() { pgrep -f "$1" >/dev/null; }
+gone() { for _ in $(seq 100); do runs "$1" || return 0; sleep 0.1; done; fail "$1 still runs"; }
+
+run_launcher() {
+    prepare_wine
+    story=$(mktemp -d "$work/launcher.XXXX")
+    place="$story/Müller & 日本 apps"
+    local port=$((20000 + RANDOM % 20000)) supervisor
+    $cargo build $std --target $triple -p updater-launcher 2>"$story/build.log" ||
+        { tail -40 "$story/build.log" >&2; fail "building the launcher"; }
+    cp "$CARGO_TARGET_DIR/$triple/debug/updater-launcher.exe" "$story/"
+    mkdir -p "$story/app/src"
+    echo 'fn main() {}' >"$story/app/src/main.rs"
+    printf '[package]\nname = "plain"\nversion = "1.0.0"\nedition = "2024"\n\n[workspace]\n' >"$story/app/Cargo.toml"
+    RUSTC='' RUSTC_BOOTSTRAP='' "$updater" updater init --dev --manifest-path "$story/app/Cargo.toml" --key-dir "$story/keys" \
+        --url "http://127.0.0.1:$port" --storage "fs:$story/repository" >"$story/init.log" 2>&1 ||
+        { cat "$story/init.log" >&2; fail "init"; }
+    cat >>"$story/app/Cargo.toml" <<'TOML'
+
+[package.metadata.updater.launcher]
+args = ["{{version}}"]
+restart = "always"
+interval = "never"
+update-at-start = false
+stop = { grace = "1s" }
+backoff = { first = "100ms", ceiling = "1s", limit = 3 }
+health = { stay-up = "1s", limit = "20s" }
+keep = 3
+TOML
+    publish_plain 1.0.0
+    "$updater" updater serve "$story/repository" --bind "127.0.0.1:$port" >"$story/serve.log" 2>&1 &
+    server=$!
+    trap 'launcher stop -C "$place" || true; kill $server 2>/dev/null || true; [ -n "${KEEP:-}" ] || rm -rf "$story"' EXIT
+    sleep 1
+
+    launcher install "http://127.0.0.1:$port" "$place" --root "$story/app/updater/root.json" --target $triple
+    ended 0; said "Installed"
+    [ "$(cat "$place/current")" = 'versions\plain-1.0.0' ] || fail "current is $(cat "$place/current")"
+    launcher install "http://127.0.0.1:$port" "$place" --root "$story/app/updater/root.json" --target $triple
+    ended 70; said "is not empty"
+    status_says '"running":false'
+    launcher start -C "$place" --detach
+    ended 0; said "Started process"
+    status_says '"running":true'; said '"version":"1.0.0"'
+    log_says plain.out.log "this is 1.0.0, started with 1.0.0"; log_says plain.out.log "child "
+    launcher start -C "$place"; ended 75; said "another launcher (process "
+    launcher restart -C "$place"; ended 0
+    # Wine delivers no Ctrl-Break (docs/windows.md): the grace period runs out, and the job is ended.
+    log_says launcher.log "did not end within 1s"
+    echo "windows: the launcher installs, starts in the background, answers on its pipe, refuses a second one, restarts"
+
+    publish_plain 1.1.0
+    launcher check -C "$place"; ended 0; said "1.1.0"
+    launcher update -C "$place"; ended 0; said "1.1.0"
+    status_says '"version":"1.1.0"'; log_says plain.out.log "this is 1.1.0, started with 1.1.0"
+    [ "$(cat "$place/current")" = 'versions\plain-1.1.0' ] || fail "current is $(cat "$place/current")"
+    publish_plain 1.2.0 -DBREAKS
+    launcher update -C "$place"; ended 75; said "version 1.2.0 failed"; said "1.1.0 runs again"
+    status_says '"version":"1.1.0"'; said '"running":true'
+    launcher update -C "$place"; said "1.1.0"
+    log_says plain.err.log "1.2.0 breaks"; log_says launcher.log "rolling-back"
+    launcher list -C "$place"; said "1.0.0"; said "1.1.0"
+    launcher rollback -C "$place" 1.0.0; ended 0; said "1.0.0"
+    status_says '"version":"1.0.0"'
+    echo "windows: an update, a version that breaks taken back and not taken again, a return to a kept one"
+
+    # A launcher that is ended at once takes its app, and what that has started, along.
+    supervisor=$(pgrep -f 'updater-launcher.exe start -C' | head -1)
+    [ -n "$supervisor" ] || fail "the supervisor is not found"
+    kill -9 "$supervisor"
+    gone 'versions.plain-1.0.0.plain.exe'
+    status_says '"running":false'
+    launcher start -C "$place" --detach; ended 0
+    status_says '"version":"1.0.0"'; said '"running":true'
+    launcher stop -C "$place"; ended 0
+    gone 'versions.plain-1.0.0.plain.exe'
+    log_says launcher.log "stopped: 1.0.0: it ended with exit code 137"
+    status_says '"running":false'
+    launcher stop -C "$place"; ended 75; said "no launcher runs"
+    echo "windows: the app of a killed launcher ends with it; stop waits for the grace period and ends the whole job"
+
+    echo 'listen = "127.0.0.1:1"' >"$place/launcher.toml"
+    launcher start -C "$place"; ended 2; said "not on windows"; said "help: let the app listen by itself"
+    rm "$place/launcher.toml"
+    launcher start -C "$place" --detach; ended 0
+    launcher restart --launcher -C "$place"; said "not on windows"
+    status_says '"running":true'
+    launcher stop -C "$place"; ended 0
+    # A version that never stays up: three failures within the window, then the launcher gives up with the app's exit code.
+    x86_64-w64-mingw32-gcc -O1 -s '-DVERSION="1.0.0"' -DBREAKS -o "$place/versions/plain-1.0.0/plain.exe" tests/windows/plain.c
+    launcher start -C "$place"; ended 3; said "given-up"
+    echo "windows: what cannot be done is refused with the next step; an app that keeps crashing is given up"
+}
+
 for part in $parts; do
     case $part in
     tests) run_tests ;;
     story) run_story ;;
+    launcher) run_launcher ;;
     check) run_check ;;
-    *) echo "what is $part? (tests, story, check)" >&2; exit 2 ;;
+    *) echo "what is $part? (tests, story, launcher, check)" >&2; exit 2 ;;
     esac
 done

@@ -162,6 +162,14 @@ pub(crate) enum Error {
         /// How it failed.
         problem: String,
     },
+    /// Something that this system cannot do.
+    #[error("{what}: not on {}", std::env::consts::OS)]
+    NotHere {
+        /// What was asked for.
+        what: &'static str,
+        /// What to do instead.
+        hint: &'static str,
+    },
     /// The launcher was asked to end meanwhile.
     #[error("the launcher was asked to stop")]
     Stopping,
@@ -171,6 +179,14 @@ impl Error {
     /// Makes the error of a file or folder.
     pub(crate) fn file(action: &'static str, path: &Path, source: impl Into<std::io::Error>) -> Self {
         Self::File { action, path: path.to_owned(), source: source.into() }
+    }
+
+    /// Makes the refusal of a socket that the launcher is to hold.
+    pub(crate) fn no_sockets() -> Self {
+        Self::NotHere {
+            what: "`listen`, a socket that the launcher hands to the app",
+            hint: "let the app listen by itself, and set no `listen`; docs/launcher.md, \"Windows\"",
+        }
     }
 
     /// Returns the next step.
@@ -211,6 +227,7 @@ impl Error {
             Self::Lost { .. } => "somebody has killed it, or memory was short; look at var/log/launcher.log and ask again",
             Self::Hook { .. } => "the old version goes on; the hook's output is in var/log/launcher.log",
             Self::Unhealthy { .. } => "its output is in var/log; it is not offered again until there is a newer one",
+            Self::NotHere { hint, .. } => hint,
             Self::Stopping => "start it again to go on",
         }
         .to_owned()
@@ -241,6 +258,7 @@ impl Error {
             Self::Lost { .. } => "lost",
             Self::Hook { .. } => "hook",
             Self::Unhealthy { .. } => "unhealthy",
+            Self::NotHere { .. } => "not-here",
             Self::Stopping => "stopping",
         }
     }
@@ -249,7 +267,7 @@ impl Error {
     /// 80 the app itself.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage { .. } | Self::Name(_) => 2,
+            Self::Usage { .. } | Self::Name(_) | Self::NotHere { .. } => 2,
             Self::Settings { .. } | Self::Format { .. } | Self::Variable { .. } => 20,
             Self::FirstInstall(_) | Self::Update(_) | Self::NoUpdate { .. } | Self::NoSelfUpdate { .. } => 50,
             Self::File { .. }

@@ -18,38 +18,45 @@
 //! ```
 //!
 //! One thread, one loop over `poll`; everything that takes time (a download, a hook, a health check) is a child process of
-//! the same binary, so that the supervisor stays small and nothing can hold it up.
+//! the same binary, so that the supervisor stays small and nothing can hold it up. On Windows, which has no `poll` over pipes,
+//! small threads wait and ring a bell for the same loop (`supervise/windows`).
 
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 pub mod cli;
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 mod control;
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 mod error;
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 mod exec;
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
+#[cfg_attr(unix, path = "files/unix.rs")]
+#[cfg_attr(windows, path = "files/windows.rs")]
+mod files;
+#[cfg(any(target_os = "linux", windows))]
 mod job;
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 mod lock;
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 mod owners;
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 mod places;
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 mod record;
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 mod release;
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 mod settings;
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 mod shell;
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 mod supervise;
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 mod variables;
+#[cfg(windows)]
+mod win32;
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", windows)))]
 pub mod cli {
     //! The refusal of every other system: half a supervisor would be worse than none.
 
@@ -64,8 +71,7 @@ pub mod cli {
 
     /// As [`main`].
     pub fn main_with(_: Option<updater_runtime::Updater>, _: impl IntoIterator<Item = OsString>) -> ExitCode {
-        let message =
-            "error: updater-launcher runs on Linux only\n  help: an app that contains updater-runtime updates itself\n";
+        let message = "error: updater-launcher runs on Linux and Windows only\n  help: an app that contains updater-runtime updates itself\n";
         let _ = std::io::stderr().write_all(message.as_bytes());
         ExitCode::from(2)
     }

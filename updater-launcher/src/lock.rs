@@ -1,11 +1,12 @@
 //! One launcher at a time has a folder: a lock that the kernel gives back whatever ends its holder.
 
 use crate::error::{Error, Result};
-use crate::places::{NO_LINK, Places};
+use crate::files;
+use crate::places::Places;
 use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
+#[cfg(unix)]
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 
 /// The right to start, stop and change the app of a folder.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ impl Lock {
     pub(crate) fn take(places: &Places) -> Result<Self> {
         let path = places.lock();
         let mut options = File::options();
-        let options = options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(NO_LINK);
+        let options = files::own(options.read(true).write(true).create(true).truncate(false), 0o600);
         let file = options.open(&path).map_err(|source| Error::file("open", &path, source))?;
         Self::of(places, file)
     }
@@ -28,14 +29,12 @@ impl Lock {
     /// Goes on with the lock that a launcher before, in this process, has left open.
     /// # Errors
     /// [`Error::Busy`] when it is another file than that of this folder, or somebody else has the lock.
+    #[cfg(unix)]
     pub(crate) fn adopt(places: &Places, file: File) -> Result<Self> {
         let path = places.lock();
-        let identity = |metadata: std::io::Result<std::fs::Metadata>| {
-            metadata
-                .map(|metadata| (metadata.dev(), metadata.ino()))
-                .map_err(|source| Error::file("inspect", &path, source))
-        };
-        if identity(file.metadata())? != identity(path.metadata())? {
+        let failed = |source| Error::file("inspect", &path, source);
+        let there = File::open(&path).and_then(|file| files::identity(&file)).map_err(failed)?;
+        if files::identity(&file).map_err(failed)? != there {
             return Err(Error::Busy { path: places.root().to_owned(), pid: None });
         }
         // Asked for once more by the same open file it is granted.
@@ -64,6 +63,7 @@ impl Lock {
     }
 }
 
+#[cfg(unix)]
 impl AsFd for Lock {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
@@ -71,6 +71,7 @@ impl AsFd for Lock {
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
 

@@ -3,17 +3,16 @@
 //! ```text
 //! launcher.toml            what the owner of this computer wants otherwise; written by people (and by `init`)
 //! versions/APP-VERSION/    one folder for each version; never changed once it is there
-//! current                  the link to the one that runs
+//! current                  the link to the one that runs; a file with its path on Windows
 //! .current.updater/        the runtime's hidden folder: lock, journal, staging
 //! var/log/                 APP.out.log, APP.err.log, launcher.log, and older ones with a number
-//! var/run/                 lock, control.sock, app.json; nothing that must survive a boot
+//! var/run/                 lock, control.sock (control.pipe), app.json; nothing that must survive a boot
 //! var/state/               install.json, root.json (the pinned trust), metadata/ (what was verified)
 //! ```
 //!
 //! What the app itself keeps belongs outside of `versions/`: anywhere else in this folder, or elsewhere.
 
 use crate::error::{Error, Result};
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use updater_format::AppId;
 
@@ -28,7 +27,7 @@ impl Places {
     /// # Errors
     /// [`Error::File`] when it does not.
     pub(crate) fn at(root: &Path) -> Result<Self> {
-        let root = root.canonicalize().map_err(|source| Error::file("open the folder", root, source))?;
+        let root = crate::files::resolved(root).map_err(|source| Error::file("open the folder", root, source))?;
         Ok(Self { root })
     }
 
@@ -82,6 +81,7 @@ impl Places {
     /// Uses the socket under a name that fits into an address: one of more than 107 bytes is reached through its folder.
     /// # Errors
     /// What `with` returns, and when the folder cannot be opened.
+    #[cfg(unix)]
     pub(crate) fn with_socket<T>(&self, with: impl FnOnce(&Path) -> std::io::Result<T>) -> std::io::Result<T> {
         use std::os::fd::AsRawFd as _;
         if self.socket().as_os_str().len() <= MAX_SOCKET {
@@ -91,8 +91,15 @@ impl Places {
         with(&Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(SOCKET))
     }
 
+    /// Returns the name under which the app finds the pipe.
+    #[cfg(windows)]
+    pub(crate) fn socket_for_app(&self) -> PathBuf {
+        crate::control::pipe_of(self).unwrap_or_default().into()
+    }
+
     /// Returns the name under which the app finds the socket: a short one from its working directory if the whole one does
     /// not fit into an address.
+    #[cfg(unix)]
     pub(crate) fn socket_for_app(&self) -> PathBuf {
         match self.socket() {
             path if path.as_os_str().len() <= MAX_SOCKET => path,
@@ -152,7 +159,7 @@ impl Places {
     /// [`Error::NoInstall`] when there is none: the install was not finished.
     pub(crate) fn current_version(&self) -> Result<PathBuf> {
         let missing = |_| Error::NoInstall { path: self.root.clone() };
-        self.current().canonicalize().map_err(missing)
+        updater_runtime::current_version(&self.current()).map_err(missing)
     }
 
     /// Returns the first thing in the folder that no install has put there.
@@ -173,7 +180,7 @@ impl Places {
 
 /// Makes a folder with this mode unless it is there.
 fn make_folder(path: &Path, mode: u32) -> Result<()> {
-    match std::fs::DirBuilder::new().mode(mode).create(path) {
+    match crate::files::make_folder(path, mode) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         other => other.map_err(|source| Error::file("create the folder", path, source)),
     }
@@ -184,26 +191,23 @@ fn make_folder(path: &Path, mode: u32) -> Result<()> {
 /// [`Error::File`].
 pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
     let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
     let written = || {
         let mut options = std::fs::OpenOptions::new();
-        let mut file =
-            options.write(true).create(true).truncate(true).mode(0o600).custom_flags(NO_LINK).open(&temporary)?;
+        let options = crate::files::own(options.write(true).create(true).truncate(true), 0o600);
+        let mut file = options.open(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        std::fs::rename(&temporary, path)?;
-        std::fs::File::open(path.parent().unwrap_or(path))?.sync_all()
+        drop(file);
+        crate::files::replace(&temporary, path)
     };
     written().map_err(|source| Error::file("write", path, source))
 }
 
-/// The flag of files that are opened where others might have put a link: it is not followed.
-#[expect(clippy::cast_possible_wrap, reason = "the flag is far below the sign bit")]
-pub(crate) const NO_LINK: i32 = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
-/// The control socket.
-const SOCKET: &str = "control.sock";
+/// The control socket; on Windows a file with the name of the pipe.
+const SOCKET: &str = if cfg!(windows) { "control.pipe" } else { "control.sock" };
 /// The most bytes of a socket's name in an address: 107, and a NUL.
+#[cfg(unix)]
 const MAX_SOCKET: usize = 107;
 /// The file for local settings.
 const OVERRIDES: &str = "launcher.toml";

@@ -138,8 +138,13 @@ pub(crate) fn why_not(status: &Status) -> Option<String> {
 
 /// Returns the triple whose releases run on this computer.
 pub(crate) fn host_platform() -> Result<Platform> {
-    let libc = if cfg!(target_env = "musl") { "musl" } else { "gnu" };
-    Ok(Platform::parse(&format!("{}-unknown-linux-{libc}", std::env::consts::ARCH))?)
+    let (system, abi) = if cfg!(windows) { ("pc-windows", "msvc") } else { ("unknown-linux", "gnu") };
+    let abi = match () {
+        () if cfg!(target_env = "musl") => "musl",
+        () if cfg!(target_env = "gnu") => "gnu",
+        () => abi,
+    };
+    Ok(Platform::parse(&format!("{}-{system}-{abi}", std::env::consts::ARCH))?)
 }
 
 /// Makes the settings of a repository whose app is not known yet, for the request of its pinned root.

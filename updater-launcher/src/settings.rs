@@ -61,6 +61,9 @@ impl Merged {
         };
         LauncherSettings::from_layers([&bundle]).map_err(refuse(&bundle_path))?;
         let settings = LauncherSettings::from_layers([&bundle, &local]).map_err(refuse(&local_path))?;
+        if settings.listen.is_some() && !cfg!(unix) {
+            return Err(Error::no_sockets());
+        }
         Ok(Self { settings, bundle, local })
     }
 

@@ -56,7 +56,7 @@ impl Variables {
     pub(crate) fn command(&self, argv: &[String]) -> Result<Vec<String>> {
         let mut expanded = argv.iter().map(|text| self.expand(text)).collect::<Result<Vec<_>>>()?;
         if let Some(program) = expanded.first_mut()
-            && program.contains('/')
+            && (program.contains('/') || cfg!(windows) && program.contains('\\'))
         {
             *program = shown(&self.dir.join(&*program));
         }

@@ -19,9 +19,9 @@ mod system;
 
 pub(crate) use system::{
     Dir, Entry, canonical, check_writable, create_dir, create_new, device, exchange, has_mode, is_another_users,
-    is_in_use, is_open_to_others, is_running_program, is_same_file, keep_beside, open_lock, open_own, open_regular,
-    private_dir, remove_all, remove_file, rename, replace_program, running_digest, running_path, runs_as_administrator,
-    space, stripped, symlink, sync_dir, take_access_of, text_of, write_new,
+    is_in_use, is_open_to_others, is_pointer, is_running_program, is_same_file, keep_beside, open_lock, open_own,
+    open_regular, point_at, pointed, private_dir, remove_all, remove_file, rename, replace_program, running_digest,
+    running_path, runs_as_administrator, space, stripped, sync_dir, take_access_of, text_of, write_new,
 };
 
 use std::ffi::OsString;

@@ -2,8 +2,10 @@
 //! one that is kept.
 
 use crate::error::Error;
+use crate::fs::{self, PathError};
 use crate::install;
 use crate::updater::Updater;
+use std::path::{Path, PathBuf};
 use updater_format::ReleaseVersion;
 
 /// A trial that has not ended.
@@ -22,6 +24,14 @@ pub struct PutBack {
     pub installed: ReleaseVersion,
     /// The version that was left, and is not offered again for 30 days.
     pub left: ReleaseVersion,
+}
+
+/// Returns the folder of the current version of an install that has a folder for each: where `current` leads, which is a link,
+/// or on Windows a file with the path.
+/// # Errors
+/// [`PathError`] when it leads nowhere.
+pub fn current_version(current: &Path) -> Result<PathBuf, PathError> {
+    fs::pointed(current)
 }
 
 impl Updater {

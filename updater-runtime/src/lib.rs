@@ -74,6 +74,9 @@ mod update;
 mod updater;
 #[cfg(windows)]
 mod win32;
+#[cfg(windows)]
+#[doc(hidden)]
+pub mod windows;
 
 pub use apply::ApplyError;
 pub use background::Background;
@@ -94,7 +97,7 @@ pub use install::{
     DEFAULT_PROBE_TIME, InstallError, InstallKind, Installed, Obstacle, PROBE_VARIABLE, ProbeError, Scheduled, Staged,
     Trial,
 };
-pub use kept::{PendingTrial, PutBack};
+pub use kept::{PendingTrial, PutBack, current_version};
 #[cfg(feature = "policy")]
 pub use policy::{Followed, Policy, UnknownPolicy};
 pub use restart::{RESTARTED_FROM_VARIABLE, Restarted, harden_library_search};

@@ -7,7 +7,7 @@ mod access;
 mod end;
 mod process;
 
-pub(crate) use access::{copy_access, elevated, grants, make_private_folder, owner, user};
+pub(crate) use access::{copy_access, elevated, grants, make_private_folder, owner, user, with_access_list};
 pub(crate) use end::at_exit;
 pub(crate) use process::{Job, hide_console, leave_interrupts_to_others, no_console_flash, parent_process, start_time};
 

@@ -8,7 +8,6 @@ use crate::shell;
 use clap::{Args, ValueEnum};
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -59,7 +58,7 @@ impl Logs {
             shell::step("Nothing", "was logged yet; `updater-launcher start` begins it");
             return Ok(ExitCode::SUCCESS);
         }
-        let mut at = if path.exists() { show_end(&path, self.lines)? } else { (0, 0) };
+        let mut at = if path.exists() { show_end(&path, self.lines)? } else { (None, 0) };
         if !self.follow {
             return Ok(ExitCode::SUCCESS);
         }
@@ -79,7 +78,7 @@ impl Events {
 }
 
 /// Where a reader is: in which file, and at which byte.
-type Position = (u64, u64);
+type Position = (Option<(u64, u64)>, u64);
 
 /// Prints the last lines of a file.
 fn show_end(path: &Path, lines: usize) -> Result<Position> {
@@ -95,24 +94,25 @@ fn show_end(path: &Path, lines: usize) -> Result<Position> {
         lines => ends.map(|(at, _)| at + 1).nth(lines - 1).unwrap_or(0),
     };
     print(&bytes[begin..]);
-    Ok((inode(&file)?, length))
+    Ok((identity(&file)?, length))
 }
 
 /// Prints what has come since, also when the file has been rotated away meanwhile.
 fn show_from(path: &Path, (known, at): Position) -> Result<Position> {
     let failed = |source| Error::file("read", path, source);
     let Ok(mut file) = File::open(path) else { return Ok((known, at)) };
-    let inode = inode(&file)?;
-    let from = if inode == known { at } else { 0 };
+    let found = identity(&file)?;
+    let from = if found == known { at } else { 0 };
     file.seek(SeekFrom::Start(from)).map_err(failed)?;
     let mut bytes = Vec::new();
     file.take(MAX_TAIL).read_to_end(&mut bytes).map_err(failed)?;
     print(&bytes);
-    Ok((inode, from + bytes.len() as u64))
+    Ok((found, from + bytes.len() as u64))
 }
 
-fn inode(file: &File) -> Result<u64> {
-    Ok(file.metadata().map_err(|source| Error::file("inspect", Path::new("the log"), source))?.ino())
+fn identity(file: &File) -> Result<Option<(u64, u64)>> {
+    let found = crate::files::identity(file);
+    found.map(Some).map_err(|source| Error::file("inspect", Path::new("the log"), source))
 }
 
 fn print(bytes: &[u8]) {

@@ -54,6 +54,7 @@ enum Command {
     Init(init::Init),
     SelfUpdate(self_update::SelfUpdate),
     /// What the launcher runs in its children.
+    #[cfg(unix)]
     #[command(name = "__exec", hide = true)]
     Exec(Words),
     /// A health check.
@@ -102,6 +103,18 @@ pub fn main_with(updater: Option<Updater>, args: impl IntoIterator<Item = OsStri
     }
 }
 
+/// Returns the exit code of the app as that of this process. Windows has more than a byte of them.
+fn ended_with(code: i32) -> ExitCode {
+    match u8::try_from(code) {
+        Ok(code) => ExitCode::from(code),
+        #[cfg(windows)]
+        #[expect(clippy::exit, reason = "std has no other stable way to end with such a code; nothing is left to drop")]
+        Err(_) => std::process::exit(code),
+        #[cfg(not(windows))]
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
 fn run(command: Command, updater: Option<&Updater>) -> Result<ExitCode> {
     match command {
         Command::Start(command) => command.run(able(updater).is_ok()),
@@ -111,6 +124,7 @@ fn run(command: Command, updater: Option<&Updater>) -> Result<ExitCode> {
         Command::Logs(command) => command.run(),
         Command::Events(command) => command.run(),
         Command::Script(command) => command.run(),
+        #[cfg(unix)]
         Command::Exec(words) => crate::exec::exec(&words.words),
         Command::Probe(words) => crate::exec::check(&words.words),
         Command::Job(words) => crate::job::run(&words.words, updater),

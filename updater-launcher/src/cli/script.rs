@@ -5,7 +5,6 @@ use crate::error::{Error, Result};
 use crate::release::Install;
 use crate::shell;
 use clap::Args;
-use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 
 /// Run a script of the app's table, in the current version's folder. Without a name the scripts are listed.
@@ -41,7 +40,24 @@ impl Script {
         for (name, value) in &merged.settings.env {
             command.env(name, install.variables(&version, None, &merged).expand(value)?);
         }
-        // Comes back only with an error.
-        Err(Error::Start { program, problem: command.exec().to_string() })
+        becoming(&mut command).map_err(|error| Error::Start { program, problem: error.to_string() })
     }
+}
+
+/// Becomes the program; comes back only with an error.
+#[cfg(unix)]
+fn becoming(command: &mut Command) -> std::io::Result<ExitCode> {
+    use std::os::unix::process::CommandExt as _;
+    Err(command.exec())
+}
+
+/// Runs the program, and ends with its exit code. Ctrl-C is the program's.
+#[cfg(windows)]
+fn becoming(command: &mut Command) -> std::io::Result<ExitCode> {
+    extern "system" fn ignore(_event: u32) -> i32 {
+        1
+    }
+    // Without a console there is nothing to leave to the program.
+    let _ = crate::win32::on_interrupt(ignore);
+    Ok(super::ended_with(command.status()?.code().unwrap_or(1)))
 }

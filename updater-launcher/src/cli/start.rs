@@ -3,12 +3,11 @@
 use super::Place;
 use crate::control::{Command as Ask, ask};
 use crate::error::{Error, Result};
-use crate::places::NO_LINK;
+use crate::files;
 use crate::release::Install;
 use crate::shell;
-use crate::supervise::{How, Mode, OWN_PROGRAM, QUIET, Supervisor};
+use crate::supervise::{How, Mode, QUIET, Supervisor, own_program};
 use clap::Args;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -43,7 +42,9 @@ impl Start {
             return detach(&install);
         }
         if std::env::var_os(QUIET).is_some() {
-            // A session of its own: the terminal's end is not ours. It fails only for a process that has one already.
+            // A session of its own: the terminal's end is not ours. It fails only for a process that has one already. On
+            // Windows it was started with a console of its own.
+            #[cfg(unix)]
             let _ = rustix::process::setsid();
         }
         supervise(install, How { mode: Mode::Supervise, handover: self.handover, updates_itself })
@@ -58,7 +59,7 @@ impl Run {
 
 fn supervise(install: Install, how: How) -> Result<ExitCode> {
     let code = Supervisor::new(install, how)?.run()?;
-    Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+    Ok(super::ended_with(code))
 }
 
 /// Starts a launcher in the background and waits until it answers.
@@ -69,9 +70,17 @@ fn detach(install: &Install) -> Result<ExitCode> {
         return Err(Error::Busy { path: places.root().to_owned(), pid });
     }
     let failed = |problem: String| Error::Start { program: "the launcher".to_owned(), problem };
-    let log = std::fs::File::options().append(true).create(true).custom_flags(NO_LINK).open(places.own_log());
+    let log = files::own(std::fs::File::options().append(true).create(true), 0o640).open(places.own_log());
     let log = log.map_err(|source| Error::file("open", &places.own_log(), source))?;
-    let mut child = Command::new(OWN_PROGRAM)
+    let mut command = Command::new(own_program());
+    #[cfg(windows)]
+    {
+        use std::os::windows::process::CommandExt as _;
+        // A console of its own that nobody sees: by it the app is asked to end.
+        let flags = windows_sys::Win32::System::Threading::CREATE_NO_WINDOW;
+        command.creation_flags(flags);
+    }
+    let mut child = command
         .args(["start", "-C"])
         .arg(places.root())
         .env(QUIET, "1")

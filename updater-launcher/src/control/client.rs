@@ -1,10 +1,10 @@
 //! The side of the commands: ask a running supervisor.
 
 use super::protocol::{Command, Reply, Request};
+use super::server::connect;
 use crate::error::{Error, Result};
 use crate::places::Places;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::os::unix::net::UnixStream;
+use std::io::{BufRead as _, BufReader, Read as _, Write};
 use updater_format::ReleaseVersion;
 
 /// Asks the supervisor of a folder, and waits as long as it takes. `None` when none runs.
@@ -15,9 +15,9 @@ pub(crate) fn ask(
     command: Command,
     version: Option<ReleaseVersion>,
 ) -> Result<Option<serde_json::Value>> {
-    let Some(stream) = connect(places)? else { return Ok(None) };
+    let Some(mut stream) = connect(places)? else { return Ok(None) };
     let failed = |source| Error::file("talk to", &places.socket(), source);
-    send(&stream, &Request::new(command, version)).map_err(failed)?;
+    send(&mut stream, &Request::new(command, version)).map_err(failed)?;
     let mut line = Vec::new();
     match BufReader::new(stream).take(MAX_LINE).read_until(b'\n', &mut line) {
         Err(error) if error.kind() != std::io::ErrorKind::ConnectionReset => return Err(failed(error)),
@@ -42,26 +42,16 @@ pub(crate) fn ask(
 /// # Errors
 /// [`Error::NotRunning`]; [`Error::File`].
 pub(crate) fn follow(places: &Places, mut each: impl FnMut(&str)) -> Result<()> {
-    let stream = connect(places)?.ok_or_else(|| Error::NotRunning { path: places.root().to_owned() })?;
+    let mut stream = connect(places)?.ok_or_else(|| Error::NotRunning { path: places.root().to_owned() })?;
     let failed = |source| Error::file("talk to", &places.socket(), source);
-    send(&stream, &Request::new(Command::Events, None)).map_err(failed)?;
+    send(&mut stream, &Request::new(Command::Events, None)).map_err(failed)?;
     for line in BufReader::new(stream).lines() {
         each(&line.map_err(failed)?);
     }
     Ok(())
 }
 
-/// Connects; `None` when nobody listens.
-fn connect(places: &Places) -> Result<Option<UnixStream>> {
-    use std::io::ErrorKind::{ConnectionRefused, NotFound};
-    match places.with_socket(|path| UnixStream::connect(path)) {
-        Ok(stream) => Ok(Some(stream)),
-        Err(error) if matches!(error.kind(), NotFound | ConnectionRefused) => Ok(None),
-        Err(source) => Err(Error::file("connect to", &places.socket(), source)),
-    }
-}
-
-fn send(mut stream: &UnixStream, request: &Request) -> std::io::Result<()> {
+fn send(stream: &mut impl Write, request: &Request) -> std::io::Result<()> {
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
     stream.write_all(&line)

@@ -1,9 +1,13 @@
-//! The control socket: `var/run/control.sock`, JSON lines, for the user of the launcher and for root alone.
+//! The control socket: `var/run/control.sock`, JSON lines, for the user of the launcher and for root alone. On Windows a named
+//! pipe, for the user alone.
 
 mod client;
 mod protocol;
+#[cfg_attr(windows, path = "pipe.rs")]
 mod server;
 
 pub(crate) use client::{ask, follow};
 pub(crate) use protocol::{Command, Reply, Request, VERSION};
+#[cfg(windows)]
+pub(crate) use server::pipe_of;
 pub(crate) use server::{ClientId, Server};

@@ -55,6 +55,13 @@ pub(crate) struct Reply {
     pub(crate) data: Value,
 }
 
+/// Takes the whole lines of what has come, without empty ones.
+pub(super) fn take_lines(input: &mut Vec<u8>) -> Vec<Vec<u8>> {
+    let Some(end) = input.iter().rposition(|byte| *byte == b'\n') else { return Vec::new() };
+    let whole: Vec<u8> = input.drain(..=end).collect();
+    whole.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect()
+}
+
 impl Request {
     /// Makes a request.
     pub(crate) fn new(command: Command, version: Option<ReleaseVersion>) -> Self {

@@ -1,6 +1,6 @@
 //! The side of the supervisor: accepts clients, checks who they are, and takes their lines apart. Never blocks.
 
-use super::protocol::{Reply, Request};
+use super::protocol::{Reply, Request, take_lines};
 use crate::error::{Error, Result};
 use crate::places::Places;
 use rustix::process::Pid;
@@ -76,7 +76,7 @@ impl Server {
             if !client.read() {
                 gone.push(*number);
             }
-            for line in client.lines() {
+            for line in take_lines(&mut client.input) {
                 match Request::parse(&line) {
                     Ok(request) => requests.push((id, request)),
                     Err(problem) => refused.push(Reply::refused("request", &problem, "docs/format/control.md")),
@@ -146,12 +146,6 @@ impl Client {
         }
     }
 
-    fn lines(&mut self) -> Vec<Vec<u8>> {
-        let Some(end) = self.input.iter().rposition(|byte| *byte == b'\n') else { return Vec::new() };
-        let whole: Vec<u8> = self.input.drain(..=end).collect();
-        whole.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect()
-    }
-
     fn send(&mut self, line: &impl serde::Serialize) -> bool {
         let Ok(mut bytes) = serde_json::to_vec(line) else { return false };
         bytes.push(b'\n');
@@ -162,6 +156,16 @@ impl Client {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop_listening();
+    }
+}
+
+/// Connects; `None` when nobody listens.
+pub(super) fn connect(places: &Places) -> Result<Option<UnixStream>> {
+    use std::io::ErrorKind::{ConnectionRefused, NotFound};
+    match places.with_socket(|path| UnixStream::connect(path)) {
+        Ok(stream) => Ok(Some(stream)),
+        Err(error) if matches!(error.kind(), NotFound | ConnectionRefused) => Ok(None),
+        Err(source) => Err(Error::file("connect to", &places.socket(), source)),
     }
 }
 

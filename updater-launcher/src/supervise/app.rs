@@ -2,15 +2,11 @@
 
 use super::backoff::Verdict;
 use super::child::Start;
-use super::processes::{Ending, Process, Stranger, boot, has_members};
-use super::turn::{KILL_TIME, Sink, Waited};
+use super::ending::Ending;
+use super::processes::{Pid, Signal};
+use super::turn::{Sink, Waited};
 use super::{Mode, Supervisor};
-use crate::error::{Error, Result};
-use crate::places::write_atomic;
-use crate::record::read_bounded;
-use rustix::process::{Pid, Signal};
-use std::net::TcpListener;
-use std::os::fd::OwnedFd;
+use crate::error::Result;
 use std::time::{Duration, Instant};
 use updater_format::ReleaseVersion;
 use updater_format::launcher::{Restart, StopSignal};
@@ -24,17 +20,6 @@ pub(super) struct App {
     pub(super) is_ready: bool,
     /// Health checks that have failed in a row.
     pub(super) failed_checks: u32,
-}
-
-/// What is written down of a running app.
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
-struct Leftover {
-    pid: i32,
-    /// When it started, in the kernel's ticks since boot: numbers of processes come again.
-    ticks: u64,
-    /// Which boot that was: both begin anew with each.
-    #[serde(default)]
-    boot: String,
 }
 
 impl Supervisor {
@@ -120,11 +105,11 @@ impl Supervisor {
     /// Asks what the app has left behind in its process group to end, as the app was asked, and waits for it. Who is still
     /// there after that is killed by whoever lets the app go.
     fn end_group(&mut self, leader: Pid, deadline: Instant) {
-        if !has_members(leader) {
+        if !self.children.has_members(leader) {
             return;
         }
         self.children.signal_group(leader, self.stop_signal());
-        while has_members(leader) {
+        while self.children.has_members(leader) {
             if Instant::now() >= deadline {
                 self.say(
                     "killed",
@@ -195,83 +180,11 @@ impl Supervisor {
         }
         verdict
     }
-
-    /// Ends an app that a killed launcher has left running, and what it has started.
-    pub(super) fn end_leftover(&mut self) {
-        let path = self.install.places.running_app();
-        let Ok(Some(bytes)) = read_bounded(&path) else { return };
-        let leftover = serde_json::from_slice::<Leftover>(&bytes).ok().filter(|leftover| leftover.boot == boot());
-        if let Some(leftover) = leftover
-            && let Some(pid) = Pid::from_raw(leftover.pid)
-        {
-            let root = self.install.places.root().to_owned();
-            let leader = Stranger::hold(pid, |process| process.ticks == leftover.ticks);
-            // Without its leader a group is known by what it was started with: the number may be another's by now.
-            let has_leader = leader.is_some();
-            let mut held =
-                Stranger::hold_group(pid, |process| has_leader || process.was_started_with(FOLDER_VARIABLE, &root));
-            held.extend(leader);
-            if !held.is_empty() {
-                self.say("leftover", &format!("process {} of an earlier launcher is ended", leftover.pid));
-                held.iter().for_each(|process| process.signal(self.stop_signal()));
-                self.wait_for_strangers(&held, self.merged.settings.stop.grace.duration());
-                held.iter().for_each(|process| process.signal(Signal::KILL));
-                self.wait_for_strangers(&held, KILL_TIME);
-            }
-        }
-        let _ = std::fs::remove_file(path);
-    }
-
-    fn wait_for_strangers(&mut self, held: &[Stranger], limit: Duration) {
-        let deadline = Instant::now() + limit;
-        while held.iter().any(Stranger::lives) && Instant::now() < deadline {
-            self.turn(Some((Instant::now() + STEP).min(deadline)));
-        }
-    }
-
-    /// Returns the socket for the app, if it is to have one. It stays open between versions.
-    fn listener(&mut self) -> Result<Option<OwnedFd>> {
-        let Some(address) = self.merged.settings.listen else {
-            self.listener = None;
-            return Ok(None);
-        };
-        let failed = |source: std::io::Error| Error::Start {
-            program: format!("listening on {address}"),
-            problem: source.to_string(),
-        };
-        if self.listener.as_ref().is_none_or(|(bound, _)| *bound != address) {
-            self.listener = Some((address, TcpListener::bind(address).map_err(failed)?));
-        }
-        match &self.listener {
-            Some((_, listener)) => Ok(Some(listener.try_clone().map_err(failed)?.into())),
-            None => Ok(None),
-        }
-    }
-
-    pub(super) fn write_down(&self, pid: Pid) {
-        let Some(Process { ticks, .. }) = Process::of(pid) else { return };
-        let leftover = Leftover { pid: pid.as_raw_nonzero().get(), ticks, boot: boot() };
-        let written =
-            serde_json::to_vec(&leftover).map_err(|e| Error::file("write", &self.install.places.running_app(), e));
-        // Without it only a launcher after a kill cannot end the app before it starts another.
-        if let Err(error) = written.and_then(|bytes| write_atomic(&self.install.places.running_app(), &bytes)) {
-            log::debug!("{error}");
-        }
-    }
-
-    fn forget(&self, pid: Pid) {
-        let path = self.install.places.running_app();
-        let is_its =
-            read_bounded(&path).ok().flatten().and_then(|bytes| serde_json::from_slice::<Leftover>(&bytes).ok());
-        if is_its.is_some_and(|leftover| leftover.pid == pid.as_raw_nonzero().get()) {
-            let _ = std::fs::remove_file(path);
-        }
-    }
 }
 
 /// How often those are looked at whose end nobody tells.
-const STEP: Duration = Duration::from_millis(20);
+pub(super) const STEP: Duration = Duration::from_millis(20);
 /// Tells the app, and what it starts, where the install is.
-const FOLDER_VARIABLE: &str = "UPDATER_LAUNCHER_DIR";
+pub(super) const FOLDER_VARIABLE: &str = "UPDATER_LAUNCHER_DIR";
 /// The exit code when an app that ends with 0 is given up: it never stayed up.
 pub(super) const GIVEN_UP: i32 = 80;

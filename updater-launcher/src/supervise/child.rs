@@ -1,7 +1,7 @@
 //! Child processes: always through the launcher's own `__exec`, which prepares the process without unsafe code here.
 
+use super::processes::Pid;
 use crate::error::{Error, Result};
-use rustix::process::Pid;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -17,7 +17,7 @@ pub(super) struct Start<'a> {
     /// Variables added to its environment.
     pub(super) env: &'a [(String, String)],
     /// A listening socket to hand over.
-    pub(super) listener: Option<OwnedFd>,
+    pub(super) listener: Option<Handed>,
     /// Whether it reads from a pipe; else it reads nothing.
     pub(super) talks: bool,
 }
@@ -56,5 +56,13 @@ impl Start<'_> {
     }
 }
 
-/// The running program, also after its file was replaced.
-pub(crate) const OWN_PROGRAM: &str = "/proc/self/exe";
+/// A socket on its way to a child.
+pub(super) type Handed = OwnedFd;
+
+/// Returns the running program, also after its file was replaced.
+pub(crate) fn own_program() -> String {
+    OWN_PROGRAM.to_owned()
+}
+
+/// The running program, as the kernel names it.
+const OWN_PROGRAM: &str = "/proc/self/exe";

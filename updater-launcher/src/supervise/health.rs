@@ -1,8 +1,9 @@
 //! Readiness of a version that was just started, and liveness of one that runs.
 
 use super::app::App;
+use super::child::own_program;
 use super::turn::Waited;
-use super::{OWN_PROGRAM, PAUSE, Supervisor};
+use super::{PAUSE, Supervisor};
 use crate::error::{Error, Result};
 use crate::exec::CHECK_TIME;
 use std::time::Instant;
@@ -137,7 +138,7 @@ impl Supervisor {
     /// Asks the app in every way that is configured.
     fn probes(&mut self) -> Result<()> {
         let health = self.merged.settings.health.clone();
-        let own = |kind: &str, of: String| vec![OWN_PROGRAM.to_owned(), "__check".to_owned(), kind.to_owned(), of];
+        let own = |kind: &str, of: String| vec![own_program(), "__check".to_owned(), kind.to_owned(), of];
         let mut commands = Vec::new();
         commands.extend(health.tcp.map(|address| own("tcp", address.to_string())));
         commands.extend(health.http.map(|url| own("http", url)));

@@ -1,10 +1,8 @@
 //! Log files that do not grow without bound, and the streams that fill them.
 
 use crate::error::{Error, Result};
-use crate::places::NO_LINK;
 use std::fs::File;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// A log file that begins anew at a size: `app.out.log`, then `app.out.log.1` and so on, the oldest last.
@@ -61,10 +59,11 @@ impl RotatingLog {
 }
 
 fn append(path: &Path) -> std::io::Result<File> {
-    File::options().append(true).create(true).mode(0o640).custom_flags(NO_LINK).open(path)
+    crate::files::own(File::options().append(true).create(true), 0o640).open(path)
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
 

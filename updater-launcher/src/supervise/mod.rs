@@ -5,21 +5,37 @@
 
 mod app;
 mod backoff;
+#[cfg_attr(windows, path = "windows/child.rs")]
 mod child;
+mod ending;
 mod health;
 mod hooks;
 mod journal;
+#[cfg_attr(windows, path = "windows/leftover.rs")]
+mod leftover;
 mod logs;
+#[cfg_attr(windows, path = "windows/poll.rs")]
+mod poll;
+#[cfg_attr(windows, path = "windows/processes.rs")]
 mod processes;
+#[cfg_attr(windows, path = "windows/relaunch.rs")]
 mod relaunch;
 mod requests;
+#[cfg_attr(windows, path = "windows/shown.rs")]
 mod shown;
+#[cfg_attr(windows, path = "windows/signals.rs")]
 mod signals;
 mod swap;
 mod turn;
 
-pub(crate) use child::OWN_PROGRAM;
+#[cfg(windows)]
+#[path = "windows/bell.rs"]
+pub(crate) mod bell;
+
+pub(crate) use child::own_program;
 pub(crate) use journal::QUIET;
+#[cfg(windows)]
+pub(crate) use processes::Pid;
 
 use crate::control::{ClientId, Request, Server};
 use crate::error::{Error, Result};
@@ -29,9 +45,11 @@ use crate::release::{Install, Version};
 use crate::settings::Merged;
 use app::App;
 use backoff::Failures;
+use ending::Ending;
 use journal::Journal;
 use logs::RotatingLog;
-use processes::{Children, Ending};
+use poll::Stream;
+use processes::Children;
 use relaunch::Handover;
 use shown::Shown;
 use signals::Signals;
@@ -39,7 +57,6 @@ use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use turn::Stream;
 use updater_format::launcher::Interval;
 
 /// How the app is run.
@@ -166,7 +183,7 @@ impl Supervisor {
             stopping: false,
             gave_up: false,
             listener,
-            program: relaunch::own_program()?,
+            program: relaunch::own_program_path()?,
             updates_itself,
             next_self_check: None,
             is_renewed: false,
@@ -174,6 +191,7 @@ impl Supervisor {
         };
         match &this.app {
             Some(app) => {
+                #[cfg(unix)]
                 this.children.add(app.pid);
                 this.is_prepared = true;
                 this.next_health = Some(Instant::now());

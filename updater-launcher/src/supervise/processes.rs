@@ -5,41 +5,15 @@
 //! that it leads, stay its own until [`Children::let_go`], and no signal before that can reach a stranger. What is no child
 //! of ours (the app of a launcher that was killed) is held by a descriptor instead, which never means another process.
 
+use super::ending::Ending;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+pub(super) use rustix::process::{Pid, Signal};
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, kill_process_group, pidfd_open,
-    pidfd_send_signal, waitid, waitpid,
+    PidfdFlags, WaitId, WaitIdOptions, WaitOptions, kill_process, kill_process_group, pidfd_open, pidfd_send_signal,
+    waitid, waitpid,
 };
 use std::collections::HashMap;
 use std::os::fd::{AsFd as _, OwnedFd};
-
-/// How a process has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
-    /// By itself, with this exit code.
-    Code(i32),
-    /// By this signal.
-    Signal(i32),
-}
-
-impl Ending {
-    /// Returns the exit code, 128 and the signal's number for a process that was ended by it.
-    pub(super) fn exit_code(self) -> i32 {
-        match self {
-            Self::Code(code) => code,
-            Self::Signal(signal) => 128 + signal,
-        }
-    }
-}
-
-impl std::fmt::Display for Ending {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Code(code) => write!(f, "it ended with exit code {code}"),
-            Self::Signal(signal) => write!(f, "it was ended by signal {signal}"),
-        }
-    }
-}
 
 /// The children whose end somebody waits for. Each leads a process group.
 #[derive(Debug, Default)]
@@ -104,6 +78,16 @@ impl Children {
         self.send(leader, signal, kill_process_group);
     }
 
+    /// Tells whether a process other than the leader lives in the group of a child.
+    pub(super) fn has_members(&self, leader: Pid) -> bool {
+        has_members(leader)
+    }
+
+    /// Tells whether a process is this child, in its group, or started by it however indirectly.
+    pub(super) fn holds(&self, leader: Pid, pid: Pid) -> bool {
+        belongs_to(pid, leader)
+    }
+
     fn send(&self, pid: Pid, signal: Signal, by: impl Fn(Pid, Signal) -> rustix::io::Result<()>) {
         if self.known.contains_key(&number(pid))
             && let Err(error) = by(pid, signal)
@@ -115,12 +99,12 @@ impl Children {
 }
 
 /// Tells whether a process other than the leader lives in a group.
-pub(super) fn has_members(leader: Pid) -> bool {
+fn has_members(leader: Pid) -> bool {
     processes().any(|process| process.group == number(leader) && process.pid != leader && process.lives)
 }
 
 /// Tells whether a process is this one, in its group, or started by it however indirectly.
-pub(super) fn belongs_to(pid: Pid, leader: Pid) -> bool {
+fn belongs_to(pid: Pid, leader: Pid) -> bool {
     let mut at = Some(pid);
     for _ in 0..MAX_ANCESTORS {
         let Some(process) = at.and_then(Process::of) else { return false };

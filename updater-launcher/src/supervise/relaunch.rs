@@ -5,14 +5,14 @@
 //! listening socket, the pipes from the app. Clients of the control socket have to come again.
 
 use super::app::App;
-use super::processes::Process;
-use super::turn::{Sink, Stream};
+use super::poll::Stream;
+use super::processes::{Pid, Process};
+use super::turn::Sink;
 use super::{Mode, Supervisor};
 use crate::error::{Error, Result};
 use crate::lock::Lock;
 use crate::places::Places;
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
-use rustix::process::Pid;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
@@ -94,7 +94,7 @@ impl Supervisor {
     pub(super) fn is_replaced(&self) -> bool {
         use std::os::unix::fs::MetadataExt as _;
         let identity = |path: &std::path::Path| path.metadata().map(|metadata| (metadata.dev(), metadata.ino())).ok();
-        identity(&self.program) != identity(std::path::Path::new(super::OWN_PROGRAM))
+        identity(&self.program) != identity(std::path::Path::new(&super::child::own_program()))
     }
 
     /// Runs the launcher's program, as it lies on disk now, in place of this one. Comes back only with an error: then
@@ -155,7 +155,7 @@ impl Supervisor {
 }
 
 /// Returns the path of the running program, also when another file lies there by now.
-pub(super) fn own_program() -> Result<PathBuf> {
+pub(super) fn own_program_path() -> Result<PathBuf> {
     let program = std::env::current_exe();
     let program = program.map_err(|source| Error::file("find", std::path::Path::new("the launcher"), source))?;
     // The kernel's way to say that the file was replaced.

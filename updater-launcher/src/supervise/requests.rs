@@ -1,11 +1,10 @@
 //! What clients of the control socket ask for.
 
 use super::Supervisor;
-use super::processes::belongs_to;
+use super::processes::Pid;
 use super::swap::Outcome;
 use crate::control::{ClientId, Command, Reply, Request};
 use crate::error::Result;
-use rustix::process::Pid;
 use serde_json::json;
 use std::time::Instant;
 
@@ -42,7 +41,7 @@ impl Supervisor {
     /// version that still runs beside it least of all.
     fn confirm(&mut self, client: ClientId) -> Reply {
         let app = self.app.as_ref().map(|app| app.pid);
-        if app.is_some_and(|app| belongs_to(client.process, app)) {
+        if app.is_some_and(|app| self.children.holds(app, client.process)) {
             self.confirmed = true;
             return Reply::done(json!({}));
         }

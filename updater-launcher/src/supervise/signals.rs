@@ -1,5 +1,6 @@
 //! Signals as flags and a byte in a pipe, so that the loop can wait for them beside everything else.
 
+use super::processes::Signal;
 use crate::error::{Error, Result};
 use signal_hook::consts::signal as number;
 use std::io::Read as _;
@@ -52,9 +53,9 @@ pub(super) fn is_ending(signal: i32) -> bool {
     ENDING.contains(&signal)
 }
 
-/// Tells whether a signal is meant for the app.
-pub(super) fn is_passed_on(signal: i32) -> bool {
-    PASSED_ON.contains(&signal)
+/// Returns a signal that is meant for the app.
+pub(super) fn passed_on(signal: i32) -> Option<Signal> {
+    PASSED_ON.contains(&signal).then(|| Signal::from_named_raw(signal)).flatten()
 }
 
 /// These end the launcher, which ends the app first.

@@ -11,13 +11,13 @@
 
 use super::Supervisor;
 use super::app::App;
-use super::child::{OWN_PROGRAM, Start};
+use super::child::{Start, own_program};
+use super::processes::{Pid, Signal};
 use super::turn::{Sink, Waited};
 use crate::cli::rollback_target;
 use crate::error::{Error, Result};
 use crate::job::Report;
 use crate::release::Version;
-use rustix::process::{Pid, Signal};
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ChildStdin;
@@ -72,8 +72,10 @@ impl Supervisor {
                     self.end_job(&Ok(Outcome::Current));
                 }
                 Report::Installed if self.is_self_update() => {
-                    self.say("launcher-updated", "it takes over when nothing else is going on");
-                    self.is_renewed = true;
+                    // On Windows a process cannot become another program.
+                    let when = if cfg!(unix) { "when nothing else is going on" } else { "with the next start" };
+                    self.say("launcher-updated", &format!("it takes over {when}"));
+                    self.is_renewed = cfg!(unix);
                     self.end_job(&Ok(Outcome::Current));
                 }
                 other => log::debug!("out of turn: {other:?}"),
@@ -294,7 +296,7 @@ impl Supervisor {
 
     fn spawn_job(&mut self, name: &'static str, argument: Option<&str>) -> Result<Job> {
         let root = self.install.places.root().to_owned();
-        let mut argv = vec![OWN_PROGRAM.to_owned(), "__job".to_owned(), root.to_string_lossy().into_owned()];
+        let mut argv = vec![own_program(), "__job".to_owned(), root.to_string_lossy().into_owned()];
         argv.push(name.to_owned());
         argv.extend(argument.map(str::to_owned));
         let child = Start { argv: &argv, dir: &root, env: &[], listener: None, talks: true }.spawn()?;

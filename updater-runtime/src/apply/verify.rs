@@ -85,7 +85,9 @@ pub(crate) fn check_tree(
 /// Refuses a staged tree that holds anything beside the listed files.
 fn check_nothing_else(tree: &Path, manifest: &Manifest, below: &str) -> Result<(), ApplyError> {
     for name in fs::names(&tree.join(below))? {
-        let shown = Path::new(below).join(&name).to_string_lossy().into_owned();
+        // With slashes, as the manifest has them, on Windows too.
+        let name = name.to_string_lossy();
+        let shown = if below.is_empty() { name.into_owned() } else { format!("{below}/{name}") };
         let foreign = || ApplyError::Damaged { path: shown.clone(), problem: "the manifest does not list it" };
         let path = FilePath::parse(&shown).map_err(|_| foreign())?;
         if fs::require(&tree.join(&shown))?.is_dir() {

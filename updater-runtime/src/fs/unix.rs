@@ -110,9 +110,19 @@ fn hard_link(from: &Path, to: &Path) -> PathResult<()> {
     rustix::fs::linkat(CWD, from, CWD, to, AtFlags::empty()).map_err(|error| PathError::new("link", from, error))
 }
 
-/// Makes a link at a path that must not exist.
-pub(crate) fn symlink(target: &Path, at: &Path) -> PathResult<()> {
+/// Makes what leads from a path that must not exist to the folder of a version: a link. The target is relative.
+pub(crate) fn point_at(target: &Path, at: &Path) -> PathResult<()> {
     rustix::fs::symlinkat(target, CWD, at).map_err(|error| PathError::new("create the link", at, error))
+}
+
+/// Returns the folder that [`point_at`] has made a path lead to.
+pub(crate) fn pointed(path: &Path) -> PathResult<PathBuf> {
+    canonical(path)
+}
+
+/// Tells whether something is what [`point_at`] makes.
+pub(crate) fn is_pointer(metadata: &Metadata) -> bool {
+    metadata.is_symlink()
 }
 
 /// Copies a regular file to a path that must not exist, with its permission bits, durably.

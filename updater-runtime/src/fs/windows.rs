@@ -115,8 +115,33 @@ pub(crate) fn exchange(one: &Path, _other: &Path) -> PathResult<()> {
 }
 
 /// Links need a right of their own here, which users do not have.
-pub(crate) fn symlink(_target: &Path, at: &Path) -> PathResult<()> {
+fn symlink(_target: &Path, at: &Path) -> PathResult<()> {
     Err(PathError::new("create the link", at, ErrorKind::Unsupported))
+}
+
+/// Makes what leads from a path that must not exist to the folder of a version: a small file with the relative path
+/// (`docs/adr/0021-current-is-a-file-on-windows.md` says why no junction).
+pub(crate) fn point_at(target: &Path, at: &Path) -> PathResult<()> {
+    let text = target.to_str().ok_or_else(|| PathError::new("write", at, ErrorKind::InvalidFilename))?;
+    write_new(at, format!("{text}\n").as_bytes(), 0o644)
+}
+
+/// Returns the folder that [`point_at`] has made a path lead to. A path that leads out of the folder of the pointer is none.
+pub(crate) fn pointed(path: &Path) -> PathResult<PathBuf> {
+    let failed = |kind: ErrorKind| PathError::new("follow", path, kind);
+    let bytes = super::read_bounded(path, MAX_POINTER)?.ok_or_else(|| failed(ErrorKind::NotFound))?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| failed(ErrorKind::InvalidData))?;
+    let target = Path::new(text.strip_suffix('\n').unwrap_or(text));
+    let is_below = target.components().all(|part| matches!(part, std::path::Component::Normal(_)));
+    match path.parent() {
+        Some(folder) if is_below && !target.as_os_str().is_empty() => canonical(&folder.join(target)),
+        _ => Err(failed(ErrorKind::InvalidData)),
+    }
+}
+
+/// Tells whether something may be what [`point_at`] makes.
+pub(crate) fn is_pointer(metadata: &Metadata) -> bool {
+    metadata.is_file()
 }
 
 /// The installed program is kept by its own rename, when it is replaced: returns where it is to be looked at until then.
@@ -442,6 +467,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 const MAX_DEPTH: usize = 256;
 /// From this length on a path keeps its `\\?\`: 248 characters, where folders reach the limit of 260 with a short name in them.
 const MAX_PLAIN: usize = 248;
+/// The most bytes of a pointer to a version's folder: 1 KiB. Names of apps and versions are far shorter.
+const MAX_POINTER: u64 = 1024;
 /// The group of the administrators.
 const ADMINISTRATORS: &str = "S-1-5-32-544";
 /// Who may change what an administrator runs, beside the user: the system, the administrators, the installer of Windows, and

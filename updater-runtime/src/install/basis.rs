@@ -33,6 +33,6 @@ impl Basis {
 fn installed_manifest(layout: &Layout) -> Result<Option<Sha256>, InstallError> {
     Ok(match layout.kind() {
         InstallKind::Executable => None,
-        _ => carry::manifest_in(layout.root())?.map(|(_, digest)| digest),
+        _ => carry::manifest_in(&layout.files())?.map(|(_, digest)| digest),
     })
 }

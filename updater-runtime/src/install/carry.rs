@@ -92,7 +92,7 @@ fn salvage_from(layout: &Layout, tree: &Path) -> Result<(), InstallError> {
     if !tree.parent().is_some_and(is_folder) || !is_folder(tree) {
         return Ok(());
     }
-    let Some((installed, _)) = manifest_in(layout.root())? else { return Ok(()) };
+    let Some((installed, _)) = manifest_in(&layout.files())? else { return Ok(()) };
     if let Some((manifest, _)) = manifest_in(tree)? {
         rescue(tree, &manifest, &layout.tree()?, &installed)?;
     }

@@ -68,7 +68,7 @@ impl FirstSession {
         fs::sync_dir(&versions)?;
         let next = layout.hidden().join("next");
         fs::remove_all(&next)?;
-        fs::symlink(&Path::new(FOLDER).join(&name), &next)?;
+        fs::point_at(&Path::new(FOLDER).join(&name), &next)?;
         fs::sync_dir(layout.hidden())?;
         fs::rename(&next, &self.folder.join(CURRENT))?;
         fs::sync_dir(&self.folder)?;

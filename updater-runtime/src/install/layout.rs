@@ -57,7 +57,10 @@ impl Layout {
     /// # Errors
     /// [`InstallError::File`] when it is not there.
     pub(crate) fn at(kind: InstallKind, path: &Path, entry: &FilePath) -> Result<Self, InstallError> {
-        Self::beside(fs::canonical(path)?, kind, entry, Subject::Other)
+        // Where a version's folder is pointed to by a file, that file stands for the folder.
+        let is_file = kind == InstallKind::Directory && fs::metadata(path)?.is_some_and(|there| there.is_file());
+        let root = if is_file { fs::pointed(path)? } else { fs::canonical(path)? };
+        Self::beside(root, kind, entry, Subject::Other)
     }
 
     /// Finds the folder of a component, which need not be there yet. Links are resolved.
@@ -140,7 +143,7 @@ impl Layout {
     /// [`InstallError::LostLink`] when the link to the current version leads to none.
     pub(crate) fn tree(&self) -> Result<PathBuf, InstallError> {
         let Some(versions) = &self.versions else { return Ok(self.root.clone()) };
-        match fs::canonical(&self.root) {
+        match fs::pointed(&self.root) {
             Ok(tree) if tree.parent() == Some(versions.folder()) => Ok(tree),
             _ => Err(InstallError::LostLink { path: self.root.clone() }),
         }
@@ -166,6 +169,15 @@ impl Layout {
         &self.root
     }
 
+    /// Returns the path by which the installed files are reached: through the link to the current version where there is
+    /// one that the system follows.
+    pub(crate) fn files(&self) -> PathBuf {
+        match &self.versions {
+            Some(_) if cfg!(windows) => fs::pointed(&self.root).unwrap_or_else(|_| self.root.clone()),
+            _ => self.root.clone(),
+        }
+    }
+
     /// Returns the path of the installed program.
     pub(crate) fn program(&self) -> PathBuf {
         self.program_at(&self.entry)
@@ -175,7 +187,7 @@ impl Layout {
     pub(crate) fn program_at(&self, entry: &FilePath) -> PathBuf {
         match self.kind {
             InstallKind::Executable => self.root.clone(),
-            _ => self.root.join(entry.as_str()),
+            _ => self.files().join(entry.as_str()),
         }
     }
 
@@ -198,7 +210,7 @@ impl Layout {
 
     /// Returns the manifest inside an installed folder.
     pub(crate) fn manifest(&self) -> PathBuf {
-        self.root.join(MANIFEST_PATH)
+        self.files().join(MANIFEST_PATH)
     }
 
     pub(crate) fn journal(&self) -> PathBuf {
@@ -310,7 +322,7 @@ impl Layout {
         if let Some(versions) = &self.versions {
             // The first part is the folder of a version.
             let below = folder.strip_prefix(versions.folder()).ok()?;
-            return Some(self.root.join(below.components().skip(1).collect::<PathBuf>()));
+            return Some(self.files().join(below.components().skip(1).collect::<PathBuf>()));
         }
         [self.previous_tree(), self.staged_tree(), self.root.clone()]
             .iter()

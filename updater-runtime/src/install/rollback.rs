@@ -98,7 +98,7 @@ impl PutBack {
         };
         if is_there && is_failed {
             let (failed, _) = require_manifest(&failed_tree, &bad)?;
-            let (old, _) = require_manifest(layout.root(), &to)?;
+            let (old, _) = require_manifest(&layout.files(), &to)?;
             carry_back(&failed_tree, &failed, &layout.tree()?, &old)?;
         }
         // It stays whatever comes, if its own trial was cut short.
@@ -129,7 +129,7 @@ pub(super) fn resume(session: Session, now: UtcTime) -> Result<Session, InstallE
             fs::digest(&layout.previous_program())?.is_some_and(|(_, digest)| digest == to.entry)
         }
         _ if layout.versions().is_some() => {
-            manifest_in(layout.root())?.is_some_and(|(_, digest)| Some(digest) != to.manifest)
+            manifest_in(&layout.files())?.is_some_and(|(_, digest)| Some(digest) != to.manifest)
                 && manifest_in(&layout.other_tree(&to))?.is_some_and(|(_, digest)| Some(digest) == to.manifest)
         }
         _ => manifest_in(&layout.previous_tree())?.is_some_and(|(_, digest)| Some(digest) == to.manifest),
@@ -172,7 +172,7 @@ pub(super) fn put_back_unfinished(
 /// Finishes an undo that was interrupted after the folders were exchanged back: the old release is in place, files of the
 /// user may still lie with the new one.
 pub(super) fn finish_undo(layout: &Layout, from: &JournaledRelease, to: &JournaledRelease) -> Result<(), InstallError> {
-    let Some((old, digest)) = manifest_in(layout.root())? else { return Ok(()) };
+    let Some((old, digest)) = manifest_in(&layout.files())? else { return Ok(()) };
     if Some(digest) != from.manifest {
         return Ok(());
     }
@@ -201,7 +201,7 @@ pub(super) fn check_kept(layout: &Layout, from: &JournaledRelease) -> Result<(),
     }
     let tree = layout.other_tree(from);
     let (manifest, _) = require_manifest(&tree, from)?;
-    let newer = manifest_in(layout.root())?.map(|(manifest, _)| manifest);
+    let newer = manifest_in(&layout.files())?.map(|(manifest, _)| manifest);
     let checked = check_tree(&tree, &manifest, Modes::Any, |path| {
         let local = manifest.keeps_local(path) || newer.as_ref().is_some_and(|newer| newer.keeps_local(path));
         if local { Missing::Accept } else { Missing::Refuse }

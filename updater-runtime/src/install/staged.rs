@@ -185,7 +185,7 @@ pub(super) fn installed(layout: &Layout, version: ReleaseVersion) -> Result<Jour
     let (_, entry) = fs::digest(&program)?.ok_or_else(|| fs::missing("find", &program))?;
     let (manifest, version) = match layout.kind() {
         InstallKind::Executable => (None, version),
-        _ => match carry::manifest_in(layout.root())? {
+        _ => match carry::manifest_in(&layout.files())? {
             Some((manifest, digest)) => (Some(digest), manifest.version().clone()),
             None => return Err(InstallError::OwnManifest { path: layout.manifest(), source: None }),
         },

@@ -220,7 +220,7 @@ pub(super) fn resume(session: Session) -> Result<Session, InstallError> {
         Ok(manifest_in(tree)?.is_some_and(|(_, digest)| Some(digest) == swap.from.manifest))
     };
     if layout.versions().is_some() {
-        let is_new = manifest_in(layout.root())?.is_some_and(|(_, digest)| Some(digest) == swap.to.manifest);
+        let is_new = manifest_in(&layout.files())?.is_some_and(|(_, digest)| Some(digest) == swap.to.manifest);
         if is_new {
             fs::sync_parent(layout.root())?;
             return Exchanged(swap).carry_over()?.begin_trial();

@@ -6,7 +6,9 @@ use crate::cancel::CancelToken;
 use std::collections::BTreeMap;
 #[cfg(unix)]
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+#[cfg(unix)]
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use updater_format::bundle::{BundleExpectation, BundleOptions, BundleWriter};
 use updater_format::{
@@ -137,7 +139,7 @@ impl Release {
         for (path, content) in &self.files {
             let at = match self.manifest.install() {
                 InstallKind::Executable => layout.root().to_owned(),
-                _ => layout.root().join(path),
+                _ => layout.files().join(path),
             };
             let path = FilePath::parse(path).unwrap();
             if self.manifest.keeps_local(&path) {

@@ -1,4 +1,4 @@
-//! The kind of install in which every version has a folder of its own and a link says which one is current.
+//! The kind of install in which every version has a folder of its own and a link says which one is current; on Windows a file does.
 //!
 //! ```text
 //! /opt/hello/versions/hello-1.0.0/     kept, for whoever wants to go back
@@ -7,7 +7,8 @@
 //! /opt/hello/.current.updater/         the hidden folder
 //! ```
 //!
-//! The visible change is one rename of a link, so this kind needs nothing of the file system but links.
+//! The visible change is one rename of that link, so this kind needs nothing of the file system but links. On Windows, where
+//! links need a right of their own and none can be renamed over another, `current` is a file that holds the relative path.
 
 use super::carry::{self, manifest_in};
 use super::{InstallError, Layout};
@@ -31,8 +32,8 @@ impl Versions {
         let folder = tree.parent().filter(|folder| folder.file_name().is_some_and(|name| name == FOLDER))?;
         let (app, _) = parse(tree.file_name()?.to_str()?)?;
         let link = folder.with_file_name(CURRENT);
-        let is_link = fs::metadata(&link).ok()??.is_symlink();
-        let leads_to = fs::canonical(&link).ok()?;
+        let is_link = fs::is_pointer(&fs::metadata(&link).ok()??);
+        let leads_to = fs::pointed(&link).ok()?;
         (is_link && leads_to.parent() == Some(folder)).then(|| Self {
             folder: folder.to_owned(),
             app: app.to_owned(),
@@ -90,7 +91,7 @@ impl Versions {
     pub(super) fn switch(&self, layout: &Layout, version: &ReleaseVersion) -> Result<(), InstallError> {
         let next = layout.hidden().join("next");
         fs::remove_all(&next)?;
-        fs::symlink(&Path::new(FOLDER).join(self.name(version)), &next)?;
+        fs::point_at(&Path::new(FOLDER).join(self.name(version)), &next)?;
         fs::sync_dir(layout.hidden())?;
         Ok(fs::rename(&next, &self.link())?)
     }

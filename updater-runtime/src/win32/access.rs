@@ -139,7 +139,16 @@ pub(crate) fn private_sddl() -> Result<String> {
 
 /// Makes a folder that only this user, the system and the administrators can enter.
 pub(crate) fn make_private_folder(path: &Path) -> Result<()> {
-    let text: Vec<u16> = private_sddl()?.encode_utf16().chain([0]).collect();
+    let path = wide(path)?;
+    with_access_list(&private_sddl()?, |attributes| {
+        // SAFETY: a string that ends in a zero, and attributes whose descriptor is alive.
+        check(unsafe { CreateDirectoryW(path.as_ptr(), attributes) })
+    })?
+}
+
+/// Calls a function with the attributes that give what it makes this access list. They are alive until it returns.
+pub(crate) fn with_access_list<T>(list: &str, make: impl FnOnce(*const SECURITY_ATTRIBUTES) -> T) -> Result<T> {
+    let text: Vec<u16> = list.encode_utf16().chain([0]).collect();
     let mut descriptor = Descriptor::none();
     let (revision, no_size) = (SDDL_REVISION_1, std::ptr::null_mut());
     // SAFETY: a string that ends in a zero; a place for the descriptor, which is freed by its guard.
@@ -148,9 +157,7 @@ pub(crate) fn make_private_folder(path: &Path) -> Result<()> {
     })?;
     let length = u32::try_from(size_of::<SECURITY_ATTRIBUTES>()).unwrap_or(0);
     let attributes = SECURITY_ATTRIBUTES { nLength: length, lpSecurityDescriptor: descriptor.0, bInheritHandle: 0 };
-    let path = wide(path)?;
-    // SAFETY: a string that ends in a zero, and attributes whose descriptor is alive.
-    check(unsafe { CreateDirectoryW(path.as_ptr(), &raw const attributes) })
+    Ok(make(&raw const attributes))
 }
 
 fn token_information(class: TOKEN_INFORMATION_CLASS) -> Result<Vec<usize>> {

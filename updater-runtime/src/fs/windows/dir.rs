@@ -69,7 +69,7 @@ impl Dir {
 
     /// Creates a link that must not exist, with the folders above it.
     pub(crate) fn create_link(&self, path: &FilePath, target: &str) -> PathResult<()> {
-        crate::fs::symlink(Path::new(target), &self.shown(path))
+        super::symlink(Path::new(target), &self.shown(path))
     }
 
     /// Opens a regular file for reading; `None` when it is not there.

@@ -155,7 +155,9 @@ fn child() {
         Err(error) => say(&format!("error {error}")),
     }
     match action.as_str() {
-        "end" => {}
+        // In the thread that has settled: the harness has one for each test, and Wine tells of its own process's end only
+        // there. That a return from `main` is an orderly end is shown by the story in tests/windows.sh.
+        "end" => leave(0),
         "exit-7" => leave(7),
         "abort" => std::process::abort(),
         "panic" => panic!("as asked"),
@@ -317,4 +319,70 @@ fn the_probe_hears_and_ends_what_it_started() {
     assert!(!nonce.is_empty() && !said.contains(&nonce), "{said}");
     let missing = folder.path().join("none.exe");
     assert!(matches!(ask(&missing, Duration::from_secs(1)), Err(ProbeError::Start { .. })));
+}
+
+/// An install with a folder for each version, and `current` a file that names one.
+fn versions() -> (tempfile::TempDir, Layout, Release, Release) {
+    let folder = tempfile::tempdir().unwrap();
+    let release = |version, text| Release::directory(version, &[("share/a", text)], &["etc/*.conf"]);
+    let (old, new) = (release("1.0.0", "0"), release("1.1.0", "1"));
+    let tree = folder.path().join("versions").join("hello-1.0.0");
+    old.install_at(&tree);
+    std::fs::write(tree.join("notes.txt"), "the user's").unwrap();
+    point(&folder.path().join("current"), "versions\\hello-1.0.0\n");
+    let layout = Layout::at(InstallKind::Directory, &folder.path().join("current"), old.manifest.entry()).unwrap();
+    (folder, layout, old, new)
+}
+
+fn point(at: &Path, text: &str) {
+    std::fs::write(at, text).unwrap();
+}
+
+#[test]
+fn a_folder_for_each_version_is_updated_by_one_file() {
+    let (folder, layout, old, new) = versions();
+    assert_eq!(layout.obstacle().unwrap(), None);
+    let current = || std::fs::read_to_string(folder.path().join("current")).unwrap();
+    let names = || fs::names(&folder.path().join("versions")).unwrap();
+    staged(&layout, &old, &new, Trial::Confirm).unwrap().install().unwrap();
+    assert_eq!(current(), "versions\\hello-1.1.0\n");
+    new.assert_installed(&layout);
+    assert_eq!(std::fs::read(layout.files().join("notes.txt")).unwrap(), b"the user's");
+    assert!(super::put_back_now(&layout, now()).unwrap().is_some());
+    assert_eq!((current().as_str(), names().len()), ("versions\\hello-1.0.0\n", 1));
+    old.assert_installed(&layout);
+    assert_eq!(std::fs::read(layout.files().join("notes.txt")).unwrap(), b"the user's");
+}
+
+#[test]
+fn a_kill_between_the_folder_and_the_pointer_leaves_the_old_version() {
+    let (folder, layout, old, new) = versions();
+    let (mut session, from, to) = staged(&layout, &old, &new, Trial::Confirm).unwrap().into_parts();
+    session.write(Phase::Swapping { from, to, trial: Trial::Confirm }).unwrap();
+    drop(session);
+    std::fs::rename(layout.staged_tree(), layout.versions().unwrap().tree(new.version())).unwrap();
+    settle(&layout, now()).unwrap();
+    old.assert_installed(&layout);
+    assert_eq!(std::fs::read_to_string(folder.path().join("current")).unwrap(), "versions\\hello-1.0.0\n");
+}
+
+#[test]
+fn a_pointer_leads_to_no_place_but_a_version() {
+    let (folder, layout, old, _) = versions();
+    let current = folder.path().join("current");
+    for text in [
+        "",
+        "\n",
+        "..\\elsewhere",
+        "C:\\Windows",
+        "\\\\server\\share",
+        "versions",
+        "versions\\none",
+        "versions\\..\\versions\\hello-1.0.0",
+    ] {
+        point(&current, text);
+        assert!(matches!(layout.tree(), Err(InstallError::LostLink { .. })), "{text:?}");
+    }
+    point(&current, "versions\\hello-1.0.0");
+    assert_eq!(layout.tree().unwrap(), layout.versions().unwrap().tree(old.version()));
 }
