@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 /// The right to start, stop and change the app of a folder.
 #[derive(Debug)]
 pub(crate) struct Lock {
+    #[cfg_attr(windows, expect(dead_code, reason = "held, until it is dropped"))]
     file: File,
 }
 

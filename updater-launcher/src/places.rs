@@ -108,6 +108,7 @@ impl Places {
     }
 
     /// Returns where the running app is written down, for a launcher that comes after one that was killed.
+    #[cfg(unix)]
     pub(crate) fn running_app(&self) -> PathBuf {
         self.run().join("app.json")
     }

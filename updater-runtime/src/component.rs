@@ -133,7 +133,7 @@ impl Component {
     fn refuse_files_of_the_app(&self) -> Result<(), InstallError> {
         let Some(app) = self.updater.layout().filter(|app| app.kind() == InstallKind::Directory) else { return Ok(()) };
         let Ok(below) = self.layout.root().strip_prefix(app.tree()?) else { return Ok(()) };
-        let below = below.to_str().and_then(|path| FilePath::parse(path).ok());
+        let below = crate::fs::slashed(below).and_then(|path| FilePath::parse(&path).ok());
         let owned = match (&below, install::manifest_of(app)?) {
             (Some(path), Some(manifest)) => manifest.has_folder(path) || manifest.find(path).is_some(),
             (Some(_), None) => false,

@@ -168,6 +168,13 @@ pub(crate) fn names(path: &Path) -> PathResult<Vec<OsString>> {
     names.map_err(failed)
 }
 
+/// Returns a path below a release as a manifest has it, with slashes; `None` for one that is no text.
+pub(crate) fn slashed(path: &Path) -> Option<String> {
+    let text = path.to_str()?;
+    // Elsewhere a backslash is a letter of a name.
+    Some(if cfg!(windows) { text.replace('\\', "/") } else { text.to_owned() })
+}
+
 /// Makes the entry of a file in its folder durable.
 pub(crate) fn sync_parent(path: &Path) -> PathResult<()> {
     path.parent().map_or(Ok(()), sync_dir)

@@ -46,7 +46,7 @@ pub fn probe(program: &Path, limit: Duration) -> Result<Probed, ProbeError> {
 pub fn obstacle(program: &Path) -> Result<Option<Obstacle>, InstallError> {
     let program = crate::fs::canonical(program)?;
     let folder = program.ancestors().skip(1).find(|folder| folder.join(MANIFEST_PATH).is_file());
-    let entry = |path: &Path| path.to_str().and_then(|path| FilePath::parse(path).ok());
+    let entry = |path: &Path| crate::fs::slashed(path).and_then(|path| FilePath::parse(&path).ok());
     let inside = folder.and_then(|folder| Some((folder, entry(program.strip_prefix(folder).ok()?)?)));
     let layout = match inside {
         Some((folder, entry)) => Layout::at(InstallKind::Directory, folder, &entry)?,

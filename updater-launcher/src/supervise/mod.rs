@@ -189,10 +189,13 @@ impl Supervisor {
             is_renewed: false,
             lock,
         };
+        // Of a launcher before; there is none on Windows.
+        #[cfg(unix)]
+        if let Some(app) = &this.app {
+            this.children.add(app.pid);
+        }
         match &this.app {
-            Some(app) => {
-                #[cfg(unix)]
-                this.children.add(app.pid);
+            Some(_) => {
                 this.is_prepared = true;
                 this.next_health = Some(Instant::now());
             }

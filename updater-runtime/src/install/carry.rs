@@ -210,7 +210,7 @@ impl<'a> Carrier<'a> {
     /// Returns what a `.saved` file or folder was called before a release took its name, if the release behind is one
     /// that did.
     fn former_name(&self, path: &Path) -> Option<OsString> {
-        let base = FilePath::parse(path.to_str()?.strip_suffix(SAVED_SUFFIX)?).ok()?;
+        let base = FilePath::parse(fs::slashed(path)?.strip_suffix(SAVED_SUFFIX)?).ok()?;
         let was_taken = self.old.find(&base).is_some() || self.old.has_folder(&base);
         was_taken.then(|| OsString::from(base.file_name()))
     }
@@ -356,7 +356,7 @@ fn check_folder(below: &Path, from: &Dir, old: &Manifest, device: u64) -> Result
 }
 
 fn parse(path: &Path) -> Option<FilePath> {
-    FilePath::parse(path.to_str()?).ok()
+    FilePath::parse(&fs::slashed(path)?).ok()
 }
 
 fn with_suffix(name: &OsStr, suffix: &str) -> OsString {

@@ -165,13 +165,22 @@ mod tests {
         }
     }
 
+    /// Where a console was made for the child, what serves that may take a moment longer.
+    fn none_left(children: &Children, pid: Pid) {
+        let begin = Instant::now();
+        while children.has_members(pid) {
+            assert!(begin.elapsed() < Duration::from_secs(30), "something is left in the job");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     #[test]
     fn an_end_is_seen_and_what_is_left_in_the_job_is_ended() {
         let mut children = Children::default();
         let child = start("exit 7");
         children.add(child.pid, child.running);
         assert_eq!(end_of(&mut children, child.pid), Ending::Code(7));
-        assert!(!children.has_members(child.pid));
+        none_left(&children, child.pid);
         assert_eq!(children.let_go(child.pid), Some(Ending::Code(7)));
         assert_eq!(children.let_go(child.pid), None);
         // A child that waits for one of its own.
@@ -181,10 +190,6 @@ mod tests {
         assert!(!children.holds(child.pid, Pid::from_raw(std::process::id()).unwrap()));
         children.signal(child.pid, Signal::KILL);
         assert_eq!(end_of(&mut children, child.pid).exit_code(), 137);
-        let begin = Instant::now();
-        while children.has_members(child.pid) {
-            assert!(begin.elapsed() < Duration::from_secs(30), "something is left in the job");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        none_left(&children, child.pid);
     }
 }
