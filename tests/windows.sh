@@ -37,6 +37,8 @@ cargo=/usr/bin/cargo
 triple=x86_64-pc-windows-gnu
 std="-Zbuild-std=std,panic_unwind,test"
 wine() { /usr/lib/wine/wine64 "$@"; }
+# With the compiler of this system, for what runs here.
+host() { env -u RUSTC -u RUSTDOC -u RUSTC_BOOTSTRAP -u CARGO_TARGET_DIR "$@"; }
 
 # Rust's standard library takes its random numbers from a library that Wine 8 does not have.
 prepare_wine() {
@@ -86,7 +88,7 @@ publish() {
     mkdir -p "$story/dist"
     LC_ALL=C sed "s/0\.7731\.10/$1/g" "$story/built.exe" >"$story/dist/story.exe"
     chmod 755 "$story/dist/story.exe"
-    RUSTC='' RUSTC_BOOTSTRAP='' "$updater" updater publish --yes --manifest-path "$story/app/Cargo.toml" --from-dir "$story/dist" \
+    host "$updater" updater publish --yes --manifest-path "$story/app/Cargo.toml" --from-dir "$story/dist" \
         --version "$1" --target $triple --level 0 --key-dir "$story/keys" >"$story/publish.log" 2>&1 ||
         { cat "$story/publish.log" >&2; fail "publishing $1"; }
 }
@@ -95,7 +97,7 @@ leftovers() { find "$install" -mindepth 1 ! -name "$name" ! -path '*/.*.updater'
 
 run_story() {
     prepare_wine
-    story=$(mktemp -d "$work/story.XXXX")
+    story=$(mktemp -d)
     # With spaces and letters that no code page has together.
     install="$story/Müller & 日本 apps"
     name="story.exe"
@@ -123,7 +125,7 @@ opt-level = 2
 TOML
     cp Cargo.lock "$story/app/"
     local port=$((20000 + RANDOM % 20000))
-    RUSTC='' RUSTC_BOOTSTRAP='' "$updater" updater init --dev --manifest-path "$story/app/Cargo.toml" --key-dir "$story/keys" \
+    host "$updater" updater init --dev --manifest-path "$story/app/Cargo.toml" --key-dir "$story/keys" \
         --url "http://127.0.0.1:$port" --storage "fs:$story/repository" >"$story/init.log" 2>&1 ||
         { cat "$story/init.log" >&2; fail "init"; }
     cp tests/windows/app.rs "$story/app/src/main.rs"
@@ -137,7 +139,7 @@ TOML
     x86_64-w64-mingw32-strip "$story/built.exe"
     cp "$story/built.exe" "$install/$name"
     publish 0.7731.10
-    "$updater" updater serve "$story/repository" --bind "127.0.0.1:$port" >"$story/serve.log" 2>&1 &
+    host "$updater" updater serve "$story/repository" --bind "127.0.0.1:$port" >"$story/serve.log" 2>&1 &
     server=$!
     trap 'kill $server 2>/dev/null || true; [ -n "${KEEP:-}" ] || rm -rf "$story"' EXIT
     sleep 1
@@ -214,7 +216,7 @@ TOML
 publish_plain() { # version flags...
     mkdir -p "$story/dist"
     x86_64-w64-mingw32-gcc -O1 -s "-DVERSION=\"$1\"" "${@:2}" -o "$story/dist/plain.exe" "$root/tests/windows/plain.c"
-    RUSTC='' RUSTC_BOOTSTRAP='' "$updater" updater publish --yes --manifest-path "$story/app/Cargo.toml" --from-dir "$story/dist" \
+    host "$updater" updater publish --yes --manifest-path "$story/app/Cargo.toml" --from-dir "$story/dist" \
         --version "$1" --target $triple --level 0 --key-dir "$story/keys" >"$story/publish.log" 2>&1 ||
         { cat "$story/publish.log" >&2; fail "publishing $1"; }
 }
@@ -237,7 +239,7 @@ gone() { for _ in $(seq 100); do runs "$1" || return 0; sleep 0.1; done; fail "$
 
 run_launcher() {
     prepare_wine
-    story=$(mktemp -d "$work/launcher.XXXX")
+    story=$(mktemp -d)
     place="$story/Müller & 日本 apps"
     local port=$((20000 + RANDOM % 20000)) supervisor
     $cargo build $std --target $triple -p updater-launcher 2>"$story/build.log" ||
@@ -246,7 +248,7 @@ run_launcher() {
     mkdir -p "$story/app/src"
     echo 'fn main() {}' >"$story/app/src/main.rs"
     printf '[package]\nname = "plain"\nversion = "1.0.0"\nedition = "2024"\n\n[workspace]\n' >"$story/app/Cargo.toml"
-    RUSTC='' RUSTC_BOOTSTRAP='' "$updater" updater init --dev --manifest-path "$story/app/Cargo.toml" --key-dir "$story/keys" \
+    host "$updater" updater init --dev --manifest-path "$story/app/Cargo.toml" --key-dir "$story/keys" \
         --url "http://127.0.0.1:$port" --storage "fs:$story/repository" >"$story/init.log" 2>&1 ||
         { cat "$story/init.log" >&2; fail "init"; }
     cat >>"$story/app/Cargo.toml" <<'TOML'
@@ -262,7 +264,7 @@ health = { stay-up = "1s", limit = "20s" }
 keep = 3
 TOML
     publish_plain 1.0.0
-    "$updater" updater serve "$story/repository" --bind "127.0.0.1:$port" >"$story/serve.log" 2>&1 &
+    host "$updater" updater serve "$story/repository" --bind "127.0.0.1:$port" >"$story/serve.log" 2>&1 &
     server=$!
     trap 'launcher stop -C "$place" || true; kill $server 2>/dev/null || true; [ -n "${KEEP:-}" ] || rm -rf "$story"' EXIT
     sleep 1
