@@ -89,7 +89,7 @@ mod by_lists {
 #[cfg(unix)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 
     #[test]
     fn what_others_can_change_is_named() {
