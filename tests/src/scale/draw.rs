@@ -155,7 +155,7 @@ fn panel(parts: &mut Vec<String>, left: f64, title: &str, lines: &[Line], (low, 
         parts.push(format!("<line x1=\"{left}\" y1=\"{at:.0}\" x2=\"{:.0}\" y2=\"{at:.0}\" stroke=\"#ddd\"/><text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"end\">{label}</text>", left + 320.0, left - 6.0, at + 4.0));
         value *= 10.0;
     }
-    for (name, colour, points) in lines {
+    for (index, (name, colour, points)) in lines.iter().enumerate() {
         let Some(last) = points.last() else { continue };
         let path: Vec<String> =
             points.iter().map(|(releases, value)| format!("{:.1},{:.1}", x(*releases), y(*value))).collect();
@@ -169,7 +169,7 @@ fn panel(parts: &mut Vec<String>, left: f64, title: &str, lines: &[Line], (low, 
         parts.push(format!(
             "<text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"end\" fill=\"{colour}\">{name}</text>",
             x(last.0),
-            y(last.1) - 8.0
+            y(last.1) + if index % 2 == 0 { -8.0 } else { 16.0 }
         ));
     }
 }
