@@ -3,7 +3,7 @@
 
 usage: benches/recording.py OUT.svg [--shown TEXT] -- COMMAND [ARGUMENT ...]
 
-    benches/recording.py docs/demo.svg --shown 'cargo updater demo' -- target/release/cargo-updater updater demo
+    benches/recording.py docs/demo.svg --shown 'cargo updater demo' -- target/debug/cargo-updater updater demo
 
 The command runs in a pseudo-terminal of 100 columns; every line comes up when it came up in the run, pauses longer than
 3 seconds shortened to that (the last line says how long it took in truth). The picture needs nothing but itself: text,
