@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Records a command in a terminal of its own and writes what it showed as an SVG that plays itself.
 
-usage: benches/recording.py OUT.svg [--shown TEXT] -- COMMAND [ARGUMENT ...]
+usage: benches/recording.py OUT.svg [--shown TEXT] [--without REGEX] [--replace OLD=NEW] -- COMMAND [ARGUMENT ...]
 
-    benches/recording.py docs/demo.svg --shown 'cargo updater demo' -- target/debug/cargo-updater updater demo
+    benches/recording.py docs/demo.svg --shown 'cargo updater demo' --without 'Compiling (?!demo-app)' -- target/debug/cargo-updater updater demo
 
 The command runs in a pseudo-terminal of 100 columns; every line comes up when it came up in the run, pauses longer than
-3 seconds shortened to that (the last line says how long it took in truth). The picture needs nothing but itself: text,
-classes for colours, and one CSS animation. Whoever asks for less motion sees the end. Lines that were drawn over, such
+half a second shortened to that (the last line says how long it took in truth). The picture needs nothing but itself: text,
+classes for colours, and one CSS animation. `--without` leaves lines out, `--replace` puts other text, of a place on this
+machine for example, in all lines. Whoever asks for less motion sees the end. Lines that were drawn over, such
 as progress bars, are not in it.
 """
 
@@ -23,7 +24,7 @@ from html import escape
 
 COLUMNS, ROWS = 100, 30
 CELL, LINE, PAD = 8.4, 19, 14
-LONGEST_PAUSE = 3.0
+LONGEST_PAUSE = 0.5
 # SGR colours, as classes of the picture.
 COLOURS = {30: "k", 31: "r", 32: "g", 33: "y", 34: "b", 35: "m", 36: "c", 37: "w"}
 
@@ -175,19 +176,34 @@ def main():
     arguments = sys.argv[1:]
     split = arguments.index("--")
     out, options, command = arguments[0], arguments[1:split], arguments[split + 1:]
-    shown = options[1] if options[:1] == ["--shown"] else " ".join(command)
+    options = dict(zip(options[::2], options[1::2]))
+    shown = options.get("--shown", " ".join(command))
     screen = run(command)
-    prompt = [("$", "g"), (" ", "")] + [(character, "o") for character in shown]
-    lines, now, before = [(0.4, prompt)], 0.4, 0.0
-    for second, cells in zip(screen.when, screen.lines):
-        now += min(max(second - before, 0.04), LONGEST_PAUSE)
-        before = max(before, second)
-        lines.append((now, cells))
-    while not lines[-1][1]:
-        lines.pop()
+    lines = timed(shown, list(zip(screen.when, screen.lines)), options)
     with open(out, "w") as file:
         file.write(picture(lines, shown))
     print("%s: %d lines, plays %.0f s of %.0f s" % (out, len(lines), lines[-1][0], screen.when[-1]))
 
 
-main()
+def timed(shown, recorded, options):
+    """Puts the command before the lines, takes out what is not wanted, and shortens pauses."""
+    old, _, new = options.get("--replace", "").partition("=")
+    unwanted = re.compile(options.get("--without", "(?!)"))
+    lines, now, before = [(0.4, [("$", "g"), (" ", "")] + [(character, "o") for character in shown])], 0.4, 0.0
+    for second, cells in recorded:
+        text = "".join(character for character, _ in cells)
+        if unwanted.search(text):
+            continue
+        if old and old in text:
+            at = text.index(old)
+            cells = cells[:at] + [(character, cells[at][1]) for character in new] + cells[at + len(old):]
+        now += min(max(second - before, 0.04), LONGEST_PAUSE)
+        before = max(before, second)
+        lines.append((now, cells))
+    while not lines[-1][1]:
+        lines.pop()
+    return lines
+
+
+if __name__ == "__main__":
+    main()
