@@ -68,8 +68,10 @@ run_tests() {
 
 run_check() {
     local crates="-p updater-runtime -p updater-build -p updater-launcher"
-    # Nothing is linked, so the compiler for C of the other ABI will do.
-    CC_x86_64_pc_windows_msvc=x86_64-w64-mingw32-gcc AR_x86_64_pc_windows_msvc=x86_64-w64-mingw32-ar \
+    # Nothing is linked, so the compiler for C of the other ABI will do, and archives without members.
+    printf '%s\n' '#!/bin/sh' 'for word; do case $word in [-/][oO][uU][tT]:*) printf "!<arch>\n" >"${word#?????}" ;; esac; done' >"$work/lib"
+    chmod +x "$work/lib"
+    CC_x86_64_pc_windows_msvc=x86_64-w64-mingw32-gcc AR_x86_64_pc_windows_msvc=$work/lib \
         $cargo check -Zbuild-std=std,panic_abort --target x86_64-pc-windows-msvc $crates
     echo "windows: ${crates//-p /}: well typed for x86_64-pc-windows-msvc"
 }
@@ -293,7 +295,7 @@ TOML
     publish_plain 1.2.0 -DBREAKS
     launcher update -C "$place"; ended 75; said "version 1.2.0 failed"; said "1.1.0 runs again"
     status_says '"version":"1.1.0"'; said '"running":true'
-    launcher update -C "$place"; said "1.1.0"
+    launcher update -C "$place"; ended 50; said "1.2.0 failed its trial here"
     log_says plain.err.log "1.2.0 breaks"; log_says launcher.log "rolling-back"
     launcher list -C "$place"; said "1.0.0"; said "1.1.0"
     launcher rollback -C "$place" 1.0.0; ended 0; said "1.0.0"

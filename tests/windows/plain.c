@@ -25,12 +25,11 @@ int main(int argc, char **argv) {
     asked = CreateEventW(NULL, TRUE, FALSE, NULL);
     SetConsoleCtrlHandler(on_event, TRUE);
     /* A process that the launcher has to end with this one. */
-    char self[MAX_PATH], line[MAX_PATH + 16];
-    GetModuleFileNameA(NULL, self, sizeof self);
-    snprintf(line, sizeof line, "\"%s\" child", self);
-    STARTUPINFOA start = {sizeof start};
+    WCHAR self[MAX_PATH], line[] = L"plain child";
+    GetModuleFileNameW(NULL, self, MAX_PATH);
+    STARTUPINFOW start = {sizeof start};
     PROCESS_INFORMATION child;
-    if (CreateProcessA(self, line, NULL, NULL, FALSE, 0, NULL, NULL, &start, &child))
+    if (CreateProcessW(self, line, NULL, NULL, FALSE, 0, NULL, NULL, &start, &child))
         printf("child %lu\n", child.dwProcessId);
     WaitForSingleObject(asked, INFINITE);
     printf("%s ends as it was asked to\n", VERSION);

@@ -316,9 +316,9 @@ impl FirstRelease {
             file.discard();
             return Err(FirstInstallError::Refused { version: bundle.version.clone(), problem });
         }
-        let placed = first.place(&tree, self.candidate.bundle.epoch).map_err(Error::from)?;
-        file.discard();
-        Ok(placed)
+        // Placing removes what was downloaded, which must not be open then on Windows.
+        drop(file);
+        Ok(first.place(&tree, self.candidate.bundle.epoch).map_err(Error::from)?)
     }
 }
 
