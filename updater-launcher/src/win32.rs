@@ -31,8 +31,8 @@ use windows_sys::Win32::System::Pipes::{
     PIPE_TYPE_BYTE, PIPE_UNLIMITED_INSTANCES, PIPE_WAIT,
 };
 use windows_sys::Win32::System::Threading::{
-    CreateEventW, INFINITE, OpenProcess, OpenThread, PROCESS_QUERY_LIMITED_INFORMATION, ResumeThread,
-    THREAD_SUSPEND_RESUME, WaitForSingleObject,
+    CreateEventW, INFINITE, OpenProcess, OpenThread, PROCESS_QUERY_INFORMATION, ResumeThread, THREAD_SUSPEND_RESUME,
+    WaitForSingleObject,
 };
 
 /// A job: a process and all that it starts. When its last handle is closed, which the end of this process does too, the system
@@ -80,7 +80,7 @@ impl Job {
     /// Tells whether the process of this number is in it.
     pub(crate) fn holds(&self, process: u32) -> Result<bool> {
         // SAFETY: takes numbers; gives a handle or null.
-        let process = owned(unsafe { OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, 0, process) })?;
+        let process = owned(unsafe { OpenProcess(PROCESS_QUERY_INFORMATION, 0, process) })?;
         let mut is_in = 0;
         // SAFETY: both handles are open; a place for the answer.
         check(unsafe { IsProcessInJob(process.as_raw_handle(), self.0.as_raw_handle(), &raw mut is_in) })?;
