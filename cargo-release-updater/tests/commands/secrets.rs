@@ -105,15 +105,16 @@ fn every_command(package: &Package) -> BTreeSet<String> {
     while let Some(words) = open.pop() {
         let arguments: Vec<&str> = words.iter().map(String::as_str).chain(["--help"]).collect();
         let help = package.run(&arguments).ok().stdout;
-        let listed = help.split("\nCommands:\n").nth(1).map(|rest| rest.split("\n\n").next().unwrap().to_owned());
-        let Some(listed) = listed else {
+        // Commands stand before the options, a name two spaces in; what its description goes on with stands further in.
+        let listed = help.split("\nOptions:\n").next().unwrap();
+        let names = listed.lines().filter_map(|line| line.strip_prefix("  "));
+        let names = names.filter(|line| line.starts_with(|first: char| first.is_ascii_lowercase()));
+        let names: Vec<&str> =
+            names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").collect();
+        if names.is_empty() {
             leaves.insert(words.join(" "));
-            continue;
-        };
-        // A name has two spaces before it; what its description goes on with has more.
-        let names = listed.lines().filter_map(|line| line.strip_prefix("  ")).filter(|line| !line.starts_with(' '));
-        let names = names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help");
-        open.extend(names.map(|name| [words.as_slice(), &[name.to_owned()]].concat()));
+        }
+        open.extend(names.into_iter().map(|name| [words.as_slice(), &[name.to_owned()]].concat()));
     }
     leaves
 }
@@ -269,13 +270,15 @@ fn nothing_that_is_written_or_handed_on_holds_a_secret() {
         run(&["services"], &open, &[0]);
         run(&["page"], &open, &[0]);
         run(&["prune", "--dry-run"], &open, &[0]);
+        run(&[], &open, &[0]);
+        run(&["completions", "bash"], &open, &[0]);
+        run(&["man", "manual"], &open, &[0]);
+        run(&["schema", "messages"], &open, &[0]);
+        run(&["schema", "table"], &open, &[0]);
         run(&["keys", "renew", "root", "--password-stdin"], &[], &[0]);
         // One that makes keys of its own, as far as it gets without Cargo.
         run(&["demo"], &[&open[..], &job[..], &[("CARGO", "/bin/false")]].concat(), &[1, 2, 20, 30]);
         run(&["keys", "rotate", "online", "--wait", "0", "--dry-run"], &open, &[0]);
-        // Cargo builds the package itself; the build fails, and is given nothing.
-        run(&["bundle"], &[&open[..], &job[..]].concat(), &[20, 30]);
-
         // Errors on purpose.
         run(&["refresh"], &shut, &[40]);
         run(&["refresh"], &[], &[40]);
@@ -292,6 +295,11 @@ fn nothing_that_is_written_or_handed_on_holds_a_secret() {
         run(&["refresh", "--key-dir", "job"], &[("UPDATER_ONLINE_KEY", &spare)], &[40]);
         run(&["status", "--storage", "sftp://me@127.0.0.1:9/x"], &[&open[..], &job[..]].concat(), &[60]);
     }
+    // Cargo builds the package itself; the build fails before it has left hundreds of megabytes to search, and is given nothing.
+    std::fs::create_dir(watched.package.path(".cargo")).unwrap();
+    watched.package.write(".cargo/config.toml", "[build]\nrustc = \"/bin/false\"\n");
+    watched.run(&["bundle", "--message-format", "json", "-v"], &[&open[..], &job[..]].concat(), &[20, 30]);
+    std::fs::remove_dir_all(watched.package.path(".cargo")).unwrap();
     steer(&mut watched, &open);
     carry(&mut watched, &keys, &open);
     watched.run_for_a_while(&["serve", "--bind", "127.0.0.1:0", "--message-format", "json"], &open);
