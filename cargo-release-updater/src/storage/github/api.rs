@@ -1,9 +1,10 @@
-//! Requests to GitHub's REST API: who asks, what is repeated, how long is waited, and what an answer means.
+//! Requests to GitHub's REST API: who asks, what is repeated, and what an [answer](super::answer) means for its request.
 //!
 //! The rules are those of <https://docs.github.com/rest/using-the-rest-api/best-practices-for-using-the-rest-api> and
 //! <https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api>.
 
 use super::address::GitHubAddress;
+use super::answer::{Answer, answer, pause};
 use super::error::GitHubError;
 use crate::doctor::http_date;
 use serde_json::Value;
@@ -11,7 +12,7 @@ use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use updater_runtime::transport::Url;
-use ureq::http::{HeaderMap, Method, Request, Response};
+use ureq::http::{Method, Request, Response};
 use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 use ureq::{Agent, Body, SendBody};
 
@@ -67,14 +68,6 @@ pub(super) struct Api {
     commit: Option<String>,
     /// GitHub's time, and when it was told.
     clock: Mutex<Option<(SystemTime, Instant)>>,
-}
-
-/// An answer without its body's stream.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Vec<u8>,
 }
 
 /// What is sent with a request.
@@ -360,71 +353,6 @@ enum Verdict {
     Failed(GitHubError),
 }
 
-/// Returns how long a refused request has to wait; `None` when it was refused for another reason than the number of requests.
-fn pause(answer: &Answer, message: &str, tries: u32, now: SystemTime) -> Option<Duration> {
-    let number = |name: &str| answer.header(name)?.trim().parse::<u64>().ok();
-    if let Some(seconds) = number("retry-after") {
-        return Some(Duration::from_secs(seconds));
-    }
-    if number("x-ratelimit-remaining") == Some(0) {
-        let reset = UNIX_EPOCH + Duration::from_secs(number("x-ratelimit-reset")?);
-        // A second more: the number is rounded, and clocks differ.
-        return Some(reset.duration_since(now).unwrap_or_default() + Duration::from_secs(1));
-    }
-    let is_secondary = answer.status == 429 || message.to_ascii_lowercase().contains("secondary rate limit");
-    is_secondary.then(|| MINUTE * 2_u32.pow(tries.min(3)))
-}
-
-impl Answer {
-    fn read(mut response: Response<Body>) -> Result<Self, GitHubError> {
-        let headers = response.headers().clone();
-        let status = response.status().as_u16();
-        let body = response.body_mut().with_config().limit(MAX_ANSWER).read_to_vec();
-        // An error without its text is still that error.
-        let body = match body {
-            Ok(body) => body,
-            Err(_) if status >= 300 => Vec::new(),
-            Err(error) => return Err(GitHubError::Network { host: "GitHub".to_owned(), detail: error.to_string() }),
-        };
-        Ok(Self { status, headers, body })
-    }
-
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
-    }
-
-    pub(super) fn json(&self) -> Result<Value, GitHubError> {
-        if self.status == 404 {
-            return Err(GitHubError::Status { status: 404, message: self.message() });
-        }
-        serde_json::from_slice(&self.body).map_err(|error| answer(error.to_string()))
-    }
-
-    /// Returns what GitHub said about an error: its message, and the codes of the errors behind it.
-    fn message(&self) -> String {
-        let Ok(value) = serde_json::from_slice::<Value>(&self.body) else { return String::new() };
-        let mut text = value["message"].as_str().unwrap_or_default().to_owned();
-        for error in value["errors"].as_array().into_iter().flatten() {
-            let part = error["message"].as_str().or(error["code"].as_str()).or(error.as_str());
-            text.extend(part.map(|part| format!(", {part}")));
-        }
-        text.chars().filter(|c| !c.is_control()).take(MAX_MESSAGE).collect()
-    }
-
-    /// Returns the address of the next page (RFC 8288).
-    fn next_page(&self) -> Option<String> {
-        let links = self.header("link")?.split(',');
-        links.filter_map(|link| link.split_once(';')).find_map(|(url, what)| {
-            let url = url.trim().strip_prefix('<')?.strip_suffix('>')?;
-            what.contains("rel=\"next\"").then(|| url.to_owned())
-        })
-    }
-}
-
-fn answer(detail: String) -> GitHubError {
-    GitHubError::Answer { detail }
-}
-
 fn agent() -> Agent {
     let tls = TlsConfig::builder()
         .provider(TlsProvider::Rustls)
@@ -457,17 +385,11 @@ const BYTES: &str = "application/octet-stream";
 const PER_PAGE: u32 = 100;
 /// Pages of one list: a release has 1,000 assets at most, and drafts are among the newest releases.
 const MAX_PAGES: usize = 20;
-/// The most bytes of an answer: 32 MiB. A list of 1,000 assets has about 2.
-const MAX_ANSWER: u64 = 32 * 1024 * 1024;
-/// Characters of what GitHub says that are shown.
-const MAX_MESSAGE: usize = 300;
 const MAX_REDIRECTS: usize = 5;
 /// How often a request that failed for now is sent again.
 const RETRIES: u32 = 4;
 /// Before the first repetition; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(if cfg!(test) { 2 } else { 500 });
-/// What GitHub asks for when it does not say for how long.
-const MINUTE: Duration = Duration::from_secs(60);
 /// The longest that one request waits for its turn: a job should not sleep through the hour of a primary limit.
 const MOST_WAITED: Duration = Duration::from_secs(15 * 60);
 const CONNECT: Duration = Duration::from_secs(30);
@@ -481,11 +403,6 @@ mod tests {
 
     fn environment(set: &[(&str, &str)]) -> Environment {
         Environment::of(|name| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
-    }
-
-    fn refused(status: u16, headers: &[(&'static str, &str)]) -> Answer {
-        let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-        Answer { status, headers, body: Vec::new() }
     }
 
     #[test]
@@ -510,29 +427,5 @@ mod tests {
             let refused = Api::new(&GitHubAddress::parse("o/r").unwrap(), set);
             assert!(matches!(refused, Err(GitHubError::ApiUrl { .. })), "{bad}");
         }
-    }
-
-    #[test]
-    fn pauses_are_those_that_github_asks_for() {
-        let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-        let seconds = |answer: &Answer, message: &str, tries| pause(answer, message, tries, now).map(|d| d.as_secs());
-        assert_eq!(seconds(&refused(429, &[("retry-after", "7")]), "", 0), Some(7));
-        let reset = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1800000030")];
-        assert_eq!(seconds(&refused(403, &reset), "", 0), Some(31));
-        let passed = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1700000000")];
-        assert_eq!(seconds(&refused(403, &passed), "", 0), Some(1));
-        let secondary = "You have exceeded a secondary rate limit.";
-        assert_eq!(seconds(&refused(403, &[]), secondary, 0), Some(60));
-        assert_eq!(seconds(&refused(403, &[]), secondary, 2), Some(240));
-        assert_eq!(seconds(&refused(429, &[]), "", 1), Some(120));
-        assert_eq!(seconds(&refused(403, &[("x-ratelimit-remaining", "12")]), "Resource not accessible", 0), None);
-    }
-
-    #[test]
-    fn the_next_page_is_the_one_of_the_link() {
-        let link = "<https://api.github.com/x?page=3>; rel=\"next\", <https://api.github.com/x?page=9>; rel=\"last\"";
-        assert_eq!(refused(200, &[("link", link)]).next_page().as_deref(), Some("https://api.github.com/x?page=3"));
-        let first = "<https://api.github.com/x?page=1>; rel=\"prev\"";
-        assert_eq!(refused(200, &[("link", first)]).next_page(), None);
     }
 }

@@ -4,6 +4,7 @@
 //! fast-forward. Whatever else somebody has committed there meanwhile stays; a file of ours that changed is a lost race.
 
 use super::address::GitHubAddress;
+use super::answer::missing;
 use super::api::{Api, JSON, RAW, Repeat, Sent};
 use super::error::GitHubError;
 use crate::storage::objects::{Created, Precondition, Replaced};
@@ -383,10 +384,6 @@ fn is_race(message: &str) -> bool {
 
 fn text(value: &Value, field: &'static str) -> Result<String, GitHubError> {
     value[field].as_str().map(str::to_owned).ok_or_else(|| missing(field))
-}
-
-fn missing(field: &str) -> GitHubError {
-    GitHubError::Answer { detail: format!("it has no `{field}`") }
 }
 
 /// Returns the name that git gives a file's content.

@@ -6,6 +6,7 @@
 //! compare-and-swap of the commit protocol (docs/adr/0016-github-commits-once.md).
 
 mod address;
+mod answer;
 mod api;
 mod branch;
 mod error;

@@ -5,6 +5,7 @@
 
 use super::Asset;
 use super::address::GitHubAddress;
+use super::answer::missing;
 use super::api::{Api, JSON, Repeat, Sent};
 use super::error::GitHubError;
 use crate::storage::objects::Created;
@@ -390,10 +391,6 @@ fn refused(error: GitHubError, tag: &str) -> GitHubError {
 
 fn broken(source: &std::io::Error) -> GitHubError {
     GitHubError::Network { host: "GitHub".to_owned(), detail: source.to_string() }
-}
-
-fn missing(field: &str) -> GitHubError {
-    GitHubError::Answer { detail: format!("it has no `{field}`") }
 }
 
 /// An asset must have less than 2 GiB
