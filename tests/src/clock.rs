@@ -1,5 +1,6 @@
-//! A clock that a test sets by hand.
+//! A clock that a test sets by hand, and other days for whole processes.
 
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use updater_format::UtcTime;
@@ -50,6 +51,20 @@ impl Clock for SimulatedClock {
     fn now(&self) -> UtcTime {
         UtcTime::from_unix(self.0.load(Ordering::SeqCst))
     }
+}
+
+/// Begins a command whose process sees the clock so many days from now, negative ones before it. What it runs, and its
+/// arguments, are added by the caller.
+///
+/// `faketime` refuses to start where a semaphore with its process id is left over, and each one that was killed leaves one;
+/// the ids come round again. The shell removes those of its own id and becomes `faketime` without changing it.
+#[must_use]
+pub fn days_from_now(days: i64) -> Command {
+    const START: &str =
+        r#"rm -f "/dev/shm/sem.faketime_sem_$$" "/dev/shm/faketime_shm_$$"; exec faketime -f "$0" "$@""#;
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", START, &format!("{days:+}d")]);
+    command
 }
 
 #[cfg(test)]

@@ -70,8 +70,8 @@ impl Package {
     /// Runs the program this many days from now, with more variables.
     pub(crate) fn run_in_with(&self, days: i64, arguments: &[&str], variables: &[(&str, &str)]) -> Run {
         let program = self.command(arguments);
-        let mut command = Command::new("faketime");
-        command.args(["-f", &format!("{days:+}d"), env!("CARGO_BIN_EXE_cargo-updater")]).args(arguments);
+        let mut command = updater_tests::clock::days_from_now(days);
+        command.arg(env!("CARGO_BIN_EXE_cargo-updater")).args(arguments);
         for (name, value) in program.get_envs() {
             match value {
                 Some(value) => command.env(name, value),

@@ -4,7 +4,7 @@
 use crate::app::{App, Installed, Outcome, finish};
 use crate::package::Run;
 use std::path::PathBuf;
-use std::process::Command;
+use updater_tests::clock::days_from_now;
 use updater_tests::server::TestServer;
 use updater_tests::{require, workspace};
 
@@ -106,8 +106,8 @@ fn start(copy: &Installed, days: u32) -> Outcome {
         return copy.run(&["run"]);
     }
     let program = copy.command(&["run"]);
-    let mut command = Command::new("faketime");
-    command.args(["-f", &format!("+{days}d")]).arg(program.get_program()).args(program.get_args());
+    let mut command = days_from_now(days.into());
+    command.arg(program.get_program()).args(program.get_args());
     command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
     finish(command.current_dir(program.get_current_dir().unwrap()))
 }
