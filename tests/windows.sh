@@ -185,7 +185,7 @@ TOML
     local points kills=${KILLS:-20} gaps=0 next=15
     points=$(wc -l <"$story/points")
     [ "$points" -ge 20 ] || fail "an update has only $points points"
-    # Between the two renames of the program: the first point behind the first of them.
+    # Between the two renames of the program lie two points: behind the first of them, and before the second.
     local gap
     gap=$(grep -n "renamed .*previous.*$name" "$story/points" | head -1 | cut -d: -f1)
     [ -n "$gap" ] || fail "no point between the two renames"
@@ -198,7 +198,7 @@ TOML
         what=$(sed -n "${at}p" "$story/points")
         if [ ! -f "$install/$name" ]; then
             gaps=$((gaps + 1))
-            [ "$at" = "$gap" ] || fail "no program after point $at: $what"
+            [ "$at" = "$gap" ] || [ "$at" = "$((gap + 1))" ] || fail "no program after point $at: $what"
             # The documented cure: the program that was kept puts itself back.
             (cd "$install" && wine ".$name.updater/previous/tree/$name") >"$story/out" 2>&1 || true
             said "done by"

@@ -144,4 +144,25 @@ fn what_is_published_runs_under_a_launcher_that_updates_itself() {
     assert_eq!(launched.ok(&["update"]), "1.2.0\n", "{}", launched.log());
     launched.ready("1.2.0");
     launched.ok(&["stop"]);
+
+    // And by itself, after a look for the app's updates.
+    version(&launcher, "1.1.0", "1.2.0");
+    publish();
+    let program = launched.installed.bytes();
+    std::fs::write(launched.folder.join("launcher.toml"), "update-at-start = true\n").unwrap();
+    launched.ok(&["start", "--detach"]);
+    launched.ready("1.2.0");
+    let before = launched.status();
+    let running = || std::fs::read(format!("/proc/{}/exe", before["launcher"])).unwrap();
+    let begin = Instant::now();
+    while running() == program {
+        assert!(begin.elapsed() < Duration::from_secs(60), "{}", launched.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(running(), launched.installed.bytes());
+    launched.ready("1.2.0");
+    let after = launched.status();
+    assert_eq!((&after["launcher"], &after["pid"]), (&before["launcher"], &before["pid"]), "{}", launched.log());
+    assert_eq!(after["launcher-replaced"], false);
+    launched.ok(&["stop"]);
 }

@@ -3,13 +3,13 @@
 //!
 //! One thread waits for clients, one for each of them reads. What they find lies in a box that the supervisor empties.
 
-use super::protocol::{Reply, Request, take_lines};
+use super::clients::{ClientId, Clients, Link, MAX_INPUT};
+use super::protocol::{Reply, Request};
 use crate::error::{Error, Result};
 use crate::places::{Places, write_atomic};
 use crate::record::read_bounded;
 use crate::supervise::{Pid, bell};
 use crate::win32::Pipe;
-use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::os::windows::fs::OpenOptionsExt as _;
@@ -21,21 +21,12 @@ use updater_format::Sha256;
 use windows_sys::Win32::Foundation::ERROR_PIPE_BUSY;
 use windows_sys::Win32::Storage::FileSystem::SECURITY_IDENTIFICATION;
 
-/// Names a client for as long as the supervisor runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ClientId {
-    number: u64,
-    /// The process that has connected; also when it has hung up since.
-    pub(crate) process: Pid,
-}
-
 /// The pipe and its clients. The file with its name is removed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
     path: Option<PathBuf>,
     shared: Arc<Shared>,
-    clients: BTreeMap<u64, Client>,
-    next: u64,
+    clients: Clients<Client>,
 }
 
 /// What the threads and the supervisor share.
@@ -46,12 +37,11 @@ struct Shared {
     ended: AtomicBool,
 }
 
+/// The pipe to a client, and what its thread has read from it.
 #[derive(Debug)]
 struct Client {
     pipe: Arc<Pipe>,
-    process: Pid,
     input: Arc<Mutex<Input>>,
-    wants_events: bool,
 }
 
 /// What a client has sent and nobody has taken yet.
@@ -72,62 +62,33 @@ impl Server {
         let shared = Arc::new(Shared::default());
         let of_thread = Arc::clone(&shared);
         std::thread::spawn(move || accept(first, &name, &of_thread));
-        Ok(Self { path: Some(path), shared, clients: BTreeMap::new(), next: 1 })
+        Ok(Self { path: Some(path), shared, clients: Clients::new() })
     }
 
     /// Takes what has come: new clients, and their requests.
     pub(crate) fn receive(&mut self) -> Vec<(ClientId, Request)> {
         let new = std::mem::take(&mut *self.shared.new.lock().unwrap_or_else(PoisonError::into_inner));
         for pipe in new {
-            if self.clients.len() < MAX_CLIENTS
+            if self.clients.has_room()
                 && let Some(process) = pipe.client().ok().and_then(Pid::from_raw)
             {
                 let input = Arc::new(Mutex::new(Input::default()));
                 let (of_thread, read) = (Arc::clone(&pipe), Arc::clone(&input));
                 std::thread::spawn(move || read_all(&of_thread, &read));
-                self.clients.insert(self.next, Client { pipe, process, input, wants_events: false });
-                self.next += 1;
+                self.clients.add(Client { pipe, input }, process);
             }
         }
-        let mut requests = Vec::new();
-        let mut gone = Vec::new();
-        for (number, client) in &mut self.clients {
-            let id = ClientId { number: *number, process: client.process };
-            let (lines, is_over) = {
-                let mut input = client.input.lock().unwrap_or_else(PoisonError::into_inner);
-                (take_lines(&mut input.bytes), input.is_over || input.bytes.len() > MAX_INPUT)
-            };
-            for line in lines {
-                match Request::parse(&line) {
-                    Ok(request) => requests.push((id, request)),
-                    Err(problem) => {
-                        client.send(&Reply::refused("request", &problem, "docs/format/control.md"));
-                    }
-                }
-            }
-            if is_over {
-                gone.push(*number);
-            }
-        }
-        for id in gone {
-            self.clients.remove(&id);
-        }
-        requests
+        self.clients.receive()
     }
 
     /// Answers a client, if it is still there.
     pub(crate) fn reply(&mut self, id: ClientId, reply: &Reply) {
-        let sent = self.clients.get_mut(&id.number).is_none_or(|client| client.send(reply));
-        if !sent {
-            self.clients.remove(&id.number);
-        }
+        self.clients.reply(id, reply);
     }
 
     /// Sends a client every event from now on.
     pub(crate) fn subscribe(&mut self, id: ClientId) {
-        if let Some(client) = self.clients.get_mut(&id.number) {
-            client.wants_events = true;
-        }
+        self.clients.subscribe(id);
     }
 
     /// Removes the file with the name, once: nobody new comes. Clients that are there stay.
@@ -148,15 +109,19 @@ impl Server {
 
     /// Tells an event to those who want it. Who does not read is let go.
     pub(crate) fn tell(&mut self, event: &impl serde::Serialize) {
-        self.clients.retain(|_, client| !client.wants_events || client.send(event));
+        self.clients.tell(event);
     }
 }
 
-impl Client {
-    fn send(&mut self, line: &impl serde::Serialize) -> bool {
-        let Ok(mut bytes) = serde_json::to_vec(line) else { return false };
-        bytes.push(b'\n');
-        self.pipe.write(&bytes, WRITE_TIME).is_ok()
+impl Link for Client {
+    fn receive(&mut self, input: &mut Vec<u8>) -> bool {
+        let mut read = self.input.lock().unwrap_or_else(PoisonError::into_inner);
+        input.append(&mut read.bytes);
+        !read.is_over
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> bool {
+        self.pipe.write(bytes, WRITE_TIME).is_ok()
     }
 }
 
@@ -268,10 +233,6 @@ const BUSY_TIME: Duration = Duration::from_secs(5);
 const WRITE_TIME: Duration = Duration::from_millis(100);
 /// How often a thread that reads looks whether its client was let go: every second.
 const READ_TIME: Duration = Duration::from_secs(1);
-/// The most clients at a time: 32.
-const MAX_CLIENTS: usize = 32;
-/// The most bytes of requests that are not taken yet: 64 KiB.
-const MAX_INPUT: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -1,22 +1,14 @@
 //! The side of the supervisor: accepts clients, checks who they are, and takes their lines apart. Never blocks.
 
-use super::protocol::{Reply, Request, take_lines};
+use super::clients::{ClientId, Clients, Link, MAX_INPUT};
+use super::protocol::{Reply, Request};
 use crate::error::{Error, Result};
 use crate::places::Places;
-use rustix::process::Pid;
-use std::collections::BTreeMap;
+use crate::supervise::Pid;
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
-
-/// Names a client for as long as the supervisor runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ClientId {
-    number: u64,
-    /// The process that has connected; also when it has hung up since.
-    pub(crate) process: Pid,
-}
 
 /// The socket and its clients. The file is removed when it is dropped.
 #[derive(Debug)]
@@ -24,16 +16,7 @@ pub(crate) struct Server {
     /// The file of the socket until it is removed: after that somebody else may have one there.
     path: Option<std::path::PathBuf>,
     listener: UnixListener,
-    clients: BTreeMap<u64, Client>,
-    next: u64,
-}
-
-#[derive(Debug)]
-struct Client {
-    stream: UnixStream,
-    process: Pid,
-    input: Vec<u8>,
-    wants_events: bool,
+    clients: Clients<UnixStream>,
 }
 
 impl Server {
@@ -49,62 +32,35 @@ impl Server {
         // The folder is 0700 already; the socket says so itself.
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
-        Ok(Self { path: Some(path), listener, clients: BTreeMap::new(), next: 1 })
+        Ok(Self { path: Some(path), listener, clients: Clients::new() })
     }
 
     /// Returns everything that the loop waits for.
     pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        std::iter::once(self.listener.as_fd()).chain(self.clients.values().map(|client| client.stream.as_fd()))
+        std::iter::once(self.listener.as_fd()).chain(self.clients.links().map(AsFd::as_fd))
     }
 
     /// Takes what has come: new clients, and their requests.
     pub(crate) fn receive(&mut self) -> Vec<(ClientId, Request)> {
         while let Ok((stream, _)) = self.listener.accept() {
-            if self.clients.len() < MAX_CLIENTS
+            if self.clients.has_room()
                 && let Some(process) = allowed(&stream)
                 && stream.set_nonblocking(true).is_ok()
             {
-                self.clients.insert(self.next, Client { stream, process, input: Vec::new(), wants_events: false });
-                self.next += 1;
+                self.clients.add(stream, process);
             }
         }
-        let mut requests = Vec::new();
-        let mut gone = Vec::new();
-        for (number, client) in &mut self.clients {
-            let id = ClientId { number: *number, process: client.process };
-            let mut refused = Vec::new();
-            if !client.read() {
-                gone.push(*number);
-            }
-            for line in take_lines(&mut client.input) {
-                match Request::parse(&line) {
-                    Ok(request) => requests.push((id, request)),
-                    Err(problem) => refused.push(Reply::refused("request", &problem, "docs/format/control.md")),
-                }
-            }
-            for reply in refused {
-                client.send(&reply);
-            }
-        }
-        for id in gone {
-            self.clients.remove(&id);
-        }
-        requests
+        self.clients.receive()
     }
 
     /// Answers a client, if it is still there.
     pub(crate) fn reply(&mut self, id: ClientId, reply: &Reply) {
-        let sent = self.clients.get_mut(&id.number).is_none_or(|client| client.send(reply));
-        if !sent {
-            self.clients.remove(&id.number);
-        }
+        self.clients.reply(id, reply);
     }
 
     /// Sends a client every event from now on.
     pub(crate) fn subscribe(&mut self, id: ClientId) {
-        if let Some(client) = self.clients.get_mut(&id.number) {
-            client.wants_events = true;
-        }
+        self.clients.subscribe(id);
     }
 
     /// Removes the file of the socket, once: nobody new comes. Clients that are there stay.
@@ -124,32 +80,25 @@ impl Server {
 
     /// Tells an event to those who want it. Who does not read is let go.
     pub(crate) fn tell(&mut self, event: &impl serde::Serialize) {
-        self.clients.retain(|_, client| !client.wants_events || client.send(event));
+        self.clients.tell(event);
     }
 }
 
-impl Client {
-    /// Reads what is there. Returns whether the client is still of use.
-    fn read(&mut self) -> bool {
+impl Link for UnixStream {
+    fn receive(&mut self, input: &mut Vec<u8>) -> bool {
         let mut buffer = [0; 4096];
-        loop {
-            match self.stream.read(&mut buffer) {
-                // A request may stand before the end; its answer has nobody to go to.
+        while input.len() <= MAX_INPUT {
+            match self.read(&mut buffer) {
                 Ok(0) => return false,
-                Ok(n) => self.input.extend_from_slice(&buffer[..n]),
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return self.input.len() <= MAX_INPUT,
-                Err(_) => return false,
-            }
-            if self.input.len() > MAX_INPUT {
-                return false;
+                Ok(n) => input.extend_from_slice(&buffer[..n]),
+                Err(error) => return error.kind() == std::io::ErrorKind::WouldBlock,
             }
         }
+        false
     }
 
-    fn send(&mut self, line: &impl serde::Serialize) -> bool {
-        let Ok(mut bytes) = serde_json::to_vec(line) else { return false };
-        bytes.push(b'\n');
-        self.stream.write_all(&bytes).is_ok()
+    fn send(&mut self, bytes: &[u8]) -> bool {
+        self.write_all(bytes).is_ok()
     }
 }
 
@@ -174,11 +123,6 @@ fn allowed(stream: &UnixStream) -> Option<Pid> {
     let peer = rustix::net::sockopt::socket_peercred(stream).ok()?;
     (peer.uid.is_root() || peer.uid == rustix::process::geteuid()).then_some(peer.pid)
 }
-
-/// The most clients at a time: 32.
-const MAX_CLIENTS: usize = 32;
-/// The most bytes of requests that are not taken yet: 64 KiB.
-const MAX_INPUT: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -1,13 +1,11 @@
-//! Child processes: always through the launcher's own `__exec`, which prepares the process without unsafe code here.
+//! Child processes: what is started, and what is there then. How a system starts them is in `spawn`.
 
 use super::processes::Pid;
-use crate::error::{Error, Result};
-use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt as _;
+use super::spawn::{Handed, Output};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::ChildStdin;
 
-/// What is started.
+/// What is started, by `spawn`: as the leader of a process group of its own that ends with the launcher.
 #[derive(Debug)]
 pub(super) struct Start<'a> {
     /// Program and arguments.
@@ -16,7 +14,7 @@ pub(super) struct Start<'a> {
     pub(super) dir: &'a Path,
     /// Variables added to its environment.
     pub(super) env: &'a [(String, String)],
-    /// A listening socket to hand over.
+    /// A listening socket to hand over, where a system can.
     pub(super) listener: Option<Handed>,
     /// Whether it reads from a pipe; else it reads nothing.
     pub(super) talks: bool,
@@ -26,43 +24,9 @@ pub(super) struct Start<'a> {
 #[derive(Debug)]
 pub(super) struct Child {
     pub(super) pid: Pid,
-    pub(super) stdin: Option<std::process::ChildStdin>,
-    pub(super) stdout: OwnedFd,
-    pub(super) stderr: OwnedFd,
+    #[cfg(windows)]
+    pub(super) running: super::processes::Running,
+    pub(super) stdin: Option<ChildStdin>,
+    pub(super) stdout: Output,
+    pub(super) stderr: Output,
 }
-
-impl Start<'_> {
-    /// Starts it, as the leader of a process group of its own that dies with the launcher.
-    pub(super) fn spawn(self) -> Result<Child> {
-        let program = self.argv.first().cloned().unwrap_or_default();
-        let failed = |problem: String| Error::Start { program: program.clone(), problem };
-        let mut command = Command::new(OWN_PROGRAM);
-        command.arg("__exec").arg(std::process::id().to_string());
-        command.arg(if self.listener.is_some() { "listen" } else { "plain" }).args(self.argv);
-        command.current_dir(self.dir).envs(self.env.iter().map(|(name, value)| (name, value)));
-        command.stdin(match self.listener {
-            Some(listener) => Stdio::from(listener),
-            None if self.talks => Stdio::piped(),
-            None => Stdio::null(),
-        });
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-        let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let (Some(pid), Some(stdout), Some(stderr)) = (pid, child.stdout.take(), child.stderr.take()) else {
-            return Err(failed("it has no pipes".to_owned()));
-        };
-        // Never waited for through `child`: the loop takes the end of every process.
-        Ok(Child { pid, stdin: child.stdin.take(), stdout: stdout.into(), stderr: stderr.into() })
-    }
-}
-
-/// A socket on its way to a child.
-pub(super) type Handed = OwnedFd;
-
-/// Returns the running program, also after its file was replaced.
-pub(crate) fn own_program() -> String {
-    OWN_PROGRAM.to_owned()
-}
-
-/// The running program, as the kernel names it.
-const OWN_PROGRAM: &str = "/proc/self/exe";

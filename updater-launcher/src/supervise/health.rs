@@ -1,7 +1,7 @@
 //! Readiness of a version that was just started, and liveness of one that runs.
 
 use super::app::App;
-use super::child::own_program;
+use super::spawn::own_program;
 use super::turn::Waited;
 use super::{PAUSE, Supervisor};
 use crate::error::{Error, Result};

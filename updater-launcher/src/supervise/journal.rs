@@ -2,7 +2,7 @@
 
 use super::Supervisor;
 use super::logs::RotatingLog;
-use super::shown::show_line;
+use super::outlet::show_line;
 use crate::control::VERSION;
 use crate::error::Result;
 use std::io::IsTerminal as _;

@@ -2,8 +2,8 @@
 
 use super::Supervisor;
 use super::app::{FOLDER_VARIABLE, STEP};
-use super::child::Handed;
 use super::processes::{Pid, Process, Signal, Stranger, boot};
+use super::spawn::Handed;
 use super::turn::KILL_TIME;
 use crate::error::{Error, Result};
 use crate::places::write_atomic;

@@ -5,7 +5,6 @@
 
 mod app;
 mod backoff;
-#[cfg_attr(windows, path = "windows/child.rs")]
 mod child;
 mod ending;
 mod health;
@@ -14,6 +13,8 @@ mod journal;
 #[cfg_attr(windows, path = "windows/leftover.rs")]
 mod leftover;
 mod logs;
+#[cfg_attr(windows, path = "windows/outlet.rs")]
+mod outlet;
 #[cfg_attr(windows, path = "windows/poll.rs")]
 mod poll;
 #[cfg_attr(windows, path = "windows/processes.rs")]
@@ -21,10 +22,11 @@ mod processes;
 #[cfg_attr(windows, path = "windows/relaunch.rs")]
 mod relaunch;
 mod requests;
-#[cfg_attr(windows, path = "windows/shown.rs")]
 mod shown;
 #[cfg_attr(windows, path = "windows/signals.rs")]
 mod signals;
+#[cfg_attr(windows, path = "windows/spawn.rs")]
+mod spawn;
 mod swap;
 mod turn;
 
@@ -32,10 +34,9 @@ mod turn;
 #[path = "windows/bell.rs"]
 pub(crate) mod bell;
 
-pub(crate) use child::own_program;
 pub(crate) use journal::QUIET;
-#[cfg(windows)]
 pub(crate) use processes::Pid;
+pub(crate) use spawn::own_program;
 
 use crate::control::{ClientId, Request, Server};
 use crate::error::{Error, Result};

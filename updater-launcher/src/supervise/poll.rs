@@ -52,7 +52,7 @@ impl Supervisor {
             let mut fds = vec![PollFd::from_borrowed_fd(self.signals.fd(), PollFlags::IN)];
             // Where nobody has taken yet what was read last, that is waited for instead.
             fds.extend(self.streams.iter().map(|stream| match self.shown.blocked(stream.to) {
-                Some(reader) => PollFd::from_borrowed_fd(reader, PollFlags::OUT),
+                Some(reader) => PollFd::from_borrowed_fd(reader.fd(), PollFlags::OUT),
                 None => PollFd::from_borrowed_fd(stream.fd.as_fd(), PollFlags::IN),
             }));
             if let Some(server) = &self.server {

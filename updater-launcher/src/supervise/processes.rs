@@ -7,7 +7,8 @@
 
 use super::ending::Ending;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-pub(super) use rustix::process::{Pid, Signal};
+pub(crate) use rustix::process::Pid;
+pub(super) use rustix::process::Signal;
 use rustix::process::{
     PidfdFlags, WaitId, WaitIdOptions, WaitOptions, kill_process, kill_process_group, pidfd_open, pidfd_send_signal,
     waitid, waitpid,

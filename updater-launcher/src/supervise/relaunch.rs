@@ -94,7 +94,7 @@ impl Supervisor {
     pub(super) fn is_replaced(&self) -> bool {
         use std::os::unix::fs::MetadataExt as _;
         let identity = |path: &std::path::Path| path.metadata().map(|metadata| (metadata.dev(), metadata.ino())).ok();
-        identity(&self.program) != identity(std::path::Path::new(&super::child::own_program()))
+        identity(&self.program) != identity(std::path::Path::new(&super::spawn::own_program()))
     }
 
     /// Runs the launcher's program, as it lies on disk now, in place of this one. Comes back only with an error: then

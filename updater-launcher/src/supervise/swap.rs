@@ -11,8 +11,9 @@
 
 use super::Supervisor;
 use super::app::App;
-use super::child::{Start, own_program};
+use super::child::Start;
 use super::processes::{Pid, Signal};
+use super::spawn::own_program;
 use super::turn::{Sink, Waited};
 use crate::cli::rollback_target;
 use crate::error::{Error, Result};

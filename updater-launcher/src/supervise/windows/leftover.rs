@@ -2,8 +2,8 @@
 //! hands no listening socket from process to process.
 
 use super::Supervisor;
-use super::child::Handed;
 use super::processes::Pid;
+use super::spawn::Handed;
 use crate::error::{Error, Result};
 
 impl Supervisor {

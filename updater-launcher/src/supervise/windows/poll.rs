@@ -71,8 +71,11 @@ impl Supervisor {
         let mut at = 0;
         while let Some(stream) = self.streams.get_mut(at) {
             // Where nobody has taken yet what was read last, no more is read.
-            let taken =
-                if self.shown.is_blocked_for(stream.to) { Err(TryRecvError::Empty) } else { stream.chunks.try_recv() };
+            let taken = if self.shown.blocked(stream.to).is_some() {
+                Err(TryRecvError::Empty)
+            } else {
+                stream.chunks.try_recv()
+            };
             match taken {
                 Ok(bytes) => {
                     let (to, mut line) = (stream.to, std::mem::take(&mut stream.line));

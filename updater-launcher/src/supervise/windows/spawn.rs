@@ -1,42 +1,20 @@
-//! Child processes: each leads a process group, which Ctrl-Break reaches, in a job, which ends with the launcher.
+//! How a child is started: it leads a process group, which Ctrl-Break reaches, in a job, which ends with the launcher.
 
+use super::child::{Child, Start};
 use super::processes::{Pid, Running};
 use crate::error::{Error, Result};
 use crate::win32::{Job, has_console, resume};
 use std::os::windows::io::OwnedHandle;
 use std::os::windows::process::CommandExt as _;
-use std::path::Path;
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{Command, Stdio};
 use windows_sys::Win32::System::Threading::{CREATE_NEW_PROCESS_GROUP, CREATE_NO_WINDOW, CREATE_SUSPENDED};
-
-/// What is started.
-#[derive(Debug)]
-pub(super) struct Start<'a> {
-    /// Program and arguments.
-    pub(super) argv: &'a [String],
-    /// Its working directory.
-    pub(super) dir: &'a Path,
-    /// Variables added to its environment.
-    pub(super) env: &'a [(String, String)],
-    /// There is no socket to hand over.
-    pub(super) listener: Option<Handed>,
-    /// Whether it reads from a pipe; else it reads nothing.
-    pub(super) talks: bool,
-}
-
-/// A child that runs, with the pipes to it.
-#[derive(Debug)]
-pub(super) struct Child {
-    pub(super) pid: Pid,
-    pub(super) running: Running,
-    pub(super) stdin: Option<ChildStdin>,
-    pub(super) stdout: OwnedHandle,
-    pub(super) stderr: OwnedHandle,
-}
 
 /// A socket on its way to a child: nothing on Windows.
 #[derive(Debug)]
 pub(super) enum Handed {}
+
+/// The end of a pipe to which a child writes.
+pub(super) type Output = OwnedHandle;
 
 impl Start<'_> {
     /// Starts it. It runs only when it is in its job, so that nothing it starts can be outside.
