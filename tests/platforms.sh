@@ -184,13 +184,42 @@ ARM64_SKIPS=()
 musl() {
     install_missing musl-gcc musl-tools file file
     debian_rust
-    # Debian's compiler brings no start files and no unwinder for musl: those of the system and of GCC are taken.
-    mkdir -p "$work/lib"
-    echo 'INPUT(-lgcc_eh)' >"$work/lib/libunwind.a"
+    # Debian's compiler brings no start files and no unwinder for musl: those of the system and of GCC are taken. GCC's asks glibc
+    # where the tables of an address lie; here the same is asked of musl.
+    mkdir -p "$built/lib"
+    cat >"$work/find.c" <<'C'
+#define _GNU_SOURCE
+#include <link.h>
+#include <stddef.h>
+struct found { unsigned long long flags; void *start, *end, *link_map, *eh_frame; unsigned long long reserved[7]; };
+struct search { char *address; struct found *found; };
+static int look(struct dl_phdr_info *info, size_t size, void *data) {
+    struct search *search = data;
+    char *start = NULL, *end = NULL, *eh_frame = NULL;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *header = &info->dlpi_phdr[i];
+        char *at = (char *)info->dlpi_addr + header->p_vaddr;
+        if (header->p_type == PT_LOAD && search->address >= at && search->address < at + header->p_memsz) {
+            start = at;
+            end = at + header->p_memsz;
+        }
+        if (header->p_type == PT_GNU_EH_FRAME) eh_frame = at;
+    }
+    if (start == NULL || eh_frame == NULL) return 0;
+    *search->found = (struct found){ .start = start, .end = end, .eh_frame = eh_frame };
+    return 1;
+}
+int _dl_find_object(void *address, struct found *found) {
+    struct search search = { address, found };
+    return dl_iterate_phdr(look, &search) ? 0 : -1;
+}
+C
+    musl-gcc -O2 -c -o "$work/find.o" "$work/find.c"
+    rm -f "$built/lib/libfind.a"
+    ar rcs "$built/lib/libfind.a" "$work/find.o"
+    echo 'GROUP(-lgcc_eh -lfind)' >"$built/lib/libunwind.a"
     export CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER=musl-gcc
     export CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="-C link-self-contained=no -C relocation-model=static -L $built/lib"
-    mkdir -p "$built/lib"
-    cp "$work/lib/libunwind.a" "$built/lib/libunwind.a"
     export CC_x86_64_unknown_linux_musl=musl-gcc
     port=18942
     story x86_64-unknown-linux-musl
