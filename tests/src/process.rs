@@ -1,4 +1,4 @@
-//! Starting programs that a test has just written.
+//! Starting programs that a test has just written, and the Cargo that writes them.
 
 use std::io::ErrorKind;
 use std::process::{Child, Command};
@@ -20,4 +20,23 @@ pub fn start(command: &mut Command) -> std::io::Result<Child> {
     }
 }
 
+/// Prepares the Cargo that built this test, to build something else.
+#[must_use]
+pub fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    forget_this_test(&mut command);
+    command
+}
+
+/// Keeps from a command what Cargo tells this test of its package: build scripts that look at it, as that of ring does, would
+/// all run once more, and what depends on them would be compiled again.
+pub fn forget_this_test(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| OF_THIS_TEST.iter().any(|start| name.starts_with(start))) {
+            command.env_remove(name);
+        }
+    }
+}
+
+const OF_THIS_TEST: [&str; 2] = ["CARGO_PKG_", "CARGO_MANIFEST_"];
 const LONGEST: Duration = Duration::from_secs(10);

@@ -165,6 +165,12 @@ impl Stage {
         for name in FOREIGN {
             command.env_remove(name);
         }
+        // What `cargo run` tells of its package: build scripts that look at it, as that of ring does, would all run once more.
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_")) {
+                command.env_remove(name);
+            }
+        }
         if self.checkout.is_some() {
             command.env("CARGO_NET_OFFLINE", "true");
         }

@@ -106,13 +106,7 @@ impl Package {
         ] {
             command.env_remove(name);
         }
-        // What Cargo tells this test of its package: build scripts that look at it would all run once more.
-        for (name, _) in std::env::vars_os() {
-            let name = name.to_string_lossy().into_owned();
-            if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
-                command.env_remove(name);
-            }
-        }
+        updater_tests::process::forget_this_test(&mut command);
         command.env_remove("CARGO_TARGET_DIR").env("HOME", self.home()).env("NO_COLOR", "1");
         command
     }

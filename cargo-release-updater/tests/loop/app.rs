@@ -86,8 +86,7 @@ impl App {
 
     /// Runs `cargo` in the package.
     pub(crate) fn cargo(&self, arguments: &[&str]) -> Outcome {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        finish(Command::new(cargo).args(arguments).current_dir(self.path("")).envs(self.build_variables()))
+        finish(updater_tests::process::cargo().args(arguments).current_dir(self.path("")).envs(self.build_variables()))
     }
 
     fn build_variables(&self) -> [(&'static str, String); 5] {
@@ -118,7 +117,7 @@ impl App {
     pub(crate) fn install_in(&self, folder: tempfile::TempDir, repository: &Path, version: &str) -> Installed {
         let bin = folder.path().join("bin");
         std::fs::create_dir_all(&bin).unwrap();
-        unpack(&bundle_of(repository, version), &bin);
+        unpack(&bundle_of(repository, "hello", version), &bin);
         std::fs::remove_file(bin.join(updater_format::MANIFEST_PATH)).unwrap();
         std::fs::create_dir_all(folder.path().join("home")).unwrap();
         Installed { program: bin.join("hello"), folder }
@@ -141,9 +140,9 @@ pub(crate) fn build_variables(target: &Path) -> [(&'static str, String); 5] {
     ]
 }
 
-/// Finds the bundle of a version in a repository.
-pub(crate) fn bundle_of(repository: &Path, version: &str) -> PathBuf {
-    let part = format!(".hello-{version}-");
+/// Finds the bundle of a version of an app in its repository.
+pub(crate) fn bundle_of(repository: &Path, app: &str, version: &str) -> PathBuf {
+    let part = format!(".{app}-{version}-");
     let is_bundle = |path: &PathBuf| {
         let name = path.file_name().unwrap().to_string_lossy();
         name.contains(&part) && name.ends_with(".tar.xz")

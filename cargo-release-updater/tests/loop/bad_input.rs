@@ -368,7 +368,7 @@ fn a_name_with_a_slash_is_refused_by_publisher_and_client() {
         lease: Lease::default(),
         shell: &Shell::captured(MessageFormat::Human),
     };
-    let name = bundle_of(&repository, "1.1.0").file_name().unwrap().to_str().unwrap()[65..].to_owned();
+    let name = bundle_of(&repository, "hello", "1.1.0").file_name().unwrap().to_str().unwrap()[65..].to_owned();
     let outcome = commit.publish(&Channel::stable(), |role, _| {
         let bundle = role.targets.remove(&name).unwrap();
         role.targets.retain(|_, file| file.custom.as_ref().is_some_and(|custom| custom["kind"] != "patch"));

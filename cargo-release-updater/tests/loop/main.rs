@@ -9,6 +9,7 @@
 mod app;
 mod bad_input;
 mod components;
+mod examples;
 mod fleet;
 mod launcher;
 mod page;
@@ -18,6 +19,9 @@ mod self_update;
 mod steering;
 mod trial_app;
 mod tutorial;
+
+#[path = "../commands/terminal.rs"]
+mod terminal;
 
 #[path = "../commands/package.rs"]
 #[expect(dead_code, reason = "the tests of the single commands use more of it")]

@@ -131,7 +131,7 @@ fn the_script_refuses_what_was_not_signed() {
     visitor.refuses(&[], &format!("{url}VERSION is no signed list"));
     put(list.clone());
 
-    let bundle = bundle_of(&visitor.repository, "1.1.0");
+    let bundle = bundle_of(&visitor.repository, "hello", "1.1.0");
     let name = format!("/targets/{}", bundle.file_name().unwrap().to_str().unwrap());
     let mut bytes = std::fs::read(&bundle).unwrap();
     let middle = bytes.len() / 2;
@@ -158,7 +158,7 @@ fn the_page_tells_what_is_published_and_a_template_of_ones_own_takes_its_place()
     let visitor = Visitor::new();
     let page = std::fs::read_to_string(visitor.repository.join("index.html")).unwrap();
     assert!(page.contains("Version <strong>1.1.0</strong>"), "{page}");
-    let bundle = bundle_of(&visitor.repository, "1.1.0");
+    let bundle = bundle_of(&visitor.repository, "hello", "1.1.0");
     let link = format!("href=\"targets/{}\"", bundle.file_name().unwrap().to_str().unwrap());
     assert!(page.contains(&link), "{link} in {page}");
     assert!(page.contains("from 1.0.0: "), "{page}");

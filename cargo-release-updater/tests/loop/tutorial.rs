@@ -96,10 +96,10 @@ impl Newcomer {
         // The only places of the page that a test cannot share with others.
         let line = line.replace("/tmp/", &format!("{}/", self.folder.path().display()));
         command.args(["-c", &format!("exec 2>&1; {line}")]).current_dir(&self.here).stdin(Stdio::null());
+        updater_tests::process::forget_this_test(&mut command);
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy().into_owned();
-            let of_this_test = ["CARGO_PKG_", "CARGO_MANIFEST_", "UPDATER_", "XDG_"];
-            if of_this_test.iter().any(|start| name.starts_with(start)) {
+            if ["UPDATER_", "XDG_"].iter().any(|start| name.starts_with(start)) {
                 command.env_remove(name);
             }
         }
