@@ -24,6 +24,7 @@ pub mod require;
 pub mod scale;
 pub mod schema;
 pub mod server;
+pub mod shells;
 pub mod simulator;
 
 /// Returns the folder of the workspace.

@@ -9,6 +9,11 @@ pub(crate) fn out(line: impl AsRef<str>) {
     let _ = writeln!(std::io::stdout().lock(), "{}", line.as_ref());
 }
 
+/// Writes a text that ends with its own line to stdout. A reader that is gone is no error.
+pub(crate) fn text(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
 /// Writes a step to stderr: a verb in twelve columns, and what it is about.
 pub(crate) fn step(verb: &str, what: impl AsRef<str>) {
     let _ = writeln!(std::io::stderr().lock(), "{verb:>12} {}", terminal_safe(what.as_ref(), MAX_LINE));

@@ -1,26 +1,20 @@
 //! Completions in the shells they are for, manual pages in the programs that show them, schemas in what editors use.
 
 use crate::package::Package;
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::process::Command;
+use updater_tests::shells::{self, Question};
 use updater_tests::{require, workspace};
 
-/// Runs a script in a shell, with the completions in a file, and returns what it says.
-fn shell(program: &str, arguments: &[&str], script: &str) -> String {
-    let output = Command::new(program).args(arguments).arg(script).stdin(Stdio::null()).output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success() && stderr.is_empty(), "{program}: {stderr}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
 /// Writes the completions of a shell into a file of a package, and returns its path.
-fn completions(package: &Package, shell: &str, file: &str) -> String {
+fn completions(package: &Package, shell: &str, file: &str) -> PathBuf {
     let run = package.run(&["completions", shell]).ok();
     package.write(file, &run.stdout);
-    package.path(file).display().to_string()
+    package.path(file)
 }
 
 /// What every shell is asked, and words that the answer has and has not.
-const QUESTIONS: &[(&[&str], &str, &str)] = &[
+const QUESTIONS: &[Question<'_>] = &[
     (&["cargo-updater", "pub"], "publish", "status"),
     (&["cargo-updater", "release", "r"], "rollout", "publish"),
     (&["cargo-updater", "publish", "--ch"], "--channel", "--storage"),
@@ -36,27 +30,13 @@ fn bash_completes_both_names_and_leaves_cargo_its_own() {
     }
     let package = Package::new();
     let file = completions(&package, "bash", "completions.bash");
-    for (words, has, has_not) in QUESTIONS {
-        let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
-        let (last, before) = (words.last().unwrap(), words[words.len() - 2]);
-        let script = format!(
-            "_cargo() {{ COMPREPLY=(of-cargo); }}\nsource '{file}'\nCOMP_WORDS=({}); COMP_CWORD={}\n\
-             function=$(complete -p {} | sed 's/.*-F \\([^ ]*\\).*/\\1/')\n$function {} '{last}' '{before}'\n\
-             printf '%s\\n' \"${{COMPREPLY[@]}}\"",
-            quoted.join(" "),
-            words.len() - 1,
-            words[0],
-            words[0],
-        );
-        let told = shell("bash", &["--norc", "-c"], &script);
-        assert!(told.lines().any(|line| line == *has), "{words:?}: {told}");
-        assert!(!told.lines().any(|line| line == *has_not || line == "of-cargo"), "{words:?}: {told}");
-    }
-    let script = format!(
-        "_cargo() {{ COMPREPLY=(of-cargo); }}\nsource '{file}'\nCOMP_WORDS=(cargo bui); COMP_CWORD=1\n\
-         _cargo_and_updater cargo bui cargo\nprintf '%s\\n' \"${{COMPREPLY[@]}}\""
-    );
-    assert_eq!(shell("bash", &["--norc", "-c"], &script), "of-cargo\n");
+    let of_cargo = "_cargo() { COMPREPLY=(of-cargo); }";
+    shells::asked(QUESTIONS, |words| {
+        let told = shells::bash(of_cargo, &file, words);
+        assert!(!told.contains(&"of-cargo".to_owned()), "{words:?}: {told:?}");
+        told
+    });
+    assert_eq!(shells::bash(of_cargo, &file, &["cargo", "bui"]), ["of-cargo"]);
 }
 
 #[test]
@@ -65,31 +45,15 @@ fn zsh_completes_both_names_where_cargo_has_its_own() {
         return;
     }
     let package = Package::new();
-    std::fs::create_dir_all(package.path("functions")).unwrap();
+    let functions = package.path("functions");
+    std::fs::create_dir_all(&functions).unwrap();
     completions(&package, "zsh", "functions/_cargo-updater");
     // A stand-in of Cargo's, which passes on what it does not know in the same way: by a function of that name.
     package.write(
         "functions/_cargo",
         "#compdef cargo\nlocal ret=1\nshift words; (( CURRENT-- ))\n_call_function ret _cargo-${words[1]}\nreturn ret\n",
     );
-    for (words, has, has_not) in QUESTIONS {
-        // zsh completes on a terminal only: `zpty` gives it one. The list of matches ends with the marks.
-        let script = format!(
-            "zmodload zsh/zpty\nzpty z zsh -f -i\nzpty -w z 'PS1=; unsetopt beep; fpath=({} $fpath); autoload -U compinit; \
-             compinit -u -d {}; zstyle \":completion:*\" list-prompt \"\"; LISTMAX=0; \
-             comppostfuncs=(print_all); print_all() {{ print -r -- \"<<$compstate[nmatches]>>\" }}; \
-             compadd() {{ builtin compadd \"$@\"; builtin compadd -O found \"$@\"; print -rl -- \"m:$^found[@]\" }}; print ready'\n\
-             repeat 100 {{ zpty -r -t z line && [[ $line == *ready* && $line != *print* ]] && break; sleep 0.05 }}\n\
-             zpty -w -n z $'{}\\t'\nrepeat 200 {{ if zpty -r -t z line; then print -r -- $line; [[ $line == *'>>'* ]] && break; \
-             else sleep 0.02; fi }}\nzpty -d z",
-            package.path("functions").display(),
-            package.path("zcompdump").display(),
-            words.join(" "),
-        );
-        let told = shell("zsh", &["-f", "-c"], &script);
-        assert!(told.contains(has), "{words:?}: {told}");
-        assert!(!told.contains(&format!("m:{has_not}")), "{words:?}: {told}");
-    }
+    shells::asked(QUESTIONS, |words| shells::zsh(&functions, words));
 }
 
 #[test]
@@ -100,39 +64,15 @@ fn fish_completes_both_names() {
     let package = Package::new();
     let file = completions(&package, "fish", "completions.fish");
     std::fs::create_dir_all(package.home()).unwrap();
-    for (words, has, has_not) in QUESTIONS {
-        let output = Command::new("fish")
-            .args(["--no-config", "-c", &format!("source '{file}'; complete -C '{}'", words.join(" "))])
-            .env("HOME", package.home())
-            .output()
-            .unwrap();
-        let told = String::from_utf8_lossy(&output.stdout).into_owned();
-        let of = |word: &str| told.lines().any(|line| line.split('\t').next() == Some(word));
-        assert!(of(has), "{words:?}: {told} {}", String::from_utf8_lossy(&output.stderr));
-        assert!(!of(has_not), "{words:?}: {told}");
-    }
+    shells::asked(QUESTIONS, |words| shells::fish(&package.home(), &file, words));
 }
 
 #[test]
 fn powershell_completes_the_name_and_cargo_where_it_is_asked_to() {
-    let program = "pwsh";
-    if Command::new(program).arg("--version").output().is_err() {
-        // Debian has none; nothing that runs here depends on it.
-        println!("skipped: pwsh (install PowerShell 7, for example by `dotnet tool install --global PowerShell`)");
-        return;
-    }
-    let package = Package::new();
-    let file = completions(&package, "powershell", "completions.ps1");
-    for (words, has, has_not) in QUESTIONS {
-        let line = words.join(" ");
-        let script = format!(
-            ". '{file}'; Register-CargoUpdaterForCargo; \
-             (TabExpansion2 -inputScript '{line}' -cursorColumn {}).CompletionMatches | ForEach-Object {{ $_.CompletionText }}",
-            line.len()
-        );
-        let told = shell(program, &["-NoProfile", "-NonInteractive", "-Command"], &script);
-        assert!(told.lines().any(|line| line.trim() == *has), "{words:?}: {told}");
-        assert!(!told.lines().any(|line| line.trim() == *has_not), "{words:?}: {told}");
+    if shells::has_powershell() {
+        let package = Package::new();
+        let file = completions(&package, "powershell", "completions.ps1");
+        shells::asked(QUESTIONS, |words| shells::powershell(&file, "Register-CargoUpdaterForCargo", words));
     }
 }
 

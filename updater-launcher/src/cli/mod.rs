@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 
 mod check;
+mod completions;
 mod config;
 mod init;
 mod install;
@@ -53,6 +54,7 @@ enum Command {
     Config(config::Show),
     Init(init::Init),
     SelfUpdate(self_update::SelfUpdate),
+    Completions(completions::Completions),
     /// What the launcher runs in its children.
     #[cfg(unix)]
     #[command(name = "__exec", hide = true)]
@@ -138,6 +140,7 @@ fn run(command: Command, updater: Option<&Updater>) -> Result<ExitCode> {
         Command::Config(command) => command.run(),
         Command::Init(command) => command.run(),
         Command::SelfUpdate(command) => command.run(updater),
+        Command::Completions(command) => command.run(),
     }
 }
 
@@ -171,6 +174,9 @@ Look:
   config       Show every setting and where it comes from
   logs         Show the end of a log; -f goes on
   events       Print every event as JSON
+
+Shell:
+  completions  Write the completions of bash, zsh, fish or PowerShell
 
 Options:
 {options}

@@ -1,6 +1,7 @@
 //! The launcher as people use it: the program, real repositories, real processes.
 #![expect(clippy::unwrap_used, reason = "helpers of tests outside a test function")]
 
+mod completions;
 mod downtime;
 mod install;
 mod kills;
