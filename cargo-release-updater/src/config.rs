@@ -112,7 +112,8 @@ fn metadata(context: &Context, manifest: Option<&Path>) -> Result<cargo_metadata
     let mut command = MetadataCommand::new();
     // Dependencies do not matter here, and resolving them may need a network.
     command.no_deps().current_dir(&context.working_dir);
-    for name in crate::keys::SECRET_VARIABLES {
+    command.cargo_path(crate::toolchain::cargo());
+    for name in crate::keys::SECRET_VARIABLES.iter().copied().chain(crate::toolchain::empty_variables()) {
         command.env_remove(name);
     }
     if let Some(manifest) = manifest {

@@ -55,4 +55,5 @@ pub mod shell;
 pub mod steps;
 pub mod storage;
 mod suggest;
+mod toolchain;
 pub mod verify;

@@ -4,6 +4,7 @@ use super::DemoError;
 use crate::error::CommandResult;
 use crate::init::own_checkout;
 use crate::shell::{MessageFormat, Shell};
+use crate::toolchain::{cargo, without_empty_variables};
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -171,6 +172,7 @@ impl Stage {
                 command.env_remove(name);
             }
         }
+        without_empty_variables(&mut command);
         if self.checkout.is_some() {
             command.env("CARGO_NET_OFFLINE", "true");
         }
@@ -257,10 +259,6 @@ fn stop_on_signal() -> Result<Arc<AtomicBool>, DemoError> {
         signal_hook::flag::register(signal, Arc::clone(&stopped)).map_err(|source| DemoError::Signal { source })?;
     }
     Ok(stopped)
-}
-
-fn cargo() -> String {
-    std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
 }
 
 /// The package of the program, embedded so that the demonstration needs no checkout.

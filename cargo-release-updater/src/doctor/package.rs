@@ -12,7 +12,8 @@ use std::process::Command;
 /// Looks through the files of the package.
 pub(super) fn examine(patient: &Patient<'_>) -> Vec<Finding> {
     let folder = patient.project.folder();
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = Command::new(crate::toolchain::cargo());
+    crate::toolchain::without_empty_variables(&mut command);
     command.args(["package", "--list", "--allow-dirty", "--offline", "--quiet", "--manifest-path"]);
     command.arg(&patient.project.manifest).current_dir(folder);
     for name in SECRET_VARIABLES {

@@ -108,7 +108,7 @@ fn a_hook_that_fails_after_a_release_takes_nothing_back_and_runs_again() {
 }
 
 /// A package that is built and has no dependency: the program does not know its updater.
-fn built() -> Package {
+pub(crate) fn built() -> Package {
     let package = Package::new();
     package.run(&["init", "--dev"]).ok();
     let manifest = package.read("Cargo.toml");
@@ -151,8 +151,18 @@ fn programs_are_signed_once_and_hashed_after_it() {
     assert_eq!(noted(&package).len(), 2);
 }
 
+#[test]
+fn variables_that_are_empty_name_no_compiler() {
+    let package = built();
+    let empty = [("RUSTC", ""), ("CARGO", ""), ("RUSTDOC", ""), ("CARGO_BUILD_TARGET", "")];
+    package.run_with(&["publish"], &empty).ok();
+    package.run(&["verify", "--deep"]).ok();
+    let named = package.run_with(&["bundle"], &[("RUSTC", "/nowhere/rustc")]);
+    named.fails(30, "cannot run /nowhere/rustc", "install Rust");
+}
+
 /// Sets a storage up that a script writes, and the folder that clients read.
-fn delivering(package: &Package, hook: &str) {
+pub(crate) fn delivering(package: &Package, hook: &str) {
     let manifest = package.read("Cargo.toml");
     let lines = manifest.lines().filter(|line| !line.starts_with("url") && !line.starts_with("storage"));
     package.write("Cargo.toml", &lines.collect::<Vec<_>>().join("\n"));

@@ -4,7 +4,9 @@ use super::BundleStepError;
 use crate::config::Project;
 use crate::keys::SECRET_VARIABLES;
 use crate::shell::Shell;
+use crate::toolchain::{cargo, rustc, without_empty_variables};
 use cargo_metadata::Message;
+use std::ffi::OsStr;
 use std::io::BufReader;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -91,7 +93,8 @@ impl Build {
     /// [`BundleStepError::Start`], [`BundleStepError::BuildFailed`] or [`BundleStepError::NotBuilt`].
     pub fn run(&self, shell: &Shell) -> Result<Vec<Built>, BundleStepError> {
         let cargo = cargo();
-        let start = |source| BundleStepError::Start { program: cargo.clone(), source };
+        let cargo_name = || cargo.to_string_lossy().into_owned();
+        let start = |source| BundleStepError::Start { program: cargo_name(), source };
         let mut command = without_secrets(&cargo);
         command.args(self.arguments()).args(["--message-format", "json-render-diagnostics"]);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
@@ -118,7 +121,7 @@ impl Build {
             return Err(BundleStepError::BuildFailed { platform });
         }
         if !understood {
-            return Err(BundleStepError::Output { program: cargo });
+            return Err(BundleStepError::Output { program: cargo_name() });
         }
         // Programs of other packages come along when this one's build needs them.
         built.retain(|program| self.programs.contains(&program.name));
@@ -137,28 +140,25 @@ pub fn host_triple() -> Result<Platform, BundleStepError> {
     if let Some(platform) = named {
         return Ok(platform);
     }
-    let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
+    let rustc = rustc();
+    let name = || rustc.to_string_lossy().into_owned();
     let output = without_secrets(&rustc)
         .arg("-vV")
         .output()
-        .map_err(|source| BundleStepError::Start { program: rustc.clone(), source })?;
+        .map_err(|source| BundleStepError::Start { program: name(), source })?;
     let text = String::from_utf8_lossy(&output.stdout);
     let host = text.lines().find_map(|line| line.strip_prefix("host: "));
-    host.and_then(|host| Platform::parse(host).ok()).ok_or(BundleStepError::Output { program: rustc })
+    host.and_then(|host| Platform::parse(host).ok()).ok_or_else(|| BundleStepError::Output { program: name() })
 }
 
 /// Prepares a program that is not told our keys and passwords: cargo runs the build scripts of every dependency.
-fn without_secrets(program: &str) -> Command {
+fn without_secrets(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
+    without_empty_variables(&mut command);
     for name in SECRET_VARIABLES {
         command.env_remove(name);
     }
     command
-}
-
-/// Returns the Cargo that started us, else the one in PATH.
-fn cargo() -> String {
-    std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
 }
 
 #[cfg(test)]
