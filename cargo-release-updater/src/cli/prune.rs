@@ -7,7 +7,7 @@ use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::progress::{counted, human_bytes};
 use crate::repository::{Doomed, Pruning, RepositoryError, refuse_older};
 use crate::shell::Message;
-use crate::storage::Service;
+use crate::storage::{Service, Storage};
 use std::time::SystemTime;
 
 /// Remove from the storage what no client can still need.
@@ -31,12 +31,7 @@ impl Args {
         let desk = Desk::open(context, &self.package, &self.storage, &ChannelArgs::default())?;
         let storage = &desk.storage;
         storage.must_be_writable()?;
-        if matches!(storage.service(), Service::Command | Service::GitHub) {
-            let what = format!("{} cannot be listed, so nothing can be told about what lies there", storage.name());
-            return Err(
-                CommandError::new(ExitCode::Storage, what).hint("remove old files with the program that writes it")
-            );
-        }
+        refuse_unlisted(storage)?;
         let missing = || RepositoryError::NothingPublished { storage: storage.name().to_owned() };
         let before = desk.state.as_ref().ok_or_else(missing)?;
         // On a storage that was put back, everything since would seem to be needed by nobody.
@@ -78,6 +73,29 @@ impl Args {
             .status("Removed", format_args!("{objects}, {bytes}; {} stay, needed within {days} days", pruning.kept));
         context.shell.message(&Told::of(&pruning, false));
         Ok(())
+    }
+}
+
+/// Refuses a storage in which nothing can be found, or nothing can be removed without taking it from people.
+fn refuse_unlisted(storage: &Storage) -> CommandResult {
+    let name = storage.name();
+    match storage.service() {
+        Service::Command => {
+            let what =
+                format!("{name} cannot be pruned: it is read through `url`, which does not tell what else lies there");
+            Err(CommandError::new(ExitCode::Storage, what).hint(
+                "remove old files with the program that writes it, but neither what `cargo updater verify` names, nor roots, \
+                 nor what is younger than two lives of the timestamp",
+            ))
+        }
+        Service::GitHub => {
+            let what = format!("{name} is not pruned: its bundles and patches are files of releases that people see");
+            Err(CommandError::new(ExitCode::Storage, what).hint(
+                "delete a release that `cargo updater release list` does not name any more on its page, or with \
+                 `gh release delete`; what lies in the branch is small and stays",
+            ))
+        }
+        _ => Ok(()),
     }
 }
 

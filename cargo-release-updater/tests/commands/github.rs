@@ -57,6 +57,13 @@ fn an_installed_copy_updates_from_releases_and_pages_by_plain_addresses() {
     run(&package, &github, WRITES, &["refresh"]).ok();
     // A release in the middle of a rollout leaves the page, too.
     assert_eq!(github.state().commits_of_branch(), commits + 3);
+    let refused = run(&package, &github, WRITES, &["prune", "--yes"]);
+    refused.fails(
+        60,
+        "github:owner/app is not pruned: its bundles and patches are files of releases",
+        "gh release delete",
+    );
+    assert_eq!(github.state().commits_of_branch(), commits + 3);
     // Pages that are not built yet are told, not taken for news.
     github.state().builds_on_push = false;
     run(&package, &github, WRITES, &["refresh"]).ok();

@@ -141,4 +141,17 @@ fn a_storage_that_was_put_back_is_not_pruned() {
 fn what_cannot_be_pruned_says_so() {
     let package = crate::publish::package();
     package.run(&["prune"]).fails(2, "nothing is published in fs:", "cargo updater publish");
+
+    // One that a command writes: nobody knows what else lies there, and the hook is not asked to remove anything.
+    crate::hooks::delivering(&package, "[\"./deliver.sh\", \"{{folder}}\"]");
+    let deliver = "while read -r file; do install -D -m 644 \"$1/$file\" \"www/$file\" || exit 1; done";
+    crate::publish::write_program(&package.path("deliver.sh"), &format!("#!/bin/sh\n{deliver}\n"));
+    package.run(&publish("1.0.0", &[])).ok();
+    crate::publish::write_program(&package.path("deliver.sh"), "#!/bin/sh\ntouch pruned\n");
+    for arguments in [&["prune"][..], &["prune", "--dry-run"], &["prune", "--yes"]] {
+        let refused = package.run(arguments);
+        refused.fails(60, "command (read at file://", "remove old files with the program that writes it");
+    }
+    assert!(!package.path("pruned").exists());
+    package.run(&["verify", "--deep"]).ok();
 }
