@@ -281,30 +281,35 @@ impl<'a> Desk<'a> {
         Ok(earlier)
     }
 
-    /// Makes the patches to one bundle and tells what became of each.
-    pub(super) fn diff(&self, bundled: &Bundled, plan: &Plan, limits: DiffLimits) -> CommandResult<Vec<Patch>> {
-        self.diff_into(&self.folders.patches(), bundled, plan, limits)
+    /// Makes the patches to the bundles of a release and tells what became of each.
+    pub(super) fn diff(&self, bundles: &[Bundled], plan: &Plan, limits: DiffLimits) -> CommandResult<Vec<Patch>> {
+        self.diff_into(&self.folders.patches(), bundles, plan, limits)
     }
 
-    /// Makes the patches to one bundle into a folder.
+    /// Makes the patches to the bundles of a release into a folder: those of all triples side by side.
     pub(super) fn diff_into(
         &self,
         folder: &Path,
-        bundled: &Bundled,
+        bundles: &[Bundled],
         plan: &Plan,
         limits: DiffLimits,
     ) -> CommandResult<Vec<Patch>> {
-        let part = &bundled.part;
-        let planned = plan.platforms.iter().find(|planned| planned.platform == part.platform);
-        let earlier = self.earlier(&part.platform, planned.map_or(&[][..], |planned| &planned.patches_from))?;
+        let earlier = bundles.iter().map(|bundled| {
+            let platform = &bundled.part.platform;
+            let planned = plan.platforms.iter().find(|planned| planned.platform == *platform);
+            self.earlier(platform, planned.map_or(&[][..], |planned| &planned.patches_from))
+        });
+        let earlier = earlier.collect::<CommandResult<Vec<_>>>()?;
+        let pairs: Vec<_> = bundles.iter().zip(earlier.iter().map(Vec::as_slice)).collect();
         let shell = &self.context.shell;
-        let outcomes = diff::diff(bundled, &earlier, folder, limits, shell)?;
         let mut patches = Vec::new();
-        for outcome in outcomes {
-            diff::tell(&outcome, bundled, shell);
-            shell.message(&Diffed::of(&outcome, bundled));
-            if let Outcome::Kept(patch) = outcome {
-                patches.push(*patch);
+        for (bundled, outcomes) in bundles.iter().zip(diff::diff_all(&pairs, folder, limits, shell)?) {
+            for outcome in outcomes {
+                diff::tell(&outcome, bundled, shell);
+                shell.message(&Diffed::of(&outcome, bundled));
+                if let Outcome::Kept(patch) = outcome {
+                    patches.push(*patch);
+                }
             }
         }
         Ok(patches)

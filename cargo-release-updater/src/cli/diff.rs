@@ -44,17 +44,15 @@ impl Args {
         if plan.platforms.iter().all(|planned| planned.patches_from.is_empty()) {
             context.shell.note(format_args!("channel `{}` has no earlier release to make a patch from", desk.channel));
         }
-        for bundled in &bundles {
-            if self.dry_run.execute() == Execute::DryRun {
-                let planned = plan.platforms.iter().filter(|planned| planned.platform == bundled.part.platform);
-                for from in planned.flat_map(|planned| &planned.patches_from) {
-                    context.shell.status("Would diff", format_args!("{from} -> {version} ({})", bundled.part.platform));
+        if self.dry_run.execute() == Execute::DryRun {
+            for planned in &plan.platforms {
+                for from in &planned.patches_from {
+                    context.shell.status("Would diff", format_args!("{from} -> {version} ({})", planned.platform));
                 }
-                continue;
             }
-            let folder = out.clone().unwrap_or_else(|| desk.folders.patches());
-            desk.diff_into(&folder, bundled, &plan, self.limits.limits())?;
+            return Ok(());
         }
-        Ok(())
+        let folder = out.unwrap_or_else(|| desk.folders.patches());
+        desk.diff_into(&folder, &bundles, &plan, self.limits.limits()).map(drop)
     }
 }

@@ -170,10 +170,7 @@ impl Args {
             desk.after_publish(&plan, AfterPublish::IfLeftOut)?;
             return Ok(false);
         };
-        let mut patches = Vec::new();
-        for bundled in &release.bundles {
-            patches.extend(desk.diff(bundled, &plan, self.diff.limits())?);
-        }
+        let patches = desk.diff(&release.bundles, &plan, self.diff.limits())?;
         let release = Release { patches, ..release };
         let signed = sign(release, &mut desk.publisher(&mut keychain), &desk.folders.release(&desk.trust.app))?;
         let mut old = Vec::new();

@@ -86,7 +86,7 @@ pub enum Outcome {
 /// Makes a patch from each earlier release, the newest first, into a folder. A patch that is there already and still
 /// right is kept.
 /// # Errors
-/// [`DiffStepError`] when a bundle cannot be read, a patch cannot be written, or a finished patch does not apply.
+/// As [`diff_all`].
 pub fn diff(
     new: &Bundled,
     old: &[OldBundle],
@@ -94,11 +94,57 @@ pub fn diff(
     limits: DiffLimits,
     shell: &Shell,
 ) -> Result<Vec<Outcome>, DiffStepError> {
-    std::fs::create_dir_all(folder).map_err(|source| DiffStepError::Write { path: folder.to_owned(), source })?;
-    let new_tree = Tree::unpack(&new.path, &new.part.entry(0, None), folder)?;
+    Ok(diff_all(&[(new, old)], folder, limits, shell)?.concat())
+}
+
+/// Makes the patches to several bundles of one release, each from its own earlier releases: those of all triples side by side.
+/// Returns what became of each, in the order in which they were given.
+///
+/// The files of all releases that take part are unpacked in the folder meanwhile.
+/// # Errors
+/// [`DiffStepError`] when a bundle cannot be read, a patch cannot be written, or a finished patch does not apply.
+pub fn diff_all(
+    bundles: &[(&Bundled, &[OldBundle])],
+    folder: &Path,
+    limits: DiffLimits,
+    shell: &Shell,
+) -> Result<Vec<Vec<Outcome>>, DiffStepError> {
     let mut maker = Maker::new(limits, folder);
-    // All of them are looked at first, so that the deltas of several releases are made side by side: most programs are one
-    // file, of which each release takes one delta.
+    diff_with(&mut maker, bundles, folder, limits, shell)
+}
+
+fn diff_with(
+    maker: &mut Maker,
+    bundles: &[(&Bundled, &[OldBundle])],
+    folder: &Path,
+    limits: DiffLimits,
+    shell: &Shell,
+) -> Result<Vec<Vec<Outcome>>, DiffStepError> {
+    std::fs::create_dir_all(folder).map_err(|source| DiffStepError::Write { path: folder.to_owned(), source })?;
+    // All of them are looked at first, so that the deltas of several triples and releases are made side by side: most
+    // programs are one file, of which each release takes one delta.
+    let looked_at = bundles.iter().map(|(new, old)| look_at(maker, new, old, folder));
+    let looked_at = looked_at.collect::<Result<Vec<_>, DiffStepError>>()?;
+    maker.run(shell)?;
+    let mut outcomes = Vec::new();
+    for ((new, old), (new_tree, pending)) in bundles.iter().zip(looked_at) {
+        let mut of_bundle = Vec::new();
+        for (old, pending) in old.iter().zip(pending) {
+            of_bundle.push(pending.finish(maker, (new, &new_tree), &old.entry.version, (limits, folder))?);
+        }
+        outcomes.push(of_bundle);
+    }
+    Ok(outcomes)
+}
+
+/// Looks at one bundle and what came before it, and notes what its patches need.
+fn look_at(
+    maker: &mut Maker,
+    new: &Bundled,
+    old: &[OldBundle],
+    folder: &Path,
+) -> Result<(Tree, Vec<Pending>), DiffStepError> {
+    let new_tree = Tree::unpack(&new.path, &new.part.entry(0, None), folder)?;
     let mut pending = Vec::new();
     for old in old {
         let codecs: Vec<Codec> = old.entry.codecs.iter().filter_map(|id| Codec::parse(id)).collect();
@@ -118,24 +164,7 @@ pub fn diff(
         let joins = codecs.contains(&joint::CODEC) && old.entry.codecs.iter().any(|id| id == JOINT);
         pending.push(Pending::Make { path, tree: Box::new(tree), origins, noted, joins });
     }
-    maker.run(shell)?;
-    let mut outcomes = Vec::new();
-    for (old, pending) in old.iter().zip(pending) {
-        let from = &old.entry.version;
-        outcomes.push(match pending {
-            Pending::NoCodec => Outcome::NoCodec { from: from.clone() },
-            Pending::There { path } => judge(new, from, path)?,
-            Pending::Make { path, tree, origins, noted, joins } => {
-                let (trees, made) = ((&*tree, &new_tree), maker.made(&noted)?);
-                let joint = if joins { joint::join(trees, &origins, &made, limits, folder)? } else { None };
-                write(&path, trees, &origins, joint.as_ref().unwrap_or(&made))?;
-                // What does not give the new release, byte for byte, never gets a name that `sign` would find.
-                check(&path, &tree, &new_tree)?;
-                judge(new, from, path)?
-            }
-        });
-    }
-    Ok(outcomes)
+    Ok((new_tree, pending))
 }
 
 /// What is to be done for one earlier release.
@@ -146,6 +175,30 @@ enum Pending {
     There { path: PathBuf },
     /// Its patch is to be written when the payloads are made; one delta may make several files if its runtime knows that.
     Make { path: PathBuf, tree: Box<Tree>, origins: Vec<Option<Origin>>, noted: Noted, joins: bool },
+}
+
+impl Pending {
+    /// Writes the patch, now that its payloads are made, and looks whether it gives the new release.
+    fn finish(
+        self,
+        maker: &Maker,
+        (new, new_tree): (&Bundled, &Tree),
+        from: &ReleaseVersion,
+        (limits, folder): (DiffLimits, &Path),
+    ) -> Result<Outcome, DiffStepError> {
+        match self {
+            Self::NoCodec => Ok(Outcome::NoCodec { from: from.clone() }),
+            Self::There { path } => judge(new, from, path),
+            Self::Make { path, tree, origins, noted, joins } => {
+                let (trees, made) = ((&*tree, new_tree), maker.made(&noted)?);
+                let joint = if joins { joint::join(trees, &origins, &made, limits, folder)? } else { None };
+                write(&path, trees, &origins, joint.as_ref().unwrap_or(&made))?;
+                // What does not give the new release, byte for byte, never gets a name that `sign` would find.
+                check(&path, &tree, new_tree)?;
+                judge(new, from, path)
+            }
+        }
+    }
 }
 
 /// Tells an outcome to a person.

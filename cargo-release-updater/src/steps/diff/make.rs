@@ -86,6 +86,9 @@ pub(super) struct Maker {
     folder: PathBuf,
     jobs: BTreeMap<Key, Job>,
     made: HashMap<Key, Made>,
+    /// How many were made at the same time, at most.
+    #[cfg(test)]
+    pub(super) side_by_side: usize,
 }
 
 /// What the files of one release need, in the order of its manifest.
@@ -93,7 +96,14 @@ pub(super) struct Noted(Vec<Option<Key>>);
 
 impl Maker {
     pub(super) fn new(limits: DiffLimits, folder: &Path) -> Self {
-        Self { limits, folder: folder.to_owned(), jobs: BTreeMap::new(), made: HashMap::new() }
+        Self {
+            limits,
+            folder: folder.to_owned(),
+            jobs: BTreeMap::new(),
+            made: HashMap::new(),
+            #[cfg(test)]
+            side_by_side: 0,
+        }
     }
 
     /// Notes what each file of `new` needs, in the order of its manifest. [`Maker::run`] makes it, together with what was
@@ -167,6 +177,10 @@ impl Maker {
             let joined = workers.into_iter().map(|worker| worker.join().unwrap_or(Err(DiffStepError::Panicked)));
             joined.collect()
         });
+        #[cfg(test)]
+        {
+            self.side_by_side = locked(&gate.inside).1;
+        }
         for result in results {
             self.made.extend(result?);
         }
@@ -306,6 +320,9 @@ struct Gate {
     free: Mutex<u64>,
     total: u64,
     changed: Condvar,
+    /// How many are inside, and how many were at most.
+    #[cfg(test)]
+    inside: Mutex<(usize, usize)>,
 }
 
 /// Memory that a job holds until it is dropped.
@@ -316,7 +333,13 @@ struct Held<'a> {
 
 impl Gate {
     fn new(total: u64) -> Self {
-        Self { free: Mutex::new(total), total, changed: Condvar::new() }
+        Self {
+            free: Mutex::new(total),
+            total,
+            changed: Condvar::new(),
+            #[cfg(test)]
+            inside: Mutex::default(),
+        }
     }
 
     fn take(&self, bytes: u64) -> Held<'_> {
@@ -324,12 +347,22 @@ impl Gate {
         let free = locked(&self.free);
         let mut free = self.changed.wait_while(free, |free| *free < bytes).unwrap_or_else(PoisonError::into_inner);
         *free -= bytes;
+        #[cfg(test)]
+        {
+            let mut inside = locked(&self.inside);
+            inside.0 += 1;
+            inside.1 = inside.1.max(inside.0);
+        }
         Held { gate: self, bytes }
     }
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
+        #[cfg(test)]
+        {
+            locked(&self.gate.inside).0 -= 1;
+        }
         *locked(&self.gate.free) += self.bytes;
         self.gate.changed.notify_all();
     }

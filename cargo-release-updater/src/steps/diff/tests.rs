@@ -25,7 +25,11 @@ impl Scene {
     }
 
     fn release(&self, version: &str, files: &Files) -> Bundled {
-        let folder = self.temp.path().join(format!("files-{version}"));
+        self.release_for("x86_64-unknown-linux-gnu", version, 6, files)
+    }
+
+    fn release_for(&self, platform: &str, version: &str, level: u32, files: &Files) -> Bundled {
+        let folder = self.temp.path().join(format!("files-{version}-{platform}"));
         for (path, content) in files {
             let path = folder.join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -37,14 +41,14 @@ impl Scene {
             app: "hello".parse().unwrap(),
             component: None,
             version: version.parse().unwrap(),
-            platform: "x86_64-unknown-linux-gnu".parse().unwrap(),
+            platform: platform.parse().unwrap(),
             install: None,
             entry: None,
             keep_local: Vec::new(),
             codecs: vec!["refs-1".to_owned()],
             files: from_folder(&folder).unwrap(),
         };
-        bundle(&contents, Packing { level: 6, mtime: 0 }, &self.temp.path().join("bundles"), &self.shell).unwrap()
+        bundle(&contents, Packing { level, mtime: 0 }, &self.temp.path().join("bundles"), &self.shell).unwrap()
     }
 
     fn diff(&self, new: &Bundled, old: &[&Bundled]) -> Result<Vec<Outcome>, DiffStepError> {
@@ -216,6 +220,38 @@ fn several_releases_in_order_and_again_the_same_bytes() {
     std::fs::remove_dir_all(scene.patches()).unwrap();
     assert_eq!(kept(scene.diff(&new, &[&two, &one]).unwrap()), patches);
     assert_eq!(entry_of(&patches[1].path).unwrap(), patches[1].entry);
+}
+
+#[test]
+fn patches_of_several_triples_are_made_side_by_side_within_the_memory() {
+    let scene = Scene::new();
+    let triples = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"];
+    let of = |triple: &str, seed: u64| {
+        let old = noise(seed, 5_500_000);
+        let mut new = old.clone();
+        new[700_000..700_100].fill(7);
+        let release = |version: &str, program: Vec<u8>| {
+            scene.release_for(triple, version, 0, &Files::from([("bin/app", program)]))
+        };
+        (release("1.0.0", old), release("1.1.0", new))
+    };
+    let releases: Vec<_> = triples.iter().zip(1..).map(|(triple, seed)| of(triple, seed)).collect();
+    let old: Vec<_> = releases.iter().map(|(old, _)| [published(old)]).collect();
+    let bundles: Vec<_> = releases.iter().zip(&old).map(|((_, new), old)| (new, &old[..])).collect();
+    // One delta of these is reckoned with 94 MB: the second budget has room for one.
+    let mut made = Vec::new();
+    for (memory, side_by_side) in [(1 << 30, 2), (150 << 20, 1)] {
+        let limits = DiffLimits { threads: 2, memory };
+        let folder = scene.temp.path().join(format!("patches-{side_by_side}"));
+        let mut maker = Maker::new(limits, &folder);
+        let outcomes = diff_with(&mut maker, &bundles, &folder, limits, &scene.shell).unwrap();
+        assert_eq!(maker.side_by_side, side_by_side, "with {memory} bytes");
+        assert_eq!(outcomes.len(), 2);
+        made.push(outcomes.into_iter().flat_map(kept).collect::<Vec<_>>());
+    }
+    let platforms: Vec<_> = made[0].iter().map(|patch| patch.entry.platform.to_string()).collect();
+    assert_eq!(platforms, triples, "each has its own, in the order of the bundles");
+    assert!(made[0].iter().all(|patch| patch.entry.artifact.length < 2_000), "{made:?}");
 }
 
 #[test]
