@@ -107,6 +107,7 @@ impl<'a> Uploads<'a> {
             let total = files.iter().map(|(_, length)| length).sum();
             let overall = group.add(bar(total, OVERALL));
             overall.set_prefix("Uploading");
+            overall.enable_steady_tick(TICK);
             Bars { group, overall }
         });
         let file = |(name, length): &(String, u64)| (name.clone(), File { length: *length, sent: 0, bar: None });
@@ -179,14 +180,21 @@ const ONE: &str = "             [{bar:16}] {bytes:>10}/{total_bytes} {wide_msg}"
 /// How often a bar is drawn when nothing happens.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Writes how fast something goes, over the whole time.
+/// Writes how fast something goes, over the whole time; how long it is under way while nothing is done.
 fn pace(done: u64, elapsed: Duration) -> String {
-    format!("{}/s", human_bytes((done as f64 / elapsed.as_secs_f64().max(0.001)) as u64))
+    match done {
+        0 => format!("for {} s", elapsed.as_secs()),
+        done => format!("{}/s", human_bytes((done as f64 / elapsed.as_secs_f64().max(0.001)) as u64)),
+    }
 }
 
-/// Writes how long the rest takes at that pace; nothing while nothing is done.
+/// Writes how long the rest takes at that pace; nothing while that would be a guess from the first bytes. What has taken everything in has not given
+/// everything out yet, or the bar would be gone.
 fn time_left(done: u64, total: u64, elapsed: Duration) -> String {
-    if done == 0 {
+    if done >= total {
+        return if total == 0 { String::new() } else { ", finishing".to_owned() };
+    }
+    if done == 0 || (done < total / 50 && elapsed < FIRST_GUESS) {
         return String::new();
     }
     let seconds = elapsed.as_secs_f64() * total.saturating_sub(done) as f64 / done as f64;
@@ -196,6 +204,9 @@ fn time_left(done: u64, total: u64, elapsed: Duration) -> String {
         seconds => format!(", {} h left", seconds.div_ceil(3600)),
     }
 }
+
+/// How long nothing is said of the time that is left while less than a fiftieth is done.
+const FIRST_GUESS: Duration = Duration::from_secs(10);
 
 /// Writes a number of bytes for people: `999 B`, `1.5 KiB`, `9.1 MiB`.
 #[must_use]
@@ -268,6 +279,7 @@ mod tests {
     fn pace_and_rest_are_those_of_the_whole_time() {
         let seconds = Duration::from_secs;
         assert_eq!(pace(10 << 20, seconds(5)), "2.0 MiB/s");
+        assert_eq!(pace(0, seconds(70)), "for 70 s");
         for (done, total, elapsed, text) in [
             (0, 100, 9, ""),
             (50, 100, 10, ", 10 s left"),
@@ -275,7 +287,9 @@ mod tests {
             (50, 100, 70, ", 70 s left"),
             (10, 100, 60, ", 9 min left"),
             (1, 100, 600, ", 17 h left"),
-            (100, 100, 5, ", 0 s left"),
+            (1, 100, 9, ""),
+            (2, 100, 9, ", 8 min left"),
+            (100, 100, 5, ", finishing"),
         ] {
             assert_eq!(time_left(done, total, seconds(elapsed)), text);
         }

@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::expiry::RoleExpiry;
 use crate::keys::Keychain;
-use crate::progress::human_bytes;
+use crate::progress::{counted, human_bytes};
 use crate::repository::state::Expiry;
 use crate::repository::{Base, RepositoryState, Submission};
 use crate::shell::Message;
@@ -148,7 +148,7 @@ impl Release {
         let words: Vec<String> = words.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word).collect();
         let words = if words.is_empty() { String::new() } else { format!("{}; ", words.join(", ")) };
         context.shell.result(format_args!(
-            "  {:12} {:32} {:>10}  {words}{patches}",
+            "  {:9} {:28} {:>9}  {words}{patches}",
             self.version.to_string(),
             self.triple.as_str(),
             human_bytes(self.bundle_bytes),
@@ -193,15 +193,16 @@ impl Saved {
         let patches = match self.patches {
             0 => "no patches".to_owned(),
             patches => format!(
-                "{patches} patches of {} instead of {} (-{}%)",
+                "{patches} {} of {} instead of {} (-{}%)",
+                if patches == 1 { "patch" } else { "patches" },
                 human_bytes(self.patch_bytes),
                 human_bytes(self.instead_of),
                 saving(self.patch_bytes, self.instead_of)
             ),
         };
         context.shell.result(format_args!(
-            "\n{} bundles of {}, {patches}",
-            self.bundles,
+            "\n{} of {}, {patches}",
+            counted(self.bundles, "bundle"),
             human_bytes(self.bundle_bytes)
         ));
         context.shell.message(self);

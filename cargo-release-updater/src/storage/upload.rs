@@ -3,6 +3,7 @@
 use super::error::StorageError;
 use super::objects::Created;
 use super::opendal::Storage;
+use super::service::Service;
 use opendal::options;
 use std::fs::File;
 use std::io::Read;
@@ -14,7 +15,8 @@ impl Storage {
     /// Uploads a file under a name that says its content. Skipped when the object is there with the same bytes; written
     /// again when an interrupted upload, or anything else, left other ones. What was written is read back.
     ///
-    /// `sent` is told the bytes of each piece.
+    /// `sent` is told the bytes of each piece when it is under way for good: a service may take the last one in and send it when
+    /// the upload is closed.
     /// # Errors
     /// [`StorageError`] when the file cannot be read or the service fails; [`StorageError::NotAsSent`] when the storage
     /// gives back something else.
@@ -37,20 +39,24 @@ impl Storage {
             }
         }
         self.spend()?;
-        let chunk = self.capability.write_can_multi.then_some(PIECE);
+        let size = self.piece();
+        let chunk = self.capability.write_can_multi.then_some(size);
         let how = options::WriteOptions { chunk, ..self.write_options(path) };
         let mut writer = self.operator.writer_options(path, how).map_err(|e| self.failed("create", path, e))?;
+        let mut taken_in = 0;
         loop {
-            let mut piece = vec![0; PIECE];
+            let mut piece = vec![0; size];
             let n = fill(&mut input, &mut piece).map_err(unreadable)?;
             if n == 0 {
                 break;
             }
             piece.truncate(n);
             writer.write(piece).map_err(|e| self.failed("write", path, e))?;
-            sent(n as u64);
+            // The one before: this one waits in the writer for the next.
+            sent(std::mem::replace(&mut taken_in, n as u64));
         }
         writer.close().map_err(|e| self.failed("write", path, e))?;
+        sent(taken_in);
         self.settle(path)?;
         self.written(path)?;
         if self.is_read_back() && self.digest(path)? != Some(input.finish()) {
@@ -69,7 +75,7 @@ impl Storage {
         }
         let Some(length) = self.length(path)? else { return Ok(None) };
         self.spend()?;
-        let how = options::ReaderOptions { chunk: Some(PIECE), ..Default::default() };
+        let how = options::ReaderOptions { chunk: Some(self.piece()), ..Default::default() };
         let reader = self.reading(path).reader_options(path, how).map_err(|e| self.failed("read", path, e))?;
         let reader = reader.into_std_read(0..length).map_err(|e| self.failed("read", path, e))?;
         Ok(Some(Box::new(reader)))
@@ -104,5 +110,17 @@ fn fill(input: &mut impl Read, piece: &mut [u8]) -> std::io::Result<usize> {
     Ok(filled)
 }
 
+impl Storage {
+    /// Returns how many bytes go at once. Several pieces of each file that is on its way are in memory.
+    fn piece(&self) -> usize {
+        match self.service {
+            Service::Folder | Service::Sftp => PIECE_OF_FILE,
+            _ => PIECE,
+        }
+    }
+}
+
 /// Bytes per piece of an upload: above the least part that S3 takes (5 MiB), and 10,000 of them, its most, are 80 GiB.
 const PIECE: usize = 8 * 1024 * 1024;
+/// The same where a piece is no request of its own.
+const PIECE_OF_FILE: usize = 1024 * 1024;
