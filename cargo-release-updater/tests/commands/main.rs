@@ -19,6 +19,7 @@ mod hooks;
 mod init;
 mod interrupted;
 mod keys;
+mod old_clients;
 mod overview;
 mod package;
 mod person;
