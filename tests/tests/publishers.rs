@@ -34,6 +34,13 @@ fn two_publishers_of_a_bucket_lose_nothing() {
     race("s3", 5);
 }
 
+/// Of a server that looks first and writes later, so that both of two conditional requests succeed: the publishers find out and
+/// take turns.
+#[test]
+fn two_publishers_of_a_bucket_whose_conditions_fail_lose_nothing() {
+    race("careless", 3);
+}
+
 #[test]
 fn two_publishers_by_sftp_lose_nothing() {
     race("sftp", 3);

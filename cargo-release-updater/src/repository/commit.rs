@@ -171,7 +171,7 @@ impl Commit<'_> {
     ) -> Result<T, CommandError> {
         let shell = self.shell;
         let _lock = self.storage.lock(|| shell.status("Waiting", "for another publisher of this folder"))?;
-        self.tell_coordination();
+        self.tell_coordination()?;
         for tried in 0..ATTEMPTS {
             self.storage.start_over();
             if let Some(done) = attempt(self)? {
@@ -255,13 +255,23 @@ impl Commit<'_> {
         if let Some(signed) = &signed {
             self.storage.put_with_commit(&version_file::path(&signed.channel), signed.version_file.as_bytes());
         }
-        let sent = self.replace_timestamp(document.bytes, &expected, claimed)?;
+        let sent = self.replace_timestamp(document.bytes.clone(), &expected, claimed)?;
         let role = signed.as_ref().map_or(0, |signed| signed.version);
         let committed = Committed { timestamp: timestamp.version, snapshot: free, role };
-        let newest = match (change, &signed) {
-            (Change::Withheld(edit), _) => self.confirm_withheld(*edit, &timestamp, &sent)?,
-            (_, Some(signed)) => self.confirm_role(signed)?,
-            (_, None) => None,
+        let mut confirm = || match (&mut *change, &signed) {
+            (Change::Withheld(edit), _) => self.confirm_withheld(*edit, &timestamp, &sent),
+            (_, Some(signed)) => self.confirm_role(signed),
+            (_, None) => Ok(None),
+        };
+        let newest = match confirm() {
+            Err(error) if self.storage.conditions_fail() => {
+                let role = signed.as_ref().map(|signed| (metadata(&signed.file), &signed.bytes));
+                match self.put_back(&document.bytes, role, (metadata(&snapshot.file), &snapshot.bytes))? {
+                    true => confirm()?,
+                    false => return Err(error),
+                }
+            }
+            confirmed => confirmed?,
         };
         match (newest, sent) {
             (None, Sent::Late(error)) => Err(error.into()),

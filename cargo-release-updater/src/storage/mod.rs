@@ -4,6 +4,7 @@
 //! anything.
 
 mod command;
+mod conditions;
 mod error;
 mod github;
 mod lock;
@@ -15,6 +16,7 @@ mod upload;
 mod uri;
 
 pub use self::command::CommandStorage;
+pub use self::conditions::Pause;
 pub use self::objects::{Created, Precondition, Replaced};
 pub use self::opendal::{Coordination, Storage};
 pub use error::{ServiceError, StorageError};

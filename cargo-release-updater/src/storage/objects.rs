@@ -153,6 +153,7 @@ impl Storage {
             Ok(()) => {
                 self.settle(path)?;
                 self.written(path)?;
+                self.let_settle();
             }
             Err(error) if is_refused_condition(&error) => {}
             Err(error) => return Err(self.failed("create", path, error)),
@@ -235,7 +236,9 @@ impl Storage {
     /// # Errors
     /// [`StorageError::Service`] for anything but absence.
     pub fn precondition(&self, path: &str) -> Result<Precondition, StorageError> {
-        if self.coordination() != Coordination::ConditionalReplace {
+        // One that fails when requests meet still holds when they do not.
+        let is_of_use = self.conditions_fail() && self.capability.write_with_if_match;
+        if self.coordination() != Coordination::ConditionalReplace && !is_of_use {
             return Ok(Precondition::Anything);
         }
         if let Some(github) = &self.github {
@@ -278,14 +281,22 @@ impl Storage {
         self.must_be_writable()?;
         self.spend()?;
         match self.send(path, bytes.clone(), condition, within)? {
+            Ok(()) if self.conditions_fail() => {
+                self.let_settle();
+                self.replaced_if_same(path, &bytes)
+            }
             Ok(()) => Ok(Replaced::Done),
             // Its answer may have got lost and the request repeated.
-            Err(error) if is_refused_condition(&error) => match self.created_if_same(path, &bytes)? {
-                Created::New => Ok(Replaced::Done),
-                Created::Exists => Ok(Replaced::Changed),
-            },
+            Err(error) if is_refused_condition(&error) => self.replaced_if_same(path, &bytes),
             Err(error) => Err(self.failed("write", path, error)),
         }
+    }
+
+    fn replaced_if_same(&self, path: &str, bytes: &[u8]) -> Result<Replaced, StorageError> {
+        Ok(match self.created_if_same(path, bytes)? {
+            Created::New => Replaced::Done,
+            Created::Exists => Replaced::Changed,
+        })
     }
 
     /// Lets a file that may change be seen together with the next commit, where the storage commits several files at once;

@@ -1,6 +1,7 @@
 //! A storage: OpenDAL behind a blocking face, set up for one address.
 
 use super::command::Staging;
+use super::conditions::Conditions;
 use super::error::{ServiceError, StorageError};
 use super::github::{GitHub, GitHubAddress};
 use super::lock::StorageLock;
@@ -26,6 +27,8 @@ pub struct Storage {
     pub(super) name: String,
     pub(super) service: Service,
     pub(super) capability: Capability,
+    /// Whether what the service says of conditions is true.
+    pub(super) conditions: Conditions,
     /// Where the objects are, when the storage is a folder of this machine.
     pub(super) folder: Option<PathBuf>,
     /// What does the work instead of the operators, which OpenDAL has none for.
@@ -88,8 +91,11 @@ impl Storage {
             StorageUri::Remote(remote) => {
                 #[cfg(feature = "network")]
                 install_network();
-                let settings = remote.settings(|variable| std::env::var(variable).ok());
-                Self::new(name, remote.service, remote.service.name(), settings, None)
+                let environment = |variable: &str| std::env::var(variable).ok();
+                let settings = remote.settings(environment);
+                let storage = Self::new(name, remote.service, remote.service.name(), settings, None)?;
+                let conditions = Conditions::doubted(remote.is_elsewhere(environment));
+                Ok(Self { conditions, ..storage })
             }
         }
     }
@@ -161,6 +167,7 @@ impl Storage {
             name,
             service,
             capability,
+            conditions: Conditions::default(),
             folder,
             github: None,
             staging: None,
@@ -200,6 +207,7 @@ impl Storage {
         let can = &self.capability;
         match (&self.folder, can.write_with_if_not_exists, can.write_with_if_match) {
             (Some(_), ..) => Coordination::Lock,
+            (None, true, true) if self.conditions_fail() => Coordination::Claim,
             (None, true, true) => Coordination::ConditionalReplace,
             (None, true, false) => Coordination::Claim,
             (None, false, _) => Coordination::Nothing,

@@ -225,6 +225,15 @@ impl Remote {
         settings
     }
 
+    /// Tells whether another server is asked than the cloud's own: one of which nobody knows what it makes of conditions.
+    pub(super) fn is_elsewhere(&self, environment: impl Fn(&str) -> Option<String>) -> bool {
+        let variables = match self.service {
+            Service::S3 => &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"][..],
+            _ => &[],
+        };
+        self.option("endpoint").is_some() || variables.iter().any(|variable| environment(variable).is_some())
+    }
+
     fn option(&self, name: &str) -> Option<&str> {
         self.options.iter().find(|(option, _)| option == name).map(|(_, value)| value.as_str())
     }

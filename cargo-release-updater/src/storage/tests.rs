@@ -1,6 +1,6 @@
 //! The few operations on a folder and in memory.
 
-use super::{Created, Storage, StorageError, StorageUri};
+use super::{Created, Precondition, Replaced, Storage, StorageError, StorageUri};
 use std::time::Duration;
 
 fn storages() -> (tempfile::TempDir, [Storage; 2]) {
@@ -107,6 +107,28 @@ fn the_same_bytes_count_as_created() {
         assert_eq!(storage.put_new("a", b"one".to_vec()).unwrap(), Created::New);
         assert_eq!(storage.put_new("a", b"on".to_vec()).unwrap(), Created::Exists);
     }
+}
+
+#[test]
+fn where_conditions_fail_the_last_one_has_won_whoever_was_told_so() {
+    let (_temp, [_, memory]) = storages();
+    assert_eq!(memory.try_conditions().unwrap(), None, "nobody doubts it");
+    let storage = memory.with_failing_conditions(Duration::from_millis(200));
+    assert_eq!((storage.try_conditions().unwrap(), storage.conditions_fail()), (None, true), "it is known");
+    let overtaken = |path: &'static str, bytes: &'static [u8]| {
+        let storage = storage.clone();
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(70));
+            storage.put_mutable(path, bytes.to_vec()).unwrap();
+        })
+    };
+    let other = overtaken("claim", b"theirs");
+    assert_eq!(storage.put_new("claim", b"ours".to_vec()).unwrap(), Created::Exists);
+    other.join().unwrap();
+    assert_eq!(storage.put_new("another", b"ours".to_vec()).unwrap(), Created::New);
+    let other = overtaken("commit", b"theirs");
+    assert_eq!(storage.replace("commit", b"ours".to_vec(), &Precondition::Absent).unwrap(), Replaced::Changed);
+    other.join().unwrap();
 }
 
 #[test]

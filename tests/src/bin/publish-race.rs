@@ -1,20 +1,22 @@
-//! `publish-race [--rounds N | --stop-every N] [--on fs,s3,sftp,s3s]`: two publishers that share nothing but the storage publish at the same
+//! `publish-race [--rounds N | --stop-every N] [--on fs,s3,sftp,s3s,careless]`: two publishers that share nothing but the storage publish at the same
 //! instant, round after round (100), while a client polls: in a folder and on an S3 server, or where `--on` says.
 //!
 //! With `--stop-every N` one publisher stops before every N-th operation of the storage in turn, and another one repeats
 //! what it began; not by SFTP, where each stop costs a lease.
 //!
-//! `s3s` is an S3 server that checks signatures and whose conditions are not atomic: `UPDATER_S3S` names its program.
+//! `s3s` is an S3 server that checks signatures and whose conditions are not atomic: `UPDATER_S3S` names its program. `careless` is one
+//! of our own that does the same on purpose, all the time.
 //!
 //! A lost release or a state that does not verify is told and makes the exit code 1.
 
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::{Command, ExitCode};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use updater_tests::peers::{Peer, S3S_KEYS};
 use updater_tests::race::referee::{Course, Score, run, stop_everywhere};
 use updater_tests::race::{Failure, publisher};
+use updater_tests::scale::bucket::{Bucket, Conditions};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -50,7 +52,7 @@ fn options(words: &[&str]) -> Result<Options, Failure> {
         }
     }
     let on: Vec<String> = on.split(',').map(str::to_owned).collect();
-    match on.iter().find(|name| !["fs", "s3", "sftp", "s3s"].contains(&name.as_str())) {
+    match on.iter().find(|name| !["fs", "s3", "sftp", "s3s", "careless"].contains(&name.as_str())) {
         Some(name) => Err(format!("there is no race on {name:?}").into()),
         None if stop_every.is_some() && on.iter().any(|name| name == "sftp") => {
             Err("each stop by SFTP costs a lease".into())
@@ -87,6 +89,7 @@ fn harness(options: &Options) -> Result<bool, Failure> {
 enum Behind {
     Server { _peer: Peer },
     Folder { _folder: tempfile::TempDir },
+    Bucket { _bucket: Bucket, _folder: tempfile::TempDir },
 }
 
 fn course(name: &str) -> Result<Option<(Behind, Course)>, Failure> {
@@ -120,6 +123,17 @@ fn course(name: &str) -> Result<Option<(Behind, Course)>, Failure> {
             };
             (Behind::Server { _peer: peer }, course)
         }),
+        "careless" => {
+            let folder = tempfile::tempdir()?;
+            // As long as two publishers may be apart that have got the word at the same instant.
+            let bucket = Bucket::start(folder.path(), Conditions::Careless(Duration::from_millis(50)))?;
+            let course = Course {
+                storage: bucket.storage(),
+                url: bucket.url(),
+                environment: environment(&[("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")]),
+            };
+            Some((Behind::Bucket { _bucket: bucket, _folder: folder }, course))
+        }
         _ => {
             let folder = tempfile::tempdir()?;
             let at = format!("fs:{}", folder.path().display());

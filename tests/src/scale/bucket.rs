@@ -1,14 +1,16 @@
 //! An S3 bucket over a folder that counts what it is asked: enough of the protocol for a publisher and a client of small
-//! files, with exact conditions. Signatures are not looked at. It listens on a free port of 127.0.0.1.
+//! files, with exact conditions, or with such as some small servers have. Signatures are not looked at. It listens on a free
+//! port of 127.0.0.1.
 
 use crate::race::Failure;
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use updater_format::Sha256;
 
 /// A running bucket. Dropping it stops it.
@@ -81,22 +83,36 @@ struct Asked {
 struct Shared {
     folder: PathBuf,
     traffic: Mutex<Traffic>,
-    /// Held from the look at a condition to the end of the write.
+    conditions: Conditions,
+    /// Held from the look at a condition to the end of the write, where conditions are exact.
     writing: Mutex<()>,
+    /// How many objects were written aside.
+    written: AtomicU64,
     stop: AtomicBool,
+}
+
+/// What becomes of conditional requests that meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conditions {
+    /// One of them succeeds.
+    Exact,
+    /// All of them do that have looked before the first one has written: this long after its look.
+    Careless(Duration),
 }
 
 impl Bucket {
     /// Starts a bucket of what lies in a folder.
     /// # Errors
     /// When no port is free.
-    pub fn start(folder: &Path) -> Result<Self, Failure> {
+    pub fn start(folder: &Path, conditions: Conditions) -> Result<Self, Failure> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             folder: folder.to_owned(),
             traffic: Mutex::default(),
+            conditions,
             writing: Mutex::default(),
+            written: AtomicU64::new(0),
             stop: AtomicBool::new(false),
         });
         let accepting = Arc::clone(&shared);
@@ -197,6 +213,12 @@ impl Shared {
             let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{target}</Message></Error>");
             Answer { status, etag: None, body: body.into_bytes() }
         };
+        if method == "GET"
+            && let Some(query) =
+                target.strip_prefix("/bucket").and_then(|rest| rest.trim_start_matches('/').strip_prefix('?'))
+        {
+            return Answer { status: 200, etag: None, body: self.list(query).into_bytes() };
+        }
         let key = target.strip_prefix("/bucket/").filter(|key| !key.contains("..") && !key.contains('?'));
         let Some(key) = key else { return refuse(501, "NotImplemented") };
         let path = self.folder.join(key);
@@ -219,14 +241,18 @@ impl Shared {
                 }
             }
             "PUT" => {
-                let _one_at_a_time = self.writing.lock();
+                let _one_at_a_time = (self.conditions == Conditions::Exact).then(|| self.writing.lock());
                 let before = there();
                 let absent = header("if-none-match").is_some();
                 let other = header("if-match").is_some_and(|tag_of| before.as_deref().map(tag) != Some(tag_of));
                 if (absent && before.is_some()) || other {
                     return refuse(412, "PreconditionFailed");
                 }
-                let aside = path.with_extension("aside");
+                let conditional = absent || header("if-match").is_some();
+                if let (Conditions::Careless(pause), true) = (self.conditions, conditional) {
+                    std::thread::sleep(pause);
+                }
+                let aside = path.with_extension(format!("aside-{}", self.written.fetch_add(1, Ordering::Relaxed)));
                 let written = path.parent().map_or(Ok(()), std::fs::create_dir_all);
                 match written.and_then(|()| std::fs::write(&aside, body)).and_then(|()| std::fs::rename(&aside, &path))
                 {
@@ -234,8 +260,34 @@ impl Shared {
                     Err(_) => refuse(500, "InternalError"),
                 }
             }
+            "DELETE" => {
+                drop(std::fs::remove_file(&path));
+                Answer { status: 204, etag: None, body: Vec::new() }
+            }
             _ => refuse(501, "NotImplemented"),
         }
+    }
+
+    /// Lists the objects of one folder.
+    fn list(&self, query: &str) -> String {
+        let prefix = query.split('&').find_map(|pair| pair.strip_prefix("prefix=")).unwrap_or_default();
+        let prefix = prefix.replace("%2F", "/");
+        let entries = std::fs::read_dir(self.folder.join(&prefix)).into_iter().flatten().filter_map(Result::ok);
+        let objects: String = entries
+            .filter(|entry| entry.path().is_file() && !entry.file_name().to_string_lossy().contains(".aside-"))
+            .map(|entry| {
+                let (name, length) = (entry.file_name(), entry.metadata().map_or(0, |metadata| metadata.len()));
+                format!(
+                    "<Contents><Key>{prefix}{}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>\
+                     <ETag>\"0\"</ETag><Size>{length}</Size></Contents>",
+                    name.to_string_lossy()
+                )
+            })
+            .collect();
+        format!(
+            "<?xml version=\"1.0\"?><ListBucketResult><Name>bucket</Name><Prefix>{prefix}</Prefix>\
+             <IsTruncated>false</IsTruncated>{objects}</ListBucketResult>"
+        )
     }
 }
 

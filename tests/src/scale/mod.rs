@@ -7,7 +7,7 @@ pub mod history;
 pub mod rival;
 
 use crate::race::Failure;
-use bucket::{Bucket, Traffic};
+use bucket::{Bucket, Conditions, Traffic};
 use history::History;
 use std::path::Path;
 use std::time::Instant;
@@ -60,7 +60,7 @@ pub struct Row {
 /// What the history, the tool or the client refuses.
 pub fn measure(history: &mut History, releases: usize, program: &Path) -> Result<Row, Failure> {
     history.grow(releases)?;
-    let bucket = Bucket::start(history.repository())?;
+    let bucket = Bucket::start(history.repository(), Conditions::Exact)?;
     if !history.repository().join("index.html").exists() {
         // The scripts for people change with the program and not with a release.
         history.tool(program, &["page".to_owned(), "--storage".to_owned(), bucket.storage()])?;

@@ -2,7 +2,7 @@
 
 use super::{Commit, MAX_SKIPPED, TIMESTAMP, metadata};
 use crate::repository::{RepositoryError, RepositoryState};
-use crate::storage::{Coordination, Precondition, Replaced, StorageError};
+use crate::storage::{Coordination, Pause, Precondition, Replaced, StorageError};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::{Duration, Instant, SystemTime};
 use updater_format::json::Value;
@@ -38,14 +38,47 @@ pub(in crate::repository) enum Sent {
 }
 
 impl Commit<'_> {
-    /// Warns where nothing keeps publishers apart.
-    pub(in crate::repository) fn tell_coordination(&self) {
+    /// Warns where nothing keeps publishers apart, and where they have to take turns although the service says otherwise.
+    pub(in crate::repository) fn tell_coordination(&self) -> Result<(), RepositoryError> {
         if self.storage.coordination() == Coordination::Nothing {
             self.shell.note(format_args!(
                 "{} cannot keep two publishers apart: publish from one machine at a time",
                 self.storage.name()
             ));
         }
+        if let Some(Pause { winners, pause }) = self.storage.try_conditions()? {
+            self.shell.note(format_args!(
+                "the conditions of {} do not hold: {winners} of {} requests that met were each told to be the first. Publishers \
+                 take turns, and every step is looked at again after {} ms",
+                self.storage.name(),
+                Pause::GUESTS,
+                pause.as_millis()
+            ));
+        }
+        Ok(())
+    }
+
+    /// Writes the documents that our timestamp names once more, where another publisher has written its own over them: it was late
+    /// with a request that should have been refused. False when the timestamp is not ours, or nothing of ours is missing.
+    pub(super) fn put_back(
+        &self,
+        timestamp: &[u8],
+        role: Option<(String, &Vec<u8>)>,
+        snapshot: (String, &Vec<u8>),
+    ) -> Result<bool, RepositoryError> {
+        let there = self.storage.read(&metadata(TIMESTAMP), updater_format::length::MAX_TIMESTAMP)?;
+        if there.as_deref() != Some(timestamp) {
+            return Ok(false);
+        }
+        let mut written = false;
+        for (path, bytes) in role.into_iter().chain([snapshot]) {
+            if self.storage.read(&path, updater_format::length::MAX_ROLE)?.as_ref() != Some(bytes) {
+                self.shell.warn(format_args!("{path} was overwritten by another publisher; it is put back"));
+                self.storage.put_mutable(&path, bytes.clone())?;
+                written = true;
+            }
+        }
+        Ok(written)
     }
 
     /// Finds the first snapshot number that nobody has claimed; `None` when a claim was committed while it was waited

@@ -44,6 +44,9 @@ pub(super) struct SignedRole {
     pub(super) channel: Channel,
     pub(super) version: u64,
     pub(super) meta: MetaFile,
+    /// Its name among the metadata.
+    pub(super) file: String,
+    pub(super) bytes: Vec<u8>,
     /// The text of the channel's `VERSION`.
     pub(super) version_file: String,
 }
@@ -172,7 +175,8 @@ impl Commit<'_> {
         let version_file = signers.first().map(|signer| version_file::signed(self.app, &channel, &role, signer));
         let version_file = version_file.transpose()?.unwrap_or_default();
         self.keep_version_file(&channel, role.version, &version_file)?;
-        Ok(SignedRole { version: role.version, channel, meta: document.meta, version_file })
+        let Document { file, meta, bytes } = document;
+        Ok(SignedRole { version: role.version, channel, meta, file, bytes, version_file })
     }
 
     /// Returns the root and the targets role in force, and refuses expired ones: no client would take the release.

@@ -329,7 +329,42 @@ fn floor(app: &App, storage: &Storage, floor: &str) -> SignedRole {
     });
     let state = RepositoryState::read(storage, &app.id, &app.root, Expiry::Ignored).unwrap().unwrap();
     let meta = state.snapshot().roles["stable"].clone();
-    SignedRole { channel: app.channel.clone(), version: committed.unwrap().role, meta, version_file: String::new() }
+    SignedRole {
+        channel: app.channel.clone(),
+        version: committed.unwrap().role,
+        meta,
+        file: String::new(),
+        bytes: Vec::new(),
+        version_file: String::new(),
+    }
+}
+
+#[test]
+fn what_a_late_publisher_has_overwritten_is_put_back() {
+    let app = App::new();
+    let storage = memory().with_failing_conditions(Duration::from_millis(10));
+    app.publish(&storage, "a", NO_LEASE).unwrap();
+    for file in ["2.stable.json", "3.snapshot.json"] {
+        // Between the last look at the claim and the commit, another one writes over what the commit names.
+        storage.slow_down(&metadata(TIMESTAMP), Duration::from_millis(600));
+        std::thread::scope(|scope| {
+            let late = scope.spawn(|| {
+                while storage.length(&metadata(file)).unwrap().is_none() {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                std::thread::sleep(Duration::from_millis(200));
+                storage.put_mutable(&metadata(file), b"of another publisher".to_vec()).unwrap();
+            });
+            app.publish(&storage, &format!("with-{file}"), NO_LEASE).unwrap();
+            late.join().unwrap();
+        });
+        let text = app.shell.output().0;
+        assert!(
+            text.contains(&format!("metadata/{file} was overwritten by another publisher; it is put back")),
+            "{text}"
+        );
+    }
+    assert_eq!(app.visible(&storage).unwrap(), ["a", "with-2.stable.json", "with-3.snapshot.json"]);
 }
 
 #[test]
