@@ -49,9 +49,8 @@ updater init --dev --url "file://$work/www" --storage "fs:$work/www"
 # Files are enough, so the runtimes do without HTTP and TLS: half of what would be built.
 sed -i 's#^updater-runtime = { #&default-features = false, #' Cargo.toml
 printf '\n[profile.dev.package."*"]\nopt-level = 1\n' >> Cargo.toml
-sed -i 's#^\[package.metadata.updater\]$#&\nprofile = "dev"\ninclude = ["share/**"]\nbins = ["hello"]\ncomponents = [{ name = "model", folder = "model", version-file = "model/VERSION" }]#' Cargo.toml
+sed -i 's#^\[package.metadata.updater\]$#&\nprofile = "dev"\ninclude = ["share/**"]\nbins = ["hello"]#' Cargo.toml
 version 1.0.0 "$work/old" ""
-model 1.0.0
 printf '# Changelog\n\n## 1.0.0\n\nThe first one.\n' > CHANGELOG.md
 updater publish --level 1
 cat "$work/log"
@@ -60,6 +59,8 @@ bundle() { echo "target/updater/bundles/hello-$1-"*-linux-*.tar.xz; }
 tar -xJf $(bundle 1.0.0) -C "$work/copies/old"
 
 step "1.1.0 with the runtime of today, and everything else that there is"
+# A build script of long ago refuses settings that it does not know, so these come with the new one.
+sed -i 's#^\[package.metadata.updater\]$#&\ncomponents = [{ name = "model", folder = "model", version-file = "model/VERSION" }]#' Cargo.toml
 version 1.1.0 "$checkout" ".hand_over()"
 model 1.1.0
 printf '# Changelog\n\n## 1.1.0\n\nNews.\n' > CHANGELOG.md

@@ -242,7 +242,11 @@ impl ServiceError {
 
 impl std::fmt::Display for ServiceError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(without_page(self.0.message()))
+        match without_page(self.0.message()).trim() {
+            // An answer to a question about an object has no body.
+            "" => write!(f, "the service answers {} and says no more", self.0.kind()),
+            said => f.write_str(said),
+        }
     }
 }
 
@@ -327,5 +331,13 @@ mod tests {
         ] {
             assert_eq!(without_page(message), told);
         }
+    }
+
+    #[test]
+    fn an_answer_without_a_word_is_told_by_its_kind() {
+        let told =
+            |message: &str| ServiceError::new(opendal::Error::new(ErrorKind::PermissionDenied, message)).to_string();
+        assert_eq!(told(""), "the service answers PermissionDenied and says no more");
+        assert_eq!(told("no such key"), "no such key");
     }
 }

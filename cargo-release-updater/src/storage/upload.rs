@@ -39,8 +39,9 @@ impl Storage {
             }
         }
         self.spend()?;
-        let size = self.piece();
-        let chunk = self.capability.write_can_multi.then_some(size);
+        let chunk = self.capability.write_can_multi.then(|| self.piece());
+        // Where a file is one request it is one piece, in memory: WebDAV.
+        let size = chunk.unwrap_or(usize::try_from(length).unwrap_or(usize::MAX)).max(1);
         let how = options::WriteOptions { chunk, ..self.write_options(path) };
         let mut writer = self.operator.writer_options(path, how).map_err(|e| self.failed("create", path, e))?;
         let mut taken_in = 0;

@@ -49,7 +49,7 @@ impl Commit<'_> {
         if let Some(Pause { winners, pause }) = self.storage.try_conditions()? {
             self.shell.note(format_args!(
                 "the conditions of {} do not hold: {winners} of {} requests that met were each told to be the first. Publishers \
-                 take turns, and every step is looked at again after {} ms",
+                 take turns and look at each step again after {} ms; better publish from one machine",
                 self.storage.name(),
                 Pause::GUESTS,
                 pause.as_millis()
