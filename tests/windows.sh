@@ -293,9 +293,9 @@ TOML
     status_says '"version":"1.1.0"'; log_says plain.out.log "this is 1.1.0, started with 1.1.0"
     [ "$(cat "$place/current")" = 'versions\plain-1.1.0' ] || fail "current is $(cat "$place/current")"
     publish_plain 1.2.0 -DBREAKS
-    launcher update -C "$place"; ended 75; said "version 1.2.0 failed"; said "1.1.0 runs again"
+    launcher update -C "$place"; ended 80; said "version 1.2.0 failed"; said "1.1.0 runs again"
     status_says '"version":"1.1.0"'; said '"running":true'
-    launcher update -C "$place"; ended 75; said "1.2.0 failed its trial here"
+    launcher update -C "$place"; ended 50; said "1.2.0 failed its trial here"
     log_says plain.err.log "1.2.0 breaks"; log_says launcher.log "rolling-back"
     launcher list -C "$place"; said "1.0.0"; said "1.1.0"
     launcher rollback -C "$place" 1.0.0; ended 0; said "1.0.0"

@@ -34,8 +34,8 @@ pub fn zsh(functions: &Path, words: &[&str]) -> Vec<String> {
          compinit -u -d {}; zstyle \":completion:*\" list-prompt \"\"; LISTMAX=0; \
          comppostfuncs=(print_all); print_all() {{ print -r -- \"<<$compstate[nmatches]>>\" }}; \
          compadd() {{ builtin compadd \"$@\"; builtin compadd -O found \"$@\"; print -rl -- \"m:$^found[@]\" }}; print ready'\n\
-         repeat 100 {{ zpty -r -t z line && [[ $line == *ready* && $line != *print* ]] && break; sleep 0.05 }}\n\
-         zpty -w -n z $'{}\\t'\nrepeat 200 {{ if zpty -r -t z line; then print -r -- $line; [[ $line == *'>>'* ]] && break; \
+         repeat 1200 {{ zpty -r -t z line && [[ $line == *ready* && $line != *print* ]] && break; sleep 0.05 }}\n\
+         zpty -w -n z $'{}\\t'\nrepeat 3000 {{ if zpty -r -t z line; then print -r -- $line; [[ $line == *'>>'* ]] && break; \
          else sleep 0.02; fi }}\nzpty -d z",
         functions.display(),
         functions.with_extension("zcompdump").display(),

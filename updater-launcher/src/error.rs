@@ -129,6 +129,14 @@ pub(crate) enum Error {
         message: String,
         /// What it advises.
         hint: String,
+        /// The exit code that the same outcome has without a supervisor.
+        exit: u8,
+    },
+    /// The supervisor does not answer, although it is there.
+    #[error("the launcher of {} does not answer", path.display())]
+    Silent {
+        /// The folder.
+        path: PathBuf,
     },
     /// A program could not be started.
     #[error("cannot start {program}: {problem}")]
@@ -198,7 +206,7 @@ impl Error {
             Self::File { .. } => "check the path and its permissions",
             Self::Usage { hint, .. } => hint,
             Self::NoInstall { .. } => {
-                "install an app there with `updater-launcher install URL DIR`, or name its folder with --dir"
+                "install an app there with `updater-launcher install URL DIR`, or name its folder with -C"
             }
             Self::NotTrusted { .. } => {
                 "run it as the user to whom the folder belongs, or give it to root and take the right to write from others"
@@ -223,6 +231,7 @@ impl Error {
             Self::NotRunning { .. } => "start it with `updater-launcher start`",
             Self::HungUp { .. } => "its log is var/log/launcher.log; start it again with `updater-launcher start`",
             Self::Refused { hint, .. } => hint,
+            Self::Silent { .. } => "look whether its process stands still (its number is in var/run/lock): wake it with `kill -CONT`, or end it with `kill -KILL` and start it again",
             Self::Start { .. } => "check `exec` with `updater-launcher config`",
             Self::Lost { .. } => "somebody has killed it, or memory was short; look at var/log/launcher.log and ask again",
             Self::Hook { .. } => "the old version goes on; the hook's output is in var/log/launcher.log",
@@ -254,6 +263,7 @@ impl Error {
             Self::NotRunning { .. } => "not-running",
             Self::HungUp { .. } => "hung-up",
             Self::Refused { .. } => "refused",
+            Self::Silent { .. } => "silent",
             Self::Start { .. } => "start",
             Self::Lost { .. } => "lost",
             Self::Hook { .. } => "hook",
@@ -278,8 +288,9 @@ impl Error {
             Self::Busy { .. }
             | Self::NotRunning { .. }
             | Self::HungUp { .. }
-            | Self::Refused { .. }
+            | Self::Silent { .. }
             | Self::Stopping => 75,
+            Self::Refused { exit, .. } => *exit,
             Self::Start { .. } | Self::Lost { .. } | Self::Hook { .. } | Self::Unhealthy { .. } => 80,
         }
     }

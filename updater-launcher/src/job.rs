@@ -55,6 +55,8 @@ pub(crate) enum Report {
         message: String,
         /// What to do.
         hint: String,
+        /// The exit code of a command that ends with it.
+        exit: u8,
     },
 }
 
@@ -76,7 +78,7 @@ pub(crate) fn run(args: &[String], own: Option<&Updater>) -> Result<ExitCode> {
         Ok(report) => (report, ExitCode::SUCCESS),
         Err(error) => {
             let (code, message, hint) = (error.code().to_owned(), error.full_message(), error.hint());
-            (Report::Failed { code, message, hint }, ExitCode::FAILURE)
+            (Report::Failed { code, message, hint, exit: error.exit_code() }, ExitCode::FAILURE)
         }
     };
     tell(&report);

@@ -25,6 +25,8 @@
 pub mod cli;
 #[cfg(any(target_os = "linux", windows))]
 mod control;
+#[cfg(target_os = "linux")]
+mod descriptors;
 #[cfg(any(target_os = "linux", windows))]
 mod error;
 #[cfg(any(target_os = "linux", windows))]

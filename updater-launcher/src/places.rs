@@ -33,11 +33,18 @@ impl Places {
 
     /// Uses a folder with an install, finished or not.
     /// # Errors
-    /// [`Error::NoInstall`].
+    /// [`Error::NoInstall`]; [`Error::File`] when its files are nobody else's business.
     pub(crate) fn of_install(root: &Path) -> Result<Self> {
         let missing = || Error::NoInstall { path: root.to_owned() };
         let places = Self::at(root).map_err(|_| missing())?;
-        if places.record().is_file() { Ok(places) } else { Err(missing()) }
+        let path = places.record();
+        match path.metadata() {
+            Ok(metadata) if metadata.is_file() => Ok(places),
+            Err(source) if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                Err(Error::file("read", &path, source))
+            }
+            _ => Err(missing()),
+        }
     }
 
     /// Returns the install's folder.

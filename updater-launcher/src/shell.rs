@@ -6,7 +6,12 @@ use updater_runtime::terminal_safe;
 
 /// Writes a line of results to stdout. A reader that is gone is no error.
 pub(crate) fn out(line: impl AsRef<str>) {
-    let _ = writeln!(std::io::stdout().lock(), "{}", line.as_ref());
+    is_out(line);
+}
+
+/// Writes a line of results to stdout. Returns whether anybody reads it.
+pub(crate) fn is_out(line: impl AsRef<str>) -> bool {
+    writeln!(std::io::stdout().lock(), "{}", line.as_ref()).is_ok()
 }
 
 /// Writes a text that ends with its own line to stdout. A reader that is gone is no error.

@@ -8,7 +8,7 @@ use crate::shell;
 use clap::{Args, ValueEnum};
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -58,27 +58,40 @@ impl Logs {
             shell::step("Nothing", "was logged yet; `updater-launcher start` begins it");
             return Ok(ExitCode::SUCCESS);
         }
-        let mut at = if path.exists() { show_end(&path, self.lines)? } else { (None, 0) };
-        if !self.follow {
-            return Ok(ExitCode::SUCCESS);
-        }
-        loop {
+        let mut at = if path.exists() { show_end(&path, self.lines)? } else { Position::default() };
+        // Until it is interrupted, or nobody reads it any more.
+        while self.follow && at.is_read {
             std::thread::sleep(PAUSE);
             at = show_from(&path, at)?;
         }
+        Ok(ExitCode::SUCCESS)
     }
 }
 
 impl Events {
     pub(super) fn run(self) -> Result<ExitCode> {
         let install = Install::open(&self.place.dir)?;
-        follow(&install.places, |line| shell::out(line))?;
+        follow(&install.places, |line| shell::is_out(line))?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// Where a reader is: in which file, and at which byte.
-type Position = (Option<(u64, u64)>, u64);
+/// Where a reader is.
+#[derive(Debug)]
+struct Position {
+    /// In which file; `None` when there was none.
+    file: Option<(u64, u64)>,
+    /// At which byte of it.
+    at: u64,
+    /// Whether anybody takes what is printed.
+    is_read: bool,
+}
+
+impl Default for Position {
+    fn default() -> Self {
+        Self { file: None, at: 0, is_read: true }
+    }
+}
 
 /// Prints the last lines of a file.
 fn show_end(path: &Path, lines: usize) -> Result<Position> {
@@ -93,31 +106,64 @@ fn show_end(path: &Path, lines: usize) -> Result<Position> {
         0 => bytes.len(),
         lines => ends.map(|(at, _)| at + 1).nth(lines - 1).unwrap_or(0),
     };
-    print(&bytes[begin..]);
-    Ok((identity(&file)?, length))
+    let is_read = print(&bytes[begin..]);
+    Ok(Position { file: Some(identity(&file)?), at: length, is_read })
 }
 
-/// Prints what has come since, also when the file has been rotated away meanwhile.
-fn show_from(path: &Path, (known, at): Position) -> Result<Position> {
-    let failed = |source| Error::file("read", path, source);
-    let Ok(mut file) = File::open(path) else { return Ok((known, at)) };
-    let found = identity(&file)?;
-    let from = if found == known { at } else { 0 };
-    file.seek(SeekFrom::Start(from)).map_err(failed)?;
+/// Prints what has come since. When files have been rotated away meanwhile, the rest of the one that was being read and
+/// those after it come first.
+fn show_from(path: &Path, mut position: Position) -> Result<Position> {
+    let numbered = |number: u32| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{number}"));
+        PathBuf::from(name)
+    };
+    // The newest first, back to the one that is known; all are held open, so that no rotation takes one away.
+    let mut files: Vec<File> = Vec::new();
+    let mut is_known = false;
+    for path in std::iter::once(path.to_owned()).chain((1..).map(numbered)) {
+        let Ok(file) = File::open(&path) else { break };
+        is_known = position.file == Some(identity(&file)?);
+        files.push(file);
+        if is_known || position.file.is_none() {
+            break;
+        }
+    }
+    // Without the file that was being read nobody can tell which of the older ones were shown.
+    if !is_known {
+        files.truncate(1);
+        position.at = 0;
+    }
+    for mut file in files.into_iter().rev() {
+        let found = identity(&file)?;
+        if position.file != Some(found) {
+            position = Position { file: Some(found), at: 0, ..position };
+        }
+        position = show_rest(&mut file, position).map_err(|source| Error::file("read", path, source))?;
+    }
+    Ok(position)
+}
+
+/// Prints a file from a position to its end.
+fn show_rest(file: &mut File, mut position: Position) -> std::io::Result<Position> {
+    file.seek(SeekFrom::Start(position.at))?;
     let mut bytes = Vec::new();
-    file.take(MAX_TAIL).read_to_end(&mut bytes).map_err(failed)?;
-    print(&bytes);
-    Ok((found, from + bytes.len() as u64))
+    while position.is_read && file.take(MAX_TAIL).read_to_end(&mut bytes)? > 0 {
+        position.at += bytes.len() as u64;
+        position.is_read = print(&bytes);
+        bytes.clear();
+    }
+    Ok(position)
 }
 
-fn identity(file: &File) -> Result<Option<(u64, u64)>> {
-    let found = crate::files::identity(file);
-    found.map(Some).map_err(|source| Error::file("inspect", Path::new("the log"), source))
+fn identity(file: &File) -> Result<(u64, u64)> {
+    crate::files::identity(file).map_err(|source| Error::file("inspect", Path::new("the log"), source))
 }
 
-fn print(bytes: &[u8]) {
+/// Returns whether anybody takes it.
+fn print(bytes: &[u8]) -> bool {
     let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
+    stdout.write_all(bytes).and_then(|()| stdout.flush()).is_ok()
 }
 
 /// The most bytes that are looked at for the last lines, and that are read at once: 1 MiB.

@@ -59,6 +59,10 @@ enum Command {
     #[cfg(unix)]
     #[command(name = "__exec", hide = true)]
     Exec(Words),
+    /// Whether another launcher can be followed.
+    #[cfg(unix)]
+    #[command(name = "__takes-over", hide = true)]
+    TakesOver(Words),
     /// A health check.
     #[command(name = "__check", hide = true)]
     Probe(Words),
@@ -128,6 +132,8 @@ fn run(command: Command, updater: Option<&Updater>) -> Result<ExitCode> {
         Command::Script(command) => command.run(),
         #[cfg(unix)]
         Command::Exec(words) => crate::exec::exec(&words.words),
+        #[cfg(unix)]
+        Command::TakesOver(words) => Ok(crate::supervise::takes_over(&words.words)),
         Command::Probe(words) => crate::exec::check(&words.words),
         Command::Job(words) => crate::job::run(&words.words, updater),
         Command::Install(command) => command.run(),

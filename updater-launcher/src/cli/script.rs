@@ -4,17 +4,22 @@ use super::Place;
 use crate::error::{Error, Result};
 use crate::release::Install;
 use crate::shell;
+use crate::supervise::FOLDER_VARIABLE;
 use clap::Args;
 use std::process::{Command, ExitCode};
 
 /// Run a script of the app's table, in the current version's folder. Without a name the scripts are listed.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  updater-launcher script -C /opt/hello
+  updater-launcher script -C /opt/hello backup --to /mnt/backup")]
 pub(super) struct Script {
     #[command(flatten)]
     place: Place,
     /// The name in the table `script`.
     name: Option<String>,
-    /// What is passed on to it.
+    /// What is passed on to it: everything behind its name.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<String>,
 }
@@ -37,6 +42,7 @@ impl Script {
         let program = argv.first().cloned().unwrap_or_default();
         let mut command = Command::new(&program);
         command.args(argv.iter().skip(1)).args(&self.args).current_dir(&version.dir);
+        command.env(FOLDER_VARIABLE, install.places.root());
         for (name, value) in &merged.settings.env {
             command.env(name, install.variables(&version, None, &merged).expand(value)?);
         }

@@ -8,6 +8,8 @@ use crate::release::Install;
 use crate::shell;
 use crate::supervise::{How, Mode, QUIET, Supervisor, own_program};
 use clap::Args;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -58,6 +60,12 @@ impl Run {
 }
 
 fn supervise(install: Install, how: How) -> Result<ExitCode> {
+    // What a launcher before has left in this process is meant for this one, and taken first.
+    #[cfg(unix)]
+    if how.handover.is_none() {
+        crate::descriptors::keep_to_ourselves()
+            .map_err(|source| Error::file("look into", Path::new("/proc/self/fd"), source))?;
+    }
     let code = Supervisor::new(install, how)?.run()?;
     Ok(super::ended_with(code))
 }
@@ -70,8 +78,13 @@ fn detach(install: &Install) -> Result<ExitCode> {
         return Err(Error::Busy { path: places.root().to_owned(), pid });
     }
     let failed = |problem: String| Error::Start { program: "the launcher".to_owned(), problem };
-    let log = files::own(std::fs::File::options().append(true).create(true), 0o640).open(places.own_log());
-    let log = log.map_err(|source| Error::file("open", &places.own_log(), source))?;
+    let path = places.own_log();
+    let log = files::own(std::fs::File::options().append(true).create(true), 0o640).open(&path);
+    let log = log.map_err(|source| Error::file("open", &path, source))?;
+    let begin_of_log = log.metadata().map_or(0, |metadata| metadata.len());
+    // What the caller has open is not the launcher's: a lock that it holds would be held as long as the app runs.
+    #[cfg(unix)]
+    crate::descriptors::keep_to_ourselves().map_err(|error| failed(error.to_string()))?;
     let mut command = Command::new(own_program());
     #[cfg(windows)]
     {
@@ -89,20 +102,46 @@ fn detach(install: &Install) -> Result<ExitCode> {
         .stderr(Stdio::from(log))
         .spawn()
         .map_err(|error| failed(error.to_string()))?;
-    let begin = Instant::now();
+    let (begin, mut answered) = (Instant::now(), None);
     while begin.elapsed() < PATIENCE {
         if let Ok(Some(status)) = child.try_wait() {
-            let problem = format!("it ended ({status}); see {}", places.own_log().display());
-            return Err(failed(problem));
+            let told = last_error(&path, begin_of_log, status.code());
+            return Err(told.unwrap_or_else(|| failed(format!("it ended ({status}); see {}", path.display()))));
         }
-        if ask(places, Ask::Status, None)?.is_some() {
-            shell::step("Started", format!("process {}", child.id()));
-            return Ok(ExitCode::SUCCESS);
+        // Another launcher may have been quicker: then this one is about to end.
+        if let Some(status) = ask(places, Ask::Status, None)?.filter(|status| status["launcher"] == child.id()) {
+            let answered = *answered.get_or_insert_with(Instant::now);
+            if status["running"] == true || answered.elapsed() >= FIRST_START {
+                let app = if status["running"] == true {
+                    ""
+                } else {
+                    "; the app does not run yet: `updater-launcher logs launcher` says why"
+                };
+                shell::step("Started", format!("process {}{app}", child.id()));
+                return Ok(ExitCode::SUCCESS);
+            }
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    Err(failed(format!("it does not answer; see {}", places.own_log().display())))
+    Err(failed(format!("it does not answer; see {}", path.display())))
+}
+
+/// Returns the error with which a launcher in the background has ended, as it stands at the end of its log.
+fn last_error(log: &Path, begin: u64, exit: Option<i32>) -> Option<Error> {
+    let mut file = std::fs::File::open(log).ok()?;
+    file.seek(SeekFrom::Start(begin)).ok()?;
+    let mut bytes = Vec::new();
+    file.take(MAX_TOLD).read_to_end(&mut bytes).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    let told = text.get(text.rfind("error: ")? + "error: ".len()..)?;
+    let (message, hint) = told.split_once("\n  help: ")?;
+    let exit = exit.and_then(|code| u8::try_from(code).ok())?;
+    Some(Error::Refused { message: message.to_owned(), hint: hint.trim_end().to_owned(), exit })
 }
 
 /// How long a launcher in the background may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long is waited for the app's first start once the launcher answers; a hook may take longer, and it goes on.
+const FIRST_START: Duration = Duration::from_secs(2);
+/// The most bytes of the log in which an error is looked for: 64 KiB.
+const MAX_TOLD: u64 = 64 * 1024;

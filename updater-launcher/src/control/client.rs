@@ -17,9 +17,21 @@ pub(crate) fn ask(
 ) -> Result<Option<serde_json::Value>> {
     let Some(mut stream) = connect(places)? else { return Ok(None) };
     let failed = |source| Error::file("talk to", &places.socket(), source);
-    send(&mut stream, &Request::new(command, version)).map_err(failed)?;
+    match send(&mut stream, &Request::new(command, version)) {
+        // Whoever has no time for us has said so already.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+        sent => sent.map_err(failed)?,
+    }
+    #[cfg(unix)]
+    if command == Command::Status {
+        // Answered at any time; nothing else has an end that is known.
+        stream.set_read_timeout(Some(STATUS_TIME)).map_err(failed)?;
+    }
     let mut line = Vec::new();
     match BufReader::new(stream).take(MAX_LINE).read_until(b'\n', &mut line) {
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            return Err(Error::Silent { path: places.root().to_owned() });
+        }
         Err(error) if error.kind() != std::io::ErrorKind::ConnectionReset => return Err(failed(error)),
         _ => {}
     }
@@ -38,15 +50,17 @@ pub(crate) fn ask(
     reply.into_result().map(Some)
 }
 
-/// Calls `each` with every event of the supervisor until it ends.
+/// Calls `each` with every event of the supervisor until it ends, or until `each` wants no more.
 /// # Errors
 /// [`Error::NotRunning`]; [`Error::File`].
-pub(crate) fn follow(places: &Places, mut each: impl FnMut(&str)) -> Result<()> {
+pub(crate) fn follow(places: &Places, mut each: impl FnMut(&str) -> bool) -> Result<()> {
     let mut stream = connect(places)?.ok_or_else(|| Error::NotRunning { path: places.root().to_owned() })?;
     let failed = |source| Error::file("talk to", &places.socket(), source);
     send(&mut stream, &Request::new(Command::Events, None)).map_err(failed)?;
     for line in BufReader::new(stream).lines() {
-        each(&line.map_err(failed)?);
+        if !each(&line.map_err(failed)?) {
+            break;
+        }
     }
     Ok(())
 }
@@ -57,5 +71,8 @@ fn send(stream: &mut impl Write, request: &Request) -> std::io::Result<()> {
     stream.write_all(&line)
 }
 
+/// How long a supervisor may take to say how it is: 10 seconds. Its loop never stands still for so long.
+#[cfg(unix)]
+const STATUS_TIME: std::time::Duration = std::time::Duration::from_secs(10);
 /// The most bytes of an answer: 1 MiB. The supervisor is ours; this is only so that nothing grows without bound.
 const MAX_LINE: u64 = 1024 * 1024;

@@ -69,9 +69,7 @@ impl Server {
     pub(crate) fn receive(&mut self) -> Vec<(ClientId, Request)> {
         let new = std::mem::take(&mut *self.shared.new.lock().unwrap_or_else(PoisonError::into_inner));
         for pipe in new {
-            if self.clients.has_room()
-                && let Some(process) = pipe.client().ok().and_then(Pid::from_raw)
-            {
+            if let Some(process) = pipe.client().ok().and_then(Pid::from_raw) {
                 let input = Arc::new(Mutex::new(Input::default()));
                 let (of_thread, read) = (Arc::clone(&pipe), Arc::clone(&input));
                 std::thread::spawn(move || read_all(&of_thread, &read));

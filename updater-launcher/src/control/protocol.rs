@@ -50,7 +50,7 @@ pub(crate) struct Reply {
     v: u64,
     /// Whether it was done.
     pub(crate) ok: bool,
-    /// What there is to tell; for `ok: false` an object of `code`, `message` and `hint`.
+    /// What there is to tell; for `ok: false` an object of `code`, `exit`, `message` and `hint`.
     #[serde(default)]
     pub(crate) data: Value,
 }
@@ -88,12 +88,17 @@ impl Reply {
 
     /// Makes the answer to what was not.
     pub(crate) fn failed(error: &Error) -> Self {
-        Self::refused(error.code(), &error.full_message(), &error.hint())
+        Self::not_done(error.code(), error.exit_code(), &error.full_message(), &error.hint())
     }
 
-    /// Makes the answer to what was not done.
+    /// Makes the answer to a request that is refused for what it is.
     pub(crate) fn refused(code: &str, message: &str, hint: &str) -> Self {
-        Self { v: VERSION, ok: false, data: serde_json::json!({"code": code, "hint": hint, "message": message}) }
+        Self::not_done(code, BUSY, message, hint)
+    }
+
+    fn not_done(code: &str, exit: u8, message: &str, hint: &str) -> Self {
+        let data = serde_json::json!({"code": code, "exit": exit, "hint": hint, "message": message});
+        Self { v: VERSION, ok: false, data }
     }
 
     /// Returns what the client gets to know of it.
@@ -101,9 +106,16 @@ impl Reply {
     /// [`Error::Refused`] with the words of the supervisor.
     pub(crate) fn into_result(self) -> Result<Value, Error> {
         let word = |name: &str| self.data[name].as_str().unwrap_or_default().to_owned();
-        if self.ok { Ok(self.data) } else { Err(Error::Refused { message: word("message"), hint: word("hint") }) }
+        if self.ok {
+            return Ok(self.data);
+        }
+        let exit = self.data["exit"].as_u64().and_then(|exit| u8::try_from(exit).ok()).filter(|exit| *exit > 0);
+        Err(Error::Refused { message: word("message"), hint: word("hint"), exit: exit.unwrap_or(BUSY) })
     }
 }
+
+/// The exit code of a refusal that has none of its own.
+const BUSY: u8 = 75;
 
 #[cfg(test)]
 mod tests {

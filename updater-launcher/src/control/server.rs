@@ -43,8 +43,7 @@ impl Server {
     /// Takes what has come: new clients, and their requests.
     pub(crate) fn receive(&mut self) -> Vec<(ClientId, Request)> {
         while let Ok((stream, _)) = self.listener.accept() {
-            if self.clients.has_room()
-                && let Some(process) = allowed(&stream)
+            if let Some(process) = allowed(&stream)
                 && stream.set_nonblocking(true).is_ok()
             {
                 self.clients.add(stream, process);

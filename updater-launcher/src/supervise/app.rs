@@ -185,6 +185,6 @@ impl Supervisor {
 /// How often those are looked at whose end nobody tells.
 pub(super) const STEP: Duration = Duration::from_millis(20);
 /// Tells the app, and what it starts, where the install is.
-pub(super) const FOLDER_VARIABLE: &str = "UPDATER_LAUNCHER_DIR";
+pub(crate) const FOLDER_VARIABLE: &str = "UPDATER_LAUNCHER_DIR";
 /// The exit code when an app that ends with 0 is given up: it never stayed up.
 pub(super) const GIVEN_UP: i32 = 80;

@@ -2,6 +2,7 @@
 
 use super::Supervisor;
 use super::child::Start;
+use super::ending::Ending;
 use super::turn::{Sink, Waited};
 use crate::error::{Error, Result};
 use crate::release::Version;
@@ -32,18 +33,25 @@ impl Supervisor {
 
     /// Runs a command that must end with 0 in time. What it writes goes to the launcher's log.
     pub(super) fn run_command(&mut self, argv: &[String], dir: &Path, limit: Duration) -> Result<()> {
-        let program = argv.first().cloned().unwrap_or_default();
-        let failed = |problem: String| Error::Start { program: program.clone(), problem };
+        let ending = self.run_to_end(argv, dir, limit)?;
+        if ending.exit_code() == 0 { Ok(()) } else { Err(failed(argv, ending.to_string())) }
+    }
+
+    /// Runs a command that must end in time, and returns how. What it writes goes to the launcher's log.
+    pub(super) fn run_to_end(&mut self, argv: &[String], dir: &Path, limit: Duration) -> Result<Ending> {
         let child = Start { argv, dir, env: &[], listener: None, talks: false }.spawn()?;
         let (pid, _) = self.watch(child, Sink::Own, Sink::Own);
         let waited = self.wait_for(Instant::now() + limit, true, |this| this.has_ended(pid));
         // What it has left running goes with it.
         self.finish(pid);
         match waited {
-            Waited::For(ending) if ending.exit_code() == 0 => Ok(()),
-            Waited::For(ending) => Err(failed(ending.to_string())),
+            Waited::For(ending) => Ok(ending),
             Waited::Stopping => Err(Error::Stopping),
-            Waited::TooLong => Err(failed(format!("it took longer than {limit:?}"))),
+            Waited::TooLong => Err(failed(argv, format!("it took longer than {limit:?}"))),
         }
     }
+}
+
+fn failed(argv: &[String], problem: String) -> Error {
+    Error::Start { program: argv.first().cloned().unwrap_or_default(), problem }
 }

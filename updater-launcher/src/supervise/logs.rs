@@ -11,6 +11,8 @@ pub(super) struct RotatingLog {
     path: PathBuf,
     file: Option<File>,
     size: u64,
+    /// Whether the last byte that was written ended a line.
+    is_line_over: bool,
     /// The size at which a new file begins.
     bytes: u64,
     /// How many older ones stay.
@@ -22,17 +24,35 @@ impl RotatingLog {
     pub(super) fn open(path: &Path, bytes: u64, files: u32) -> Result<Self> {
         let file = append(path).map_err(|source| Error::file("open", path, source))?;
         let size = file.metadata().map_or(0, |metadata| metadata.len());
-        Ok(Self { path: path.to_owned(), file: Some(file), size, bytes, files })
+        Ok(Self { path: path.to_owned(), file: Some(file), size, is_line_over: true, bytes, files })
     }
 
     /// Appends. What cannot be written is dropped: a full disk must not stop the app.
     pub(super) fn write(&mut self, bytes: &[u8]) {
-        if self.size > 0 && self.size.saturating_add(bytes.len() as u64) > self.bytes {
+        let (rest, next) = if self.size > 0 && self.size.saturating_add(bytes.len() as u64) > self.bytes {
+            // A line is not cut, if its end is among these bytes.
+            let end =
+                if self.is_line_over { 0 } else { bytes.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1) };
+            bytes.split_at(end)
+        } else {
+            (bytes, &[][..])
+        };
+        self.append(rest);
+        if !next.is_empty() {
             self.rotate();
+            self.append(next);
         }
-        let written = self.file.as_mut().is_some_and(|file| file.write_all(bytes).is_ok());
-        if written {
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        if self.file.is_none() {
+            // Its folder may be back by now.
+            self.file = append(&self.path).ok();
+        }
+        let is_written = self.file.as_mut().is_some_and(|file| file.write_all(bytes).is_ok());
+        if is_written && let Some(last) = bytes.last() {
             self.size += bytes.len() as u64;
+            self.is_line_over = *last == b'\n';
         }
     }
 
@@ -59,6 +79,9 @@ impl RotatingLog {
 }
 
 fn append(path: &Path) -> std::io::Result<File> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
     crate::files::own(File::options().append(true).create(true), 0o640).open(path)
 }
 
@@ -80,6 +103,23 @@ mod tests {
             other => panic!("{other:?}"),
         }
         assert_eq!(std::fs::read_to_string(&target).unwrap(), "as it was");
+    }
+
+    #[test]
+    fn a_line_is_not_cut_and_a_folder_that_was_removed_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log/app.out.log");
+        let mut log = RotatingLog::open(&path, 10, 2).unwrap();
+        for piece in ["12345", "678\nabc", "defgh\n", "next\n"] {
+            log.write(piece.as_bytes());
+        }
+        let read = |name: &str| std::fs::read_to_string(folder.path().join("log").join(name)).unwrap();
+        assert_eq!(read("app.out.log.2"), "12345678\n");
+        assert_eq!((read("app.out.log.1").as_str(), read("app.out.log").as_str()), ("abcdefgh\n", "next\n"));
+        std::fs::remove_dir_all(folder.path().join("log")).unwrap();
+        log.write(b"too much\n");
+        log.write(b"again\n");
+        assert_eq!(read("app.out.log"), "again\n");
     }
 
     #[test]

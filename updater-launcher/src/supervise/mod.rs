@@ -34,8 +34,11 @@ mod turn;
 #[path = "windows/bell.rs"]
 pub(crate) mod bell;
 
+pub(crate) use app::FOLDER_VARIABLE;
 pub(crate) use journal::QUIET;
 pub(crate) use processes::Pid;
+#[cfg(unix)]
+pub(crate) use relaunch::takes_over;
 pub(crate) use spawn::own_program;
 
 use crate::control::{ClientId, Request, Server};

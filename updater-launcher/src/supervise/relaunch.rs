@@ -5,6 +5,7 @@
 //! listening socket, the pipes from the app. Clients of the control socket have to come again.
 
 use super::app::App;
+use super::ending::Ending;
 use super::poll::Stream;
 use super::processes::{Pid, Process};
 use super::turn::Sink;
@@ -17,7 +18,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 use updater_format::ReleaseVersion;
 
@@ -102,16 +103,18 @@ impl Supervisor {
     pub(super) fn relaunch(&mut self) -> Error {
         let program = self.program.clone();
         let failed = |problem: String| Error::Start { program: program.display().to_string(), problem };
-        // One that does not even start must not take the place of one that runs.
+        // What is no launcher, or one that does not understand this one, must not take its place.
         let dir = self.install.places.root().to_owned();
         // Nor does one begin where it would end at once, and the app with it.
         let readable = self.install.settings(&self.version.dir).and_then(|_| self.install.updater());
         if let Err(error) = readable {
             return error;
         }
-        let argv = [program.to_string_lossy().into_owned(), "--version".to_owned()];
-        if let Err(error) = self.run_command(&argv, &dir, TRY_TIME) {
-            return error;
+        let argv = [program.to_string_lossy().into_owned(), "__takes-over".to_owned(), FORMAT.to_string()];
+        match self.run_to_end(&argv, &dir, TRY_TIME) {
+            Ok(Ending::Code(code)) if code == i32::from(TAKES_OVER) => {}
+            Ok(_) => return failed("it is no launcher that can take over from this one".to_owned()),
+            Err(error) => return error,
         }
         self.say("relaunching", &program.display().to_string());
         match self.hand_over(&dir, &program) {
@@ -190,8 +193,15 @@ fn refuse(problem: &str) -> Error {
     Error::Usage { problem: format!("nothing was handed over: {problem}"), hint: "use `start` without --handover" }
 }
 
-/// The format of what is handed over. Another one is refused, and the launcher that asked is gone by then: it changes only
-/// together with a way to tell beforehand.
+/// `__takes-over FORMAT`: says by the exit code whether this launcher reads what one with that format hands over. Asked before
+/// there is no way back.
+pub(crate) fn takes_over(words: &[String]) -> ExitCode {
+    if words == [FORMAT.to_string()] { ExitCode::from(TAKES_OVER) } else { ExitCode::from(2) }
+}
+
+/// The format of what is handed over.
 const FORMAT: u64 = 1;
-/// How long the new program may take to say its version.
+/// The exit code of a launcher that takes over. No other program has a reason to end with it.
+const TAKES_OVER: u8 = 97;
+/// How long the new program may take to say so.
 const TRY_TIME: Duration = Duration::from_secs(10);

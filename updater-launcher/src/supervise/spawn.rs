@@ -1,5 +1,6 @@
 //! How a child is started: always through the launcher's own `__exec`, which prepares the process without unsafe code here.
 
+use super::QUIET;
 use super::child::{Child, Start};
 use crate::error::{Error, Result};
 use rustix::process::Pid;
@@ -15,7 +16,7 @@ impl Start<'_> {
         let mut command = Command::new(OWN_PROGRAM);
         command.arg("__exec").arg(std::process::id().to_string());
         command.arg(if self.listener.is_some() { "listen" } else { "plain" }).args(self.argv);
-        command.current_dir(self.dir).envs(self.env.iter().map(|(name, value)| (name, value)));
+        command.current_dir(self.dir).env_remove(QUIET).envs(self.env.iter().map(|(name, value)| (name, value)));
         command.stdin(match self.listener {
             Some(listener) => Stdio::from(listener),
             None if self.talks => Stdio::piped(),

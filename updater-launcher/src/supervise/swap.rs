@@ -61,9 +61,9 @@ impl Supervisor {
                     }
                     self.end_job(&outcome);
                 }
-                Report::Failed { code, message, hint } => {
+                Report::Failed { code, message, hint, exit } => {
                     self.say("update-failed", &format!("{message} ({code})"));
-                    self.end_job(&Err(Error::Refused { message, hint }));
+                    self.end_job(&Err(Error::Refused { message, hint, exit }));
                 }
                 Report::Withheld { why } => {
                     self.say("no-update", &why);
@@ -272,7 +272,7 @@ impl Supervisor {
         self.job = None;
         match report? {
             Report::Installed => Ok(()),
-            Report::Failed { message, hint, .. } => Err(Error::Refused { message, hint }),
+            Report::Failed { message, hint, exit, .. } => Err(Error::Refused { message, hint, exit }),
             _ => Err(gone()),
         }
     }
@@ -282,7 +282,7 @@ impl Supervisor {
         self.reports.clear();
         let job = self.spawn_job(name, argument)?;
         match self.last_report(name, job.pid)? {
-            Report::Failed { message, hint, .. } => Err(Error::Refused { message, hint }),
+            Report::Failed { message, hint, exit, .. } => Err(Error::Refused { message, hint, exit }),
             report => Ok(report),
         }
     }

@@ -133,7 +133,7 @@ fn a_server_that_answers_500_is_taken_back() {
     running.ready("1.0.0");
     site.publish("1.1.0", "500", &more);
     let output = site.scene.run(&["update"]);
-    refused(&output, 75, "version 1.1.0 failed");
+    refused(&output, 80, "version 1.1.0 failed");
     until("the old version answers", || site.ask().is_ok_and(|version| version == "1.0.0"));
     assert!(running.log().contains("answered 500"), "{} {}", text(&output.stderr), running.log());
     running.stop();

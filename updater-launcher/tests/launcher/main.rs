@@ -9,4 +9,5 @@ mod processes;
 mod running;
 mod scene;
 mod supervise;
+mod talk;
 mod updates;

@@ -47,7 +47,7 @@ fn nobody_but_the_app_confirms_it() {
     let answer = say(&scene, r#"{"v":1,"command":"confirm"}"#);
     assert_eq!((&answer["ok"], &answer["data"]["code"]), (&json!(false), &json!("not-the-app")), "{answer}");
     let output = updating.wait_with_output().unwrap();
-    refused(&output, 75, "it has not confirmed itself yet");
+    refused(&output, 80, "it has not confirmed itself yet");
     running.ready("1.0.0");
     running.stop();
 }
@@ -65,11 +65,11 @@ fn a_version_that_has_confirmed_itself_is_still_watched() {
     let health =
         json!({"stay-up": "10ms", "limit": "3s", "command": ["sh", "-c", "test -e {{root}}/said && exit 7; exit 8"]});
     scene.release("1.1.0", &script, &table(json!({"health": health})));
-    refused(&scene.run(&["update"]), 75, "version 1.1.0 failed");
+    refused(&scene.run(&["update"]), 80, "version 1.1.0 failed");
     running.ready("1.0.0");
     assert!(scene.read("var/log/hello.out.log").contains("\"confirmed\""), "{}", running.log());
     assert_eq!(scene.current(), "1.0.0");
-    refused(&scene.run(&["update"]), 75, "1.1.0");
+    refused(&scene.run(&["update"]), 50, "1.1.0");
     running.stop();
 }
 

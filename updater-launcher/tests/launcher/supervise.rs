@@ -173,12 +173,12 @@ fn a_restart_that_cannot_be_leaves_the_app_or_is_tried_again() {
     running.ready("1.0.0");
     let pid = running.app_pid();
     scene.overrides("restrat = 'never'");
-    refused(&scene.run(&["restart"]), 75, "unknown key `restrat`");
+    refused(&scene.run(&["restart"]), 20, "unknown key `restrat`");
     assert_eq!(running.app_pid(), pid, "it runs on");
     scene.overrides("");
     // A hook that fails keeps the app from starting, again and again, until it succeeds.
     std::fs::remove_file(scene.app().join("go")).unwrap();
-    refused(&scene.run(&["restart"]), 75, "hook before-start");
+    refused(&scene.run(&["restart"]), 80, "hook before-start");
     until("it was tried again", || running.log().matches("failed: hook before-start").count() >= 3);
     assert_eq!(scene.read("var/log/hello.out.log"), "start\n", "{}", running.log());
     std::fs::write(scene.app().join("go"), "").unwrap();

@@ -60,13 +60,13 @@ fn an_update_on_request_replaces_the_running_version() {
     }
     // What cannot be gone back to does not even stop it.
     let pid = running.app_pid();
-    refused(&scene.run(&["rollback", "9.9.9"]), 75, "9.9.9 is not kept here");
-    refused(&scene.run(&["rollback", "1.1.0"]), 75, "1.1.0 is the current version");
+    refused(&scene.run(&["rollback", "9.9.9"]), 2, "9.9.9 is not kept here");
+    refused(&scene.run(&["rollback", "1.1.0"]), 2, "1.1.0 is the current version");
     assert_eq!(running.app_pid(), pid);
     // Back by hand, while it runs.
     assert_eq!(scene.ok(&["rollback"]), "1.0.0\n");
     running.ready("1.0.0");
-    refused(&scene.run(&["update"]), 75, "1.1.0");
+    refused(&scene.run(&["update"]), 50, "1.1.0");
     running.stop();
 }
 
@@ -115,12 +115,12 @@ fn a_version_that_fails_is_taken_back_and_not_offered_again() {
         running.ready("1.0.0");
         scene.publish("1.1.0", script, more);
         let output = scene.run(&["update"]);
-        refused(&output, 75, "version 1.1.0 failed");
+        refused(&output, 80, "version 1.1.0 failed");
         assert!(text(&output.stderr).contains(reason), "{name}: {}", text(&output.stderr));
         running.ready("1.0.0");
         assert_eq!(scene.current(), "1.0.0", "{name}");
         assert!(running.log().contains("rolling-back: 1.1.0 to 1.0.0"), "{name}: {}", running.log());
-        refused(&scene.run(&["update"]), 75, "1.1.0");
+        refused(&scene.run(&["update"]), 50, "1.1.0");
         // The next one is taken.
         scene.publish("1.2.0", LIVES, json!({}));
         assert_eq!(scene.ok(&["update"]), "1.2.0\n", "{name}");
@@ -293,7 +293,7 @@ fn a_job_that_is_killed_in_the_swap_leaves_a_version_that_runs() {
         running.ready(expected);
         assert_eq!(scene.current(), expected, "{}", running.log());
         match expected {
-            "1.0.0" => refused(&output, 75, "the process of the update has ended without a result"),
+            "1.0.0" => refused(&output, 80, "the process of the update has ended without a result"),
             _ => {
                 assert!(output.status.success(), "{}", text(&output.stderr));
                 until("its trial is over", || running.log().contains("updated: 1.0.0 to 1.1.0"));

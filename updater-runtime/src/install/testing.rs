@@ -24,7 +24,14 @@ pub(crate) fn version(text: &str) -> ReleaseVersion {
     ReleaseVersion::parse(text).unwrap()
 }
 
-const PLATFORM: &str = if cfg!(windows) { "x86_64-pc-windows-gnu" } else { "x86_64-unknown-linux-gnu" };
+/// The target triple for which the tests are built, up to the name of the libc: some of them install themselves.
+pub(crate) const PLATFORM: &str = match (cfg!(windows), cfg!(target_os = "macos"), cfg!(target_arch = "aarch64")) {
+    (true, ..) => "x86_64-pc-windows-gnu",
+    (_, true, true) => "aarch64-apple-darwin",
+    (_, true, false) => "x86_64-apple-darwin",
+    (_, _, true) => "aarch64-unknown-linux-gnu",
+    _ => "x86_64-unknown-linux-gnu",
+};
 
 /// One file of a release; a link when it begins with `->`.
 type Files = BTreeMap<String, Vec<u8>>;

@@ -225,9 +225,9 @@ fn a_probe_that_fails_stages_nothing() {
 
 #[test]
 fn a_probe_that_passes_leads_to_an_install() {
-    let script = b"#!/bin/sh\necho updater-probe 1 $UPDATER_PROBE hello 1.1.0 x86_64-unknown-linux-gnu\n";
+    let script = format!("#!/bin/sh\necho updater-probe 1 $UPDATER_PROBE hello 1.1.0 {}\n", super::testing::PLATFORM);
     let mut world = World::executable();
-    world.new = Release::executable("1.1.0", script);
+    world.new = Release::executable("1.1.0", script.as_bytes());
     let mut session = Session::open(&world.layout, now()).unwrap();
     let tree = stage(&mut session, &world.new).unwrap();
     let plan = Plan { installed: version("1.0.0"), trial: Trial::Start, epoch: 0 };

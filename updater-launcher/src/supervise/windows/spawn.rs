@@ -1,5 +1,6 @@
 //! How a child is started: it leads a process group, which Ctrl-Break reaches, in a job, which ends with the launcher.
 
+use super::QUIET;
 use super::child::{Child, Start};
 use super::processes::{Pid, Running};
 use crate::error::{Error, Result};
@@ -23,7 +24,7 @@ impl Start<'_> {
         let program = self.argv.first().cloned().unwrap_or_default();
         let failed = |problem: String| Error::Start { program: program.clone(), problem };
         let mut command = Command::new(&program);
-        command.args(self.argv.iter().skip(1)).current_dir(self.dir);
+        command.args(self.argv.iter().skip(1)).current_dir(self.dir).env_remove(QUIET);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command.stdin(if self.talks { Stdio::piped() } else { Stdio::null() });
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
