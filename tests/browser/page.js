@@ -50,6 +50,8 @@ async function main() {
 // Opens the page and notes what it asks for and complains about.
 async function open(browser, name, options, prepare) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  // A picture of the whole page takes its time on a machine that does much else.
+  context.setDefaultTimeout(120_000);
   const page = await context.newPage();
   page.on("console", (message) => { if (message.type() !== "info") { faults.push(`${name}: console: ${message.text()}`); } });
   page.on("pageerror", (error) => faults.push(`${name}: ${error}`));

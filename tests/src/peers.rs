@@ -317,21 +317,43 @@ pub fn python_program(program: &str, packages: &str) -> Option<PathBuf> {
 /// When it is absent where everything is required.
 #[must_use]
 pub fn python_tuf() -> Option<PathBuf> {
+    let modules = "tuf.ngclient, securesystemslib.signer, cryptography";
+    let found = python_with("python-tuf", modules, &[TUF, "securesystemslib[crypto]"]);
+    if found.is_none() {
+        let how = "pip install tuf 'securesystemslib[crypto]', UPDATER_PYTHON=<that python>";
+        let _ = require::absent("python-tuf", how);
+    }
+    found
+}
+
+/// Returns a Python that has a grammar of PowerShell, found in the same way.
+///
+/// # Panics
+/// When it is absent where everything is required.
+#[must_use]
+pub fn powershell_grammar() -> Option<PathBuf> {
+    let packages = ["tree-sitter==0.26.1", "tree-sitter-powershell==0.26.4"];
+    let found = python_with("powershell", "tree_sitter, tree_sitter_powershell", &packages);
+    if found.is_none() {
+        let _ = require::absent("a grammar of PowerShell", &format!("pip install {}", packages.join(" ")));
+    }
+    found
+}
+
+/// Returns the Python that `UPDATER_PYTHON` names, else one in an environment of its own, if it has these modules.
+fn python_with(folder: &str, modules: &str, packages: &[&str]) -> Option<PathBuf> {
     static INSTALL: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _one_at_a_time = INSTALL.lock();
-    let has_tuf = |python: &Path| {
-        let script = "import tuf.ngclient, securesystemslib.signer, cryptography";
-        Command::new(python).args(["-c", script]).output().is_ok_and(|output| output.status.success())
+    let has_them = |python: &Path| {
+        let script = format!("import {modules}");
+        Command::new(python).args(["-c", &script]).output().is_ok_and(|output| output.status.success())
     };
-    let named = std::env::var_os("UPDATER_PYTHON").map(PathBuf::from);
-    let environment = crate::workspace().join("target/test-peers/python-tuf");
-    let python = named.clone().unwrap_or_else(|| environment.join("bin/python"));
-    let packages = [TUF, "securesystemslib[crypto]"];
-    if has_tuf(&python) || (named.is_none() && environment_with(&environment, &packages, &|| has_tuf(&python))) {
-        return Some(python);
+    if let Some(named) = std::env::var_os("UPDATER_PYTHON").map(PathBuf::from).filter(|named| has_them(named)) {
+        return Some(named);
     }
-    let _ = require::absent("python-tuf", "pip install tuf 'securesystemslib[crypto]', UPDATER_PYTHON=<that python>");
-    None
+    let environment = crate::workspace().join("target/test-peers").join(folder);
+    let python = environment.join("bin/python");
+    environment_with(&environment, packages, &|| has_them(&python)).then_some(python)
 }
 
 /// Makes an environment of Python with some packages, unless it works already; tells whether it works then.

@@ -215,7 +215,7 @@ fn release(listed: &Listed, release: &Release, open: bool) -> String {
         let _ = writeln!(
             text,
             "<li><a href=\"{path}\" download>{name}</a> (<a href=\"{signature}\">signature</a>)<br>\
-             <span class=\"detail\">{system}, {processor}{libc} · {length} bytes</span><br>\
+             <span class=\"detail\">{system}, {processor}{libc} · {size} ({length} bytes)</span><br>\
              <span class=\"detail\">SHA-256 <code>{sha256}</code></span></li>",
             path = escape(&download.path),
             signature = escape(&download.signature),
@@ -223,6 +223,7 @@ fn release(listed: &Listed, release: &Release, open: bool) -> String {
             system = escape(&named.system),
             processor = escape(&named.processor),
             libc = download.libc.as_deref().map(|libc| format!(", glibc {}", escape(libc))).unwrap_or_default(),
+            size = unbroken(download.length),
             length = download.length,
             sha256 = download.sha256,
         );

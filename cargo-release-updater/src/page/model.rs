@@ -2,6 +2,7 @@
 //! files.
 
 use super::notes::to_html;
+use super::platform::Named;
 use crate::keys::public_line;
 use crate::repository::RepositoryState;
 use crate::repository::state::artifact_path;
@@ -56,7 +57,7 @@ pub struct Release {
     pub is_for_all: bool,
     /// Its notes as HTML.
     pub notes: Option<String>,
-    /// Its bundles, in order of the platforms.
+    /// Its bundles, in the order in which people look for their system.
     pub downloads: Vec<Download>,
 }
 
@@ -133,7 +134,7 @@ fn releases<E>(
     }
     let mut releases = Vec::new();
     for (version, mut bundles) in versions.into_iter().rev() {
-        bundles.sort_by(|a, b| a.platform.cmp(&b.platform));
+        bundles.sort_by_key(|bundle| (Named::place(&bundle.platform), &bundle.platform));
         let text = match contents.notes.iter().find(|entry| entry.component.is_none() && entry.version == *version) {
             Some(entry) => notes(entry)?,
             None => None,

@@ -37,6 +37,21 @@ impl Named {
         };
         Self { system, processor: processor(architecture, key), key: key.to_owned() }
     }
+
+    /// Returns where a triple stands on the page: systems by how many people have them, and within one the usual processor
+    /// first.
+    pub(super) fn place(platform: &Platform) -> (usize, bool, usize) {
+        let named = Self::of(platform);
+        let position = |list: &[&str], word: &str| list.iter().position(|known| *known == word).unwrap_or(list.len());
+        let architecture = platform.as_str().split('-').next().unwrap_or_default();
+        let usual: &[&str] = if named.key == "macos" { &["aarch64", "x86_64"] } else { &["x86_64", "aarch64"] };
+        // musl is the other way on Linux, whatever the processor.
+        (
+            position(&["windows", "macos", "linux"], &named.key),
+            named.system.contains("musl"),
+            position(usual, architecture),
+        )
+    }
 }
 
 fn processor(architecture: &str, system: &str) -> String {
@@ -56,6 +71,24 @@ fn processor(architecture: &str, system: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn systems_stand_together() {
+        let order = [
+            "x86_64-pc-windows-msvc",
+            "aarch64-pc-windows-msvc",
+            "aarch64-apple-darwin",
+            "x86_64-apple-darwin",
+            "x86_64-unknown-linux-gnu",
+            "aarch64-unknown-linux-gnu",
+            "x86_64-unknown-linux-musl",
+            "x86_64-unknown-freebsd",
+        ];
+        let mut sorted = order;
+        sorted.sort_unstable();
+        sorted.sort_by_key(|triple| Named::place(&triple.parse().unwrap()));
+        assert_eq!(sorted, order);
+    }
 
     #[test]
     fn triples_have_names() {

@@ -1,7 +1,9 @@
 //! The page in a real browser, and the installer as shellcheck sees it. Chromium is no small thing to install: where it is
 //! not there, the test says so, and fails only when `UPDATER_TEST_BROWSER` asks for it.
 
-use cargo_release_updater::page::{Download, INDEX, INSTALL_SH, Listed, PatchSize, Release, Site, Templates, render};
+use cargo_release_updater::page::{
+    Download, INDEX, INSTALL_PS1, INSTALL_SH, Listed, PatchSize, Release, Site, Templates, render,
+};
 use std::process::Command;
 use updater_format::{Channel, InstallKind, Sha256, UtcTime};
 use updater_tests::server::TestServer;
@@ -141,4 +143,23 @@ fn shellcheck_finds_nothing_in_the_installer() {
     std::fs::write(&path, script.text.replacen("rm -f -- \"$bin/$app\"", "rm -f -- $bin/$app", 1)).unwrap();
     let output = Command::new("shellcheck").args(["--shell=sh", "--severity=style"]).arg(&path).output().unwrap();
     assert!(String::from_utf8_lossy(&output.stdout).contains("SC2086"), "{output:?}");
+}
+
+#[test]
+fn the_installer_for_windows_is_powershell() {
+    let Some(python) = peers::powershell_grammar() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let files = render(&site("https://example.com/hello"), &Templates::default()).unwrap();
+    let script = files.iter().find(|file| file.path == INSTALL_PS1).unwrap();
+    let path = folder.path().join(INSTALL_PS1);
+    let fits = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        let look = workspace().join("tests/browser/powershell.py");
+        let output = Command::new(&python).arg(look).arg(&path).output().unwrap();
+        assert!(output.stderr.is_empty(), "{output:?}");
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    assert_eq!(fits(&script.text), (true, "\n".to_owned()));
+    // A check that finds nothing in anything would pass, too.
+    assert!(!fits(&script.text.replacen("if ($Help) {", "if ($Help {", 1)).0);
 }

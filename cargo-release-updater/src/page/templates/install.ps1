@@ -94,7 +94,11 @@ try {
 
     $machine = if ($env:PROCESSOR_ARCHITEW6432) { $env:PROCESSOR_ARCHITEW6432 } else { $env:PROCESSOR_ARCHITECTURE }
     # Windows on ARM runs programs for Intel, too.
-    $architectures = switch ($machine) { 'ARM64' { 'aarch64', 'x86_64' } 'AMD64' { , 'x86_64' } default { , 'i686' } }
+    $architectures = switch ($machine) {
+        'ARM64' { 'aarch64', 'x86_64' }
+        'AMD64' { 'x86_64' }
+        default { 'i686' }
+    }
     $chosen = $null
     foreach ($architecture in $architectures) {
         foreach ($abi in 'msvc', 'gnullvm', 'gnu') {
@@ -104,7 +108,7 @@ try {
     }
     if (-not $chosen) { Stop-With "there is no $app for this system" "look at $Url/ for what there is" }
     $null, $version, $file, $digest, $triple = $chosen -split ' '
-    if (($lines | Where-Object { $_ -eq "KIND executable $triple" }).Count -lt 1) {
+    if ($lines -notcontains "KIND executable $triple") {
         Stop-With "this script installs programs of one file, and $app has several" "look at $Url/ for the download"
     }
 
