@@ -104,8 +104,28 @@ fn a_key_in_a_variable_or_on_stdin_signs() {
     run.fails(40, "UPDATER_KEY is not a minisign key", "minisign -G");
 }
 
-/// A process that ends with the test.
-struct Agent(std::process::Child);
+/// An ssh-agent that ends with the test.
+pub(crate) struct Agent(std::process::Child);
+
+impl Agent {
+    /// Starts one, and gives it a new key that is nowhere else then. The public half is in the file `KEY.pub`.
+    pub(crate) fn with_key(socket: &Path, key: &Path) -> Self {
+        let mut command = Command::new("ssh-agent");
+        let child = command.args(["-D", "-a"]).arg(socket).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let agent = Self(child);
+        let run = |program: &str, arguments: &[&str]| {
+            let output = Command::new(program).args(arguments).env("SSH_AUTH_SOCK", socket).output().unwrap();
+            assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", key.to_str().unwrap()]);
+        while !socket.exists() {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        run("ssh-add", &["-q", key.to_str().unwrap()]);
+        std::fs::remove_file(key).unwrap();
+        agent
+    }
+}
 
 impl Drop for Agent {
     fn drop(&mut self) {
@@ -126,26 +146,13 @@ fn an_ssh_agent_signs_for_a_channel() {
     package.run(&publish("1.0.0", &[])).ok();
     let home = package.home();
     let (socket, key) = (home.join("agent"), home.join("id"));
-    let mut command = Command::new("ssh-agent");
-    let agent = command.args(["-D", "-a"]).arg(&socket).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let _agent = Agent(agent);
-    let run = |program: &str, arguments: &[&str]| {
-        let output = Command::new(program).args(arguments).env("SSH_AUTH_SOCK", &socket).output().unwrap();
-        assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
-        output.stdout
-    };
-    run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", key.to_str().unwrap()]);
-    while !socket.exists() {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-    run("ssh-add", &["-q", key.to_str().unwrap()]);
     // From here on nobody but the agent has it.
-    std::fs::remove_file(&key).unwrap();
+    let _agent = Agent::with_key(&socket, &key);
 
     let script = updater_tests::workspace().join("docs/signers/ssh-agent.py");
     let (script, public) = (script.to_str().unwrap(), home.join("id.pub"));
-    let minisign = run("python3", &[script, "public", public.to_str().unwrap()]);
-    package.write("agent.pub", std::str::from_utf8(&minisign).unwrap());
+    let minisign = Command::new("python3").args([script, "public", public.to_str().unwrap()]).output().unwrap();
+    package.write("agent.pub", std::str::from_utf8(&minisign.stdout).unwrap());
     package.run(&["keys", "import", "agent.pub", "--channel", "stable"]).ok();
     let signer = package.keys().join("stable-2.signer");
     let command = serde_json::json!({ "format": 1, "command": ["python3", script, "sign", public.to_str().unwrap()] });

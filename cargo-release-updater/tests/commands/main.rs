@@ -15,6 +15,7 @@ mod components;
 mod cosign;
 mod doctor;
 mod github;
+mod guides;
 mod hooks;
 mod init;
 mod interrupted;

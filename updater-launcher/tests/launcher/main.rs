@@ -3,6 +3,7 @@
 
 mod completions;
 mod downtime;
+mod guide;
 mod install;
 mod kills;
 mod processes;
