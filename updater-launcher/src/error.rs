@@ -222,6 +222,9 @@ impl Error {
             }
             Self::Name(_) => "correct it",
             Self::FirstInstall(error) => return error.hint().to_owned(),
+            Self::Update(UpdateError::Config(ConfigError::Url { .. })) => {
+                "name the repository as https://..., or as file:/... on this computer; plain http is for this computer alone"
+            }
             Self::Update(error) => error.hint(),
             Self::NoUpdate { .. } => "the app goes on with the version that is installed",
             Self::NoSelfUpdate { .. } => {

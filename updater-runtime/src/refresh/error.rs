@@ -105,6 +105,9 @@ impl RefreshError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Fetch(error) => error.hint(),
+            Self::Inconsistent { source: TrustError::UnknownRole { .. } } => {
+                "check the name of the channel; if the publisher has such a channel, report it to him"
+            }
             Self::Trust { .. } | Self::Inconsistent { .. } => {
                 "nothing of it was used; try again later, and report it to the publisher if it stays"
             }
