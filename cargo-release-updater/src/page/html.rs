@@ -151,9 +151,10 @@ fn sizes(site: &Site) -> String {
 fn range(release: &Release) -> String {
     let patches = || release.downloads.iter().flat_map(|download| &download.patches).map(|patch| patch.length);
     let (Some(least), Some(most)) = (patches().min(), patches().max()) else { return String::new() };
-    match least == most {
-        true => format!("an update of {}", unbroken(least)),
-        false => format!("updates of {} to {}", unbroken(least), unbroken(most)),
+    // What is told is what differs: "30.1 KiB to 30.1 KiB" says nothing.
+    match (unbroken(least), unbroken(most)) {
+        (least, most) if least == most => format!("updates of {least}"),
+        (least, most) => format!("updates of {least} to {most}"),
     }
 }
 
