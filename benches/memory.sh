@@ -3,7 +3,8 @@
 #
 # The files are half noise and half zeros, in pieces of 1 MiB: what xz can and cannot shrink. The second release differs in
 # one piece. Each command's peak is what /usr/bin/time calls the maximum resident set size; the rehearsal, with the real
-# client, is part of `publish`. Needs a build (`cargo build --release -p cargo-release-updater`), python3 and GNU time.
+# client, is part of `publish`. MORE=--no-patches leaves the patch out, which takes what `--memory` allows (MEMORY, 512 MiB) and most of the
+# time. Needs a build (`cargo build --release -p cargo-release-updater`), python3 and GNU time.
 set -eu
 program=${PROGRAM:-target/release/cargo-updater}
 program=$(readlink -f "$program")
@@ -39,8 +40,8 @@ with open(f"{sys.argv[1]}/data/weights", "r+b") as out:
     out.write(random.Random(-1).randbytes(1 << 20))
 open(f"{sys.argv[1]}/data/VERSION", "w").write("1.1.0\n")
 P
-    run publish --component data --level 0 --memory "${MEMORY:-512}"
-    echo "$size second-with-patch-and-rehearsal $(cat "$work/time")"
+    run publish --component data --level 0 --memory "${MEMORY:-512}" ${MORE:-}
+    echo "$size second-with-rehearsal $(cat "$work/time")"
     grep -E "Diffed|no patch|travels|Rehearsed" "$work/log" | sed "s/^/# $size /"
     run verify
     echo "$size verify $(cat "$work/time")"

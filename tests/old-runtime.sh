@@ -66,7 +66,6 @@ model 1.1.0
 printf '# Changelog\n\n## 1.1.0\n\nNews.\n' > CHANGELOG.md
 updater publish --level 1 --metadata colour=green
 cat "$work/log"
-expect "no patch 1.0.0 -> 1.1.0" "$work/log"
 tar -xJf $(bundle 1.1.0) -C "$work/copies/new"
 version 1.2.0 "$checkout" ".hand_over()"
 model 1.2.0
@@ -74,13 +73,13 @@ updater publish --level 1
 cat "$work/log"
 updater release floor 1.0.0 --yes
 updater release require 1.1.0 --yes
-updater release rollout 1.2.0 100 --yes
+updater release rollout 1.1.0 50 --yes
 updater release rollout 1.2.0 50 --component model --yes
-updater release hold 1.2.0 100 --yes
+updater release hold 1.1.0 40 --yes
 updater release yank 1.1.0 --component model --yes
 updater verify --deep
 role=$(ls -v "$work"/www/metadata/*.stable.json | tail -1)
-for word in '"joint-1"' '"opened-1"' '"kind":"component"' '"kind":"component-patch"' '"required"' '"floor"' '"yank"' '"kind":"notes"' '"colour"'; do
+for word in '"joint-1"' '"opened-1"' '"kind":"component"' '"kind":"component-patch"' '"required"' '"rollout"' '"floor"' '"yank"' '"kind":"notes"' '"colour"'; do
     grep -qF -- "$word" "$role" || fail "$word is not in the role: it has not everything"
 done
 
@@ -89,8 +88,9 @@ run "$work/copies/new"
 expect "this is 1.2.0" "$work/out"
 
 step "the old copy takes what it understands"
+# A runtime from before codecs were announced is taken for one of today's, and passes over a patch that it does not understand.
 run "$work/copies/old"
-expect "1.0.0 -> " "$work/out"
+expect "1.0.0 -> 1.2.0 ($(stat -c %s "$work"/www/targets/*.hello-1.2.0-*-linux-*.tar.xz) bytes)" "$work/out"
 expect "this is 1.2.0" "$work/out"
 expect "page 60" "$work/copies/old/share/pages/60.html"
 expect "generator 1.2.0" "$work/copies/old/share/pages/60.html"
