@@ -146,6 +146,14 @@ pub(crate) enum Error {
         /// Why not.
         problem: String,
     },
+    /// What was started did not do well: a command, a health check, or the app itself.
+    #[error("{what} {problem}")]
+    Failed {
+        /// What was started.
+        what: String,
+        /// How it failed.
+        problem: String,
+    },
     /// A process of the launcher that did a step of an update was killed, or ended by itself, before it could say how it went.
     #[error("the process of the {job} has ended without a result")]
     Lost {
@@ -236,6 +244,7 @@ impl Error {
             Self::Refused { hint, .. } => hint,
             Self::Silent { .. } => "look whether its process stands still (its number is in var/run/lock): wake it with `kill -CONT`, or end it with `kill -KILL` and start it again",
             Self::Start { .. } => "check `exec` with `updater-launcher config`",
+            Self::Failed { .. } => "what it has written is in var/log",
             Self::Lost { .. } => "somebody has killed it, or memory was short; look at var/log/launcher.log and ask again",
             Self::Hook { .. } => "the old version goes on; the hook's output is in var/log/launcher.log",
             Self::Unhealthy { .. } => "its output is in var/log; it is not offered again until there is a newer one",
@@ -268,6 +277,7 @@ impl Error {
             Self::Refused { .. } => "refused",
             Self::Silent { .. } => "silent",
             Self::Start { .. } => "start",
+            Self::Failed { .. } => "failed",
             Self::Lost { .. } => "lost",
             Self::Hook { .. } => "hook",
             Self::Unhealthy { .. } => "unhealthy",
@@ -294,7 +304,11 @@ impl Error {
             | Self::Silent { .. }
             | Self::Stopping => 75,
             Self::Refused { exit, .. } => *exit,
-            Self::Start { .. } | Self::Lost { .. } | Self::Hook { .. } | Self::Unhealthy { .. } => 80,
+            Self::Start { .. }
+            | Self::Failed { .. }
+            | Self::Lost { .. }
+            | Self::Hook { .. }
+            | Self::Unhealthy { .. } => 80,
         }
     }
 

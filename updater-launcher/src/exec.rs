@@ -9,7 +9,7 @@
 mod becoming;
 
 #[cfg(unix)]
-pub(crate) use becoming::exec;
+pub(crate) use becoming::{NOT_EXECUTED, NOT_EXECUTED_NAME, exec};
 
 use crate::error::Result;
 use std::io::{Read as _, Write as _};
@@ -34,9 +34,8 @@ pub(crate) fn check(args: &[String]) -> Result<ExitCode> {
 }
 
 fn connect(address: &str) -> std::result::Result<TcpStream, String> {
-    let addresses: Vec<SocketAddr> =
-        address.to_socket_addrs().map_err(|error| format!("{address}: {error}"))?.collect();
-    connect_any(&addresses).map_err(|problem| format!("{address}: {problem}"))
+    let addresses: Vec<SocketAddr> = address.to_socket_addrs().map_err(|error| in_words(&error))?.collect();
+    connect_any(&addresses)
 }
 
 /// Connects to the first address that answers: a name such as `localhost` has one of IPv6 and one of IPv4, and an app
@@ -47,10 +46,14 @@ fn connect_any(addresses: &[SocketAddr]) -> std::result::Result<TcpStream, Strin
         let share = CHECK_TIME / u32::try_from(addresses.len()).unwrap_or(u32::MAX);
         match TcpStream::connect_timeout(address, share.max(Duration::from_millis(1))) {
             Ok(stream) => return Ok(stream),
-            Err(error) => problems.push(format!("{address}: {error}")),
+            Err(error) => problems.push((address, in_words(&error))),
         }
     }
-    Err(if problems.is_empty() { "it has no address".to_owned() } else { problems.join("; ") })
+    Err(match problems.as_slice() {
+        [] => "it has no address".to_owned(),
+        [(_, problem)] => problem.clone(),
+        all => all.iter().map(|(address, problem)| format!("{address}: {problem}")).collect::<Vec<_>>().join("; "),
+    })
 }
 
 /// Asks by HTTP/1.0 and reads the status line.
@@ -59,7 +62,7 @@ fn http(url: &str) -> std::result::Result<(), String> {
     let (host, path) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
     let address = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
     let mut stream = connect(&address)?;
-    let failed = |error: std::io::Error| format!("{url}: {error}");
+    let failed = |error: std::io::Error| in_words(&error);
     stream.set_read_timeout(Some(CHECK_TIME)).map_err(failed)?;
     write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n\r\n").map_err(failed)?;
     let begin = Instant::now();
@@ -75,8 +78,20 @@ fn http(url: &str) -> std::result::Result<(), String> {
     let status = line.split(' ').nth(1).and_then(|status| status.get(..3)?.parse::<u16>().ok());
     match status {
         Some(200..=299) if line.starts_with("HTTP/") => Ok(()),
-        Some(status) => Err(format!("{url} answered {status}")),
-        None => Err(format!("{url} gave no HTTP answer")),
+        Some(status) => Err(format!("answered {status}")),
+        None => Err("gave no HTTP answer".to_owned()),
+    }
+}
+
+/// Says what kind of error it is; the number that a system adds is left out where the kind says enough.
+fn in_words(error: &std::io::Error) -> String {
+    use std::io::ErrorKind::{
+        ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, TimedOut, WouldBlock,
+    };
+    match error.kind() {
+        WouldBlock | TimedOut => "no answer in time".to_owned(),
+        kind @ (ConnectionRefused | ConnectionReset | HostUnreachable | NetworkUnreachable) => kind.to_string(),
+        _ => error.to_string(),
     }
 }
 

@@ -5,6 +5,7 @@
 //! * `places`, `record`, `settings`: where everything lies, what `install` wrote down, how the app is run.
 //! * `owners`: what others can change is not run as the administrator.
 //! * `release`: the runtime as seen from here: check, stage, install, put back.
+//! * `launch`: the app's command, and whether it can be started.
 //! * `supervise`: the one loop that owns the app, its logs, its timers and its updates.
 //! * `control`: the socket by which commands reach a running supervisor.
 //!
@@ -37,6 +38,8 @@ mod exec;
 mod files;
 #[cfg(any(target_os = "linux", windows))]
 mod job;
+#[cfg(any(target_os = "linux", windows))]
+mod launch;
 #[cfg(any(target_os = "linux", windows))]
 mod lock;
 #[cfg(any(target_os = "linux", windows))]

@@ -114,6 +114,11 @@ impl Places {
         }
     }
 
+    /// Returns the runtime's journal: what has begun, and which releases have failed here.
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.root.join(".current.updater").join("state.json")
+    }
+
     /// Returns where the running app is written down, for a launcher that comes after one that was killed.
     #[cfg(unix)]
     pub(crate) fn running_app(&self) -> PathBuf {

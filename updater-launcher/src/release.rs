@@ -2,11 +2,13 @@
 
 use crate::error::{Error, Result};
 use crate::places::Places;
-use crate::record::Record;
+use crate::record::{Record, read_bounded};
 use crate::settings::Merged;
 use crate::variables::Variables;
 use std::path::{Path, PathBuf};
-use updater_format::{AppId, Channel, FilePath, MANIFEST_PATH, Manifest, Platform, ReleaseVersion};
+use std::time::{SystemTime, UNIX_EPOCH};
+use updater_format::state::InstallState;
+use updater_format::{AppId, Channel, FilePath, MANIFEST_PATH, Manifest, Platform, ReleaseVersion, UtcTime};
 use updater_runtime::{Config, DEFAULT_PROBE_TIME, NoUpdate, Status, Trial, Updater};
 
 /// An install, as far as its disk tells.
@@ -95,6 +97,16 @@ impl Install {
         let config =
             Config::new(record.app.clone(), version.clone(), record.platform.clone(), self.root.clone(), &record.url)?;
         Ok(config.with_channel(record.channel.clone(), Vec::new()).with_state_dir(self.places.state()))
+    }
+
+    /// Lists the versions that are not offered here for a time, by the runtime's journal. Reads one small file.
+    pub(crate) fn not_offered(&self) -> Vec<ReleaseVersion> {
+        let Ok(Some(bytes)) = read_bounded(&self.places.journal()) else { return Vec::new() };
+        let Ok(state) = InstallState::parse(&bytes) else { return Vec::new() };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = UtcTime::from_unix(i64::try_from(now).unwrap_or_default());
+        let held = state.bad.iter().filter(|bad| state.is_bad(bad.manifest, now));
+        held.map(|bad| bad.version.clone()).collect()
     }
 
     fn updater_for(&self, version: &Version) -> Result<Updater> {

@@ -25,16 +25,29 @@ impl Status {
     }
 }
 
-/// Describes an install that no supervisor runs.
+/// Describes an install that no supervisor runs: the same keys as a supervisor's.
 fn offline(install: &Install) -> Result<serde_json::Value> {
     let record = &install.record;
     let version = install.current()?.version;
     Ok(json!({
         "app": record.app,
         "channel": record.channel,
+        "failures": null,
         "folder": install.places.root(),
+        "last-error": null,
+        "launcher": null,
+        "launcher-program": null,
+        "launcher-replaced": null,
+        "next-check": null,
+        "next-start": null,
+        "not-offered": install.not_offered(),
+        "pid": null,
+        "ready": false,
         "root": record.root,
         "running": false,
+        "state": "stopped",
+        "updating": false,
+        "uptime": null,
         "url": record.url,
         "version": version,
     }))

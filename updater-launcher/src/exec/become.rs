@@ -24,9 +24,17 @@ pub(crate) fn exec(args: &[String]) -> Result<ExitCode> {
     }
     // Comes back only with an error.
     let error = command.exec();
+    // The supervisor still sees the name of a process that has ended. Where it is not shown, the exit code has to do.
+    let name = format!("{NOT_EXECUTED_NAME}{}", error.raw_os_error().unwrap_or_default());
+    let _ = std::fs::write("/proc/self/comm", name);
     crate::shell::error(&failed(error.to_string()));
     Ok(ExitCode::from(127))
 }
+
+/// The exit code of a process that did not become its program, as in shells.
+pub(crate) const NOT_EXECUTED: i32 = 127;
+/// The name of such a process; the number of the error follows. The kernel keeps 15 bytes.
+pub(crate) const NOT_EXECUTED_NAME: &str = "not-exec:";
 
 /// Moves the socket from descriptor 0 to 3, and gives the program an empty standard input.
 fn pass_listener() -> std::result::Result<(), String> {

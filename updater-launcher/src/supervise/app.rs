@@ -3,10 +3,12 @@
 use super::backoff::Verdict;
 use super::child::Start;
 use super::ending::Ending;
+use super::hope::End;
 use super::processes::{Pid, Signal};
-use super::turn::{Sink, Waited};
+use super::turn::Sink;
 use super::{Mode, Supervisor};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::launch::{Launch, check_program, program};
 use std::time::{Duration, Instant};
 use updater_format::ReleaseVersion;
 use updater_format::launcher::{Restart, StopSignal};
@@ -31,20 +33,12 @@ impl Supervisor {
             self.run_hooks("before-start", &hooks, &self.version.clone(), previous)?;
             self.is_prepared = true;
         }
-        let variables = self.install.variables(&self.version, previous, &self.merged);
-        let settings = &self.merged.settings;
-        let exec = settings.exec.as_ref().unwrap_or(&self.version.entry);
-        let mut argv = vec![self.version.dir.join(exec.as_str()).to_string_lossy().into_owned()];
-        for arg in &settings.args {
-            argv.push(variables.expand(arg)?);
-        }
+        let Launch { argv, env: own } = self.install.launch(&self.version, previous, &self.merged)?;
         let mut env = vec![
             (FOLDER_VARIABLE.to_owned(), self.install.places.root().to_string_lossy().into_owned()),
             ("UPDATER_LAUNCHER_SOCKET".to_owned(), self.install.places.socket_for_app().to_string_lossy().into_owned()),
         ];
-        for (name, value) in &settings.env {
-            env.push((name.clone(), variables.expand(value)?));
-        }
+        env.extend(own);
         let dir = self.version.dir.clone();
         let listener = self.listener()?;
         let child = Start { argv: &argv, dir: &dir, env: &env, listener, talks: false }.spawn()?;
@@ -53,6 +47,7 @@ impl Supervisor {
         self.app =
             Some(App { pid, version: version.clone(), started: Instant::now(), is_ready: false, failed_checks: 0 });
         self.confirmed = false;
+        self.last_problem.clear();
         self.next_start = None;
         self.next_health = (self.mode == Mode::Supervise).then(Instant::now);
         self.write_down(pid);
@@ -63,8 +58,39 @@ impl Supervisor {
     /// Starts the app; where that fails it counts as a failed start, and the next one is awaited.
     pub(super) fn start_or_wait(&mut self) {
         if let Err(error) = self.start_app(None) {
-            self.say("failed", &error.full_message());
+            self.fail_start(error);
+        }
+    }
+
+    /// Decides what follows a start that did not come about.
+    pub(super) fn fail_start(&mut self, error: Error) {
+        if matches!(error, Error::Stopping) {
+            return;
+        }
+        let is_lasting = self.is_lasting(&error);
+        self.fail_start_as(error, is_lasting);
+    }
+
+    fn fail_start_as(&mut self, error: Error, is_lasting: bool) {
+        self.say("failed", &error.full_message());
+        // Later on the app has run already, and whoever has changed something may be about to mend it.
+        if self.mode == Mode::Once || is_lasting && !self.has_run {
+            self.end = Some(End { result: Err(error), may_be_mended: self.mode == Mode::Supervise });
+        } else {
             self.count_failure_or_end();
+        }
+    }
+
+    /// Tells whether a start fails for a reason that does not go away by waiting.
+    fn is_lasting(&self, error: &Error) -> bool {
+        match error {
+            Error::Hook { .. } | Error::Failed { .. } | Error::File { .. } | Error::Lost { .. } => false,
+            // The program, or what it was to be handed.
+            Error::Start { .. } => {
+                let program = self.version.dir.join(program(&self.version, &self.merged));
+                check_program(&program.to_string_lossy(), &self.version.dir).is_err()
+            }
+            _ => true,
         }
     }
 
@@ -77,28 +103,62 @@ impl Supervisor {
     /// Counts a failure that is not the end of a process; one too many ends the launcher.
     pub(super) fn count_failure_or_end(&mut self) {
         if self.count_failure() == Verdict::GiveUp {
-            self.gave_up = true;
-            self.stopping = true;
+            self.end = Some(End { result: Ok(GIVEN_UP), may_be_mended: true });
         }
     }
 
     /// Asks an app to end, waits, and ends what is left of its process group. Returns how it ended.
     pub(super) fn stop_app(&mut self, app: &App) -> Option<Ending> {
+        self.stop_apps(std::slice::from_ref(app)).into_iter().next().flatten()
+    }
+
+    /// The same for several at once: the grace is one for all of them.
+    pub(super) fn stop_apps(&mut self, apps: &[App]) -> Vec<Option<Ending>> {
         let grace = self.merged.settings.stop.grace.duration();
-        let (pid, deadline) = (app.pid, Instant::now() + grace);
-        if self.has_ended(pid).is_none() {
-            self.children.signal(pid, self.stop_signal());
-        }
-        match self.wait_for(deadline, false, |this| this.has_ended(pid)) {
-            Waited::For(_) => self.end_group(pid, deadline),
-            Waited::TooLong | Waited::Stopping => {
-                self.say("killed", &format!("process {} did not end within {grace:?}", pid.as_raw_nonzero()));
+        let deadline = Instant::now() + grace;
+        for app in apps {
+            if self.has_ended(app.pid).is_none() {
+                self.children.signal(app.pid, self.stop_signal());
             }
+        }
+        self.going = apps.to_vec();
+        // What an app has left in its group is asked when the app has ended.
+        let mut asked = vec![false; apps.len()];
+        loop {
+            let mut is_over = true;
+            for (app, asked) in apps.iter().zip(&mut asked) {
+                let has_ended = self.has_ended(app.pid).is_some();
+                let has_members = has_ended && self.children.has_members(app.pid);
+                if has_members && !*asked {
+                    self.children.signal_group(app.pid, self.stop_signal());
+                    *asked = true;
+                }
+                is_over &= has_ended && !has_members;
+            }
+            if is_over || Instant::now() >= deadline {
+                break;
+            }
+            // Of the end of what is no child of ours nothing tells.
+            let step = if asked.contains(&true) { Instant::now() + STEP } else { deadline };
+            self.turn(Some(step.min(deadline)));
+        }
+        let endings = apps.iter().map(|app| self.let_go(app, grace)).collect();
+        self.going.clear();
+        endings
+    }
+
+    /// Ends what is left of an app that had its time, and takes its end.
+    fn let_go(&mut self, app: &App, grace: Duration) -> Option<Ending> {
+        let pid = app.pid;
+        if self.has_ended(pid).is_none() {
+            self.say("killed", &format!("process {} did not end within {grace:?}", pid.as_raw_nonzero()));
+        } else if self.children.has_members(pid) {
+            self.say("killed", &format!("what process {} has started did not end in time", pid.as_raw_nonzero()));
         }
         let ended = self.finish(pid);
         self.forget(pid);
-        let how = ended.map_or("it did not end".to_owned(), |ending| ending.to_string());
-        self.say("stopped", &format!("{}: {how}", app.version));
+        let how = ended.map_or("did not end".to_owned(), |ending| ending.to_string());
+        self.say("stopped", &format!("{}: it {how}", app.version));
         ended
     }
 
@@ -133,34 +193,44 @@ impl Supervisor {
         }
     }
 
-    /// Returns how the app has ended, if it has. What it has left behind has ended, too.
-    pub(super) fn app_ended(&mut self) -> Option<Ending> {
-        let pid = self.app.as_ref()?.pid;
-        self.has_ended(pid)?;
+    /// Takes the end of the app, if it has ended, and decides what follows. What it has left behind is ended, too.
+    pub(super) fn take_end(&mut self) {
+        let Some(pid) = self.app.as_ref().map(|app| app.pid) else { return };
+        if self.has_ended(pid).is_none() {
+            return;
+        }
+        let never_ran = self.children.not_executed(pid);
         self.end_group(pid, Instant::now() + self.merged.settings.stop.grace.duration());
         let ending = self.finish(pid);
         self.forget(pid);
-        ending
+        let (Some(ending), Some(app)) = (ending, self.app.take()) else { return };
+        self.next_health = None;
+        match never_ran {
+            Some(problem) => {
+                let error = Error::Start { program: program(&self.version, &self.merged).to_owned(), problem };
+                self.fail_start_as(error, true);
+            }
+            None => self.after_end(&app, ending),
+        }
     }
 
-    /// Decides what follows the end of the app. Returns the exit code when that is the end of the launcher.
-    pub(super) fn after_end(&mut self, ending: Ending) -> Option<i32> {
-        let app = self.app.take()?;
+    fn after_end(&mut self, app: &App, ending: Ending) {
         let code = ending.exit_code();
-        self.next_health = None;
-        self.say("ended", &format!("{}: {ending}", app.version));
+        let message = format!("{}: it {ending}", app.version);
+        self.has_run = true;
+        self.tell("ended", &message, code != 0);
         let restarts = match self.merged.settings.restart {
             _ if self.mode == Mode::Once => false,
             Restart::Never => false,
             Restart::OnFailure => code != 0,
             Restart::Always => true,
         };
+        // One that has done its work, or was well once, has not failed at its start.
+        let has_failed = self.mode == Mode::Supervise && code != 0 && !app.is_ready;
         if !restarts {
-            return Some(code);
-        }
-        match self.count_failure() {
-            Verdict::Wait(_) => None,
-            Verdict::GiveUp => Some(if code == 0 { GIVEN_UP } else { code }),
+            self.end = Some(End { result: Ok(code), may_be_mended: has_failed });
+        } else if self.count_failure() == Verdict::GiveUp {
+            self.end = Some(End { result: Ok(if code == 0 { GIVEN_UP } else { code }), may_be_mended: true });
         }
     }
 

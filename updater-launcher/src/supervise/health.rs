@@ -1,19 +1,23 @@
 //! Readiness of a version that was just started, and liveness of one that runs.
 
 use super::app::App;
+use super::ending::Ending;
+use super::processes::Pid;
 use super::spawn::own_program;
 use super::turn::Waited;
 use super::{PAUSE, Supervisor};
 use crate::error::{Error, Result};
 use crate::exec::CHECK_TIME;
+use crate::launch::program;
 use std::time::Instant;
 
 impl Supervisor {
     /// Watches a version that was just started until it is ready.
     /// # Errors
-    /// [`Error::Start`] when it ends, or is not ready in time; [`Error::Stopping`].
+    /// [`Error::Failed`] when it ends, or is not ready in time; [`Error::Start`] when it could not be run;
+    /// [`Error::Stopping`].
     pub(super) fn wait_until_ready(&mut self) -> Result<()> {
-        let Some(app) = self.app.clone() else { return Err(not_ready("it does not run")) };
+        let Some(app) = self.app.clone() else { return Err(the_app("does not run")) };
         let deadline = app.started + self.merged.settings.health.limit.duration();
         let mut last;
         loop {
@@ -29,11 +33,11 @@ impl Supervisor {
             }
             let pause = (Instant::now() + PAUSE).min(deadline);
             match self.wait_for(pause, true, |this| this.has_ended(app.pid)) {
-                Waited::For(ending) => return Err(not_ready(&ending.to_string())),
+                Waited::For(ending) => return Err(self.end_of(app.pid, ending)),
                 Waited::Stopping => return Err(Error::Stopping),
                 Waited::TooLong if Instant::now() >= deadline => {
                     let limit = self.merged.settings.health.limit;
-                    return Err(not_ready(&format!("it is not ready after {limit}: {}", last.full_message())));
+                    return Err(the_app(&format!("is not ready after {limit}: {}", last.full_message())));
                 }
                 Waited::TooLong => {}
             }
@@ -42,10 +46,10 @@ impl Supervisor {
 
     /// Makes sure that a version that was just started has not ended meanwhile.
     /// # Errors
-    /// [`Error::Start`] with how it ended.
+    /// [`Error::Failed`] with how it ended; [`Error::Start`].
     pub(super) fn still_runs(&mut self) -> Result<()> {
-        let Some(pid) = self.app.as_ref().map(|app| app.pid) else { return Err(not_ready("it does not run")) };
-        self.has_ended(pid).map_or(Ok(()), |ending| Err(not_ready(&ending.to_string())))
+        let Some(pid) = self.app.as_ref().map(|app| app.pid) else { return Err(the_app("does not run")) };
+        self.has_ended(pid).map_or(Ok(()), |ending| Err(self.end_of(pid, ending)))
     }
 
     /// Checks an app whose time has come: one that is not ready yet, or one that is looked at every so often.
@@ -81,11 +85,11 @@ impl Supervisor {
                 });
                 self.next_health = health.every.map(|every| now + every.duration());
                 if failed >= health.failures {
-                    self.fail_app(&format!("{failed} health checks have failed"));
+                    self.fail_app(&format!("{failed} health checks have failed: {}", error.full_message()));
                 }
             }
             Err(error) if now >= app.started + health.limit.duration() => {
-                self.fail_app(&format!("it is not ready after {}: {}", health.limit, error.full_message()));
+                self.fail_app(&format!("the app is not ready after {}: {}", health.limit, error.full_message()));
             }
             Err(_) => self.next_health = Some(now + PAUSE),
         }
@@ -105,6 +109,9 @@ impl Supervisor {
         app.is_ready = true;
         let (version, after) = (app.version.clone(), app.started.elapsed());
         self.next_health = self.merged.settings.health.every.map(|every| Instant::now() + every.duration());
+        self.has_run = true;
+        self.has_looked = false;
+        self.last_problem.clear();
         self.say("ready", &format!("{version} after {} ms", after.as_millis()));
     }
 
@@ -112,12 +119,12 @@ impl Supervisor {
     fn readiness(&mut self, app: &App) -> Result<()> {
         let health = &self.merged.settings.health;
         if app.started.elapsed() < health.stay_up.duration() {
-            return Err(not_ready("it has not stayed up long enough yet"));
+            return Err(not_yet("has not stayed up long enough yet"));
         }
         if health.confirm && !self.confirmed {
             // Outside of a trial there is nothing that the app could confirm.
             if self.is_on_trial()? {
-                return Err(not_ready("it has not confirmed itself yet"));
+                return Err(not_yet("has not confirmed itself yet"));
             }
         }
         self.probes()
@@ -135,24 +142,81 @@ impl Supervisor {
         }
     }
 
-    /// Asks the app in every way that is configured.
+    /// Asks the app in every way that is configured. What is wrong is told when it is not what was told last.
     fn probes(&mut self) -> Result<()> {
         let health = self.merged.settings.health.clone();
-        let own = |kind: &str, of: String| vec![own_program(), "__check".to_owned(), kind.to_owned(), of];
-        let mut commands = Vec::new();
-        commands.extend(health.tcp.map(|address| own("tcp", address.to_string())));
-        commands.extend(health.http.map(|url| own("http", url)));
+        let own = |kind: &str, of: String| {
+            (format!("health.{kind} {of}:"), vec![own_program(), "__check".to_owned(), kind.to_owned(), of])
+        };
+        let mut checks = Vec::new();
+        checks.extend(health.tcp.map(|address| own("tcp", address.to_string())));
+        checks.extend(health.http.map(|url| own("http", url)));
+        let owns = checks.len();
         if let Some(argv) = &health.command {
-            commands.push(self.install.variables(&self.version, None, &self.merged).command(argv)?);
+            let argv = self.install.variables(&self.version, None, &self.merged).command(argv)?;
+            checks.push((format!("health.command {}:", beginning(&argv.join(" "))), argv));
         }
         let dir = self.version.dir.clone();
-        for argv in commands {
-            self.run_command(&argv, &dir, CHECK_TIME * 2)?;
+        for (at, (what, argv)) in checks.into_iter().enumerate() {
+            let (done, said) = self.run_check(&argv, &dir, CHECK_TIME * 2);
+            let words = String::from_utf8_lossy(&said).trim().to_owned();
+            let problem = match done {
+                Ok(()) => continue,
+                Err(Error::Stopping) => return Err(Error::Stopping),
+                // Ours say in words what was wrong.
+                Err(Error::Failed { .. }) if at < owns && !words.is_empty() => words,
+                Err(Error::Failed { problem, .. }) => problem,
+                Err(error) => error.full_message(),
+            };
+            let error = Error::Failed { what, problem };
+            self.tell_problem(&error, if at < owns { &[] } else { &said });
+            return Err(error);
         }
+        self.last_problem.clear();
         Ok(())
+    }
+
+    /// Tells what a health check has found, with what it has written, once for each change.
+    fn tell_problem(&mut self, error: &Error, said: &[u8]) {
+        let message = error.full_message();
+        if message == self.last_problem {
+            return;
+        }
+        // Of an app that was ready each failed check counts, and is told where it does.
+        if self.app.as_ref().is_some_and(|app| !app.is_ready) {
+            self.say("not-ready", &message);
+        }
+        self.last_problem = message;
+        self.journal.raw(said);
+        if !said.is_empty() && !said.ends_with(b"\n") {
+            self.journal.raw(b"\n");
+        }
+    }
+
+    /// Makes the error of an app that has ended when it should run.
+    fn end_of(&self, pid: Pid, ending: Ending) -> Error {
+        match self.children.not_executed(pid) {
+            Some(problem) => Error::Start { program: program(&self.version, &self.merged).to_owned(), problem },
+            None => the_app(&ending.to_string()),
+        }
     }
 }
 
-fn not_ready(problem: &str) -> Error {
-    Error::Start { program: "the app".to_owned(), problem: problem.to_owned() }
+fn the_app(problem: &str) -> Error {
+    Error::Failed { what: "the app".to_owned(), problem: problem.to_owned() }
 }
+
+fn not_yet(problem: &str) -> Error {
+    Error::Failed { what: "it".to_owned(), problem: problem.to_owned() }
+}
+
+/// Returns as much of a command as tells which one it is.
+fn beginning(command: &str) -> String {
+    match command.char_indices().nth(MAX_COMMAND) {
+        Some((end, _)) => format!("{}...", command.get(..end).unwrap_or_default()),
+        None => command.to_owned(),
+    }
+}
+
+/// The most characters of a command that stand in a message: 80.
+const MAX_COMMAND: usize = 80;

@@ -56,6 +56,11 @@ impl Journal {
 impl Supervisor {
     /// Tells what has happened: `name` for programs, `message` for people.
     pub(super) fn say(&mut self, name: &str, message: &str) {
+        self.tell(name, message, FAILURES.contains(&name));
+    }
+
+    /// Tells it, and remembers it as the last error or not.
+    pub(super) fn tell(&mut self, name: &str, message: &str, is_failure: bool) {
         let message = terminal_safe(message, MAX_MESSAGE);
         let time = now();
         let line = format!("{time} {name}: {message}\n");
@@ -68,6 +73,10 @@ impl Supervisor {
         if let Some(server) = &mut self.server {
             server.tell(&event);
         }
+        let time = event.time;
+        if is_failure {
+            self.note_failure(name, &message, time);
+        }
     }
 }
 
@@ -76,6 +85,8 @@ fn now() -> String {
     UtcTime::from_unix(i64::try_from(since.as_secs()).unwrap_or_default()).to_string()
 }
 
+/// Events that `status` shows as the last error.
+const FAILURES: [&str; 4] = ["failed", "rolling-back", "unhealthy", "update-failed"];
 /// Set for a launcher in the background, whose stderr is the same log.
 pub(crate) const QUIET: &str = "UPDATER_LAUNCHER_DETACHED";
 /// The most characters of a message: 2,000. What a server says may be in it.

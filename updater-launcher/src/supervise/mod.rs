@@ -9,6 +9,7 @@ mod child;
 mod ending;
 mod health;
 mod hooks;
+mod hope;
 mod journal;
 #[cfg_attr(windows, path = "windows/leftover.rs")]
 mod leftover;
@@ -27,6 +28,7 @@ mod shown;
 mod signals;
 #[cfg_attr(windows, path = "windows/spawn.rs")]
 mod spawn;
+mod state;
 mod swap;
 mod turn;
 
@@ -50,6 +52,7 @@ use crate::settings::Merged;
 use app::App;
 use backoff::Failures;
 use ending::Ending;
+use hope::End;
 use journal::Journal;
 use logs::RotatingLog;
 use poll::Stream;
@@ -57,6 +60,7 @@ use processes::Children;
 use relaunch::Handover;
 use shown::Shown;
 use signals::Signals;
+use state::{LastError, Phase};
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -101,7 +105,23 @@ pub(crate) struct Supervisor {
     shown: Shown,
     children: Children,
     app: Option<App>,
+    /// Where two versions run side by side: the older one, when both are to end.
+    beside: Option<App>,
+    /// Those that were asked to end and have not ended yet.
+    going: Vec<App>,
     failures: Failures,
+    last_error: Option<LastError>,
+    /// What the app's readiness lacked last, so that it is told once.
+    last_problem: String,
+    /// What a health check has written.
+    said: Vec<u8>,
+    phase: Phase,
+    /// Whether any app was ever started here: without one, what no wait will mend ends the launcher at once.
+    has_run: bool,
+    /// Whether an update was looked for since the app was last well.
+    has_looked: bool,
+    /// Whether it was told that pipes of earlier apps were closed.
+    has_closed: bool,
     /// Whether the hooks `before-start` have succeeded for the starts that follow.
     is_prepared: bool,
     next_start: Option<Instant>,
@@ -120,8 +140,8 @@ pub(crate) struct Supervisor {
     trial: Option<updater_runtime::Updater>,
     /// Whether the launcher was asked to end.
     stopping: bool,
-    /// Whether it ends because the app has failed too often.
-    gave_up: bool,
+    /// What it is to end with by itself, unless an update mends it.
+    end: Option<End>,
     listener: Option<(SocketAddr, TcpListener)>,
     /// The launcher's program, as it was found at the start.
     program: PathBuf,
@@ -172,7 +192,16 @@ impl Supervisor {
             shown: Shown::new(mode == Mode::Once),
             children: Children::default(),
             app,
+            beside: None,
+            going: Vec::new(),
             failures: Failures::default(),
+            last_error: None,
+            last_problem: String::new(),
+            said: Vec::new(),
+            phase: Phase::Idle,
+            has_run: false,
+            has_looked: false,
+            has_closed: false,
             is_prepared: false,
             next_start: None,
             next_check: None,
@@ -185,7 +214,7 @@ impl Supervisor {
             confirmed: false,
             trial: None,
             stopping: false,
-            gave_up: false,
+            end: None,
             listener,
             program: relaunch::own_program_path()?,
             updates_itself,
@@ -197,10 +226,12 @@ impl Supervisor {
         #[cfg(unix)]
         if let Some(app) = &this.app {
             this.children.add(app.pid);
+            this.streams.iter_mut().for_each(|stream| stream.belongs_to(app.pid));
         }
         match &this.app {
             Some(_) => {
                 this.is_prepared = true;
+                this.has_run = true;
                 this.next_health = Some(Instant::now());
             }
             None if is_relaunched => {}
@@ -211,7 +242,7 @@ impl Supervisor {
 
     /// Runs until the app is done or the launcher is asked to end. Returns the exit code.
     /// # Errors
-    /// [`Error::Start`] and others when the app cannot be started at all the first time.
+    /// [`Error::Start`] and others when there never was an app, for a reason that no wait mends.
     pub(crate) fn run(mut self) -> Result<i32> {
         let takes_over = self.app.is_some();
         let how = if takes_over { ", in place of the one before" } else { "" };
@@ -222,24 +253,20 @@ impl Supervisor {
             _ => self.start_app(None),
         };
         match begun {
-            Ok(()) | Err(Error::Stopping | Error::Unhealthy { .. }) => {}
-            Err(error) => {
-                self.say("failed", &error.full_message());
-                return Err(error);
-            }
+            Ok(()) | Err(Error::Unhealthy { .. }) => {}
+            Err(error) => self.fail_start(error),
         }
         if self.mode == Mode::Supervise {
             let at_start = self.merged.settings.update_at_start && !takes_over;
             self.next_check = if at_start { Some(Instant::now()) } else { self.after_interval() };
         }
-        let code = loop {
+        let result = loop {
             if self.stopping {
-                break self.shut_down();
+                break Ok(self.shut_down());
             }
-            if let Some(status) = self.app_ended()
-                && let Some(code) = self.after_end(status)
-            {
-                break code;
+            self.take_end();
+            if let Some(result) = self.last_word() {
+                break result;
             }
             self.due();
             self.handle_reports();
@@ -264,9 +291,10 @@ impl Supervisor {
             reads += usize::from(!is_blocked);
             self.turn(Some(Instant::now() + if is_blocked { SECOND } else { Duration::ZERO }));
         }
+        let code = result.as_ref().map_or_else(|error| error.exit_code().into(), |code| *code);
         self.say("launcher-ended", &format!("exit code {code}"));
         self.leave();
-        Ok(code)
+        result
     }
 
     /// Gives the folder back, and only then tells those who asked for the end: what they do next finds it free. The socket
@@ -308,7 +336,8 @@ impl Supervisor {
 
     fn has_work(&self) -> bool {
         let ended = self.app.as_ref().is_some_and(|app| self.children.ending(app.pid).is_some());
-        ended || self.stopping || !self.reports.is_empty() || self.can_handle_requests() || self.job_ended()
+        let is_over = self.end.is_some() && self.job.is_none();
+        ended || is_over || self.stopping || !self.reports.is_empty() || self.can_handle_requests() || self.job_ended()
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -328,9 +357,12 @@ impl Supervisor {
     fn shut_down(&mut self) -> i32 {
         self.drop_job();
         let signal = self.stop_signal().as_raw();
-        let code = self.app.take().and_then(|app| self.stop_app(&app)).map_or(0, Ending::exit_code);
-        match code {
-            _ if self.gave_up => app::GIVEN_UP,
+        let app = self.app.take();
+        let is_its = app.is_some();
+        let all: Vec<App> = app.into_iter().chain(self.beside.take()).collect();
+        let endings = self.stop_apps(&all);
+        let ending = endings.into_iter().next().flatten().filter(|_| is_its);
+        match ending.map_or(0, Ending::exit_code) {
             code if code == 128 + signal => 0,
             code => code,
         }

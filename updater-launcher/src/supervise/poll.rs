@@ -13,17 +13,28 @@ use std::time::Instant;
 pub(super) struct Stream {
     fd: OwnedFd,
     to: Sink,
+    /// The child that was given it.
+    of: Option<Pid>,
     /// Bytes of a job's line that is not whole yet.
     line: Vec<u8>,
 }
 
 impl Stream {
     pub(super) fn new(fd: OwnedFd, to: Sink) -> Self {
-        Self { fd, to, line: Vec::new() }
+        Self { fd, to, of: None, line: Vec::new() }
     }
 
     pub(super) fn to(&self) -> Sink {
         self.to
+    }
+
+    /// Returns the child that was given it, if that is known.
+    pub(super) fn of(&self) -> Option<Pid> {
+        self.of
+    }
+
+    pub(super) fn belongs_to(&mut self, pid: Pid) {
+        self.of = Some(pid);
     }
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
@@ -35,8 +46,11 @@ impl Supervisor {
     /// Watches a child: its end, and what it writes.
     pub(super) fn watch(&mut self, child: Child, out: Sink, err: Sink) -> (Pid, Option<std::process::ChildStdin>) {
         self.children.add(child.pid);
-        self.streams.push(Stream::new(child.stdout, out));
-        self.streams.push(Stream::new(child.stderr, err));
+        for (pipe, to) in [(child.stdout, out), (child.stderr, err)] {
+            let stream = Stream { of: Some(child.pid), ..Stream::new(pipe, to) };
+            self.streams.push(stream);
+        }
+        self.close_old_streams();
         (child.pid, child.stdin)
     }
 
@@ -97,7 +111,8 @@ impl Supervisor {
             }
         }
         for at in ended.into_iter().rev() {
-            self.streams.swap_remove(at);
+            // In their order: the oldest come first.
+            self.streams.remove(at);
         }
     }
 }

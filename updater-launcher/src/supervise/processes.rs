@@ -6,6 +6,7 @@
 //! of ours (the app of a launcher that was killed) is held by a descriptor instead, which never means another process.
 
 use super::ending::Ending;
+use crate::exec::{NOT_EXECUTED, NOT_EXECUTED_NAME};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 pub(crate) use rustix::process::Pid;
 pub(super) use rustix::process::Signal;
@@ -51,6 +52,21 @@ impl Children {
                 log::debug!("an orphan: {}", number(child));
             }
         }
+    }
+
+    /// Tells whether the end of a child was not taken yet.
+    pub(super) fn knows(&self, pid: Pid) -> bool {
+        self.known.contains_key(&number(pid))
+    }
+
+    /// Returns why a child never became the program that it was to be, if that is why it has ended. Until it is let go it
+    /// still has the name that `__exec` leaves then.
+    pub(super) fn not_executed(&self, pid: Pid) -> Option<String> {
+        if self.ending(pid)? != Ending::Code(NOT_EXECUTED) {
+            return None;
+        }
+        let name = std::fs::read_to_string(format!("/proc/{}/comm", number(pid))).ok()?;
+        Some(exec_problem(name.trim_end().strip_prefix(NOT_EXECUTED_NAME)?.parse().ok()?))
     }
 
     /// Returns how a child has ended, as far as was looked.
@@ -208,6 +224,15 @@ fn children() -> Vec<Pid> {
             processes().filter(|process| process.parent == 1).map(|process| process.pid).collect()
         }
         Err(_) => Vec::new(),
+    }
+}
+
+/// Says in words why the system did not run a file that is there.
+fn exec_problem(code: i32) -> String {
+    let error = std::io::Error::from_raw_os_error(code);
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "the interpreter or loader that it names is not there".to_owned(),
+        _ => error.to_string(),
     }
 }
 

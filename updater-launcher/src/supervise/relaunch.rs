@@ -127,7 +127,7 @@ impl Supervisor {
         let pipe = |stream: &Stream| match stream.to() {
             Sink::Out => Some((stream.as_fd().as_raw_fd(), false)),
             Sink::Err => Some((stream.as_fd().as_raw_fd(), true)),
-            Sink::Own | Sink::Job => None,
+            Sink::Own | Sink::Job | Sink::Check => None,
         };
         let app = self.app.as_ref().and_then(|app| {
             let ticks = Process::of(app.pid)?.ticks;

@@ -6,7 +6,6 @@ use super::swap::Outcome;
 use crate::control::{ClientId, Command, Reply, Request};
 use crate::error::Result;
 use serde_json::json;
-use std::time::Instant;
 
 impl Supervisor {
     /// Answers what can be answered at any time, and keeps the rest for the loop.
@@ -101,6 +100,8 @@ impl Supervisor {
     fn restart_app(&mut self) -> Result<()> {
         // Settings of this computer may have changed; that is often why. While they cannot be read the app runs on.
         let merged = self.install.settings(&self.version.dir)?;
+        // Nor is it stopped for settings with which it cannot start.
+        self.install.check_start(&self.version, &merged)?;
         if let Some(app) = self.app.take() {
             self.stop_app(&app);
         }
@@ -109,6 +110,8 @@ impl Supervisor {
         if is_other {
             self.next_check = self.after_interval();
         }
+        self.end = None;
+        self.next_start = None;
         self.begin_anew();
         // Whoever asked learns of it, and the next start is awaited all the same.
         self.start_app(None).inspect_err(|_| self.count_failure_or_end())
@@ -128,30 +131,5 @@ impl Supervisor {
         if let Some(server) = &mut self.server {
             server.reply(client, reply);
         }
-    }
-
-    fn status(&self) -> serde_json::Value {
-        let record = &self.install.record;
-        let now = Instant::now();
-        let app = self.app.as_ref();
-        let seconds = |at: Instant| at.saturating_duration_since(now).as_secs();
-        json!({
-            "app": record.app,
-            "channel": record.channel,
-            "failures": self.failures.count(),
-            "folder": self.install.places.root(),
-            "launcher": std::process::id(),
-            "launcher-program": self.program,
-            "launcher-replaced": self.is_replaced(),
-            "next-check": self.next_check.map(seconds),
-            "pid": app.map(|app| app.pid.as_raw_nonzero().get()),
-            "ready": app.is_some_and(|app| app.is_ready),
-            "root": record.root,
-            "running": app.is_some(),
-            "updating": self.job.is_some(),
-            "uptime": app.map(|app| app.started.elapsed().as_secs()),
-            "url": record.url,
-            "version": self.version.version,
-        })
     }
 }

@@ -59,7 +59,7 @@ impl Shown {
         match of {
             Sink::Out => Some((&mut self.out, stdout())),
             Sink::Err => Some((&mut self.err, stderr())),
-            Sink::Own | Sink::Job => None,
+            Sink::Own | Sink::Job | Sink::Check => None,
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::QUIET;
 use super::child::{Child, Start};
 use crate::error::{Error, Result};
+use crate::launch::{check_program, shown};
 use rustix::process::Pid;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
@@ -12,7 +13,10 @@ impl Start<'_> {
     /// Starts it, as the leader of a process group of its own that dies with the launcher.
     pub(super) fn spawn(self) -> Result<Child> {
         let program = self.argv.first().cloned().unwrap_or_default();
-        let failed = |problem: String| Error::Start { program: program.clone(), problem };
+        if program != OWN_PROGRAM {
+            check_program(&program, self.dir)?;
+        }
+        let failed = |problem: String| Error::Start { program: shown(&program, self.dir), problem };
         let mut command = Command::new(OWN_PROGRAM);
         command.arg("__exec").arg(std::process::id().to_string());
         command.arg(if self.listener.is_some() { "listen" } else { "plain" }).args(self.argv);

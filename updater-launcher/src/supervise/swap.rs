@@ -14,13 +14,14 @@ use super::app::App;
 use super::child::Start;
 use super::processes::{Pid, Signal};
 use super::spawn::own_program;
+use super::state::Phase;
 use super::turn::{Sink, Waited};
 use crate::cli::rollback_target;
 use crate::error::{Error, Result};
 use crate::job::Report;
 use crate::release::Version;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ChildStdin;
 use std::time::{Duration, Instant};
 use updater_format::ReleaseVersion;
@@ -31,7 +32,7 @@ use updater_runtime::PendingTrial;
 pub(super) struct Job {
     pid: Pid,
     stdin: Option<ChildStdin>,
-    name: &'static str,
+    pub(super) name: &'static str,
 }
 
 impl Supervisor {
@@ -55,7 +56,7 @@ impl Supervisor {
                     }
                 }
                 Report::Staged { version, dir } => {
-                    let outcome = self.swap(&version, dir).map(|()| Outcome::Updated(version));
+                    let outcome = self.swap(&version, &dir).map(|()| Outcome::Updated(version));
                     if let Err(error) = &outcome {
                         self.say("update-failed", &error.full_message());
                     }
@@ -114,14 +115,18 @@ impl Supervisor {
     /// Goes on with a trial that an earlier launcher has begun: the new version is watched once more.
     pub(super) fn resume_trial(&mut self, trial: &PendingTrial) -> Result<()> {
         self.say("trial", &format!("{} is still on trial", trial.to));
+        self.phase = Phase::Trial;
         let begun = self.start_app(Some(&trial.from)).and_then(|()| self.prove(&trial.from));
-        self.settle_trial(begun, &trial.from, &trial.to, None)
+        let settled = self.settle_trial(begun, &trial.from, &trial.to, None);
+        self.phase = Phase::Idle;
+        settled
     }
 
     /// Goes back to a kept version by hand. What cannot be is refused while the app runs on.
     pub(super) fn roll_back(&mut self, version: Option<&ReleaseVersion>) -> Result<ReleaseVersion> {
         rollback_target(&self.install.updater()?, version.cloned(), &self.version.version)?;
         self.drop_job();
+        self.phase = Phase::Swapping;
         let running = self.app.take();
         if let Some(app) = &running {
             self.stop_app(app);
@@ -129,7 +134,10 @@ impl Supervisor {
         let name = version.map(ToString::to_string);
         let done = self.run_job("rollback", name.as_deref());
         self.reload_or_keep();
+        self.end = None;
+        self.next_start = None;
         self.begin_anew();
+        self.phase = Phase::Idle;
         self.start_or_wait();
         match done? {
             Report::PutBack { installed, left } => {
@@ -141,11 +149,19 @@ impl Supervisor {
     }
 
     /// Puts a staged version in place and proves it, or goes back.
-    fn swap(&mut self, new: &ReleaseVersion, staged: PathBuf) -> Result<()> {
+    fn swap(&mut self, new: &ReleaseVersion, staged: &Path) -> Result<()> {
+        let swapped = self.swap_by_steps(new, staged);
+        self.phase = Phase::Idle;
+        swapped
+    }
+
+    fn swap_by_steps(&mut self, new: &ReleaseVersion, staged: &Path) -> Result<()> {
         let old = self.version.version.clone();
-        let version = Version { version: new.clone(), dir: staged.clone(), entry: self.version.entry.clone() };
+        let version = Version::read(staged, &self.install.record.app)?;
         // The new version's own hooks, and its own idea of how it is swapped.
-        let merged = self.install.settings(&staged)?;
+        let merged = self.install.settings(staged)?;
+        // What cannot be started is not worth a stop.
+        self.install.check_start(&version, &merged)?;
         let before = std::mem::replace(&mut self.merged, merged);
         let hooks = self.merged.settings.hooks.before_swap.clone();
         let hooked = self.run_hooks("before-swap", &hooks, &version, Some(&old));
@@ -155,6 +171,7 @@ impl Supervisor {
         hooked?;
         let overlaps = overlaps && self.listener.is_some();
         self.say("swapping", &format!("{old} to {new}{}", if overlaps { ", side by side" } else { "" }));
+        self.phase = Phase::Swapping;
         let running = self.app.take();
         let mut beside = None;
         match running {
@@ -175,6 +192,7 @@ impl Supervisor {
             self.say("swapping", &format!("{}; the swap to {new} is finished", error.full_message()));
         }
         self.begin_anew();
+        self.phase = Phase::Trial;
         let proved = self.reload().and_then(|()| {
             let hooks = self.merged.settings.hooks.after_swap.clone();
             self.run_hooks("after-swap", &hooks, &self.version.clone(), Some(&old))?;
@@ -210,18 +228,18 @@ impl Supervisor {
                 if let Some(beside) = beside {
                     self.stop_app(&beside);
                 }
+                self.end = None;
                 self.say("updated", &format!("{old} to {new}"));
                 return Ok(());
             }
             Err(Error::Stopping) => {
-                // The next start goes on with the trial.
-                if let Some(beside) = beside {
-                    self.stop_app(&beside);
-                }
+                // The next start goes on with the trial. Both are asked to end at once, by the loop.
+                self.beside = beside;
                 return Err(Error::Stopping);
             }
             Err(error) => error,
         };
+        self.phase = Phase::Swapping;
         let problem = error.full_message();
         self.say("rolling-back", &format!("{new} to {old}: {problem}"));
         if let Some(app) = self.app.take() {
@@ -253,6 +271,8 @@ impl Supervisor {
                 self.write_down(app.pid);
                 self.app = Some(app);
             }
+            // It has failed before: what was to mend it did not.
+            None if self.end.is_some() => {}
             None => {
                 self.is_prepared = false;
                 self.start_or_wait();

@@ -2,7 +2,8 @@
 
 use super::Supervisor;
 use super::ending::Ending;
-use super::processes::{Pid, Signal};
+use super::poll::Stream;
+use super::processes::{Children, Pid, Signal};
 use super::signals::{is_ending, passed_on};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,8 @@ pub(super) enum Sink {
     Own,
     /// Reports of the job.
     Job,
+    /// What a health check says.
+    Check,
 }
 
 impl Supervisor {
@@ -44,6 +47,26 @@ impl Supervisor {
     /// Tells whether a job's pipe is still open: its last line may be in it.
     pub(super) fn has_job_stream(&self) -> bool {
         self.streams.iter().any(|stream| stream.to() == Sink::Job)
+    }
+
+    /// Closes the oldest pipes of children that have ended, when what these have left running holds too many of them open.
+    pub(super) fn close_old_streams(&mut self) {
+        let is_over = |stream: &Stream, children: &Children| {
+            stream.to() != Sink::Job && stream.of().is_none_or(|pid| !children.knows(pid))
+        };
+        loop {
+            let over = self.streams.iter().filter(|stream| is_over(stream, &self.children)).count();
+            if over <= MAX_LEFT {
+                return;
+            }
+            let Some(at) = self.streams.iter().position(|stream| is_over(stream, &self.children)) else { return };
+            drop(self.streams.remove(at));
+            if !self.has_closed {
+                self.has_closed = true;
+                let what = "what earlier starts have left running outside of their process groups";
+                self.say("closed", &format!("{what} is read no more, but for the latest {} pipes", MAX_LEFT));
+            }
+        }
     }
 
     /// Returns how a child has ended by now; its number stays its own.
@@ -83,6 +106,10 @@ impl Supervisor {
                 self.shown.add(Sink::Err, bytes);
             }
             Sink::Own => self.journal.raw(bytes),
+            Sink::Check => {
+                let room = CHUNK.saturating_sub(self.said.len()).min(bytes.len());
+                self.said.extend_from_slice(bytes.get(..room).unwrap_or_default());
+            }
             Sink::Job => {
                 line.extend_from_slice(bytes);
                 while let Some(end) = line.iter().position(|byte| *byte == b'\n') {
@@ -109,6 +136,8 @@ pub(super) enum Waited<T> {
     Stopping,
 }
 
+/// The most pipes of children that have ended which are read on: 32, two for each of 16 starts.
+const MAX_LEFT: usize = 32;
 /// How long a killed process may take to be gone.
 pub(super) const KILL_TIME: Duration = Duration::from_secs(10);
 /// Bytes read at once, and the most of a job's line.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::os::unix::process::ExitStatusExt as _;
 
 /// Quick times for tests, with what a test adds laid over them.
-fn table(more: &str) -> String {
+pub(crate) fn table(more: &str) -> String {
     let mut table = json!({
         "interval": "never",
         "update-at-start": false,
@@ -24,7 +24,7 @@ fn table(more: &str) -> String {
     table.to_string()
 }
 
-fn scene(script: &str, more: &str) -> Scene {
+pub(crate) fn scene(script: &str, more: &str) -> Scene {
     let scene = Scene::new();
     scene.release("1.0.0", script, &table(more));
     scene.install();

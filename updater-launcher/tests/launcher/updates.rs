@@ -105,8 +105,6 @@ fn a_version_that_fails_is_taken_back_and_not_offered_again() {
             json!({"hooks": {"after-start": [["sh", "-c", "kill -9 $(cat {{root}}/pid); sleep 0.2"]]}}),
             "ended by signal 9",
         ),
-        ("has no such program", LIVES, json!({"exec": "bin/none"}), "exit code 127"),
-        ("has an unknown variable", LIVES, json!({"args": ["{{nothing}}"]}), "unknown variable"),
     ] {
         let scene = Scene::new();
         scene.publish("1.0.0", LIVES, json!({}));
@@ -132,8 +130,14 @@ fn a_version_that_fails_is_taken_back_and_not_offered_again() {
 fn what_fails_before_the_swap_leaves_the_old_version_running() {
     for (name, more, reason) in [
         ("hook", json!({"hooks": {"before-swap": [["sh", "-c", "echo because; exit 4"]]}}), "hook before-swap"),
-        ("slow hook", json!({"hooks": {"before-swap": [["sleep", "100"]], "limit": "200ms"}}), "longer than 200ms"),
+        (
+            "slow hook",
+            json!({"hooks": {"before-swap": [["sleep", "100"]], "limit": "200ms"}}),
+            "hook before-swap: sleep took longer than 200ms",
+        ),
         ("table", json!({"restrat": "never"}), "unknown key `restrat`"),
+        ("no such program", json!({"exec": "bin/none"}), "cannot start bin/none: no such file"),
+        ("unknown variable", json!({"args": ["{{nothing}}"]}), "unknown variable `{{nothing}}`"),
     ] {
         let scene = Scene::new();
         scene.publish("1.0.0", LIVES, json!({}));

@@ -17,6 +17,8 @@ pub(super) struct Stream {
     /// At most one chunk waits here and one in the thread; then the child waits.
     chunks: Receiver<Vec<u8>>,
     to: Sink,
+    /// The child that was given it.
+    of: Option<Pid>,
     /// Bytes of a job's line that is not whole yet.
     line: Vec<u8>,
 }
@@ -36,11 +38,16 @@ impl Stream {
             drop(sender);
             bell::ring();
         });
-        Self { chunks, to, line: Vec::new() }
+        Self { chunks, to, of: None, line: Vec::new() }
     }
 
     pub(super) fn to(&self) -> Sink {
         self.to
+    }
+
+    /// Returns the child that was given it, if that is known.
+    pub(super) fn of(&self) -> Option<Pid> {
+        self.of
     }
 }
 
@@ -48,8 +55,11 @@ impl Supervisor {
     /// Watches a child: its end, and what it writes.
     pub(super) fn watch(&mut self, child: Child, out: Sink, err: Sink) -> (Pid, Option<ChildStdin>) {
         self.children.add(child.pid, child.running);
-        self.streams.push(Stream::new(child.stdout, out));
-        self.streams.push(Stream::new(child.stderr, err));
+        for (pipe, to) in [(child.stdout, out), (child.stderr, err)] {
+            let stream = Stream { of: Some(child.pid), ..Stream::new(pipe, to) };
+            self.streams.push(stream);
+        }
+        self.close_old_streams();
         (child.pid, child.stdin)
     }
 
@@ -88,7 +98,7 @@ impl Supervisor {
                     at += 1;
                 }
                 Err(TryRecvError::Empty) => at += 1,
-                Err(TryRecvError::Disconnected) => drop(self.streams.swap_remove(at)),
+                Err(TryRecvError::Disconnected) => drop(self.streams.remove(at)),
             }
         }
     }

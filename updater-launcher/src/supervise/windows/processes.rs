@@ -94,6 +94,17 @@ impl Children {
         }
     }
 
+    /// Tells whether a child was not let go yet.
+    pub(super) fn knows(&self, pid: Pid) -> bool {
+        self.known.contains_key(&pid)
+    }
+
+    /// A program that cannot be run is not even started here.
+    #[expect(clippy::unused_self, reason = "on other systems it is seen only afterwards")]
+    pub(super) fn not_executed(&self, _pid: Pid) -> Option<String> {
+        None
+    }
+
     /// Returns how a child has ended, as far as was looked.
     pub(super) fn ending(&self, pid: Pid) -> Option<Ending> {
         self.known.get(&pid)?.ending

@@ -4,6 +4,7 @@ use super::QUIET;
 use super::child::{Child, Start};
 use super::processes::{Pid, Running};
 use crate::error::{Error, Result};
+use crate::launch::{check_program, shown};
 use crate::win32::{Job, has_console, resume};
 use std::os::windows::io::OwnedHandle;
 use std::os::windows::process::CommandExt as _;
@@ -22,7 +23,8 @@ impl Start<'_> {
     pub(super) fn spawn(self) -> Result<Child> {
         let None = self.listener;
         let program = self.argv.first().cloned().unwrap_or_default();
-        let failed = |problem: String| Error::Start { program: program.clone(), problem };
+        check_program(&program, self.dir)?;
+        let failed = |problem: String| Error::Start { program: shown(&program, self.dir), problem };
         let mut command = Command::new(&program);
         command.args(self.argv.iter().skip(1)).current_dir(self.dir).env_remove(QUIET);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
