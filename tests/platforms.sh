@@ -191,7 +191,13 @@ musl() {
     cat >"$work/find.c" <<'C'
 #define _GNU_SOURCE
 #include <link.h>
+#include <pthread.h>
 #include <stddef.h>
+/* The unwinder names these weakly, which takes nothing out of an archive. */
+__attribute__((used)) static void *const needed[] = {
+    (void *)pthread_once, (void *)pthread_key_create, (void *)pthread_getspecific, (void *)pthread_setspecific,
+    (void *)pthread_mutex_lock, (void *)pthread_mutex_unlock,
+};
 struct found { unsigned long long flags; void *start, *end, *link_map, *eh_frame; unsigned long long reserved[7]; };
 struct search { char *address; struct found *found; };
 static int look(struct dl_phdr_info *info, size_t size, void *data) {
