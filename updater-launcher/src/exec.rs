@@ -64,7 +64,9 @@ fn http(url: &str) -> std::result::Result<(), String> {
     let mut stream = connect(&address)?;
     let failed = |error: std::io::Error| in_words(&error);
     stream.set_read_timeout(Some(CHECK_TIME)).map_err(failed)?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n\r\n").map_err(failed)?;
+    // In one piece: a server may answer, and hang up, as soon as it has seen the first line.
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).map_err(failed)?;
     let begin = Instant::now();
     let mut answer = Vec::new();
     let mut buffer = [0; 64];
