@@ -4,7 +4,8 @@
 #   bash tests/platforms.sh arm64     the runtime's tests and the whole story of examples/hello under qemu-user
 #   bash tests/platforms.sh musl      the same with static programs, run by this machine
 #   bash tests/platforms.sh macos     type check of the app's crates for both processors; a Mach-O of examples/hello is linked,
-#                                     bundled, diffed, published and read by doctor. Nothing is run: that needs a Mac
+#                                     bundled, diffed, published and read by doctor; the same as Hello.app, byte for byte.
+#                                     Nothing is run: that needs a Mac
 #
 # A Debian 12 or later: its own compiler comes with the sources of the standard library, and is installed by name with the
 # other tools that are missing. `arm64` registers qemu-aarch64 with the kernel (binfmt_misc), which needs root.
@@ -233,6 +234,40 @@ C
     runtime_tests x86_64-unknown-linux-musl
 }
 
+# Packs hello as a packager would, and publishes that: programs that were compiled to be updated in an app bundle.
+app_bundle() { # triple program
+    local triple=$1 program=$2 contents=$work/dist/Hello.app/Contents version out
+    step "hello as Hello.app: published twice, patched, rehearsed up to the verified files"
+    sed -i 's/^\[package.metadata.updater\]$/&\nkind = "app-bundle"/; s|repository"$|app-bundles"|' "$app/Cargo.toml"
+    mkdir -p "$contents"/{MacOS,Resources,Frameworks/Hi.framework/Versions/A}
+    ln -s A "$contents/Frameworks/Hi.framework/Versions/Current"
+    ln -s Versions/Current/Hi "$contents/Frameworks/Hi.framework/Hi"
+    seq 1000 >"$contents/Resources/data"
+    for version in 3.0.0 3.1.0; do
+        sed -i "s/^version = .*/version = \"$version\"/" "$app/Cargo.toml"
+        "$CARGO" build --profile dev --target "$triple"
+        cp "$program" "$contents/MacOS/hello"
+        echo "library of $version" >"$contents/Frameworks/Hi.framework/Versions/A/Hi"
+        printf '<?xml version="1.0"?><plist version="1.0"><dict><key>CFBundleExecutable</key><string>hello</string>
+<key>CFBundleShortVersionString</key><string>%s</string></dict></plist>' "$version" >"$contents/Info.plist"
+        out=$("$updater" updater publish --level 1 --from-dir "$work/dist" --version "$version" --target "$triple" 2>&1)
+        echo "$out"
+    done
+    # Nobody has signed it here.
+    say "$out" "no signature over its resources"
+    say "$out" "3.0.0 -> 3.1.0 ($triple): by patch"
+    find "$work/app-bundles" -name '*hello-3.0.0-to-3.1.0-*.patch' -printf '%f: %s bytes\n' | grep patch || fail "no patch of the app bundle"
+    step "what is published is Hello.app, byte for byte"
+    local bundle=$app/target/updater/bundles/hello-3.1.0-$triple.tar.xz
+    mkdir "$work/unpacked"
+    tar -xJf "$bundle" -C "$work/unpacked" --exclude .updater-manifest.json
+    diff -r --no-dereference "$work/dist/Hello.app" "$work/unpacked" || fail "something was added or lost"
+    step "doctor, inside of Hello.app"
+    out=$("$updater" updater doctor "$contents/MacOS/hello" 2>&1) || true
+    echo "$out"
+    say "$out" "hello"
+}
+
 macos() {
     install_missing python3 python3 file file
     python3 -c 'import ensurepip' 2>/dev/null || as_root apt-get install -y -qq python3-venv >/dev/null
@@ -276,6 +311,7 @@ macos() {
     out=$("$updater" updater doctor "$program" 2>&1) || true
     echo "$out"
     say "$out" "hello"
+    app_bundle "$triple" "$program"
     cd "$checkout"
     echo "macos: checked and linked; NOT RUN: that needs a Mac"
 }

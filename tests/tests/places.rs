@@ -246,7 +246,8 @@ fn an_overlay_is_updated_or_refused_with_its_reason() {
         return;
     }
     // What lies in the lower layer can be replaced, but its folders can be renamed only where the mount allows it.
-    let refusals = [None, Some("cannot exchange folders in one step"), Some("Invalid cross-device link")];
+    let exchange = Some("cannot exchange folders in one step");
+    let refusals = [None, exchange, Some("Invalid cross-device link"), exchange];
     for (kind, refusal) in Kind::APPS.into_iter().zip(refusals) {
         let releases = Releases::new(kind);
         for (redirect, is_lower) in [("off", true), ("off", false), ("on", true)] {

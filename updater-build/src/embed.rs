@@ -87,8 +87,8 @@ fn embedded(
     triple: &Platform,
     build_time: UtcTime,
 ) -> Result<String, TableError> {
-    let entry = match (&table.entry, table.bins.first()) {
-        (Some(entry), _) => entry.as_str(),
+    let binary = match (&table.entry, table.bins.first()) {
+        (Some(_), _) => "",
         (None, Some(bin)) => bin,
         (None, None) => manifest.default_bin()?,
     };
@@ -101,8 +101,8 @@ fn embedded(
         ("fallback", list(table.fallback().iter().map(|channel| text(channel.as_str())))),
         ("urls", list(table.urls.iter().map(|url| text(url.as_str())))),
         ("root", format!("include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{ROOT}\"))")),
-        ("install", text(&table.install_kind().to_string())),
-        ("entry", text(&triple.program(entry))),
+        ("install", text(&table.install_kind(triple).to_string())),
+        ("entry", text(&table.entry_for(triple, binary))),
         ("trial", text(table.trial.as_str())),
         ("missing_status", list(table.missing_status.iter().map(u16::to_string))),
         ("build_time", build_time.unix().to_string()),

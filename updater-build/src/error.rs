@@ -42,12 +42,6 @@ pub enum TableError {
         /// The known key that looks most like it.
         suggestion: Option<String>,
     },
-    /// A key that is reserved for a feature this version does not have.
-    #[error("{what} in [package.metadata.updater] is not supported by this version")]
-    NotSupported {
-        /// The key, or key and value.
-        what: String,
-    },
     /// A value of another TOML type.
     #[error("`{key}` in [package.metadata.updater] must be {expected}, found {found}")]
     WrongType {
@@ -110,7 +104,6 @@ impl TableError {
             Self::NotAPackage { .. } => "name the manifest of a package, for example with `-p NAME`".to_owned(),
             Self::UnknownKey { suggestion: Some(known), .. } => format!("did you mean `{known}`?"),
             Self::UnknownKey { .. } => "remove it; docs/format/table.md lists every key".to_owned(),
-            Self::NotSupported { .. } => "remove it, or use a version of cargo updater that has it".to_owned(),
             Self::WrongType { key, expected, .. } => format!("write `{key}` as {expected}"),
             Self::Value { .. } | Self::Format { .. } => "docs/format/table.md has an example of every key".to_owned(),
             Self::ComponentVersion { .. } => "write MAJOR.MINOR.PATCH there, and nothing else".to_owned(),

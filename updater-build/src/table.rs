@@ -11,6 +11,7 @@ use crate::reader::Reader;
 use crate::url::RepositoryUrl;
 use std::path::{Path, PathBuf};
 use updater_format::json::{Map, Value};
+use updater_format::manifest::PROGRAMS_OF_APP_BUNDLE;
 use updater_format::{AppId, Channel, FilePath, InstallKind, MinisignKey, PathPattern, Platform};
 
 /// The settings of one app: `[package.metadata.updater]` over `[workspace.metadata.updater]`, every default filled in.
@@ -35,7 +36,7 @@ pub struct Table {
     pub channel: Channel,
     /// Every channel with those it may fall back to, in order; always contains `channel`.
     pub channels: Vec<ChannelEntry>,
-    /// The install kind; `None` means: from the number of files.
+    /// The install kind; `None` means: from the number of files. An app bundle is one on macOS alone.
     pub kind: Option<InstallKind>,
     /// The binaries that are built and bundled; empty means Cargo's default.
     pub bins: Vec<String>,
@@ -206,10 +207,29 @@ impl Table {
         self.channels.iter().find(|entry| entry.name == self.channel).map_or(&[], |entry| &entry.fallback)
     }
 
-    /// Returns the install kind as far as the table decides it: one program without extra files is an executable.
+    /// Returns the install kind that is named for a triple: there are app bundles on macOS alone.
     #[must_use]
-    pub fn install_kind(&self) -> InstallKind {
-        match self.kind {
+    pub fn named_kind(&self, platform: &Platform) -> Option<InstallKind> {
+        self.kind.filter(|kind| *kind != InstallKind::AppBundle || platform.is_macos())
+    }
+
+    /// Returns where a triple has the program that is started: `entry`, or else this binary. In an app bundle its folder is
+    /// given.
+    #[must_use]
+    pub fn entry_for(&self, platform: &Platform, binary: &str) -> String {
+        let entry = self.entry.as_ref().map_or(binary, FilePath::as_str);
+        match self.named_kind(platform) {
+            Some(InstallKind::AppBundle) => {
+                format!("{PROGRAMS_OF_APP_BUNDLE}{}", entry.rsplit_once('/').map_or(entry, |(_, name)| name))
+            }
+            _ => platform.program(entry),
+        }
+    }
+
+    /// Returns the install kind of a triple as far as the table decides it: one program without extra files is an executable.
+    #[must_use]
+    pub fn install_kind(&self, platform: &Platform) -> InstallKind {
+        match self.named_kind(platform) {
             Some(kind) => kind,
             // The launcher's table is a file of the bundle.
             None if self.include.is_empty() && self.bins.len() <= 1 && self.launcher.is_none() => {
@@ -278,12 +298,8 @@ fn check_layout(layout: Option<&str>, storage: Option<&str>, urls: &[RepositoryU
 }
 
 fn install_kind(text: &str) -> Result<InstallKind, TableError> {
-    match text {
-        "executable" => Ok(InstallKind::Executable),
-        "directory" => Ok(InstallKind::Directory),
-        "app-bundle" => Err(TableError::NotSupported { what: "`kind = \"app-bundle\"`".to_owned() }),
-        other => Err(value("kind", format!("{other:?} is neither `executable` nor `directory`"))),
-    }
+    let known = InstallKind::OF_APPS.into_iter().find(|kind| kind.to_string() == text);
+    known.ok_or_else(|| value("kind", format!("{text:?} is none of `executable`, `directory` and `app-bundle`")))
 }
 
 fn trial_of(text: &str) -> Result<Trial, TableError> {

@@ -28,6 +28,7 @@ mod key;
 pub mod launcher;
 mod layout;
 pub mod length;
+pub mod mach_o;
 pub mod manifest;
 mod minisign;
 pub mod patch;

@@ -1,6 +1,7 @@
 //! The manifest: what an installed release consists of, file by file.
 //!
-//! It is the first member of every bundle and stays in an installed folder, where it says which files the release owns.
+//! It is the first member of every bundle and stays in an installed folder, where it says which files the release owns;
+//! only an app bundle of macOS has none inside, because its code signature allows nothing beside what it seals.
 //! The signed entry of a bundle names the SHA-256 of the manifest's exact bytes; every file follows from there.
 //! The format is described in `docs/format/manifest.md`.
 
@@ -29,6 +30,20 @@ pub enum InstallKind {
     Directory,
     /// The folder of a component, replaced by one exchange while the app runs: it holds no program of its own.
     Component,
+    /// A `.app` folder of macOS, replaced by one exchange. Nothing of a user's is in it, and nothing is ever added to it: that
+    /// would break its code signature.
+    AppBundle,
+}
+
+impl InstallKind {
+    /// How an app is installed, as opposed to a component.
+    pub const OF_APPS: [Self; 3] = [Self::Executable, Self::Directory, Self::AppBundle];
+
+    /// Tells whether an installed release has its manifest inside.
+    #[must_use]
+    pub const fn holds_manifest(self) -> bool {
+        matches!(self, Self::Directory | Self::Component)
+    }
 }
 
 impl std::fmt::Display for InstallKind {
@@ -37,6 +52,7 @@ impl std::fmt::Display for InstallKind {
             Self::Executable => "executable",
             Self::Directory => "directory",
             Self::Component => "component",
+            Self::AppBundle => "app-bundle",
         })
     }
 }
@@ -126,8 +142,9 @@ impl Manifest {
     /// [`FormatError::TooLarge`] beyond 100,000 entries, 64 patterns or 2^53 bytes in all. [`FormatError::Invalid`] with
     /// the path and the rule when two paths are equal or differ by case only, a file is also used as a folder, a path
     /// takes the manifest's own name or the `.new` name of a kept file, a link leaves the install, passes through another
-    /// link or leads nowhere, the entry is not a program, an executable has more than its one file, or a component and its
-    /// install kind do not go together.
+    /// link (but in an app bundle) or leads nowhere, the entry is not a program, an executable has more than its one file, an
+    /// app bundle has its program elsewhere than in [`PROGRAMS_OF_APP_BUNDLE`] or files for a user to edit, or a component and
+    /// its install kind do not go together.
     pub fn new(mut parts: ManifestParts) -> Result<Self, FormatError> {
         if parts.entries.len() > MAX_ENTRIES {
             return Err(FormatError::TooLarge { what: WHAT, limit: MAX_ENTRIES as u64, unit: "entries" });
@@ -331,10 +348,28 @@ impl Manifest {
             InstallKind::Executable if self.parts.entries.len() != 1 => {
                 refuse("an executable has exactly one file; use install kind `directory`")
             }
+            InstallKind::AppBundle if !is_program_of_app_bundle(&self.parts.entry) => {
+                refuse("the program of an app bundle lies in Contents/MacOS")
+            }
+            InstallKind::AppBundle if !self.parts.keep_local.is_empty() => {
+                refuse("nothing in an app bundle is for its user to edit: that would break its signature")
+            }
             _ => Ok(()),
         }
     }
 }
+
+/// Tells whether a path is one that the main program of an app bundle may have.
+fn is_program_of_app_bundle(path: &FilePath) -> bool {
+    path.as_str().strip_prefix(PROGRAMS_OF_APP_BUNDLE).is_some_and(|name| !name.contains('/'))
+}
+
+/// Where an app bundle of macOS has its programs.
+pub const PROGRAMS_OF_APP_BUNDLE: &str = "Contents/MacOS/";
+/// What describes an app bundle of macOS to the system.
+pub const INFO_OF_APP_BUNDLE: &str = "Contents/Info.plist";
+/// What seals an app bundle of macOS: the digests of all its resources. The main program is signed over this file.
+pub const SEAL_OF_APP_BUNDLE: &str = "Contents/_CodeSignature/CodeResources";
 
 /// What is appended to the name of a new file when the user's own one is kept.
 pub const NEW_SUFFIX: &str = ".new";

@@ -48,6 +48,12 @@ impl Platform {
         self.0.split('-').any(|part| part == "windows")
     }
 
+    /// Tells whether it is a triple of macOS.
+    #[must_use]
+    pub fn is_macos(&self) -> bool {
+        self.0.ends_with("-apple-darwin")
+    }
+
     /// Returns the file name of a program, or a path that ends in one: on Windows it ends in `.exe`.
     /// ```
     /// # use updater_format::Platform;

@@ -248,7 +248,11 @@ impl Entry {
     pub fn from_target(name: &str, file: &TargetFile) -> Result<Option<(AppId, Self)>, FormatError> {
         let Some(custom) = &file.custom else { return Ok(None) };
         let mut fields = Fields::open(WHAT, custom.clone())?;
-        if !fields.has("fmt") || !fields.has("kind") || fields.number("fmt")? != FORMAT {
+        if !fields.has("fmt") || !fields.has("kind") {
+            return Ok(None);
+        }
+        let format = fields.number("fmt")?;
+        if format != FORMAT && format != FORMAT_OF_APP_BUNDLES {
             return Ok(None);
         }
         let Some((kind, of_component)) = Kind::parse(&fields.string("kind")?) else { return Ok(None) };
@@ -272,7 +276,7 @@ impl Entry {
                 platform: platform(&mut fields)?,
                 install: match of_component {
                     true => InstallKind::Component,
-                    false => install_kind(&fields.string("install")?)?,
+                    false => install_kind(format, &fields.string("install")?)?,
                 },
                 unpacked: fields.number("unpacked")?,
                 files: fields.number("files")?,
@@ -310,7 +314,7 @@ impl Entry {
         let mut set = |name: &str, value: Value| {
             custom.insert(name.to_owned(), value);
         };
-        set("fmt", FORMAT.into());
+        set("fmt", self.format().into());
         set("app", app.as_str().into());
         if let Some(component) = self.component() {
             set("component", component.as_str().into());
@@ -362,6 +366,15 @@ impl Entry {
         (artifact.name.to_string(), file)
     }
 
+    /// Returns the format number: a client that does not know app bundles must not stumble over one, because its own platform
+    /// may be listed in the same role.
+    fn format(&self) -> u64 {
+        match self {
+            Self::Bundle(BundleEntry { install: InstallKind::AppBundle, .. }) => FORMAT_OF_APP_BUNDLES,
+            _ => FORMAT,
+        }
+    }
+
     fn kind(&self) -> Kind {
         match self {
             Self::Bundle(_) => Kind::Bundle,
@@ -400,13 +413,18 @@ impl Kind {
     }
 }
 
-fn install_kind(text: &str) -> Result<InstallKind, FormatError> {
-    [InstallKind::Executable, InstallKind::Directory]
-        .into_iter()
-        .find(|kind| kind.to_string() == text)
-        .ok_or_else(|| FormatError::invalid("install kind", text, "it must be `executable` or `directory`"))
+fn install_kind(format: u64, text: &str) -> Result<InstallKind, FormatError> {
+    let known = InstallKind::OF_APPS.into_iter().find(|kind| kind.to_string() == text);
+    let fits = |kind: &InstallKind| (*kind == InstallKind::AppBundle) == (format == FORMAT_OF_APP_BUNDLES);
+    let rule = "it must be `executable` or `directory`, or with `fmt` 2 `app-bundle`";
+    known.filter(fits).ok_or_else(|| FormatError::invalid("install kind", text, rule))
 }
 
-/// The format number of `custom` that this program reads and writes.
+/// The format number of `custom` that this program writes for everything but app bundles.
 const FORMAT: u64 = 1;
+/// That of the bundle of an app bundle.
+const FORMAT_OF_APP_BUNDLES: u64 = 2;
 const WHAT: &str = "target custom";
+
+#[cfg(test)]
+mod tests;

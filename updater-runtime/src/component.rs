@@ -131,8 +131,20 @@ impl Component {
 
     /// An update of the app would put its own files back in the place of the component's.
     fn refuse_files_of_the_app(&self) -> Result<(), InstallError> {
-        let Some(app) = self.updater.layout().filter(|app| app.kind() == InstallKind::Directory) else { return Ok(()) };
+        let Some(app) = self.updater.layout().filter(|app| app.kind() != InstallKind::Executable) else {
+            return Ok(());
+        };
         let Ok(below) = self.layout.root().strip_prefix(app.tree()?) else { return Ok(()) };
+        let refuse = |problem: &str| {
+            Err(InstallError::NotThisComponent {
+                path: self.layout.root().to_owned(),
+                component: self.name.clone(),
+                problem: problem.to_owned(),
+            })
+        };
+        if app.kind() == InstallKind::AppBundle {
+            return refuse("it lies in the app bundle, whose signature it would break");
+        }
         let below = crate::fs::slashed(below).and_then(|path| FilePath::parse(&path).ok());
         let owned = match (&below, install::manifest_of(app)?) {
             (Some(path), Some(manifest)) => manifest.has_folder(path) || manifest.find(path).is_some(),
@@ -142,11 +154,7 @@ impl Component {
         };
         match owned {
             false => Ok(()),
-            true => Err(InstallError::NotThisComponent {
-                path: self.layout.root().to_owned(),
-                component: self.name.clone(),
-                problem: "the app brings files of its own there".to_owned(),
-            }),
+            true => refuse("the app brings files of its own there"),
         }
     }
 }

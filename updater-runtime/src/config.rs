@@ -3,7 +3,7 @@
 use crate::check::Rollout;
 use crate::clock::Clock;
 use crate::embedded::{Embedded, SCHEMA};
-use crate::install::Trial;
+use crate::install::{InstallKind, Trial};
 use crate::transport::{FetchError, Mirror, RateLimit, Retry, Timeouts, Transport};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use updater_format::{AppId, Channel, FilePath, FormatError, Platform, ReleaseVer
 ///
 /// An app that uses [`updater!`](crate::updater) gets them from `updater-build` and changes what it likes with
 /// [`Updater::configure`](crate::Updater::configure). A program that updates something other than itself builds them
-/// with [`Config::new`], [`Config::with_executable`] and [`Config::with_directory`].
+/// with [`Config::new`], [`Config::with_executable`], [`Config::with_directory`] and [`Config::with_app_bundle`].
 #[derive(Clone)]
 pub struct Config {
     pub(crate) app: AppId,
@@ -63,7 +63,9 @@ pub(crate) enum Install {
         path: Option<PathBuf>,
     },
     /// A whole folder.
-    Directory {
+    Folder {
+        /// Whether it is one of ours or an app bundle.
+        kind: InstallKind,
         /// The folder.
         path: Option<PathBuf>,
         /// The program inside.
@@ -141,11 +143,11 @@ impl Config {
         let field = |field| move |source| ConfigError::Embedded { field, source };
         let install = match embedded.install {
             "executable" => Install::Executable { path: None },
-            "directory" => {
-                Install::Directory { path: None, entry: FilePath::parse(embedded.entry).map_err(field("entry"))? }
-            }
             found => {
-                return Err(ConfigError::Unknown { field: "install kind", found });
+                let folders = [InstallKind::Directory, InstallKind::AppBundle];
+                let kind = folders.into_iter().find(|kind| kind.to_string() == found);
+                let kind = kind.ok_or(ConfigError::Unknown { field: "install kind", found })?;
+                Install::Folder { kind, path: None, entry: FilePath::parse(embedded.entry).map_err(field("entry"))? }
             }
         };
         let trial = match embedded.trial {
@@ -227,7 +229,14 @@ impl Config {
     /// Updates the folder at `path`, whose program is `entry`, instead of the running program.
     #[must_use]
     pub fn with_directory(self, path: impl Into<PathBuf>, entry: FilePath) -> Self {
-        Self { install: Install::Directory { path: Some(path.into()), entry }, ..self }
+        Self { install: Install::Folder { kind: InstallKind::Directory, path: Some(path.into()), entry }, ..self }
+    }
+
+    /// Updates the app bundle at `path`, a `.app` folder of macOS whose program is `entry` (`Contents/MacOS/NAME`), instead of
+    /// the running program.
+    #[must_use]
+    pub fn with_app_bundle(self, path: impl Into<PathBuf>, entry: FilePath) -> Self {
+        Self { install: Install::Folder { kind: InstallKind::AppBundle, path: Some(path.into()), entry }, ..self }
     }
 
     /// Reads another channel, and in order of preference those it may fall back to. A release of a fall-back channel is

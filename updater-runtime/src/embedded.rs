@@ -22,7 +22,7 @@ pub struct Embedded {
     pub urls: &'static [&'static str],
     /// The whole trusted `root.json`.
     pub root: &'static [u8],
-    /// `executable` or `directory`.
+    /// `executable`, `directory` or `app-bundle`.
     pub install: &'static str,
     /// The path of this executable inside the install.
     pub entry: &'static str,

@@ -40,16 +40,18 @@ pub fn probe(program: &Path, limit: Duration) -> Result<Probed, ProbeError> {
 }
 
 /// Returns what would keep this user from updating the install of a program; `None` when nothing would. A program below
-/// a folder with a manifest is that folder's, any other is an install by itself.
+/// a folder with a manifest is that folder's, one of a `.app` folder is that app bundle's, any other is an install by itself.
 /// # Errors
 /// [`InstallError`] when there is no such file.
 pub fn obstacle(program: &Path) -> Result<Option<Obstacle>, InstallError> {
     let program = crate::fs::canonical(program)?;
-    let folder = program.ancestors().skip(1).find(|folder| folder.join(MANIFEST_PATH).is_file());
+    let holds_manifest = |folder: &&Path| folder.join(MANIFEST_PATH).is_file();
+    let folder = program.ancestors().skip(1).find(holds_manifest).map(|folder| (InstallKind::Directory, folder));
+    let folder = folder.or_else(|| Some((InstallKind::AppBundle, app_bundle_of(&program)?)));
     let entry = |path: &Path| crate::fs::slashed(path).and_then(|path| FilePath::parse(&path).ok());
-    let inside = folder.and_then(|folder| Some((folder, entry(program.strip_prefix(folder).ok()?)?)));
+    let inside = folder.and_then(|(kind, folder)| Some((kind, folder, entry(program.strip_prefix(folder).ok()?)?)));
     let layout = match inside {
-        Some((folder, entry)) => Layout::at(InstallKind::Directory, folder, &entry)?,
+        Some((kind, folder, entry)) => Layout::at(kind, folder, &entry)?,
         None => {
             let name = program.file_name().map(Path::new).and_then(entry);
             let Some(name) = name else {
@@ -59,6 +61,12 @@ pub fn obstacle(program: &Path) -> Result<Option<Obstacle>, InstallError> {
         }
     };
     layout.obstacle()
+}
+
+/// Returns the `.app` folder whose program this is.
+fn app_bundle_of(program: &Path) -> Option<&Path> {
+    let folder = program.parent().filter(|folder| folder.ends_with("Contents/MacOS"))?.parent()?.parent()?;
+    folder.extension().is_some_and(|extension| extension == "app").then_some(folder)
 }
 
 /// How much of a wrong answer is shown, in characters.

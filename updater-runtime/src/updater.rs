@@ -364,8 +364,8 @@ fn layout(config: &Config) -> Result<Layout, InstallError> {
                 Some(path) => Layout::at(InstallKind::Executable, path, &entry),
             }
         }
-        Install::Directory { path: None, entry } => Layout::of_running(InstallKind::Directory, entry),
-        Install::Directory { path: Some(path), entry } => Layout::at(InstallKind::Directory, path, entry),
+        Install::Folder { kind, path: None, entry } => Layout::of_running(*kind, entry),
+        Install::Folder { kind, path: Some(path), entry } => Layout::at(*kind, path, entry),
     }?;
     Ok(layout.keeping(config.kept_versions))
 }

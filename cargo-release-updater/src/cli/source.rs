@@ -6,8 +6,8 @@ use crate::context::Context;
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::hooks::{Hook, Hooks};
 use crate::steps::bundle::{
-    self, Build, BundleStepError, Bundled, Contents, DEFAULT_LEVEL, OfComponent, Packing, add_launcher_table,
-    after_build, announced_codecs, check_embedded, from_build, from_folder, host_triple,
+    self, AppBundle, Build, BundleStepError, Bundled, Contents, DEFAULT_LEVEL, OfComponent, Packing,
+    add_launcher_table, after_build, announced_codecs, check_embedded, from_build, from_folder, host_triple,
 };
 use crate::steps::folders::Folders;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ pub(super) struct SourceArgs {
     /// The target triple; may be given several times. The table's when not given, else this machine's.
     #[arg(long, value_name = "TRIPLE")]
     pub(super) target: Vec<Platform>,
-    /// How the app is installed: `executable` or `directory`; from the number of files when not given.
+    /// How the app is installed: `executable`, `directory` or `app-bundle`; from the number of files when not given.
     #[arg(long, value_name = "KIND", value_parser = parse_kind, requires = "from_dir")]
     kind: Option<InstallKind>,
     /// The program that is started, inside the folder; the only program when not given.
@@ -165,11 +165,13 @@ impl Source {
             return self.contents_of_component(component, platform);
         }
         let mut contents = match &self.folder {
-            Some(folder) => self.contents_of_folder(folder, platform)?,
+            Some(folder) => self.contents_of_folder(context, folder, platform)?,
             None => self.contents_of_package(context, platform)?,
         };
         let table = self.project.as_ref().and_then(|project| project.table.as_ref());
-        let launcher = table.and_then(|table| table.launcher.as_ref());
+        // A launcher runs no app bundle, and nothing can be added to one.
+        let is_app_bundle = contents.install == Some(InstallKind::AppBundle);
+        let launcher = table.filter(|_| !is_app_bundle).and_then(|table| table.launcher.as_ref());
         add_launcher_table(&mut contents, launcher, &self.folders(context).root().join("launcher"))?;
         // Patches are made for the runtime in the release, which may be older or newer than this program.
         match announced_codecs(&contents)? {
@@ -208,10 +210,14 @@ impl Source {
         })
     }
 
-    fn contents_of_folder(&self, folder: &Path, platform: &Platform) -> CommandResult<Contents> {
+    fn contents_of_folder(&self, context: &Context, folder: &Path, platform: &Platform) -> CommandResult<Contents> {
         let table = self.project.as_ref().and_then(|project| project.table.as_ref());
+        let install = self.args.kind.or_else(|| table.and_then(|table| table.named_kind(platform)));
+        if install == Some(InstallKind::AppBundle) {
+            return self.contents_of_app_bundle(context, folder, platform);
+        }
         Ok(Contents {
-            install: self.args.kind.or_else(|| table.and_then(|table| table.kind)),
+            install,
             entry: match (&self.args.entry, table.and_then(|table| table.entry.as_ref())) {
                 (Some(named), _) => Some(named.clone()),
                 (None, Some(entry)) => Some(program_path(platform, entry.as_str())?),
@@ -222,9 +228,31 @@ impl Source {
         })
     }
 
+    fn contents_of_app_bundle(&self, context: &Context, folder: &Path, platform: &Platform) -> CommandResult<Contents> {
+        let app = AppBundle::read(folder, platform)?;
+        // What is compiled into the program, as far as its package tells.
+        let table = self.project.as_ref().and_then(|project| project.table.as_ref());
+        let binary = self.build(platform).ok().and_then(|build| build.programs.into_iter().next());
+        let expected = match (&self.args.entry, table, binary) {
+            (Some(named), ..) => Some(named.clone()),
+            (None, Some(table), binary) if table.entry.is_some() || binary.is_some() => {
+                Some(program_path(platform, &table.entry_for(platform, &binary.unwrap_or_default()))?)
+            }
+            _ => None,
+        };
+        expected.map_or(Ok(()), |expected| app.check_entry(&expected))?;
+        app.warnings(&self.version).iter().for_each(|warning| context.shell.warn(warning));
+        let (install, entry) = (Some(InstallKind::AppBundle), Some(app.entry));
+        let files = from_folder(&app.folder)?;
+        Ok(Contents { install, entry, keep_local: Vec::new(), files, ..self.contents(platform) })
+    }
+
     fn contents_of_package(&self, context: &Context, platform: &Platform) -> CommandResult<Contents> {
         let project = self.package()?;
         let table = project.table()?;
+        if table.install_kind(platform) == InstallKind::AppBundle {
+            return Err(BundleStepError::NotMade { platform: platform.clone() }.into());
+        }
         let build = self.build(platform)?;
         let built = build.run(&context.shell)?;
         let place = self.folders(context).signed_programs(&self.app, platform);
@@ -235,7 +263,7 @@ impl Source {
         let entry = program_path(platform, table.entry.as_ref().map_or(first, FilePath::as_str))?;
         let files = from_build(&built, &entry, project.folder(), &project.target_dir, &table.include)?;
         let contents = Contents {
-            install: Some(table.install_kind()),
+            install: Some(table.install_kind(platform)),
             entry: Some(entry.clone()),
             files,
             ..self.contents(platform)
@@ -312,10 +340,8 @@ impl Source {
 }
 
 fn parse_kind(text: &str) -> Result<InstallKind, String> {
-    [InstallKind::Executable, InstallKind::Directory]
-        .into_iter()
-        .find(|kind| kind.to_string() == text)
-        .ok_or_else(|| "it must be `executable` or `directory`".to_owned())
+    let known = InstallKind::OF_APPS.into_iter().find(|kind| kind.to_string() == text);
+    known.ok_or_else(|| "it must be `executable`, `directory` or `app-bundle`".to_owned())
 }
 
 /// Returns where a program lies: the same name for every triple in the manifest, and `.exe` behind it on Windows.

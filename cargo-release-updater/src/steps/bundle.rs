@@ -4,6 +4,7 @@
 //! archive says about itself is derived from the files, never asked: sizes, digests, the C library that it needs.
 
 mod after_build;
+mod app_bundle;
 mod build;
 mod collect;
 mod embedded;
@@ -12,6 +13,7 @@ mod launcher;
 mod part;
 
 pub use after_build::after_build;
+pub use app_bundle::AppBundle;
 pub use build::{Build, Built, host_triple};
 pub use collect::{Chosen, ChosenContent, from_build, from_folder};
 pub use embedded::{announced_codecs, check_embedded};
@@ -25,13 +27,13 @@ use crate::progress::{Progress, human_bytes};
 use crate::shell::Shell;
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
+use std::io::{BufWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use updater_format::bundle::{BundleExpectation, BundleOptions, BundleWriter};
 use updater_format::digest::{HashingReader, HashingWriter};
 use updater_format::{
     AppId, ComponentName, EntryContent, FileMode, FilePath, InstallKind, Manifest, ManifestEntry, ManifestParts,
-    PathPattern, Platform, ReleaseVersion, TargetName, pe,
+    PathPattern, Platform, ReleaseVersion, TargetName, mach_o, pe,
 };
 
 /// The component that a bundle is a release of.
@@ -140,6 +142,7 @@ pub fn describe(contents: &Contents) -> Result<(Manifest, Option<GlibcVersion>),
                     libc = libc.max(elf.glibc);
                 } else if *mode == FileMode::Program {
                     check_pe(source, &contents.platform)?;
+                    check_mach_o(source, &contents.platform)?;
                 }
                 let (length, sha256) = digest_of(source)?;
                 EntryContent::File { length, sha256, mode: *mode }
@@ -263,6 +266,23 @@ fn check_pe(path: &Path, platform: &Platform) -> Result<(), BundleStepError> {
         (Some(found), Some(expected)) if found != expected => Err(BundleStepError::Machine {
             path: path.to_owned(),
             machine: format!("Windows on processor {found:#06x}"),
+            platform: platform.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a program of macOS that has no code for the processor of the triple.
+fn check_mach_o(path: &Path, platform: &Platform) -> Result<(), BundleStepError> {
+    let Some(expected) = mach_o::of(platform) else { return Ok(()) };
+    let failed = |source| BundleStepError::Read { path: path.to_owned(), source };
+    let mut header = Vec::new();
+    File::open(path).map_err(failed)?.take(mach_o::HEADER as u64).read_to_end(&mut header).map_err(failed)?;
+    let found = mach_o::processors(&header).unwrap_or_default();
+    match found.first() {
+        Some(first) if !found.contains(&expected) => Err(BundleStepError::Machine {
+            path: path.to_owned(),
+            machine: format!("macOS on processor {first:#x}"),
             platform: platform.clone(),
         }),
         _ => Ok(()),

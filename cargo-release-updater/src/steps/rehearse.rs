@@ -217,6 +217,7 @@ fn update(
     let config = setup.config(from, &new.platform, server, offer, temp.path()).map_err(failed)?;
     let config = match new.install {
         InstallKind::Executable => config.with_executable(&install),
+        InstallKind::AppBundle => config.with_app_bundle(&install, entry),
         _ => config.with_directory(&install, entry),
     };
     let config = config.with_probe((runs_here && setup.probe).then_some(DEFAULT_PROBE_TIME));

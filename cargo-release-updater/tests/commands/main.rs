@@ -6,6 +6,7 @@
     reason = "helpers of tests outside a test function; what is skipped is told"
 )]
 
+mod app_bundle;
 mod browser;
 mod carried;
 mod ceremony;

@@ -39,6 +39,7 @@ impl Label {
         let kind = match words.next()? {
             "directory" => InstallKind::Directory,
             "component" => InstallKind::Component,
+            "app-bundle" => InstallKind::AppBundle,
             _ => InstallKind::Executable,
         };
         Some(Self { version, kind, healthy: words.next()? == "healthy" })
@@ -151,7 +152,12 @@ fn embedded(label: &Label) -> &'static Embedded {
         triple: leak(host_triple()),
         urls,
         root: std::fs::read(variable(ROOT)).unwrap_or_default().leak(),
-        install: if label.kind == InstallKind::Directory { "directory" } else { "executable" },
+        install: match label.kind {
+            InstallKind::Directory => "directory",
+            InstallKind::AppBundle => "app-bundle",
+            _ => "executable",
+        },
+        entry: if label.kind == InstallKind::AppBundle { APP_BUNDLE_ENTRY } else { ENTRY },
         trial: if variable(TRIAL) == "confirm" { "confirm" } else { "start" },
         ..blank()
     }))
@@ -184,6 +190,8 @@ pub const COMPONENT: &str = "model";
 pub const COMPONENT_AT: &str = "place/my model";
 /// Where a folder has the program.
 pub const ENTRY: &str = "bin/hello";
+/// Where an app bundle has it.
+pub const APP_BUNDLE_ENTRY: &str = "Contents/MacOS/hello";
 /// Names the repository's URL.
 pub const REPOSITORY: &str = "CRASH_POINTS_REPOSITORY";
 /// Names the file with the trusted root.

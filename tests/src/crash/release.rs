@@ -1,6 +1,6 @@
 //! Versions of the program, their bundles and patches, and the repository that offers them.
 
-use super::app::{COMPONENT, ENTRY, Label};
+use super::app::{APP_BUNDLE_ENTRY, COMPONENT, ENTRY, Label};
 use super::world::Kind;
 use crate::simulator::RepositorySimulator;
 use std::collections::BTreeMap;
@@ -76,6 +76,10 @@ impl Release {
                 app = labelled;
                 files.insert(WEIGHTS.to_owned(), Content::File(weights(version), FileMode::Data));
                 fill(&mut files, version);
+            }
+            InstallKind::AppBundle => {
+                files.insert(APP_BUNDLE_ENTRY.to_owned(), Content::File(labelled, FileMode::Program));
+                fill_app_bundle(&mut files, version);
             }
             _ => {
                 files.insert(ENTRY.to_owned(), Content::File(labelled, FileMode::Program));
@@ -268,6 +272,31 @@ fn fill(files: &mut BTreeMap<String, Content>, version: &str) {
     files.insert("lib/current".to_owned(), Content::Link(version.to_owned()));
 }
 
+/// Files as a packager and `codesign` leave them: what the system reads, a seal, and a framework with its links.
+fn fill_app_bundle(files: &mut BTreeMap<String, Content>, version: &str) {
+    let mut data = |path: &str, text: String| {
+        files.insert(format!("Contents/{path}"), Content::File(text.into_bytes(), FileMode::Data));
+    };
+    data(
+        "Info.plist",
+        format!("<plist><dict><key>CFBundleShortVersionString</key><string>{version}</string></dict></plist>"),
+    );
+    data("_CodeSignature/CodeResources", format!("the seal of {version}"));
+    data("PkgInfo", "APPL????".to_owned());
+    data("Resources/icon.icns", "constant".repeat(200));
+    data(&format!("Resources/only-in-{version}"), version.to_owned());
+    for number in 0..4 {
+        data(&format!("Resources/{number}.lproj/hello.strings"), format!("{number} of {version}\n").repeat(40));
+    }
+    let framework = "Contents/Frameworks/Hello.framework";
+    let mut add = |path: &str, content| files.insert(format!("{framework}/{path}"), content);
+    add("Versions/A/Hello", Content::File(format!("library of {version}").into_bytes(), FileMode::Program));
+    add("Versions/A/Resources/Info.plist", Content::File(b"<plist/>".to_vec(), FileMode::Data));
+    add("Versions/Current", Content::Link("A".to_owned()));
+    add("Hello", Content::Link("Versions/Current/Hello".to_owned()));
+    add("Resources", Content::Link("Versions/Current/Resources".to_owned()));
+}
+
 fn manifest(kind: InstallKind, version: &str, files: &BTreeMap<String, Content>) -> Manifest {
     let entry = |(path, content): (&String, &Content)| ManifestEntry {
         path: FilePath::parse(path).unwrap(),
@@ -282,6 +311,7 @@ fn manifest(kind: InstallKind, version: &str, files: &BTreeMap<String, Content>)
     let component = (kind == InstallKind::Component).then(|| COMPONENT.parse().unwrap());
     let entry_path = match kind {
         InstallKind::Component => FilePath::of_manifest(),
+        InstallKind::AppBundle => FilePath::parse(APP_BUNDLE_ENTRY).unwrap(),
         _ => FilePath::parse(if is_folder { ENTRY } else { "hello" }).unwrap(),
     };
     let keep_local = if is_folder { vec![PathPattern::parse("etc/*.conf").unwrap()] } else { Vec::new() };

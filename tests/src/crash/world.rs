@@ -20,14 +20,16 @@ pub enum Kind {
     Versions,
     /// The folder of a component, which an app beside it updates without being restarted.
     Component,
+    /// An app bundle of macOS, exchanged as a whole and without anything of a user in it. Here it is updated by Linux.
+    AppBundle,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Executable, Self::Directory, Self::Versions, Self::Component];
+    pub const ALL: [Self; 5] = [Self::Executable, Self::Directory, Self::Versions, Self::Component, Self::AppBundle];
 
     /// Those of an app itself.
-    pub const APPS: [Self; 3] = [Self::Executable, Self::Directory, Self::Versions];
+    pub const APPS: [Self; 4] = [Self::Executable, Self::Directory, Self::Versions, Self::AppBundle];
 
     /// Returns its name on the command line.
     #[must_use]
@@ -37,6 +39,7 @@ impl Kind {
             Self::Directory => "directory",
             Self::Versions => "versions",
             Self::Component => "component",
+            Self::AppBundle => "app-bundle",
         }
     }
 
@@ -47,6 +50,7 @@ impl Kind {
             Self::Executable => InstallKind::Executable,
             Self::Directory | Self::Versions => InstallKind::Directory,
             Self::Component => InstallKind::Component,
+            Self::AppBundle => InstallKind::AppBundle,
         }
     }
 }
@@ -70,13 +74,19 @@ impl World {
             Kind::Directory => "place/my app",
             Kind::Versions => "place/my app/current",
             Kind::Component => super::app::COMPONENT_AT,
+            // Called by its user as the Finder calls a second copy.
+            Kind::AppBundle => "place/Hello 2.app",
         })
     }
 
     /// Returns the program.
     #[must_use]
     pub fn program(&self) -> PathBuf {
-        if self.kind == Kind::Component { self.slot.join("place/app") } else { self.at(super::app::ENTRY) }
+        match self.kind {
+            Kind::Component => self.slot.join("place/app"),
+            Kind::AppBundle => self.at(super::app::APP_BUNDLE_ENTRY),
+            _ => self.at(super::app::ENTRY),
+        }
     }
 
     /// Returns where a file of a release lies that is installed.
@@ -127,7 +137,7 @@ impl World {
             };
             content.write(&self.at(path))?;
         }
-        if self.kind != Kind::Executable {
+        if self.kind.install().holds_manifest() {
             std::fs::write(self.at(MANIFEST_PATH), release.manifest.encode())?;
         }
         if self.kind == Kind::Component {
@@ -233,6 +243,9 @@ impl World {
         }
         if self.kind != Kind::Executable {
             expected.extend(release.files.keys().map(|path| tree.join(path)));
+        }
+        // To an app bundle nothing is added, whatever it is for.
+        if self.kind.install().holds_manifest() {
             expected.insert(tree.join(MANIFEST_PATH));
             expected.insert(tree.join(format!("{KEPT_LOCAL}{NEW_SUFFIX}")));
         }
@@ -294,7 +307,7 @@ impl World {
             }
         }
         let manifest = Some(Found::File(release.manifest.encode(), 0o644));
-        if self.kind != Kind::Executable && Found::read(&self.at(MANIFEST_PATH)) != manifest {
+        if self.kind.install().holds_manifest() && Found::read(&self.at(MANIFEST_PATH)) != manifest {
             return Some("the manifest differs".to_owned());
         }
         let target = std::fs::read_link(self.root()).ok();
@@ -319,7 +332,7 @@ impl World {
             ("place/neighbour".to_owned(), text("another program", 0o700)),
             ("elsewhere/precious".to_owned(), text("outside", 0o600)),
         ]);
-        if self.kind != Kind::Executable {
+        if self.kind.install().holds_manifest() {
             let mut add = |path: &str, content| {
                 let at = self.at(path);
                 let below = at.strip_prefix(&self.slot).unwrap_or(&at).to_string_lossy().into_owned();

@@ -57,7 +57,10 @@ fn every_key_is_read() {
         ["https://a.example/x", "https://b.example"]
     );
     assert_eq!(table.fallback(), [Channel::stable()]);
-    assert_eq!((table.install_kind(), table.trial, table.probe), (InstallKind::Directory, Trial::Confirm, false));
+    assert_eq!(
+        (table.install_kind(&linux()), table.trial, table.probe),
+        (InstallKind::Directory, Trial::Confirm, false)
+    );
     assert_eq!((table.patches_from, table.keep, table.missing_status), (0, 5, vec![404, 403]));
     assert_eq!((table.entry.unwrap().as_str(), table.bins), ("bin/one", vec!["one".to_owned(), "two".to_owned()]));
     assert_eq!((table.storage.as_deref(), table.profile.as_deref()), (Some("fs:/srv/repository"), Some("dist")));
@@ -65,9 +68,9 @@ fn every_key_is_read() {
 
 #[test]
 fn one_program_without_extra_files_is_an_executable() {
-    assert_eq!(table("bins = [\"a\"]").unwrap().install_kind(), InstallKind::Executable);
-    assert_eq!(table("bins = [\"a\", \"b\"]").unwrap().install_kind(), InstallKind::Directory);
-    assert_eq!(table("include = [\"LICENSE\"]").unwrap().install_kind(), InstallKind::Directory);
+    assert_eq!(table("bins = [\"a\"]").unwrap().install_kind(&linux()), InstallKind::Executable);
+    assert_eq!(table("bins = [\"a\", \"b\"]").unwrap().install_kind(&linux()), InstallKind::Directory);
+    assert_eq!(table("include = [\"LICENSE\"]").unwrap().install_kind(&linux()), InstallKind::Directory);
 }
 
 #[test]
@@ -82,10 +85,19 @@ fn a_misspelled_key_is_refused_with_the_right_one() {
 }
 
 #[test]
-fn features_of_later_versions_are_refused_by_name() {
-    let error = table("kind = \"app-bundle\"").unwrap_err();
-    assert!(matches!(error, TableError::NotSupported { .. }), "{error}");
-    assert!(error.to_string().contains("not supported by this version"), "{error}");
+fn an_app_bundle_is_one_on_macos_alone() {
+    let mac = Platform::parse("aarch64-apple-darwin").unwrap();
+    let with = |lines: &str| table(&format!("kind = \"app-bundle\"\n{lines}")).unwrap();
+    let read = with("bins = [\"a\"]");
+    assert_eq!(
+        (read.install_kind(&mac), read.install_kind(&linux())),
+        (InstallKind::AppBundle, InstallKind::Executable)
+    );
+    assert_eq!(with("include = [\"LICENSE\"]").install_kind(&linux()), InstallKind::Directory);
+    assert_eq!((read.entry_for(&mac, "a"), read.entry_for(&linux(), "a")), ("Contents/MacOS/a".into(), "a".into()));
+    let read = with("entry = \"bin/b\"");
+    assert_eq!((read.entry_for(&mac, "a"), read.entry_for(&linux(), "a")), ("Contents/MacOS/b".into(), "bin/b".into()));
+    assert_eq!(with("entry = \"Contents/MacOS/b\"").entry_for(&mac, "a"), "Contents/MacOS/b");
 }
 
 #[test]
@@ -130,7 +142,7 @@ fn the_launchers_table_is_checked_and_kept_as_written() {
     let read = table("[package.metadata.updater.launcher]\nkeep = 3\nargs = [\"-v\"]\nstop.grace = \"3s\"").unwrap();
     let launcher = read.launcher.clone().unwrap();
     assert_eq!(updater_format::json::compact(&launcher.into()), br#"{"args":["-v"],"keep":3,"stop":{"grace":"3s"}}"#);
-    assert_eq!(read.install_kind(), InstallKind::Directory, "the table is a second file of the bundle");
+    assert_eq!(read.install_kind(&linux()), InstallKind::Directory, "the table is a second file of the bundle");
     match table("launcher = { stop = { grase = \"3s\" } }") {
         Err(TableError::UnknownKey { key, suggestion, .. }) => {
             assert_eq!((key.as_str(), suggestion.as_deref()), ("stop.grase", Some("stop.grace")));
@@ -232,4 +244,8 @@ fn one_line_of_a_workspace_gives_each_app_a_place_of_its_own() {
     assert_eq!(read.urls[0].as_str().trim_end_matches('/'), "https://example.com/tool");
     assert_eq!(read.storage.as_deref(), Some("s3://bucket/tool"));
     assert_eq!(read.private_storage.as_deref(), Some("fs:/srv/tool"));
+}
+
+fn linux() -> Platform {
+    Platform::parse("x86_64-unknown-linux-gnu").unwrap()
 }

@@ -95,6 +95,45 @@ fn links_stay_inside() {
     assert!(with(vec![link("bin/x", "../bin/./hello"), link("bin/y", "x"), link("z", "bin")]).is_ok());
 }
 
+fn app_bundle(extra: Vec<ManifestEntry>) -> Result<Manifest, FormatError> {
+    let mut entries = vec![file("Contents/MacOS/hello", b"program", FileMode::Program)];
+    entries.extend(extra);
+    let entry = FilePath::parse("Contents/MacOS/hello").unwrap();
+    Manifest::new(ManifestParts { install: InstallKind::AppBundle, entry, keep_local: Vec::new(), ..parts(entries) })
+}
+
+#[test]
+fn links_of_a_framework_pass_through_another() {
+    let framework = |name: &str, target: &str| link(&format!("Contents/Frameworks/X.framework/{name}"), target);
+    let library = || file("Contents/Frameworks/X.framework/Versions/A/X", b"", FileMode::Program);
+    let of = |links: Vec<ManifestEntry>| app_bundle([vec![library()], links].concat());
+    let manifest = of(vec![framework("Versions/Current", "A"), framework("X", "Versions/Current/X")]).unwrap();
+    assert_eq!(Manifest::parse(&manifest.encode()).unwrap(), manifest);
+    // Walked as the system would: `..` behind a link is that of where the link leads.
+    of(vec![framework("Versions/Current", "A"), framework("X", "Versions/Current/../A/X")]).unwrap();
+    of(vec![framework("here", "Versions/A"), framework("X", "here/../A/X")]).unwrap();
+    let nothing = "its target is nothing that the manifest lists";
+    assert_refused(of(vec![framework("here", "Versions/A"), framework("X", "here/../Versions/A/X")]), nothing);
+    let outside = "its target must be relative and stay inside the install";
+    assert_refused(of(vec![link("up", "Contents"), link("l", "up/../../x")]), outside);
+    assert_refused(of(vec![link("a", "a/b")]), "its target passes through more than 8 other links");
+    assert_refused(of(vec![link("a", "b/x"), link("b", "a/x")]), "its target passes through more than 8 other links");
+}
+
+#[test]
+fn an_app_bundle_holds_nothing_of_a_user() {
+    assert!(app_bundle(vec![file("Contents/Info.plist", b"", FileMode::Data)]).is_ok());
+    let mut editable = app_bundle(vec![]).unwrap().into_parts();
+    editable.keep_local = vec![PathPattern::parse("Contents/x").unwrap()];
+    let rule = "nothing in an app bundle is for its user to edit: that would break its signature";
+    assert_refused(Manifest::new(editable), rule);
+    for path in ["hello", "Contents/hello", "Contents/MacOS/bin/hello"] {
+        let mut elsewhere = app_bundle(vec![file(path, b"", FileMode::Program)]).unwrap().into_parts();
+        elsewhere.entry = FilePath::parse(path).unwrap();
+        assert_refused(Manifest::new(elsewhere), "the program of an app bundle lies in Contents/MacOS");
+    }
+}
+
 #[test]
 fn folders_are_known_by_what_lies_in_them() {
     let manifest = with(vec![file("bin-x", b"", FileMode::Data), file("share/doc/a", b"", FileMode::Data)]).unwrap();

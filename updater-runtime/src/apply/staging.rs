@@ -2,7 +2,7 @@
 
 use super::{ApplyError, Tree, Watch};
 use crate::fs::{self, Dir};
-use crate::install::{Layout, Session};
+use crate::install::{self, Layout, Session};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
@@ -26,9 +26,12 @@ impl Staging {
         fs::create_dir(&layout.staged_tree())?;
         fs::atomic_write(&layout.staged_manifest(), bytes)?;
         let tree = Dir::open(&layout.staged_tree())?;
-        if layout.kind() != InstallKind::Executable {
+        if layout.kind().holds_manifest() {
             // A folder keeps its manifest: it says which files the app owns.
             fs::write_new(&layout.staged_tree().join(MANIFEST_PATH), bytes, 0o644)?;
+        }
+        if layout.kind() == InstallKind::AppBundle {
+            install::remember(layout, bytes)?;
         }
         Ok(Self { tree, manifest, digest: Sha256::of(bytes), done: 0 })
     }

@@ -5,7 +5,7 @@ use crate::fs::{self, Dir};
 use crate::install::Layout;
 use std::path::Path;
 use updater_format::length::MAX_MANIFEST;
-use updater_format::{EntryContent, FilePath, InstallKind, MANIFEST_PATH, Manifest, Sha256};
+use updater_format::{EntryContent, FilePath, MANIFEST_PATH, Manifest, Sha256};
 
 /// Reads and checks the staged release again, right before it is installed: since it was staged, days may have passed.
 pub(crate) fn verify_staged(layout: &Layout, expected: Sha256) -> Result<Tree, ApplyError> {
@@ -17,13 +17,12 @@ pub(crate) fn verify_staged(layout: &Layout, expected: Sha256) -> Result<Tree, A
     }
     let manifest = Manifest::parse(&bytes).map_err(|_| damaged("it cannot be read"))?;
     let tree = layout.staged_tree();
-    if layout.kind() != InstallKind::Executable
-        && fs::digest(&tree.join(MANIFEST_PATH))?.map(|(_, d)| d) != Some(expected)
-    {
+    let holds_manifest = layout.kind().holds_manifest();
+    if holds_manifest && fs::digest(&tree.join(MANIFEST_PATH))?.map(|(_, d)| d) != Some(expected) {
         return Err(damaged("its copy in the folder has another digest"));
     }
     check_tree(&tree, &manifest, Modes::Exact, |_| Missing::Refuse)?;
-    check_nothing_else(&tree, &manifest, "")?;
+    check_nothing_else(&tree, &manifest, holds_manifest, "")?;
     Ok(Tree { manifest, digest: expected })
 }
 
@@ -82,8 +81,8 @@ pub(crate) fn check_tree(
     Ok(())
 }
 
-/// Refuses a staged tree that holds anything beside the listed files.
-fn check_nothing_else(tree: &Path, manifest: &Manifest, below: &str) -> Result<(), ApplyError> {
+/// Refuses a staged tree that holds anything beside the listed files, and its manifest where that lies inside.
+fn check_nothing_else(tree: &Path, manifest: &Manifest, holds_manifest: bool, below: &str) -> Result<(), ApplyError> {
     for name in fs::names(&tree.join(below))? {
         // With slashes, as the manifest has them, on Windows too.
         let name = name.to_string_lossy();
@@ -94,8 +93,8 @@ fn check_nothing_else(tree: &Path, manifest: &Manifest, below: &str) -> Result<(
             if !manifest.has_folder(&path) {
                 return Err(foreign());
             }
-            check_nothing_else(tree, manifest, path.as_str())?;
-        } else if manifest.find(&path).is_none() && path.as_str() != MANIFEST_PATH {
+            check_nothing_else(tree, manifest, holds_manifest, path.as_str())?;
+        } else if manifest.find(&path).is_none() && !(holds_manifest && path.as_str() == MANIFEST_PATH) {
             return Err(foreign());
         }
     }

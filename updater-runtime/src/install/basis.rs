@@ -1,7 +1,7 @@
 //! What an update was chosen for. Between the choice and the lock another process may have installed a newer release; what
 //! was chosen for the older one would then be a step back.
 
-use super::{InstallError, Layout, carry, trial};
+use super::{InstallError, Layout, manifests, trial};
 use crate::fs;
 use updater_format::{InstallKind, Sha256};
 
@@ -32,7 +32,8 @@ impl Basis {
 
 fn installed_manifest(layout: &Layout) -> Result<Option<Sha256>, InstallError> {
     Ok(match layout.kind() {
-        InstallKind::Executable => None,
-        _ => carry::manifest_in(&layout.files())?.map(|(_, digest)| digest),
+        // The program of an app bundle is signed over everything else in it.
+        InstallKind::Executable | InstallKind::AppBundle => None,
+        _ => manifests::inside(&layout.files())?.map(|(_, digest)| digest),
     })
 }

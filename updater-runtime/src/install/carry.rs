@@ -6,12 +6,12 @@
 use super::InstallError;
 use super::error::Obstacle;
 use super::layout::Layout;
+use super::manifests::inside;
 use crate::fs::{self, Dir, Entry, PathResult};
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
-use updater_format::length::MAX_MANIFEST;
-use updater_format::{EntryContent, FilePath, InstallKind, MANIFEST_PATH, Manifest, NEW_SUFFIX, Sha256};
+use updater_format::{EntryContent, FilePath, MANIFEST_PATH, Manifest, NEW_SUFFIX};
 
 /// Moves what the release in `from` does not own into `to`.
 ///
@@ -58,16 +58,6 @@ pub(super) fn check_movable(from: &Path, old: &Manifest) -> Result<(), InstallEr
     check_folder(Path::new(""), &Dir::open(from)?, old, device)
 }
 
-/// Reads the manifest of a folder and its digest; `None` when there is none that can be read.
-pub(super) fn manifest_in(tree: &Path) -> PathResult<Option<(Manifest, Sha256)>> {
-    let path = tree.join(MANIFEST_PATH);
-    if fs::metadata(&path)?.is_some_and(|there| !there.is_file()) {
-        return Ok(None);
-    }
-    let bytes = fs::read_bounded(&path, MAX_MANIFEST + 1)?;
-    Ok(bytes.and_then(|bytes| Some((Manifest::parse(&bytes).ok()?, Sha256::of(&bytes)))))
-}
-
 /// Brings back user files when the journal is lost: whatever in the hidden folder no release owns goes to the install.
 pub(super) fn salvage(layout: &Layout) -> Result<(), InstallError> {
     if let Some(versions) = layout.versions() {
@@ -84,7 +74,7 @@ pub(super) fn salvage_previous(layout: &Layout) -> Result<(), InstallError> {
 }
 
 fn salvage_from(layout: &Layout, tree: &Path) -> Result<(), InstallError> {
-    if layout.kind() == InstallKind::Executable {
+    if !layout.has_users_files() {
         return Ok(());
     }
     // Garbage in the place of the folder, a link above all, is not a tree that we have put there.
@@ -92,8 +82,8 @@ fn salvage_from(layout: &Layout, tree: &Path) -> Result<(), InstallError> {
     if !tree.parent().is_some_and(is_folder) || !is_folder(tree) {
         return Ok(());
     }
-    let Some((installed, _)) = manifest_in(&layout.files())? else { return Ok(()) };
-    if let Some((manifest, _)) = manifest_in(tree)? {
+    let Some((installed, _)) = inside(&layout.files())? else { return Ok(()) };
+    if let Some((manifest, _)) = inside(tree)? {
         rescue(tree, &manifest, &layout.tree()?, &installed)?;
     }
     Ok(())

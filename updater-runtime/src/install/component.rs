@@ -4,7 +4,7 @@
 //! which a release is told from another, is the manifest here. A folder that is not there yet first gets the manifest of a
 //! release without files, in one rename; from then on the first install is an update like any other.
 
-use super::carry::manifest_in;
+use super::manifests::inside;
 use super::session::Session;
 use super::{InstallError, Layout, journal, trial};
 use crate::fs;
@@ -56,7 +56,7 @@ pub(crate) fn installed_component(
         Some(there) if !there.is_dir() => return Err(refuse("it is no folder".to_owned())),
         Some(_) => {}
     }
-    let Some((manifest, _)) = manifest_in(layout.root())? else {
+    let Some((manifest, _)) = inside(layout.root())? else {
         return match fs::names(layout.root())?.first() {
             None => Ok(None),
             Some(name) if name.to_str() == Some(MANIFEST_PATH) => {
@@ -80,7 +80,7 @@ pub(crate) fn installed_component(
 /// # Errors
 /// [`InstallError::File`].
 pub(crate) fn manifest_of(layout: &Layout) -> Result<Option<Manifest>, InstallError> {
-    Ok(manifest_in(layout.root())?.map(|(manifest, _)| manifest))
+    Ok(inside(layout.root())?.map(|(manifest, _)| manifest))
 }
 
 /// Gives a folder that is not there yet, or is empty, the manifest of a release without files. A folder with a release
@@ -97,7 +97,7 @@ pub(crate) fn begin_component(
         return Err(obstacle.into());
     }
     let session = Session::recover(layout, CHANGE_PATIENCE, now)?;
-    if installed_component(layout, Some(app), component)?.is_some() || manifest_in(layout.root())?.is_some() {
+    if installed_component(layout, Some(app), component)?.is_some() || inside(layout.root())?.is_some() {
         return Ok(());
     }
     let parts = ManifestParts {

@@ -239,6 +239,13 @@ pub enum InstallError {
         /// What is wrong with it, unless it is missing.
         source: Option<FormatError>,
     },
+    /// A release of an app bundle has the same program, `Info.plist` and seal as the installed one: after a crash nobody could
+    /// tell which of them is in place.
+    #[error("release {version} cannot be told from the installed app: program, Info.plist and seal are the same")]
+    SameBundle {
+        /// The release.
+        version: ReleaseVersion,
+    },
     /// A file that was staged or kept is not what the manifest says.
     #[error("{} is not the file that was verified: {problem}", path.display())]
     Damaged {
@@ -313,6 +320,7 @@ impl InstallError {
             Self::Deferred { .. } => "close other programs that use the installed one, and start the app again",
             Self::OtherKind { .. } => "install the new release by hand once",
             Self::OwnManifest { .. } => "unpack the bundle of the installed version over it, or install afresh",
+            Self::SameBundle { .. } => "publish it signed, and with its own version in Info.plist",
             Self::Damaged { .. } => "check again: it is downloaded anew",
             Self::OtherMachine { .. } => "publish a bundle that was built for this platform",
             Self::Probe { source, .. } => source.hint(),
@@ -342,6 +350,7 @@ impl InstallError {
             Self::Deferred { .. } => "install-deferred",
             Self::OtherKind { .. } => "install-other-kind",
             Self::OwnManifest { .. } => "install-manifest",
+            Self::SameBundle { .. } => "install-same-bundle",
             Self::Damaged { .. } => "install-damaged",
             Self::OtherMachine { .. } => "install-other-machine",
             Self::Probe { .. } => "install-probe",

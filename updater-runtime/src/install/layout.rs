@@ -9,6 +9,7 @@
 //!     staged/         a release that is verified file by file: manifest.json, tree/
 //!     previous/       the release that is kept during a trial: tree/
 //!     earlier/        the same, while a newer release takes the place of the one on trial
+//!     manifests/      of an app bundle: the manifests of the releases above and of the installed one, which cannot hold theirs
 //!     attempts/       one locked file for each process of a version on trial
 //! ```
 
@@ -128,6 +129,11 @@ impl Layout {
         self.kind
     }
 
+    /// Tells whether files of its user can lie among those of the app; they move along then.
+    pub(super) fn has_users_files(&self) -> bool {
+        self.kind.holds_manifest()
+    }
+
     /// Returns whose install it is.
     pub(crate) fn subject(&self) -> Subject {
         self.subject
@@ -235,6 +241,11 @@ impl Layout {
 
     pub(crate) fn staged_manifest(&self) -> PathBuf {
         self.staged().join("manifest.json")
+    }
+
+    /// Returns the folder for the manifests of releases that cannot hold their own.
+    pub(super) fn manifests(&self) -> PathBuf {
+        self.hidden.join("manifests")
     }
 
     pub(crate) fn previous(&self) -> PathBuf {

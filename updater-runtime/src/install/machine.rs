@@ -1,13 +1,11 @@
 //! Whether a program was built for the processor that its release names: told by the header of its ELF, PE or Mach-O file,
 //! before it is started for the first time.
 
-mod mach_o;
-
 use super::InstallError;
 use crate::fs;
 use std::io::Read as _;
 use std::path::Path;
-use updater_format::{Platform, pe};
+use updater_format::{Platform, mach_o, pe};
 
 /// Refuses a staged program whose ELF, PE or Mach-O header names another processor than its platform. What has none of these,
 /// a script for example, and platforms that are not in the table are left to the probe.

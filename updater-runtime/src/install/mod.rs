@@ -20,6 +20,7 @@ mod journal;
 mod layout;
 mod lock;
 mod machine;
+mod manifests;
 mod open;
 #[cfg_attr(windows, path = "owner/windows.rs")]
 mod owner;
@@ -42,6 +43,7 @@ pub(crate) use exit::end_attempt;
 pub(crate) use first::FirstSession;
 pub(crate) use journal::{bad_releases, highest_epoch};
 pub(crate) use layout::{Layout, Subject};
+pub(crate) use manifests::remember;
 pub use probe::{DEFAULT_PROBE_TIME, PROBE_VARIABLE, ProbeError};
 pub(crate) use probe::{Identity, answer as answer_probe, ask, refuse as refuse_probe};
 pub(crate) use return_to::{Reason, kept_versions, put_back_now, return_to, trial_of};

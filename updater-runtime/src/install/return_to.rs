@@ -1,6 +1,6 @@
 //! Going back at the word of whoever watches the app: from a trial that it saw fail, or to a version that is kept.
 
-use super::carry::manifest_in;
+use super::manifests::inside;
 use super::rollback::check_kept;
 use super::session::Session;
 use super::settle::{Settled, put_back};
@@ -67,7 +67,7 @@ pub(crate) fn return_to(
     if !versions.all()?.contains(version) {
         return Err(not_kept("it is not kept here"));
     }
-    let (manifest, digest) = manifest_in(&tree)?.ok_or_else(|| not_kept("its manifest cannot be read"))?;
+    let (manifest, digest) = inside(&tree)?.ok_or_else(|| not_kept("its manifest cannot be read"))?;
     let (epoch, completed) = session.counters_of(digest);
     if reason == Reason::Wanted && epoch < completed {
         return Err(InstallError::LowerEpoch { version: version.clone(), epoch, completed });

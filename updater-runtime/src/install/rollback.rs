@@ -1,8 +1,8 @@
 //! The return of the old release after a failed trial: `Kept`, `Returning`, `PutBack`, `Idle`.
 
-use super::carry::{self, carry_back, manifest_in};
+use super::carry::{self, carry_back};
+use super::manifests::{holds, manifest_in, manifest_of, require_manifest};
 use super::session::Session;
-use super::swap::require_manifest;
 use super::{InstallError, Layout};
 use crate::apply::{ApplyError, Missing, Modes, check_tree};
 use crate::fs;
@@ -63,7 +63,7 @@ impl Returning {
             }
             _ => {
                 let kept = layout.other_tree(&self.0.to);
-                let (old, _) = require_manifest(&kept, &self.0.to)?;
+                let old = require_manifest(layout, &kept, &self.0.to)?;
                 carry::adopt_folders(&layout.tree()?, &kept, &old)?;
                 match layout.versions() {
                     Some(versions) => versions.switch(layout, &self.0.to.version)?,
@@ -93,12 +93,12 @@ impl PutBack {
         let is_there = failed_tree != layout.tree()? && fs::metadata(&failed_tree)?.is_some();
         let is_failed = match layout.versions() {
             // What is only called after that version is somebody's, and stays.
-            Some(_) => manifest_in(&failed_tree)?.is_some_and(|(_, digest)| Some(digest) == bad.manifest),
-            None => layout.kind() != InstallKind::Executable,
+            Some(_) => holds(&layout, &failed_tree, &bad)?,
+            None => layout.has_users_files(),
         };
         if is_there && is_failed {
-            let (failed, _) = require_manifest(&failed_tree, &bad)?;
-            let (old, _) = require_manifest(&layout.files(), &to)?;
+            let failed = require_manifest(&layout, &failed_tree, &bad)?;
+            let old = require_manifest(&layout, &layout.files(), &to)?;
             carry_back(&failed_tree, &failed, &layout.tree()?, &old)?;
         }
         // It stays whatever comes, if its own trial was cut short.
@@ -129,10 +129,10 @@ pub(super) fn resume(session: Session, now: UtcTime) -> Result<Session, InstallE
             fs::digest(&layout.previous_program())?.is_some_and(|(_, digest)| digest == to.entry)
         }
         _ if layout.versions().is_some() => {
-            manifest_in(&layout.files())?.is_some_and(|(_, digest)| Some(digest) != to.manifest)
-                && manifest_in(&layout.other_tree(&to))?.is_some_and(|(_, digest)| Some(digest) == to.manifest)
+            manifest_in(&layout, &layout.files())?.is_some_and(|(_, digest)| Some(digest) != to.manifest)
+                && holds(&layout, &layout.other_tree(&to), &to)?
         }
-        _ => manifest_in(&layout.previous_tree())?.is_some_and(|(_, digest)| Some(digest) == to.manifest),
+        _ => holds(&layout, &layout.previous_tree(), &to)?,
     };
     let this = Return { session, bad, to };
     if kept_is_there { Returning(this).put_back()?.finish(now) } else { PutBack(this).finish(now) }
@@ -150,20 +150,19 @@ pub(super) fn put_back_unfinished(
     }
     if let Some(versions) = layout.versions() {
         let (old_tree, new_tree) = (versions.tree(&from.version), versions.tree(&to.version));
-        let ((old, _), (new, _)) = (require_manifest(&old_tree, from)?, require_manifest(&new_tree, to)?);
+        let (old, new) = (require_manifest(layout, &old_tree, from)?, require_manifest(layout, &new_tree, to)?);
         versions.switch(layout, &from.version)?;
         versions.sync(layout)?;
         return Ok(carry_back(&new_tree, &new, &old_tree, &old)?);
     }
     for tree in [layout.staged_tree(), layout.previous_tree()] {
-        let Some((old, digest)) = manifest_in(&tree)? else { continue };
-        if Some(digest) != from.manifest {
-            continue;
-        }
-        let (new, _) = require_manifest(layout.root(), to)?;
+        let Some(old) = manifest_of(layout, &tree, from)? else { continue };
+        let new = require_manifest(layout, layout.root(), to)?;
         // Programs first: the old release is whole again before the user's files follow.
         fs::exchange(layout.root(), &tree)?;
-        carry_back(&tree, &new, layout.root(), &old)?;
+        if layout.has_users_files() {
+            carry_back(&tree, &new, layout.root(), &old)?;
+        }
         return Ok(fs::sync_parent(layout.root())?);
     }
     Err(InstallError::Damaged { path: layout.previous_tree(), problem: "the old release is not there" })
@@ -172,18 +171,17 @@ pub(super) fn put_back_unfinished(
 /// Finishes an undo that was interrupted after the folders were exchanged back: the old release is in place, files of the
 /// user may still lie with the new one.
 pub(super) fn finish_undo(layout: &Layout, from: &JournaledRelease, to: &JournaledRelease) -> Result<(), InstallError> {
-    let Some((old, digest)) = manifest_in(&layout.files())? else { return Ok(()) };
-    if Some(digest) != from.manifest {
+    if !layout.has_users_files() {
         return Ok(());
     }
+    let Some(old) = manifest_of(layout, &layout.files(), from)? else { return Ok(()) };
     let mut trees = vec![layout.staged_tree(), layout.previous_tree()];
     if let Some(versions) = layout.versions() {
         trees = vec![versions.tree(&to.version)];
     }
     for tree in trees {
-        match manifest_in(&tree)? {
-            Some((new, digest)) if Some(digest) == to.manifest => carry_back(&tree, &new, &layout.tree()?, &old)?,
-            _ => {}
+        if let Some(new) = manifest_of(layout, &tree, to)? {
+            carry_back(&tree, &new, &layout.tree()?, &old)?;
         }
     }
     Ok(())
@@ -200,8 +198,8 @@ pub(super) fn check_kept(layout: &Layout, from: &JournaledRelease) -> Result<(),
         };
     }
     let tree = layout.other_tree(from);
-    let (manifest, _) = require_manifest(&tree, from)?;
-    let newer = manifest_in(&layout.files())?.map(|(manifest, _)| manifest);
+    let manifest = require_manifest(layout, &tree, from)?;
+    let newer = manifest_in(layout, &layout.files())?.map(|(manifest, _)| manifest);
     let checked = check_tree(&tree, &manifest, Modes::Any, |path| {
         let local = manifest.keeps_local(path) || newer.as_ref().is_some_and(|newer| newer.keeps_local(path));
         if local { Missing::Accept } else { Missing::Refuse }

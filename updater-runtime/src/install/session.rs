@@ -149,7 +149,11 @@ impl Session {
             let before = self.resumed();
             self.store(before)?;
         }
-        fs::remove_all(&self.layout.staged())
+        fs::remove_all(&self.layout.staged())?;
+        if self.layout.kind() == InstallKind::AppBundle && self.phase() == Phase::Idle {
+            fs::remove_all(&self.layout.manifests())?;
+        }
+        Ok(())
     }
 
     /// Gives the lock back now.

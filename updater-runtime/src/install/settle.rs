@@ -136,7 +136,7 @@ fn replaced(
 fn installed_program(layout: &Layout) -> Result<PathBuf, InstallError> {
     let manifest = match layout.kind() {
         updater_format::InstallKind::Executable => None,
-        _ => super::carry::manifest_in(&layout.files())?,
+        _ => super::manifests::manifest_in(layout, &layout.files())?,
     };
     Ok(manifest.map_or_else(|| layout.program(), |(manifest, _)| layout.program_at(manifest.entry())))
 }

@@ -2,7 +2,7 @@
 
 use super::session::Session;
 use super::swap::Swapping;
-use super::{InstallError, Layout, Subject, carry, exit};
+use super::{InstallError, Layout, Subject, exit, manifests};
 use crate::apply::{Tree, verify_staged};
 use crate::fs;
 use std::path::{Path, PathBuf};
@@ -43,6 +43,9 @@ impl Staged {
             version: manifest.version().clone(),
             epoch: plan.epoch,
         };
+        if layout.kind() == InstallKind::AppBundle {
+            manifests::describe_installed(layout, &plan.installed, manifest)?;
+        }
         let from = installed(layout, plan.installed.clone())?;
         let program = layout.program_at(manifest.entry());
         Ok(Self { from, to, trial: plan.trial, program, session })
@@ -185,7 +188,7 @@ pub(super) fn installed(layout: &Layout, version: ReleaseVersion) -> Result<Jour
     let (_, entry) = fs::digest(&program)?.ok_or_else(|| fs::missing("find", &program))?;
     let (manifest, version) = match layout.kind() {
         InstallKind::Executable => (None, version),
-        _ => match carry::manifest_in(&layout.files())? {
+        _ => match manifests::manifest_in(layout, &layout.files())? {
             Some((manifest, digest)) => (Some(digest), manifest.version().clone()),
             None => return Err(InstallError::OwnManifest { path: layout.manifest(), source: None }),
         },

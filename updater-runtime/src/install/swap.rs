@@ -2,7 +2,8 @@
 //!
 //! Until the exchange a failure leaves the old release untouched; after it a failure puts the old release back.
 
-use super::carry::{self, manifest_in};
+use super::carry;
+use super::manifests::{holds, require_manifest};
 use super::session::Session;
 use super::{InstallError, Layout, rollback};
 use crate::fs;
@@ -88,8 +89,8 @@ impl Swapping {
 
     fn exchange_folder(&self, layout: &Layout) -> Result<(), InstallError> {
         let installed = layout.tree()?;
-        let (old, _) = require_manifest(&installed, &self.0.from)?;
-        let (new, _) = require_manifest(&layout.staged_tree(), &self.0.to)?;
+        let old = require_manifest(layout, &installed, &self.0.from)?;
+        let new = require_manifest(layout, &layout.staged_tree(), &self.0.to)?;
         carry::check_movable(&installed, &old)?;
         carry::adopt_folders(&installed, &layout.staged_tree(), &new)?;
         if let Some(versions) = layout.versions() {
@@ -104,12 +105,12 @@ impl Exchanged {
     /// `Exchanged` -> `Carried`: moves a folder's user files over.
     pub(super) fn carry_over(self) -> Result<Carried, InstallError> {
         let layout = self.0.session.layout();
-        if layout.kind() == InstallKind::Executable {
+        if !layout.has_users_files() {
             return Ok(Carried(self.0));
         }
         let (replaced, installed) = (layout.replaced_tree(&self.0.from), layout.tree()?);
-        let carried = require_manifest(&replaced, &self.0.from).and_then(|(old, _)| {
-            let (new, _) = require_manifest(&installed, &self.0.to)?;
+        let carried = require_manifest(layout, &replaced, &self.0.from).and_then(|old| {
+            let new = require_manifest(layout, &installed, &self.0.to)?;
             Ok(carry::carry_over(&replaced, &old, &installed, &new)?)
         });
         match carried {
@@ -216,22 +217,18 @@ pub(super) fn resume(session: Session) -> Result<Session, InstallError> {
     if layout.kind() == InstallKind::Executable {
         return resume_program(&layout, swap);
     }
-    let is_old = |tree: &Path| -> Result<bool, InstallError> {
-        Ok(manifest_in(tree)?.is_some_and(|(_, digest)| Some(digest) == swap.from.manifest))
-    };
     if layout.versions().is_some() {
-        let is_new = manifest_in(&layout.files())?.is_some_and(|(_, digest)| Some(digest) == swap.to.manifest);
-        if is_new {
+        if holds(&layout, &layout.files(), &swap.to)? {
             fs::sync_parent(layout.root())?;
             return Exchanged(swap).carry_over()?.begin_trial();
         }
         rollback::finish_undo(&layout, &swap.from, &swap.to)?;
         return swap.back();
     }
-    if is_old(&layout.previous_tree())? {
+    if holds(&layout, &layout.previous_tree(), &swap.from)? {
         return Carried(swap).begin_trial();
     }
-    if is_old(&layout.staged_tree())? {
+    if holds(&layout, &layout.staged_tree(), &swap.from)? {
         return Exchanged(swap).carry_over()?.begin_trial();
     }
     rollback::finish_undo(&layout, &swap.from, &swap.to)?;
@@ -317,17 +314,4 @@ fn staged_manifest(layout: &Layout) -> Result<Manifest, InstallError> {
     let limit = updater_format::length::MAX_MANIFEST + 1;
     let bytes = fs::read_bounded(&path, limit)?.ok_or_else(|| fs::missing("read", &path))?;
     Manifest::parse(&bytes).map_err(|_| InstallError::Damaged { path: path.clone(), problem: "it cannot be read" })
-}
-
-/// Reads the manifest of a folder that must hold exactly this release.
-pub(super) fn require_manifest(
-    tree: &Path,
-    release: &JournaledRelease,
-) -> Result<(Manifest, updater_format::Sha256), InstallError> {
-    let path = tree.join(updater_format::MANIFEST_PATH);
-    match manifest_in(tree)? {
-        Some((manifest, digest)) if Some(digest) == release.manifest => Ok((manifest, digest)),
-        Some(_) => Err(InstallError::Damaged { path, problem: "it is that of another release" }),
-        None => Err(InstallError::OwnManifest { path, source: None }),
-    }
 }

@@ -59,9 +59,36 @@ impl Release {
         Self::new(version, InstallKind::Directory, &files, keep_local)
     }
 
+    /// A release of an app bundle with this program, sealed as a signature would.
+    #[cfg(unix)]
+    pub(crate) fn app_bundle(version: &str, program: &str, files: &[(&str, &str)]) -> Self {
+        let info = format!("<plist>{version}</plist>");
+        let seal = Sha256::of(format!("{files:?}").as_bytes()).to_string();
+        let own =
+            [(APP_PROGRAM, program), ("Contents/Info.plist", &info), ("Contents/_CodeSignature/CodeResources", &seal)];
+        let files: Vec<_> = own.iter().chain(files).map(|(path, content)| (*path, content.as_bytes())).collect();
+        Self::new(version, InstallKind::AppBundle, &files, &[])
+    }
+
     fn new(release: &str, install: InstallKind, files: &[(&str, &[u8])], keep_local: &[&str]) -> Self {
         let files: Files = files.iter().map(|(path, content)| ((*path).to_owned(), content.to_vec())).collect();
-        let is_program = |path: &str| path == "hello" || path.starts_with("bin/");
+        let entry = match install {
+            InstallKind::Executable => "hello",
+            InstallKind::AppBundle => APP_PROGRAM,
+            _ => "bin/hello",
+        };
+        Self::of(release, install, files, keep_local, entry)
+    }
+
+    /// Makes another release of the same kind.
+    #[cfg(unix)]
+    pub(crate) fn with(&self, files: Files, program: &str, version: &str) -> Self {
+        Self::of(version, self.manifest.install(), files, &[], program)
+    }
+
+    fn of(release: &str, install: InstallKind, files: Files, keep_local: &[&str], program: &str) -> Self {
+        let is_program =
+            |path: &str| path == "hello" || ["bin/", "Contents/MacOS/"].iter().any(|f| path.starts_with(f));
         let entry = |(path, content): (&String, &Vec<u8>)| ManifestEntry {
             path: FilePath::parse(path).unwrap(),
             content: match content.strip_prefix(b"-> ") {
@@ -78,7 +105,7 @@ impl Release {
             version: version(release),
             platform: Platform::parse(PLATFORM).unwrap(),
             install,
-            entry: FilePath::parse(if install == InstallKind::Executable { "hello" } else { "bin/hello" }).unwrap(),
+            entry: FilePath::parse(program).unwrap(),
             keep_local: keep_local.iter().map(|pattern| PathPattern::parse(pattern).unwrap()).collect(),
             entries: files.iter().map(entry).collect(),
             component: None,
@@ -116,7 +143,7 @@ impl Release {
 
     /// Unpacks the release as a person would, and returns where it lies.
     pub(crate) fn install_at(&self, root: &Path) -> Layout {
-        let folder = self.manifest.install() == InstallKind::Directory;
+        let folder = self.manifest.install() != InstallKind::Executable;
         for (path, content) in &self.files {
             let at = if folder { root.join(path) } else { root.to_owned() };
             std::fs::create_dir_all(at.parent().unwrap()).unwrap();
@@ -134,7 +161,7 @@ impl Release {
             #[cfg(unix)]
             std::fs::set_permissions(&at, std::fs::Permissions::from_mode(mode)).unwrap();
         }
-        if folder {
+        if self.manifest.install().holds_manifest() {
             std::fs::write(root.join(MANIFEST_PATH), self.manifest.encode()).unwrap();
         }
         Layout::at(self.manifest.install(), root, self.manifest.entry()).unwrap()
@@ -168,11 +195,14 @@ impl Release {
                 }
             }
         }
-        if self.manifest.install() == InstallKind::Directory {
+        if self.manifest.install().holds_manifest() {
             assert_eq!(std::fs::read(layout.manifest()).unwrap(), self.manifest.encode());
         }
     }
 }
+
+/// The program of an app bundle.
+pub(crate) const APP_PROGRAM: &str = "Contents/MacOS/hello";
 
 /// Watches nothing and never cancels.
 pub(crate) fn stage(session: &mut Session, release: &Release) -> Result<Tree, ApplyError> {

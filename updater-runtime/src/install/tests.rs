@@ -1,5 +1,6 @@
 //! Whole installs in temporary folders: every transition, and the next start from every state between two of them.
 
+mod app_bundles;
 mod children;
 mod concurrent;
 mod epoch;
@@ -70,8 +71,34 @@ impl World {
         Self { layout, ..world }
     }
 
-    pub(super) fn each() -> [Self; 3] {
-        [Self::executable(), Self::directory(), Self::versions()]
+    /// An app bundle with a framework, as a user has it who dragged it out of a disk image.
+    pub(super) fn app_bundle() -> Self {
+        let framework = |version: &'static str| {
+            [
+                ("Contents/Frameworks/X.framework/Versions/A/X", version),
+                ("Contents/Frameworks/X.framework/Versions/Current", "-> A"),
+                ("Contents/Frameworks/X.framework/X", "-> Versions/Current/X"),
+                ("Contents/Resources/same", "same"),
+            ]
+        };
+        let release = |version, framework: &[(&'static str, &'static str)]| {
+            Release::app_bundle(version, &format!("#!/bin/sh\necho {version}\n"), framework)
+        };
+        Self::of(release("1.0.0", &framework("one")), release("1.1.0", &framework("two")), "Hello 2.app")
+    }
+
+    pub(super) fn each() -> [Self; 4] {
+        [Self::executable(), Self::directory(), Self::versions(), Self::app_bundle()]
+    }
+
+    /// Makes a later release.
+    pub(super) fn next(&self, version: &str) -> Release {
+        let script = format!("#!/bin/sh\necho {version}\n");
+        match self.layout.kind() {
+            InstallKind::Executable => Release::executable(version, script.as_bytes()),
+            InstallKind::AppBundle => Release::app_bundle(version, &script, &[]),
+            _ => Release::directory(version, &[("share/a", version)], &["etc/*.conf"]),
+        }
     }
 
     /// Returns a file of the old release where it is kept during the trial.
@@ -103,6 +130,12 @@ impl World {
             return;
         }
         let tree = tree_of(self.layout.root());
+        if self.layout.kind() == InstallKind::AppBundle {
+            let files = tree.iter().filter(|(_, content)| *content != b"/");
+            let files: Vec<_> = files.map(|(path, _)| path.to_str().unwrap()).collect();
+            assert_eq!(files, release.files.keys().collect::<Vec<_>>(), "nothing is added or lost");
+            return;
+        }
         let user = [("notes.txt", "the user's"), ("gone/mine", "the user's too"), ("etc/app.conf", "edited")];
         for (path, content) in user {
             assert_eq!(tree.get(Path::new(path)).map(Vec::as_slice), Some(content.as_bytes()), "{path}");
@@ -135,7 +168,7 @@ fn an_update_is_installed_tried_and_completed() {
         world.swap(Trial::Confirm);
         world.assert_installed(&world.new);
         assert!(matches!(world.phase(), Phase::Trial { trial: Trial::Confirm, .. }));
-        assert!(world.kept("bin/hello").exists(), "the old release is kept during the trial");
+        assert!(world.kept(world.old.manifest.entry().as_str()).exists(), "the old release is kept during the trial");
         assert!(confirm(&world.layout, now()).unwrap());
         assert!(!confirm(&world.layout, now()).unwrap(), "a second time there is nothing to confirm");
         world.assert_installed(&world.new);

@@ -10,7 +10,8 @@
 //! The visible change is one rename of that link, so this kind needs nothing of the file system but links. On Windows, where
 //! links need a right of their own and none can be renamed over another, `current` is a file that holds the relative path.
 
-use super::carry::{self, manifest_in};
+use super::carry;
+use super::manifests::inside;
 use super::{InstallError, Layout};
 use crate::fs;
 use std::path::{Path, PathBuf};
@@ -126,7 +127,7 @@ impl Versions {
     /// Tells whether a folder holds a version of this app, by its manifest.
     fn is_ours(&self, tree: &Path, version: &ReleaseVersion) -> Result<bool, InstallError> {
         let is_folder = fs::metadata(tree)?.is_some_and(|there| there.is_dir());
-        let manifest = if is_folder { manifest_in(tree)? } else { None };
+        let manifest = if is_folder { inside(tree)? } else { None };
         Ok(manifest.is_some_and(|(manifest, _)| manifest.app().as_str() == self.app && manifest.version() == version))
     }
 
@@ -136,7 +137,7 @@ impl Versions {
         if tree == current || !self.is_ours(&tree, version)? {
             return Ok(());
         }
-        if let (Some((old, _)), Some((new, _))) = (manifest_in(&tree)?, manifest_in(&current)?) {
+        if let (Some((old, _)), Some((new, _))) = (inside(&tree)?, inside(&current)?) {
             carry::rescue(&tree, &old, &current, &new)?;
         }
         Ok(())

@@ -99,6 +99,7 @@ enum Channels {
 enum Kind {
     Executable,
     Directory,
+    AppBundle,
 }
 
 #[derive(JsonSchema)]
@@ -440,6 +441,7 @@ const TABLES: &[(&str, bool)] = &[
     ("channels = { stable = [], beta = [\"stable\"] }", true),
     ("channels = 3", false),
     ("kind = \"directory\"", true),
+    ("kind = \"app-bundle\"", true),
     ("kind = \"folder\"", false),
     ("bins = [\"hello\"]", true),
     ("bins = \"hello\"", true),

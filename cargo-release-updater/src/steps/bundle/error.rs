@@ -136,6 +136,44 @@ pub enum BundleStepError {
         /// The triple of the bundle.
         platform: Platform,
     },
+    /// An app bundle for a system that has none.
+    #[error("there are app bundles on macOS alone, not on {platform}")]
+    NotMacOs {
+        /// The triple.
+        platform: Platform,
+    },
+    /// An app bundle that nobody has made yet.
+    #[error("cargo builds no app bundle for {platform}")]
+    NotMade {
+        /// The triple.
+        platform: Platform,
+    },
+    /// The folder holds no app bundle, or several.
+    #[error("{} holds {found} app bundles (folders NAME.app), and one is wanted", path.display())]
+    NoAppBundle {
+        /// The folder.
+        path: PathBuf,
+        /// How many it holds.
+        found: usize,
+    },
+    /// An app bundle does not say what it is.
+    #[error("{} does not describe an app: {problem}", path.display())]
+    InfoPlist {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The main program of an app bundle is another than the installed app expects.
+    #[error("the program of {} is {found} by its Info.plist, but the app was built for {expected}", path.display())]
+    OtherProgram {
+        /// The app bundle.
+        path: PathBuf,
+        /// What `CFBundleExecutable` says.
+        found: FilePath,
+        /// What `entry` or the first binary of the table says.
+        expected: FilePath,
+    },
     /// A program's headers are damaged.
     #[error("cannot bundle {}", path.display())]
     Elf {
@@ -253,6 +291,16 @@ impl Explain for BundleStepError {
                 format!("name them with `bins` in [package.metadata.updater]: {}", programs.join(", "))
             }
             Self::Machine { .. } => "name the right triple with `--target TRIPLE`, or bundle the right file".to_owned(),
+            Self::NotMacOs { .. } => "name a triple that ends in -apple-darwin with `--target TRIPLE`, or another `--kind`".to_owned(),
+            Self::NotMade { .. } => {
+                "make the .app with your packager, sign it, and name its folder: `--from-dir DIR --version VERSION`".to_owned()
+            }
+            Self::NoAppBundle { .. } => "name the .app folder itself with `--from-dir`".to_owned(),
+            Self::InfoPlist { .. } => "let your packager write it; CFBundleExecutable names the program".to_owned(),
+            Self::OtherProgram { .. } => {
+                "let `kind = \"app-bundle\"` and `entry` in [package.metadata.updater] name it, build it again and make the .app anew"
+                    .to_owned()
+            }
             Self::Elf { .. } => "build it again; the file seems to be cut short".to_owned(),
             Self::NoRoot { .. } => "make one with `cargo updater init`, and commit it".to_owned(),
             Self::RootNotEmbedded { .. } => concat!(

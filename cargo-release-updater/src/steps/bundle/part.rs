@@ -97,12 +97,15 @@ impl Part {
             file: fields.parsed("file")?,
             length: fields.number("length")?,
             sha256: fields.parsed("sha256")?,
-            install: [InstallKind::Executable, InstallKind::Directory, InstallKind::Component]
+            install: InstallKind::OF_APPS
                 .into_iter()
+                .chain([InstallKind::Component])
                 .find(|kind| kind.to_string() == install)
                 .ok_or_else(|| FormatError::Shape {
                     what: WHAT,
-                    detail: format!("`install` is {install:?}, none of `executable`, `directory` and `component`"),
+                    detail: format!(
+                        "`install` is {install:?}, none of `executable`, `directory`, `app-bundle` and `component`"
+                    ),
                 })?,
             unpacked: fields.number("unpacked")?,
             files: fields.number("files")?,

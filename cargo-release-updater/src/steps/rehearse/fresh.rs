@@ -40,14 +40,14 @@ pub fn install_fresh(old: &OldBundle, install: &Path) -> Result<FilePath, Rehear
             }
         }
     }
-    if manifest.install() != InstallKind::Executable {
+    if manifest.install().holds_manifest() {
         let path = install.join(MANIFEST_PATH);
         std::fs::write(&path, reader.manifest_bytes()).map_err(failed(&path))?;
     }
     Ok(manifest.entry().clone())
 }
 
-/// Holds every installed file against a manifest.
+/// Holds every installed file against a manifest. In an app bundle nothing else may lie: its signature would not hold.
 pub(super) fn check_installed(manifest: &Manifest, kind: InstallKind, install: &Path) -> Result<(), RehearseError> {
     for entry in manifest.entries() {
         let path = match kind {
@@ -67,6 +67,17 @@ pub(super) fn check_installed(manifest: &Manifest, kind: InstallKind, install: &
         };
         if !same {
             return Err(RehearseError::Differs { path: entry.path.clone() });
+        }
+    }
+    if kind == InstallKind::AppBundle {
+        for there in walkdir::WalkDir::new(install) {
+            let there = there.map_err(|error| RehearseError::Io { path: install.to_owned(), source: error.into() })?;
+            let below = there.path().strip_prefix(install).ok().and_then(|path| path.to_str()).unwrap_or_default();
+            if let Some(path) = FilePath::parse(below).ok().filter(|path| manifest.find(path).is_none())
+                && !there.file_type().is_dir()
+            {
+                return Err(RehearseError::Differs { path });
+            }
         }
     }
     Ok(())

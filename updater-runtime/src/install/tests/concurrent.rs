@@ -7,13 +7,6 @@ fn plan(epoch: u64) -> Plan {
     Plan { installed: version("1.1.0"), trial: Trial::Confirm, epoch }
 }
 
-fn next(world: &World, version: &str) -> Release {
-    match world.layout.kind() {
-        InstallKind::Executable => Release::executable(version, format!("#!/bin/sh\necho {version}\n").as_bytes()),
-        _ => Release::directory(version, &[("share/a", version)], &["etc/*.conf"]),
-    }
-}
-
 fn swap(world: &World, epoch: u64) {
     let mut session = Session::open(&world.layout, now()).unwrap();
     let tree = stage(&mut session, &world.new).unwrap();
@@ -35,7 +28,7 @@ fn a_confirmation_succeeds_while_this_process_downloads() {
         assert!(!world.layout.previous().exists(), "the old release is dropped");
         assert!(downloads.join("half").exists(), "the download goes on");
         // What the session writes later does not undo it.
-        let newer = next(&world, "1.2.0");
+        let newer = world.next("1.2.0");
         let tree = stage(&mut session, &newer).unwrap();
         session.without_probe(tree, &plan(4)).unwrap().install().unwrap();
         newer.assert_installed(&world.layout);
@@ -52,7 +45,7 @@ fn a_confirmation_from_another_thread_meets_no_half_written_session() {
     let staged = std::thread::scope(|scope| {
         let confirming = scope.spawn(|| confirm(&world.layout, now()).unwrap());
         let mut session = Session::open(&world.layout, now()).unwrap();
-        let tree = stage(&mut session, &next(&world, "1.2.0")).unwrap();
+        let tree = stage(&mut session, &world.next("1.2.0")).unwrap();
         let staged = session.without_probe(tree, &plan(1)).unwrap();
         assert!(confirming.join().unwrap());
         staged
@@ -140,7 +133,7 @@ fn an_update_that_fails_during_a_trial_leaves_the_trial_as_it_was() {
             swap(&world, 4);
             let trial = world.phase();
             let mut session = Session::open(&world.layout, now()).unwrap();
-            let tree = stage(&mut session, &next(&world, "1.2.0")).unwrap();
+            let tree = stage(&mut session, &world.next("1.2.0")).unwrap();
             let staged = session.without_probe(tree, &plan(5)).unwrap();
             match failure {
                 Failure::Error => {
@@ -187,7 +180,7 @@ fn a_release_whose_trial_was_cut_short_keeps_its_counter_when_it_is_put_back() {
     for world in World::each() {
         swap(&world, 4);
         let mut session = Session::open(&world.layout, now()).unwrap();
-        let tree = stage(&mut session, &next(&world, "1.2.0")).unwrap();
+        let tree = stage(&mut session, &world.next("1.2.0")).unwrap();
         session.without_probe(tree, &plan(5)).unwrap().install().unwrap();
         assert!(matches!(world.phase(), Phase::Trial { to, .. } if to.version == version("1.2.0")));
         assert!(!world.layout.earlier().exists());

@@ -21,10 +21,7 @@ fn a_completed_trial_records_it_for_good() {
         // Whatever is installed later does not lower it, and it outlives every session.
         Session::open(&world.layout, now()).unwrap().close();
         world.old = world.new.clone();
-        world.new = match world.layout.kind() {
-            InstallKind::Executable => Release::executable("1.2.0", b"#!/bin/sh\necho 1.2.0\n"),
-            _ => Release::directory("1.2.0", &[("share/a", "newer")], &[]),
-        };
+        world.new = world.next("1.2.0");
         swap(&world, 1);
         assert!(confirm(&world.layout, now()).unwrap());
         assert_eq!(highest_epoch(&world.layout), 3);

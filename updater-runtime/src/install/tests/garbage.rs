@@ -74,7 +74,7 @@ fn spoil(hidden: &Path, random: &mut Random) -> String {
 
 fn run(seed: u64) {
     let mut random = Random(seed);
-    let world = World::each().into_iter().nth(random.below(3)).unwrap();
+    let world = World::each().into_iter().nth(random.below(4)).unwrap();
     let moment = MOMENTS[random.below(MOMENTS.len())];
     reach(&world, moment);
     let done: Vec<String> = (0..=random.below(3)).map(|_| spoil(world.layout.hidden(), &mut random)).collect();
@@ -91,10 +91,7 @@ fn run(seed: u64) {
     let installed = if is_old { &world.old } else { &world.new };
     installed.assert_installed(&world.layout);
     // The next update.
-    let newer = match world.layout.kind() {
-        InstallKind::Executable => Release::executable("2.0.0", b"#!/bin/sh\necho 2.0.0\n"),
-        _ => Release::directory("2.0.0", &[("share/a", "2")], &["etc/*.conf"]),
-    };
+    let newer = world.next("2.0.0");
     let staged = testing::staged(&world.layout, installed, &newer, Trial::Confirm);
     staged.and_then(crate::install::Staged::install).unwrap_or_else(|error| panic!("{what}: {error:?}"));
     newer.assert_installed(&world.layout);
@@ -104,7 +101,7 @@ fn run(seed: u64) {
     // the tree that was put aside: only the user can write to either.
     let was = |what: &str| done.iter().any(|done| done.contains(what));
     let is_forged = was("state.json") && was("tree/etc/app.conf");
-    if world.layout.kind() != InstallKind::Executable {
+    if world.layout.has_users_files() {
         for (path, content) in
             [("notes.txt", "the user's"), ("gone/mine", "the user's too"), ("etc/app.conf", "edited")]
         {
@@ -133,7 +130,7 @@ fn a_spoiled_hidden_folder_heals() {
 }
 
 /// Names that the updater uses, whether they are there or not; `state` is a user's trusted metadata, which it never sweeps.
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 18] = [
     "lock",
     "state.json",
     "download",
@@ -144,6 +141,7 @@ const NAMES: [&str; 17] = [
     "previous/tree",
     "previous/tree/hello",
     "earlier",
+    "manifests",
     "earlier/tree",
     "attempts",
     "attempts/1-1",

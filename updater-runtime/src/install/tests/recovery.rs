@@ -25,11 +25,8 @@ fn journaled(world: &World, release: &Release) -> JournaledRelease {
 
 /// Stages the new release and begins the swap.
 pub(super) fn begin(world: &World) -> Swapping {
-    drop(staged(&world.layout, &world.old, &world.new, Trial::Confirm).unwrap());
-    let (from, to) = (journaled(world, &world.old), journaled(world, &world.new));
-    // A session sweeps what is staged, so the tree is staged again inside this one.
-    let mut session = Session::open(&world.layout, now()).unwrap();
-    super::stage(&mut session, &world.new).unwrap();
+    let staged = staged(&world.layout, &world.old, &world.new, Trial::Confirm).unwrap();
+    let (session, from, to) = staged.into_parts();
     verify_again(&world.layout, &to).unwrap();
     Swapping::begin(session, from, to, Trial::Confirm).unwrap()
 }
@@ -184,7 +181,11 @@ fn a_crash_in_the_return_is_finished() {
 fn a_kept_release_that_is_damaged_is_not_put_back() {
     for world in World::each() {
         world.swap(Trial::Confirm);
-        let kept = world.kept("share/a");
+        let kept = world.kept(if world.layout.kind() == InstallKind::AppBundle {
+            "Contents/Resources/same"
+        } else {
+            "share/a"
+        });
         std::fs::write(&kept, "rotten").unwrap();
         let session = Session::recover(&world.layout, PATIENCE, now()).unwrap();
         let result = Kept::verify(session);
@@ -286,9 +287,17 @@ fn any_garbage_in_the_hidden_folder_is_survived() {
         ("loop", |at| std::os::unix::fs::symlink(at, at).unwrap()),
         ("nested", |at| std::fs::create_dir_all(at.join("tree/tree")).unwrap()),
     ];
-    for name in
-        ["staged", "previous", "attempts", "download", "exchange-1", "lock", "state.json", ".state.json.1-2.tmp"]
-    {
+    for name in [
+        "staged",
+        "previous",
+        "manifests",
+        "attempts",
+        "download",
+        "exchange-1",
+        "lock",
+        "state.json",
+        ".state.json.1-2.tmp",
+    ] {
         for (shape, make) in shapes {
             for world in World::each() {
                 std::fs::create_dir(world.layout.hidden()).unwrap();

@@ -1,10 +1,11 @@
 //! What the header of a Mach-O file says about processors (`<mach-o/loader.h>`, `<mach-o/fat.h>`).
 
-use updater_format::Platform;
+use crate::Platform;
 
 /// Reads the beginning of a file: the processors that it has code for. `None` when it is no 64-bit Mach-O file of a known
 /// shape.
-pub(super) fn processors(header: &[u8]) -> Option<Vec<u32>> {
+#[must_use]
+pub fn processors(header: &[u8]) -> Option<Vec<u32>> {
     let number = |at: usize| header.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
     match header.get(..4)? {
         // One processor, 64 bit, little-endian.
@@ -22,7 +23,8 @@ pub(super) fn processors(header: &[u8]) -> Option<Vec<u32>> {
 }
 
 /// Returns the processor of a platform of Apple; `None` for any other.
-pub(super) fn of(platform: &Platform) -> Option<u32> {
+#[must_use]
+pub fn of(platform: &Platform) -> Option<u32> {
     match platform.as_str().split_once("-apple-")?.0 {
         "aarch64" | "arm64e" => Some(ARM64),
         "x86_64" | "x86_64h" => Some(X86_64),
@@ -31,7 +33,7 @@ pub(super) fn of(platform: &Platform) -> Option<u32> {
 }
 
 /// How much of a file is read, in bytes: the table of the most processors.
-pub(super) const HEADER: usize = TABLE + MAX_PROCESSORS * RECORD;
+pub const HEADER: usize = TABLE + MAX_PROCESSORS * RECORD;
 const TABLE: usize = 8;
 const RECORD: usize = 20;
 /// The most processors in one file: 16. There are two that matter.
