@@ -126,7 +126,7 @@ fn a_server_that_answers_500_is_taken_back() {
     let Some(site) = Site::new() else { return };
     // One after the other: the health check must not be answered by the old version.
     let more = json!({"overlap": false, "health": {
-        "stay-up": "50ms", "limit": "1s", "http": format!("http://{}/health", site.address)}});
+        "stay-up": "50ms", "limit": "4s", "http": format!("http://{}/health", site.address)}});
     site.publish("1.0.0", "200", &more);
     site.scene.install();
     let mut running = site.scene.start();
