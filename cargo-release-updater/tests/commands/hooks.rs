@@ -232,8 +232,11 @@ fn a_command_is_handed_the_files_in_order_and_the_commit_alone() {
 #[test]
 fn rclone_and_rsync_are_hooks_without_a_script() {
     for (program, hook) in [
-        ("rclone", "[\"rclone\", \"copy\", \"--files-from-raw\", \"-\", \"--no-traverse\", \"{{folder}}\", \"www\"]"),
-        ("rsync", "[\"rsync\", \"-a\", \"--files-from=-\", \"{{folder}}/\", \"www/\"]"),
+        (
+            "rclone",
+            "[\"rclone\", \"copy\", \"--ignore-times\", \"--files-from-raw\", \"-\", \"--no-traverse\", \"{{folder}}\", \"www\"]",
+        ),
+        ("rsync", "[\"rsync\", \"-aI\", \"--files-from=-\", \"{{folder}}/\", \"www/\"]"),
     ] {
         if !updater_tests::require::command(program, &format!("apt install {program}")) {
             continue;

@@ -384,7 +384,7 @@ fn another_app_and_another_channel_are_refused() {
 fn kinds_and_formats_of_later_programs_are_passed_over() {
     let mut repo = Repo::new();
     let (name, file) = repo.stable.targets.iter().next().map(|(n, f)| (n.clone(), f.clone())).unwrap();
-    for (suffix, field, value) in [("a", "fmt", crate::json::Value::from(2)), ("b", "kind", "hologram".into())] {
+    for (suffix, field, value) in [("a", "fmt", crate::json::Value::from(3)), ("b", "kind", "hologram".into())] {
         let mut later = file.clone();
         later.custom.as_mut().unwrap()[field] = value;
         repo.stable.targets.insert(format!("{name}.{suffix}"), later);
