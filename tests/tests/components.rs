@@ -184,6 +184,19 @@ fn a_first_release_is_installed_and_then_patched_while_the_app_runs() {
 }
 
 #[test]
+fn what_a_killed_process_had_no_time_to_remove_goes_at_the_next_look() {
+    let scene = Scene::new(&["1.0.0"]);
+    scene.update();
+    let hidden = scene.folder.path().join(".model.updater");
+    for file in ["previous/tree/old", "download/part"] {
+        std::fs::create_dir_all(hidden.join(file).parent().unwrap()).unwrap();
+        std::fs::write(hidden.join(file), "left").unwrap();
+    }
+    scene.holds(&release("1.0.0"));
+    scene.is_tidy();
+}
+
+#[test]
 fn an_empty_folder_is_filled_and_a_full_one_is_left_alone() {
     let scene = Scene::new(&["1.0.0"]);
     std::fs::create_dir(scene.at()).unwrap();

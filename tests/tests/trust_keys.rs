@@ -388,7 +388,7 @@ fn a_target_that_is_not_understood_is_passed_over_and_a_broken_one_is_refused() 
         sim.client().channel("stable").map(|channel| channel.contents().clone())
     };
     let none = |contents: ChannelContents| (contents.bundles.len(), contents.unknown);
-    assert_eq!(none(read(|target| target["custom"]["fmt"] = 2.into()).unwrap()), (0, 1));
+    assert_eq!(none(read(|target| target["custom"]["fmt"] = 3.into()).unwrap()), (0, 1));
     assert_eq!(none(read(|target| target["custom"]["kind"] = "hologram".into()).unwrap()), (0, 1));
     for change in [
         |target: &mut Value| target["custom"]["version"] = "1.0".into(),

@@ -22,7 +22,11 @@ use updater_format::{
 pub(crate) fn settle_component(layout: &Layout, now: UtcTime) -> Result<(), InstallError> {
     match fs::metadata(&layout.journal()) {
         Ok(Some(_)) if !journal::is_foreign(layout)? => {}
-        Ok(_) => return Ok(()),
+        Ok(Some(_)) => return Ok(()),
+        Ok(None) => {
+            drop_leftovers(layout, now);
+            return Ok(());
+        }
         // Somebody else's hidden folder, and none of our business.
         Err(error) if error.source.kind() == std::io::ErrorKind::PermissionDenied => return Ok(()),
         Err(error) => return Err(error.into()),
@@ -30,6 +34,7 @@ pub(crate) fn settle_component(layout: &Layout, now: UtcTime) -> Result<(), Inst
     if let journal::Found::State(state) = journal::read(layout)?
         && state.phase == Phase::Idle
     {
+        drop_leftovers(layout, now);
         return Ok(());
     }
     let session = Session::recover(layout, CHANGE_PATIENCE, now)?;
@@ -38,6 +43,23 @@ pub(crate) fn settle_component(layout: &Layout, now: UtcTime) -> Result<(), Inst
         trial::complete(session, &to)?;
     }
     Ok(())
+}
+
+/// Removes what a process had no time to remove after its update was complete: the release before, and downloads that nobody
+/// needs any more. An app completes its trial at its next start; a component is complete at once, and its process may end.
+fn drop_leftovers(layout: &Layout, now: UtcTime) {
+    if !Session::has_leftovers(layout) {
+        return;
+    }
+    // This sweeps by itself.
+    let dropped = Session::recover(layout, Duration::ZERO, now).and_then(|session| {
+        fs::remove_all(&layout.downloads())?;
+        session.close();
+        Ok(())
+    });
+    if let Err(error) = dropped {
+        log::debug!("{error}; a later look tidies up");
+    }
 }
 
 /// Returns the manifest of what is installed; `None` when the folder is not there, is empty, or holds a release without
