@@ -258,7 +258,8 @@ app_bundle() { # triple program
     say "$out" "3.0.0 -> 3.1.0 ($triple): by patch"
     find "$work/app-bundles" -name '*hello-3.0.0-to-3.1.0-*.patch' -printf '%f: %s bytes\n' | grep patch || fail "no patch of the app bundle"
     step "what is published is Hello.app, byte for byte"
-    local bundle=$app/target/updater/bundles/hello-3.1.0-$triple.tar.xz
+    local bundle
+    bundle=$(find "$work/app-bundles" -name "*hello-3.1.0-$triple.tar.xz" | head -1)
     mkdir "$work/unpacked"
     tar -xJf "$bundle" -C "$work/unpacked" --exclude .updater-manifest.json
     diff -r --no-dereference "$work/dist/Hello.app" "$work/unpacked" || fail "something was added or lost"
