@@ -180,8 +180,13 @@ arm64() {
     runtime_tests aarch64-unknown-linux-gnu "${ARM64_SKIPS[@]/#/--skip=}"
 }
 # Tests that say something about the machine below the emulator, not about the runtime.
-# What the kernel refuses to start this emulator starts, and ends with an error of its own.
-ARM64_SKIPS=(what_cannot_be_started_says_so)
+# What the kernel refuses to start this emulator starts, and ends with an error of its own; of a program that was removed it
+# tells the old name, and an exec is a start of another process of its own.
+ARM64_SKIPS=(
+    what_cannot_be_started_says_so
+    a_process_whose_program_was_deleted_updates_nothing
+    an_exec_of_the_app_itself_is_no_death
+)
 
 musl() {
     install_missing musl-gcc musl-tools file file
