@@ -1,12 +1,23 @@
 //! The project a command works on: found by Cargo, set up by the table in its manifest.
 
-use crate::cli::PackageArgs;
 use crate::context::Context;
 use crate::error::{ExitCode, Explain};
 use cargo_metadata::{MetadataCommand, Package};
 use std::path::{Path, PathBuf};
 use updater_build::table::Table;
 use updater_format::{FormatError, ReleaseVersion};
+
+/// Which package a command works on.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Selection")]
+pub struct PackageArgs {
+    /// Path of the package's Cargo.toml.
+    #[arg(long, value_name = "PATH")]
+    pub manifest_path: Option<PathBuf>,
+    /// The package of the workspace.
+    #[arg(short, long, value_name = "NAME")]
+    pub package: Option<String>,
+}
 
 /// A package that uses the updater, or is about to.
 #[derive(Debug, Clone)]

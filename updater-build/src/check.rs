@@ -38,7 +38,7 @@ pub fn check_root(bytes: &[u8], table: &Table, now: UtcTime) -> Result<CheckedRo
         return Err(RootError::SingleKey);
     }
     same_keys(keyring.keys().iter().map(|(_, key)| key), &table.public_keys)?;
-    if extension.is_some_and(|x| x.development)
+    if root.is_development()
         && let Some(url) = table.urls.iter().find(|url| !url.is_local())
     {
         return Err(RootError::Development { url: url.to_string() });

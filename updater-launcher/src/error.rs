@@ -169,12 +169,14 @@ pub(crate) enum Error {
         problem: String,
     },
     /// The new version did not become ready.
-    #[error("version {version} failed: {problem}; {previous} runs again")]
+    #[error("version {version} failed: {problem}; {previous} {outcome}")]
     Unhealthy {
         /// The version.
         version: String,
         /// The version that was put back.
         previous: String,
+        /// What has become of that: it runs, or had failed before.
+        outcome: &'static str,
         /// How it failed.
         problem: String,
     },

@@ -43,6 +43,27 @@ impl Updater {
     /// update itself, or the handle is cancelled or dropped.
     ///
     /// The callback gets the answer of every check that was made, in that thread; it may download and install there.
+    ///
+    /// ```no_run
+    /// use std::ops::ControlFlow;
+    /// use updater_runtime::{Status, Updater};
+    ///
+    /// # fn begin(updater: &Updater) -> std::io::Result<()> {
+    /// let background = updater.check_in_background(|answer| {
+    ///     if let Ok(Status::Available(update)) = answer {
+    ///         // It waits beside the install, and the next start begins with it.
+    ///         let staged = update.download(|_progress| {}).and_then(|staged| Ok(staged.install_at_next_start()?));
+    ///         if staged.is_ok() {
+    ///             return ControlFlow::Break(());
+    ///         }
+    ///     }
+    ///     ControlFlow::Continue(())
+    /// })?;
+    /// // ... the app; dropping the handle ends the thread
+    /// background.join();
+    /// # Ok(())
+    /// # }
+    /// ```
     /// # Errors
     /// What the system says when it makes no more threads.
     pub fn check_in_background(

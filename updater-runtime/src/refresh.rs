@@ -237,8 +237,7 @@ impl Refreshed<'_> {
 /// Refuses a development root for any address that leads to another computer: its keys lie in a folder of a developer,
 /// unprotected, and what they sign must not become anybody's update.
 fn check_purpose(root: &Root, mirrors: &[Mirror]) -> Result<(), RefreshError> {
-    let is_development = root.extension.as_ref().is_some_and(|extension| extension.development);
-    match mirrors.iter().find_map(Mirror::remote_url).filter(|_| is_development) {
+    match mirrors.iter().find_map(Mirror::remote_url).filter(|_| root.is_development()) {
         Some(url) => Err(RefreshError::Development { url: url.clone() }),
         None => Ok(()),
     }

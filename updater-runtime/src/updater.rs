@@ -110,8 +110,16 @@ impl Updater {
         Ok(updater)
     }
 
-    /// Changes settings: `updater!().configure(|config| config.with_channel(beta, vec![]))`. The places of the install
-    /// stay what they are. A disabled updater stays disabled.
+    /// Changes settings. The places of the install stay what they are. A disabled updater stays disabled.
+    ///
+    /// ```no_run
+    /// # fn with(updater: updater_runtime::Updater) -> Result<(), Box<dyn std::error::Error>> {
+    /// // Testers read another channel, and take a release of `stable` when it is newer.
+    /// let (beta, stable) = ("beta".parse()?, "stable".parse()?);
+    /// let updater = updater.configure(|config| config.with_channel(beta, vec![stable]));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn configure(self, change: impl FnOnce(Config) -> Config) -> Self {
         match self.state {
@@ -148,6 +156,19 @@ impl Updater {
     /// Asks the repository whether there is an update. Blocks for the time of two or more requests; nothing is installed.
     ///
     /// A user can opt out with the environment variable `UPDATER_DISABLE=1`.
+    ///
+    /// ```no_run
+    /// use updater_runtime::{NoUpdate, Status, Updater};
+    ///
+    /// # fn look(updater: &Updater) -> Result<(), updater_runtime::Error> {
+    /// match updater.check()? {
+    ///     Status::Available(update) => println!("{} is out, {} bytes", update.version(), update.route().bytes()),
+    ///     Status::NoUpdate(NoUpdate::Current { version }) => println!("{version} is the newest"),
+    ///     Status::NoUpdate(why) => println!("no update: {why}"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     /// # Errors
     /// [`Error::Refresh`] when the metadata cannot be believed or had; being offline and stale metadata are answers and
     /// not errors.
@@ -223,7 +244,17 @@ impl Updater {
     }
 
     /// Says that this version is healthy: its trial is over and the version before it is dropped. Does nothing when the
-    /// running program is not the one on trial. Returns whether it was.
+    /// running program is not the one on trial. Returns whether it was. Only with `trial = "confirm"` in the settings there is
+    /// something to confirm; without it a version is healthy when it has come to `updater!()`.
+    ///
+    /// ```no_run
+    /// # fn connect() -> std::io::Result<()> { Ok(()) }
+    /// # fn serve(updater: &updater_runtime::Updater) -> Result<(), Box<dyn std::error::Error>> {
+    /// connect()?; // an error here ends the process, and the second time the version before comes back
+    /// updater.confirm()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     /// # Errors
     /// [`Error::Install`] when the journal cannot be written; the trial goes on then.
     pub fn confirm(&self) -> Result<bool, Error> {

@@ -97,7 +97,7 @@ impl Reviewed {
 fn of_root(root: &Root, before: Documents<'_>) -> Review {
     let names = Documents { root: Some(root), targets: None };
     let mut lines = vec![app(root.extension.as_ref().map(|x| x.app.as_str()))];
-    if root.extension.as_ref().is_some_and(|x| x.development) {
+    if root.is_development() {
         lines.push("for trying out: only loopback and file: repositories".to_owned());
     }
     for role in RoleName::ALL {

@@ -51,18 +51,6 @@ impl OutputArgs {
     }
 }
 
-/// Which package a command works on.
-#[derive(Debug, Clone, Default, clap::Args)]
-#[command(next_help_heading = "Selection")]
-pub struct PackageArgs {
-    /// Path of the package's Cargo.toml.
-    #[arg(long, value_name = "PATH")]
-    pub manifest_path: Option<PathBuf>,
-    /// The package of the workspace.
-    #[arg(short, long, value_name = "NAME")]
-    pub package: Option<String>,
-}
-
 /// What the making of patches may take.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Selection")]

@@ -2,7 +2,7 @@
 
 use super::{DryRunArgs, KeyArgs, PackageArgs};
 use crate::config::Project;
-use crate::context::{Context, Prompts};
+use crate::context::{Context, Execute, Prompts};
 use crate::error::CommandResult;
 use crate::init::{self, Answers, Dependencies, GitHubSetup, InitError, NewKeys};
 use crate::roles::{Purpose, Refresh};
@@ -69,6 +69,9 @@ impl Args {
             context.shell.status("Unchanged", format_args!("{} is set up", answers.app));
         } else if answers.purpose == Purpose::Release {
             context.shell.note("keep a copy of the keys and their password where this machine cannot take it along");
+        }
+        if self.dry_run.execute() == Execute::ForReal && !changes.created.is_empty() {
+            context.shell.note("then publish the first release: `cargo updater publish`");
         }
         context.shell.message(&changes);
         Ok(())

@@ -34,7 +34,8 @@ mod verify;
 
 pub use packages::PackagesArgs;
 
-pub use args::{DiffArgs, DryRunArgs, ExecuteArgs, KeyArgs, OutputArgs, PackageArgs, StorageArgs};
+pub use crate::config::PackageArgs;
+pub use args::{DiffArgs, DryRunArgs, ExecuteArgs, KeyArgs, OutputArgs, StorageArgs};
 
 use crate::context::{Clock, Context, Prompts};
 use crate::error::{CommandError, CommandResult, ExitCode};

@@ -260,6 +260,11 @@ impl Args {
             Some(missing) => format!("waits in {}: {missing}", desk.channel),
             None => format!("waits for the online key in {}", desk.channel),
         };
+        let still_waits = || {
+            let unchanged = unchanged(&waits);
+            desk.tell_waiting(&desk.channel)?;
+            unchanged
+        };
         let waiting = desk.waiting()?;
         let bundles = match origin {
             Origin::Merged(_, merged) => merged,
@@ -279,7 +284,7 @@ impl Args {
                     return unchanged(&published);
                 }
                 if waiting.as_ref().map(is_same).transpose()? == Some(true) {
-                    return unchanged(&waits);
+                    return still_waits();
                 }
                 let mut bundles = Vec::new();
                 for contents in &gathered {
@@ -296,7 +301,7 @@ impl Args {
             return unchanged(&published);
         }
         if waiting.is_some_and(|waiting| release.is_published(&waiting)) {
-            return unchanged(&waits);
+            return still_waits();
         }
         Ok(Some(release))
     }

@@ -5,6 +5,7 @@ use crate::config::Project;
 use crate::context::{Context, Execute};
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::keys::KeyFolder;
+use crate::progress::counted;
 use crate::repository::record_of;
 use crate::restore::{Restore, root_of_copy};
 use crate::steps::sign::{Trust, kept_roots};
@@ -22,7 +23,8 @@ use updater_runtime::transport::{Mirror, Url};
 #[command(
     after_help = "Examples:\n  cargo updater restore /backup/hello\n  cargo updater restore /backup/hello --storage fs:/srv/hello\n\n\
                         The copy is verified first. Nothing that is there is overwritten. Afterwards `cargo updater refresh`\n\
-                        signs a fresh timestamp."
+                        signs a fresh timestamp. Where timestamp.json was lost, releases newer than the copy are not listed any more:\n\
+                        publish them again."
 )]
 pub(super) struct Args {
     /// The folder of the copy.
@@ -115,8 +117,8 @@ impl Args {
         context.shell.status(
             verb,
             format_args!(
-                "{} files of {} to {}, {} were there",
-                restored.restored.len(),
+                "{} of {} to {}, {} were there",
+                counted(restored.restored.len(), "file"),
                 trust.app,
                 storage.name(),
                 restored.unchanged

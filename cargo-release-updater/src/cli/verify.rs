@@ -21,7 +21,8 @@ use updater_runtime::transport::{Document, DocumentRequest, FetchError, Freshnes
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  cargo updater verify\n  cargo updater verify https://example.com/hello\n  \
                         cargo updater verify /srv/hello --root updater/root.json --deep\n  \
-                        cargo updater verify --save /backup/hello")]
+                        cargo updater verify --save /backup/hello\n\n\
+                        What is damaged or missing, `cargo updater restore` puts back from a copy that `--save` made.")]
 pub(super) struct Args {
     /// A URL or a folder; the project's storage when not given.
     #[arg(value_name = "URL|PATH")]

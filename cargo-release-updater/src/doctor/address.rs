@@ -87,6 +87,7 @@ fn refused(url: &Url, error: &RefreshError) -> Finding {
 
 fn unreachable(url: &Url, error: &str, cure: &str) -> Finding {
     let what = if error.contains(&url.to_string()) { error.to_owned() } else { format!("{url}: {error}") };
+    let cure = if url.is_loopback() { "start it: cargo updater serve" } else { cure };
     Finding::new("address-unreachable", Severity::Error, ExitCode::Storage, what)
         .because("clients that read there are told nothing; the apps go on running")
         .cured_by(cure)

@@ -129,7 +129,7 @@ fn in_repository(secrets: &[PathBuf]) -> Vec<Finding> {
 /// Finds root keys that nothing but the permissions of their file protects.
 fn plain_root(patient: &Patient<'_>, files: &[crate::keys::KeyFile]) -> Vec<Finding> {
     let Some(root) = patient.parsed_root() else { return Vec::new() };
-    if root.extension.as_ref().is_some_and(|extension| extension.development) {
+    if root.is_development() {
         return Vec::new();
     }
     let keys = root.keyring(RoleName::Root).keys();

@@ -96,7 +96,7 @@ pub fn examine_program(path: &Path, project: Option<(&Table, Option<&[u8]>)>) ->
         root_expires: root.expires,
         root_keys: key_names(&root),
         root_threshold: root.keyring(RoleName::Root).threshold(),
-        development: root.extension.as_ref().is_some_and(|extension| extension.development),
+        development: root.is_development(),
         urls,
         app,
     };

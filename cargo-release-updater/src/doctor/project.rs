@@ -34,8 +34,7 @@ fn root(patient: &Patient<'_>) -> Option<Finding> {
 
 fn single_key(patient: &Patient<'_>) -> Option<Finding> {
     let root = patient.parsed_root()?;
-    let development = root.extension.as_ref().is_some_and(|extension| extension.development);
-    let alone = root.keyring(RoleName::Root).threshold() == 1 && !development;
+    let alone = root.keyring(RoleName::Root).threshold() == 1 && !root.is_development();
     alone.then(|| {
         Finding::new("single-root-key", Severity::Note, ExitCode::Config, "one key alone can replace the root")
             .because(

@@ -10,9 +10,7 @@ use std::path::{Path, PathBuf};
 pub(super) fn examine(patient: &Patient<'_>) -> Vec<Finding> {
     let Some(targets) = super::keys::targets_in_force(patient) else { return Vec::new() };
     let days = timestamp_days(&targets);
-    let development =
-        patient.parsed_root().and_then(|root| root.extension).is_some_and(|extension| extension.development);
-    if days > MAX_ATTENDED || development {
+    if days > MAX_ATTENDED || patient.parsed_root().is_some_and(|root| root.is_development()) {
         return Vec::new();
     }
     let folder = patient.project.folder();

@@ -64,6 +64,28 @@ pub enum InitError {
         /// What was asked for.
         wanted: String,
     },
+    /// The table is of another root than the one that would be made.
+    #[error("{} has the public key of a root that is not in {}, and its secret half is not in {}", manifest.display(), root.display(), keys.display())]
+    OtherTable {
+        /// The manifest with the table.
+        manifest: PathBuf,
+        /// Where the root should be.
+        root: PathBuf,
+        /// The folder of the keys.
+        keys: PathBuf,
+    },
+    /// An option says something else than the table.
+    #[error("`{option}` is given, and {} has `{key} = \"{value}\"`", manifest.display())]
+    Differs {
+        /// The option.
+        option: &'static str,
+        /// The key of the table.
+        key: &'static str,
+        /// What the table says.
+        value: String,
+        /// The manifest with the table.
+        manifest: PathBuf,
+    },
     /// The package's root cannot be read.
     #[error("{} cannot be read as a root", path.display())]
     BadRoot {
@@ -99,9 +121,17 @@ impl Explain for InitError {
             Self::Manifest { .. } => "write the table by hand; docs/format/table.md has an example".to_owned(),
             Self::Refused { source, .. } => source.hint(),
             Self::OtherRoot { path, .. } => format!(
-                "to start over, remove {} and the targets.json beside it; installed apps keep trusting the old root",
-                path.display()
+                "to start over, remove {} and the table [package.metadata.updater]; installed apps keep trusting the old root",
+                path.parent().unwrap_or(path).display()
             ),
+            Self::OtherTable { root, .. } => {
+                return vec![
+                    format!("restore {} and the targets.json beside it from version control", root.display()),
+                    "to start over, remove the table [package.metadata.updater], too; installed apps keep trusting the old root"
+                        .to_owned(),
+                ];
+            }
+            Self::Differs { key, .. } => format!("`init` changes nothing that is there: edit `{key}` in the table"),
             Self::BadRoot { .. } => "restore it from version control".to_owned(),
             Self::Metadata { .. } => "look at the keys with `cargo updater keys list`".to_owned(),
         }]

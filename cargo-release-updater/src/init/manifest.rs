@@ -28,6 +28,20 @@ pub fn own_checkout() -> Option<PathBuf> {
     checkout.join("updater-runtime/Cargo.toml").is_file().then(|| checkout.to_owned())
 }
 
+/// Refuses answers that the table contradicts: left alone in silence, they would seem to have been taken.
+pub(super) fn refuse_other_settings(project: &Project, answers: &Answers) -> Result<(), InitError> {
+    let Some(table) = &project.table else { return Ok(()) };
+    let differs = |option, key, value| InitError::Differs { option, key, value, manifest: project.manifest.clone() };
+    if !table.urls.is_empty() && table.urls != answers.urls {
+        let urls = table.urls.iter().map(ToString::to_string).collect::<Vec<_>>().join("\", \"");
+        return Err(differs("--url", "url", urls));
+    }
+    match (&table.storage, &answers.storage) {
+        (Some(set), Some(given)) if set != given => Err(differs("--storage", "storage", set.clone())),
+        _ => Ok(()),
+    }
+}
+
 /// Adds what is missing to the package's manifest.
 pub(super) fn edit(
     work: &mut Work<'_>,

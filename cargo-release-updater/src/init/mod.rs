@@ -86,6 +86,8 @@ pub fn run(
     passwords: Passwords,
     execute: Execute,
 ) -> CommandResult<Changes> {
+    trust::refuse_other_table(project, keys)?;
+    manifest::refuse_other_settings(project, answers)?;
     let mut work = Work { shell: &context.shell, base: &context.working_dir, execute, changes: Changes::default() };
     if keys.path().exists() || !trust::is_complete(project) {
         // Before any key is made.
@@ -109,10 +111,13 @@ fn main_lines(work: &mut Work<'_>, project: &Project) {
     }
     work.todo(
         "add to the beginning of `main`:\n\n    let updater = updater_runtime::updater!();\n    \
-         if let Err(error) = update(&updater) {\n        eprintln!(\"no update: {error}\");\n    }\n\n\
+         if let Err(error) = update(&updater) {\n        eprintln!(\"no update: {}\", error.full_message());\n    }\n\n\
          and below it:\n\n    fn update(updater: &updater_runtime::Updater) -> Result<(), updater_runtime::Error> {\n        \
-         if let updater_runtime::Status::Available(update) = updater.check()? {\n            \
-         update.download(|_progress| {})?.install()?.restart()?.hand_over();\n        }\n        Ok(())\n    }\n",
+         match updater.check()? {\n            \
+         updater_runtime::Status::NoUpdate(why) => eprintln!(\"{why}\"),\n            \
+         updater_runtime::Status::Available(update) => {\n                \
+         update.download(|_progress| {})?.install()?.restart()?.hand_over();\n            \
+         }\n        }\n        Ok(())\n    }\n",
     );
 }
 

@@ -66,6 +66,23 @@ pub(super) fn prepare(
     Ok(Some(Trust { public_keys: custody.root.keys, threshold: custody.root.threshold }))
 }
 
+/// Refuses a table that names the root keys of another root than the one that would be made: what is left of an earlier
+/// setup, or of one whose root was lost. The program would not build with the two.
+pub(super) fn refuse_other_table(project: &Project, keys: &KeyFolder) -> CommandResult {
+    if is_complete(project) {
+        return Ok(());
+    }
+    let named = project.table.as_ref().map_or(&[][..], |table| &table.public_keys);
+    let ours = keys.find(&KeyRole::Root)?;
+    match named.is_empty() || ours.is_some_and(|file| named.iter().any(|key| key.key == file.public.key)) {
+        true => Ok(()),
+        false => {
+            let (root, keys) = (root_path(project), keys.path().to_owned());
+            Err(InitError::OtherTable { manifest: project.manifest.clone(), root, keys }.into())
+        }
+    }
+}
+
 /// Tells whether root and targets role are there, so that no key is needed.
 pub(super) fn is_complete(project: &Project) -> bool {
     let root = root_path(project);

@@ -99,6 +99,9 @@ pub enum KeyError {
         /// The file or environment variable.
         origin: String,
     },
+    /// New keys are to have a password, and nobody can be asked for one.
+    #[error("no password for the new keys was given")]
+    NoNewPassword,
     /// Secret and public half do not belong together.
     #[error("{origin} does not belong to the public key beside it")]
     Mismatch {
@@ -164,14 +167,23 @@ impl Explain for KeyError {
             Self::NoPassword { .. } => {
                 "set UPDATER_KEY_PASSWORD, give it with `--password-stdin`, or run it on a terminal".to_owned()
             }
+            Self::NoNewPassword => {
+                "set UPDATER_KEY_PASSWORD, give it with `--password-stdin`, run it on a terminal, or make keys without one: \
+                 `--no-password`"
+                    .to_owned()
+            }
             Self::Mismatch { .. } => "put the `.pub` file of this key beside it".to_owned(),
-            Self::NotEnough { role, folder, .. } => match role.as_str() {
-                "snapshot" | "timestamp" => format!(
-                    "put the online key into {} or UPDATER_ONLINE_KEY, or name its folder with `--key-dir`",
-                    folder.display()
-                ),
-                _ => format!("looked in {}; name another folder with `--key-dir`", folder.display()),
-            },
+            Self::NotEnough { role, folder, .. } => {
+                let (here, lost) = match role.as_str() {
+                    "snapshot" | "timestamp" => ("put the online key there or into UPDATER_ONLINE_KEY", "online"),
+                    "root" => ("import it with `cargo updater keys import`", "root"),
+                    role => ("import it with `cargo updater keys import`", role),
+                };
+                return vec![
+                    format!("{here}, or name its folder with `--key-dir`; looked in {} and its folder development", folder.display()),
+                    format!("a key that is lost is replaced with `cargo updater keys rotate {lost}`"),
+                ];
+            }
             Self::Minisign { .. } => "run it again; if it stays, the key file may be damaged".to_owned(),
             Self::Prompt { .. } => "set UPDATER_KEY_PASSWORD or give it with `--password-stdin`".to_owned(),
         }]

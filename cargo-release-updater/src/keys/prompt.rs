@@ -59,14 +59,13 @@ impl Passwords {
 
     /// Returns the password for a new key: the known one, else one that a person types twice.
     /// # Errors
-    /// [`KeyError::NoPassword`] when there is nobody to ask.
+    /// [`KeyError::NoNewPassword`] when there is nobody to ask.
     pub fn for_new_key(&mut self) -> Result<Zeroizing<String>, KeyError> {
-        let origin = "the new key";
         if let Some(known) = &self.known {
             return Ok(known.clone());
         }
         if self.prompts == Prompts::Never {
-            return Err(KeyError::NoPassword { origin: origin.to_owned() });
+            return Err(KeyError::NoNewPassword);
         }
         let typed = dialoguer::Password::new()
             .with_prompt("Password for the new keys (six random words are a good one)")

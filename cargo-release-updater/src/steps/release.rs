@@ -319,7 +319,7 @@ impl Explain for ReleaseError {
             Self::Plan(error) => return error.hints(),
             Self::Key(error) => return error.hints(),
             Self::OtherBytes { .. } | Self::OtherFiles { .. } => {
-                "published files never change: raise `version` in Cargo.toml and publish that".to_owned()
+                "published files never change: raise `version` in Cargo.toml, or `--version` of a folder, and publish that".to_owned()
             }
             Self::Notes { .. } => format!("name a UTF-8 text of at most {MAX_NOTES} bytes with `--notes FILE`"),
             Self::Name { .. } => "shorten the app id or the version".to_owned(),

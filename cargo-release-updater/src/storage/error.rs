@@ -209,7 +209,12 @@ impl Explain for StorageError {
             }
             Self::TooLarge { .. } => "the storage holds something else under this name; look at it".to_owned(),
             Self::Differs { .. } => {
-                "published files never change: raise the version, or look who wrote this one".to_owned()
+                return vec![
+                    "if it was damaged there, move it away and put a copy back: `cargo updater verify` tells what is damaged, \
+                     `cargo updater restore DIR` restores it"
+                        .to_owned(),
+                    "if another release has this version, raise the version: published files never change".to_owned(),
+                ];
             }
             Self::Missing { .. } => "copy it back from a backup or a mirror; published files must stay".to_owned(),
             Self::Late { .. } => "run the same command again on a better line; it continues".to_owned(),

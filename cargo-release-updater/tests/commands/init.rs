@@ -75,7 +75,7 @@ fn a_missing_answer_without_a_terminal_names_its_option() {
     let before = package.snapshot();
     package.run(&["init"]).fails(2, "the address where clients read is not given", "`--url URL`");
     let run = package.run(&["init", "--url", "https://example.com"]);
-    run.fails(40, "the new key is encrypted and no password was given", "UPDATER_KEY_PASSWORD");
+    run.fails(40, "no password for the new keys was given", "`--no-password`");
     assert_eq!(before, package.snapshot());
 }
 
@@ -109,6 +109,46 @@ fn a_development_root_needs_no_answers_and_keeps_its_keys_apart() {
         &format!("{} is a development root of `hello`", package.path("updater/root.json").display()),
         "remove",
     );
+}
+
+#[test]
+fn a_table_that_is_left_of_another_root_is_refused_before_a_key_is_made() {
+    let package = Package::new();
+    package.run(&["init", "--dev"]).ok();
+    let root = std::fs::read(package.path("updater/root.json")).unwrap();
+    std::fs::remove_dir_all(package.path("updater")).unwrap();
+    let before = package.snapshot();
+    let over = ["init", "--url", "https://example.com/hello", "--no-password"];
+    let message = format!("{} has the public key of a root that is not in ", package.path("Cargo.toml").display());
+    package.run(&over).fails(20, &message, "remove the table [package.metadata.updater], too");
+    package.run(&over).fails(20, &message, "from version control");
+    assert_eq!(before, package.snapshot());
+
+    // What the help says: without the table it begins anew, and the program would build.
+    let manifest = package.read("Cargo.toml");
+    let (kept, table) = manifest.split_once("[package.metadata.updater]").unwrap();
+    let rest = table.split_once("\n[").map_or(String::new(), |(_, rest)| format!("[{rest}"));
+    package.write("Cargo.toml", &format!("{kept}{rest}"));
+    package.run(&over).ok();
+    embeds(&package);
+    assert_ne!(std::fs::read(package.path("updater/root.json")).unwrap(), root);
+}
+
+#[test]
+fn an_option_that_the_table_contradicts_is_refused() {
+    let package = Package::new();
+    let storage = format!("fs:{}", package.path("public").display());
+    package.run(&["init", "--url", "https://example.com/hello", "--no-password", "--storage", &storage]).ok();
+    let before = package.snapshot();
+    let run = package.run(&["init", "--url", "https://example.org/hello"]);
+    let manifest = package.path("Cargo.toml").display().to_string();
+    let message = format!("`--url` is given, and {manifest} has `url = \"https://example.com/hello\"`");
+    run.fails(20, &message, "edit `url` in the table");
+    let run = package.run(&["init", "--storage", "fs:/elsewhere"]);
+    let message = format!("`--storage` is given, and {manifest} has `storage = \"{storage}\"`");
+    run.fails(20, &message, "edit `storage` in the table");
+    package.run(&["init", "--url", "https://example.com/hello", "--storage", &storage]).ok();
+    assert_eq!(before, package.snapshot());
 }
 
 #[test]

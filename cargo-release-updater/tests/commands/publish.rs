@@ -78,6 +78,13 @@ fn two_releases_and_everything_that_can_be_said_about_them() {
     assert_eq!(verified.messages("verified")[0]["failed"], serde_json::json!([]));
     let applied = verified.messages("verified-file").into_iter().find(|file| file["what"] == "patch, applied");
     assert_eq!(applied.unwrap()["problem"], serde_json::Value::Null);
+
+    // Somebody tidies up. With a root for trying out that is no attack, and copies out there do not follow.
+    assert!(!second.stderr.contains("begins anew"), "{}", second.stderr);
+    std::fs::remove_dir_all(package.path("target")).unwrap();
+    let anew = package.run(&publish("1.1.0", &["--message-format", "json"])).ok();
+    assert!(anew.stderr.contains("warning: fs:") && anew.stderr.contains("its history begins anew"), "{}", anew.stderr);
+    assert_eq!(anew.messages("published")[0]["role"], 1);
 }
 
 #[test]

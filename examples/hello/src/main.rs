@@ -9,7 +9,7 @@ fn main() {
     let updater = updater_runtime::updater!();
     // An update error never ends the app.
     if let Err(error) = update(&updater) {
-        eprintln!("hello: no update: {error}");
+        eprintln!("hello: no update: {}", error.full_message());
     }
     let names: Vec<String> = std::env::args().skip(1).collect();
     let name = if names.is_empty() { "world".to_owned() } else { names.join(" ") };

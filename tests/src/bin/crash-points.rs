@@ -7,24 +7,12 @@
 use std::io::{self, Write as _};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
-use updater_tests::crash::app::{self, Label};
+use updater_tests::crash::app;
 use updater_tests::crash::campaign::{self, Options};
 use updater_tests::require;
 
 fn main() -> ExitCode {
-    let result = match std::env::current_exe().ok().and_then(|program| Label::read(&program)) {
-        // A copy of this binary with a version behind it is the app.
-        Some(label) => app::main(&label).map(|()| true),
-        None => harness(),
-    };
-    match result {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    app::main_or(harness)
 }
 
 fn harness() -> io::Result<bool> {

@@ -7,7 +7,7 @@
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
-use updater_tests::crash::app::{self, Label};
+use updater_tests::crash::app;
 use updater_tests::crash::release::small_program;
 use updater_tests::power_cut::campaign::{self, Options};
 use updater_tests::power_cut::{guest, machine};
@@ -17,19 +17,7 @@ fn main() -> ExitCode {
     if guest::main().is_some() {
         return ExitCode::SUCCESS;
     }
-    let result = match std::env::current_exe().ok().and_then(|program| Label::read(&program)) {
-        // A copy of this binary with a version behind it is the app.
-        Some(label) => app::main(&label).map(|()| true),
-        None => harness(),
-    };
-    match result {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    app::main_or(harness)
 }
 
 fn harness() -> io::Result<bool> {

@@ -4,6 +4,7 @@
 use super::release::host_triple;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
+use std::process::ExitCode;
 use updater_format::InstallKind;
 use updater_runtime::{Component, ComponentStatus, Embedded, Event, SCHEMA, Start, Status, Updater};
 
@@ -46,11 +47,28 @@ impl Label {
     }
 }
 
+/// The `main` of a harness, which is the app as well: a copy of its binary with a version behind it. `harness` tells whether
+/// nothing failed.
+pub fn main_or(harness: impl FnOnce() -> std::io::Result<bool>) -> ExitCode {
+    let result = match std::env::current_exe().ok().and_then(|program| Label::read(&program)) {
+        Some(label) => main(&label).map(|()| true),
+        None => harness(),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// Runs the program: `report` does nothing but start, `update` takes an update, `thread` does that in another thread,
 /// `confirm` ends a trial. Always says which version speaks; an error of the updater never ends it.
 /// # Errors
 /// When stdout is closed.
-pub fn main(label: &Label) -> std::io::Result<()> {
+fn main(label: &Label) -> std::io::Result<()> {
     if std::env::args().nth(1).as_deref() != Some("thread") {
         return work(label);
     }

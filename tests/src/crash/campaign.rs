@@ -88,8 +88,7 @@ impl What {
 /// # Errors
 /// When the cases cannot be prepared or `out` is closed.
 pub fn run(options: &Options, program: &[u8], out: &mut (impl Write + Send)) -> io::Result<Summary> {
-    let mut cases = Vec::new();
-    let mut folders = Vec::new();
+    let mut kinds = Vec::new();
     for kind in Kind::ALL {
         let name = |scenario: &Scenario| format!("{}/{}", kind.name(), scenario.name());
         let concerns = |scenario: &Scenario| match &options.at {
@@ -101,12 +100,21 @@ pub fn run(options: &Options, program: &[u8], out: &mut (impl Write + Send)) -> 
             continue;
         }
         let folder = tempfile::Builder::new().prefix("crash-points-").tempdir()?;
-        let path = std::fs::canonicalize(folder.path())?;
-        cases.extend(self::cases(program, kind, &path, &wanted).map_err(io::Error::other)?);
-        folders.push(folder);
+        kinds.push((kind, folder, wanted));
     }
+    // Each kind has a folder of its own, and a recording mostly waits for strace and the disk.
+    let cases = std::thread::scope(|scope| {
+        let record = |(kind, folder, wanted): &(Kind, tempfile::TempDir, Vec<Scenario>)| {
+            cases(program, *kind, &std::fs::canonicalize(folder.path())?, wanted).map_err(io::Error::other)
+        };
+        let recorders: Vec<_> = kinds.iter().map(|kind| scope.spawn(move || record(kind))).collect();
+        let recorded =
+            recorders.into_iter().map(|recorder| recorder.join().unwrap_or_else(|_| Err(io::Error::other("a panic"))));
+        recorded.collect::<io::Result<Vec<_>>>()
+    })?;
+    let cases: Vec<Case> = cases.into_iter().flatten().collect();
     let cuts = cases.iter().map(|case| case.recording.cuts()).collect::<io::Result<Vec<_>>>()?;
-    let mut summary = Summary { kinds: folders.len(), ..Summary::default() };
+    let mut summary = Summary { kinds: kinds.len(), ..Summary::default() };
     for (case, cuts) in cases.iter().zip(&cuts) {
         let changing = case.calls.iter().filter(|call| is_point(call)).count();
         let (name, all, cuts) = (case.name(), case.calls.len(), cuts.len());

@@ -90,6 +90,12 @@ impl Root {
     pub fn keyring(&self, role: RoleName) -> &Keyring {
         &self.roles[&role]
     }
+
+    /// Tells whether it is for trying out on one machine: clients believe it at local addresses only.
+    #[must_use]
+    pub fn is_development(&self) -> bool {
+        self.extension.as_ref().is_some_and(|extension| extension.development)
+    }
 }
 
 impl Payload for Root {

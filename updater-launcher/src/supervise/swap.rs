@@ -261,7 +261,11 @@ impl Supervisor {
         self.begin_anew();
         self.keep_old(beside);
         let previous = self.version.version.to_string();
-        Err(Error::Unhealthy { version: new.to_string(), previous, problem })
+        let outcome = match self.end {
+            Some(_) => "is back, which has failed as well",
+            None => "runs again",
+        };
+        Err(Error::Unhealthy { version: new.to_string(), previous, outcome, problem })
     }
 
     /// Lets the old version go on: it runs still, or is started.

@@ -53,6 +53,7 @@ fn without_a_better_version_the_end_is_the_same() {
         let log = running.log();
         assert_eq!(log.matches(" started: ").count(), starts, "{newer} {more}: {log}");
         assert_eq!(log.matches(" last-look: ").count(), looks, "{newer} {more}: {log}");
+        assert_eq!(log.matches("1.0.0 is back, which has failed as well").count(), starts - 1, "{log}");
         assert_eq!(scene.current(), "1.0.0");
     }
 }

@@ -43,7 +43,8 @@ pub enum ProbeError {
         status: ExitStatus,
     },
     /// It ended well but did not say what was expected.
-    #[error("it answered {got:?} instead of {expected:?}")]
+    // Quotes alone: what it wrote is made harmless already, and a second time it would be hard to read.
+    #[error("it answered \"{got}\" instead of \"{expected}\"")]
     Answer {
         /// The expected line.
         expected: String,

@@ -34,7 +34,29 @@ use std::time::{Duration, Instant};
 /// [`headers_by`](FetchRequest::headers_by), [`idle`](FetchRequest::idle), [`body_idle`](FetchRequest::body_idle) and
 /// [`cancel`](FetchRequest::cancel) as well as it can. It answers
 /// [`FetchError::NotFound`] only when it was told that the file does not exist: anything else, a login page of a hotel
-/// network above all, must not be mistaken for that.
+/// network above all, must not be mistaken for that. What came is verified behind it: a transport cannot weaken that.
+///
+/// ```
+/// use updater_runtime::transport::{Body, FetchError, FetchRequest, Fetched, Transport, Url};
+///
+/// /// A repository that lies in memory.
+/// struct Memory(&'static [(&'static str, &'static [u8])]);
+///
+/// impl Transport for Memory {
+///     fn fetch(&self, request: &FetchRequest) -> Result<Fetched, FetchError> {
+///         let url = request.url.expose();
+///         match self.0.iter().find(|(name, _)| url.ends_with(name)) {
+///             Some((_, bytes)) => Ok(Fetched::Body(Body::new(request, Box::new(*bytes)))),
+///             None => Err(FetchError::NotFound { url: request.url.clone() }),
+///         }
+///     }
+/// }
+///
+/// let files = Memory(&[("metadata/timestamp.json", b"{}")]);
+/// let request = |name: &str| FetchRequest::new(Url::parse(&format!("https://example.com/{name}")).unwrap(), 100);
+/// assert!(matches!(files.fetch(&request("metadata/timestamp.json")), Ok(Fetched::Body(_))));
+/// assert!(matches!(files.fetch(&request("metadata/2.root.json")), Err(FetchError::NotFound { .. })));
+/// ```
 pub trait Transport: Send + Sync {
     /// Makes one attempt to fetch what is asked for.
     /// # Errors

@@ -181,7 +181,7 @@ impl CeremonyArgs {
     /// Refuses to draft on top of a storage that was put back: this machine's record and the project's own targets role tell.
     fn refuse_older(&self, context: &Context, desk: &Desk<'_>, root: &Root) -> CommandResult {
         // Trying out on one machine means emptying folders.
-        if !is_development(root) {
+        if !root.is_development() {
             refuse_older(&desk.storage, &self.keys.folder(context, &desk.trust.app)?, desk.state.as_ref())?;
         }
         let Some(state) = desk.state.as_ref().filter(|_| self.restored.is_none()) else { return Ok(()) };
@@ -198,7 +198,7 @@ impl CeremonyArgs {
 
     fn folder(&self, context: &Context, desk: &Desk<'_>, root: &Root) -> CommandResult<KeyFolder> {
         let folder = self.keys.folder(context, &desk.trust.app)?;
-        Ok(if is_development(root) { folder.development() } else { folder })
+        Ok(if root.is_development() { folder.development() } else { folder })
     }
 }
 
@@ -238,7 +238,7 @@ impl RotateArgs {
                 true => Some(self.ceremony.folder(context, &desk, root)?.next_name(&role)),
                 false => None,
             };
-            let plain = self.no_password || is_development(root);
+            let plain = self.no_password || root.is_development();
             let rotation = Rotation { remove, key, plain, ..rotation.clone() };
             KeyChange::check(&rotation, &keyring, &ids)?;
             Ok(Task::Rotate(rotation))
@@ -322,10 +322,6 @@ impl ResumeArgs {
 /// Returns the root and the targets role that the next ones follow.
 pub(super) fn in_force(desk: &Desk<'_>) -> CommandResult<(Root, Targets)> {
     Ok(newest_roles(&desk.trust, desk.state.as_ref(), desk.newest_root.as_ref())?)
-}
-
-fn is_development(root: &Root) -> bool {
-    root.extension.as_ref().is_some_and(|extension| extension.development)
 }
 
 fn keyring_of(role: &KeyRole, root: &Root, targets: &Targets) -> CommandResult<Keyring> {

@@ -181,8 +181,7 @@ impl<'a> Standing<'a> {
     }
 
     fn is_development(&self) -> bool {
-        let extension = self.roles.as_ref().and_then(|(root, _)| root.extension.as_ref());
-        extension.is_some_and(|extension| extension.development)
+        self.roles.as_ref().is_some_and(|(root, _)| root.is_development())
     }
 
     fn keyrings(&self) -> Vec<(String, &Keyring)> {
@@ -353,7 +352,10 @@ impl<'a> Standing<'a> {
                 "no-keys",
                 Urgency::WhenWanted,
                 format!("no key of the channel {channel} is on this machine, so no release can be signed here"),
-                "cargo updater keys import FILE, or publish where the keys are",
+                format!(
+                    "cargo updater keys import FILE, or publish where the keys are; a lost key is replaced with \
+                     `cargo updater keys rotate {channel}`"
+                ),
             )
         })
     }

@@ -35,7 +35,22 @@ impl Commit<'_> {
     /// read; [`RepositoryError::Expired`] and [`RepositoryError::Trust`] when root or targets are of no use.
     pub fn refuse_put_back(&self, state: Option<&RepositoryState>) -> Result<(), RepositoryError> {
         let (root, _) = self.human_roles(state)?;
+        self.warn_of_new_beginning(state, &root)?;
         self.newer_snapshot(state, &root).map(drop)
+    }
+
+    /// Trying out on one machine means emptying folders, so a repository for that may begin anew. Copies that know more do
+    /// not follow it.
+    fn warn_of_new_beginning(&self, state: Option<&RepositoryState>, root: &Root) -> Result<(), RepositoryError> {
+        let newest = seen::newest(self.storage, &self.record())?;
+        if root.is_development() && newest.is_some_and(|newest| newest.entry.is_newer_than(state)) {
+            self.shell.warn(format_args!(
+                "{} has lost what was published there: its history begins anew (this root is for trying out); copies that \
+                 are installed refuse it as going back, so install them again",
+                self.storage.name()
+            ));
+        }
+        Ok(())
     }
 
     /// Finds the newest snapshot that is known of a storage whose timestamp leads to an older one, so that it can be put in
@@ -43,9 +58,7 @@ impl Commit<'_> {
     fn newer_snapshot(&self, state: Option<&RepositoryState>, root: &Root) -> Result<Option<Newer>, RepositoryError> {
         let newest = seen::newest(self.storage, &self.record())?;
         let Some(seen::Newest { entry: seen, record }) = newest else { return Ok(None) };
-        // Trying out on one machine means emptying folders.
-        let development = root.extension.as_ref().is_some_and(|extension| extension.development);
-        if development || !seen.is_newer_than(state) {
+        if root.is_development() || !seen.is_newer_than(state) {
             return Ok(None);
         }
         let refuse = || seen.refuse(self.storage, state, &record);

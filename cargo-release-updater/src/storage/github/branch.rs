@@ -31,6 +31,16 @@ struct State {
     /// Trees by their hash: they never change.
     trees: BTreeMap<String, BTreeMap<String, Entry>>,
     waiting: BTreeMap<String, Waiting>,
+    /// What this try had made was dropped, because somebody else was faster. What builds upon it must not be committed.
+    is_lost: bool,
+}
+
+impl State {
+    /// Drops what was made from an older state of the branch. A signature holds whoever was faster.
+    fn lose(&mut self) {
+        self.waiting.retain(|_, waiting| !waiting.of_try);
+        self.is_lost = true;
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,9 +165,21 @@ impl Branch {
         self.locked().waiting.keys().next().cloned()
     }
 
-    /// Drops what was made from an older state of the branch. A signature holds whoever was faster.
+    /// Begins a try: what an earlier one has made is dropped.
     pub(super) fn start_over(&self) {
-        self.locked().waiting.retain(|_, waiting| !waiting.of_try);
+        let mut state = self.locked();
+        state.lose();
+        state.is_lost = false;
+    }
+
+    /// Ends a try that came second.
+    pub(super) fn lose(&self) {
+        self.locked().lose();
+    }
+
+    /// Tells whether this try came second already.
+    pub(super) fn is_lost(&self) -> bool {
+        self.locked().is_lost
     }
 
     /// Tells whether what waits may go into the branch as it is now.
@@ -174,7 +196,8 @@ impl Branch {
         for attempt in 0..ATTEMPTS {
             let head = self.refresh(api, &mut state)?;
             let Some(changes) = self.changes(api, &mut state, head.as_ref(), path, expected)? else {
-                state.waiting.retain(|name, waiting| !waiting.of_try && name != path);
+                state.lose();
+                state.waiting.remove(path);
                 return Ok(Replaced::Changed);
             };
             if changes.is_empty() || self.try_commit(api, &mut state, head.as_ref(), path, changes)? {

@@ -106,14 +106,18 @@ impl GitHub {
     }
 
     pub(super) fn put_new(&self, path: &str, bytes: Vec<u8>) -> Result<Created, StorageError> {
-        let created = self.branch.stage_new(&self.api, path, bytes).map_err(|e| fail("create", path, &self.name, e))?;
-        if created == Created::Exists || branch::waits(path) {
-            return Ok(created);
+        // Once more without what waits: that may have been in the way, and is dropped then.
+        for _ in 0..2 {
+            let staged = self.branch.stage_new(&self.api, path, bytes.clone());
+            let created = staged.map_err(|error| fail("create", path, &self.name, error))?;
+            if created == Created::Exists || branch::waits(path) {
+                return Ok(created);
+            }
+            if self.commit(path, &Precondition::Anything)? == Replaced::Done {
+                return Ok(Created::New);
+            }
         }
-        Ok(match self.commit(path, &Precondition::Anything)? {
-            Replaced::Done => Created::New,
-            Replaced::Changed => Created::Exists,
-        })
+        Ok(Created::Exists)
     }
 
     pub(super) fn put_mutable(&self, path: &str, bytes: Vec<u8>) -> Result<(), StorageError> {
@@ -139,6 +143,9 @@ impl GitHub {
         bytes: Vec<u8>,
         expected: &Precondition,
     ) -> Result<Replaced, StorageError> {
+        if self.branch.is_lost() {
+            return Ok(Replaced::Changed);
+        }
         self.branch.stage_for_try(path, bytes);
         self.commit(path, expected)
     }
@@ -177,7 +184,7 @@ impl GitHub {
     fn commit(&self, path: &str, expected: &Precondition) -> Result<Replaced, StorageError> {
         let failed = |error| fail("write", path, &self.name, error);
         if !self.branch.holds(&self.api, path, expected).map_err(failed)? {
-            self.branch.start_over();
+            self.branch.lose();
             return Ok(Replaced::Changed);
         }
         self.releases.publish(&self.api).map_err(failed)?;

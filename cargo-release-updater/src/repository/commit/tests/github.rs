@@ -97,7 +97,17 @@ fn what_somebody_else_commits_meanwhile_stays_and_a_faster_publisher_is_merged_w
     assert_eq!(github.state().file("docs.html").unwrap(), b"a page");
     assert_published(&app, &github, &["1.0.0", "1.1.0"]);
 
-    // Eight at the same moment, on an empty branch.
+    // The first publication of two: the other has its root and its role there, after ours was made and before it goes
+    // along with our root. A snapshot that went on from there would name a role that nobody has.
+    let (app, github) = (App::new(), GitHub::start());
+    github.state().tag("v1.0.0");
+    let role = Fault::Pushed("metadata/1.stable.json", b"somebody else's".to_vec());
+    github.state().fail_on("POST /repos/owner/app/git/commits", role);
+    publish(&app, &open(&github, WRITES, None), "1.0.0").unwrap();
+    assert_eq!(github.state().file("metadata/1.stable.json").unwrap(), b"somebody else's");
+    assert_published(&app, &github, &["1.0.0"]);
+
+    // Six at the same moment, on an empty branch.
     let (app, github) = (App::new(), GitHub::start());
     let versions: Vec<String> = (0..6).map(|minor| format!("1.{minor}.0")).collect();
     versions.iter().for_each(|version| github.state().tag(&format!("v{version}")));
