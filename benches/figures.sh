@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every figure of docs/benchmarks.md that is taken beside others, in one run, and the plots: `bash benches/figures.sh`.
 #
-# Wants a quiet machine, root (a network namespace), a package registry, ip, tc and python3; half an hour on two idle cores.
+# Wants a quiet machine, root (a network namespace), a package registry, ip, tc, GNU time and python3; half an hour on two idle cores.
 # The figures of deltas, of kills and of power cuts have commands of their own, which docs/benchmarks.md names.
 set -euo pipefail
 cd "$(dirname "$0")/.."

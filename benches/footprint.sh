@@ -155,7 +155,7 @@ fn update() -> Result<(), Box<dyn std::error::Error>> {
     let manager = UpdateManager::new(HttpSource::new("https://example.com/hello"), None, None)?;
     if let UpdateCheck::UpdateAvailable(update) = manager.check_for_updates()? {
         manager.download_updates(&update, None)?;
-        manager.apply_updates_and_restart(&update)?;
+        manager.apply_updates_and_restart(&*update)?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures a check and an update over a shaped line: bytes, seconds and peak memory, beside the crate `self_update`.
 
-usage: benches/update.py OUT.csv [RUNS]                  (as root: it makes a network namespace; needs ip and tc)
+usage: benches/update.py OUT.csv [RUNS]                  (as root: it makes a network namespace; needs ip, tc and GNU time)
 
 A small app is published as 1.0.0 and 1.1.0 by `cargo updater publish` (release build; UPDATER_BENCH_PROFILE=dev takes the
 profile of this workspace's tests instead, stripped), and once more with the same program and `self_update` in it, as a
@@ -139,18 +139,16 @@ def run_app(server, program, home, wanted):
     del server.log[:]
     log = home / "log"
     begin = time.monotonic()
-    child = os.fork()
-    if child == 0:
-        out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(out, 1)
-        os.dup2(out, 2)
-        os.execve(program, [str(program)], {"HOME": str(home), "TMPDIR": str(home)})
-    _, status, usage = os.wait4(child, 0)
+    memory = home / "memory"
+    with open(log, "w") as out:
+        # Started by something small: a process begins with the peak of the one that it was forked from.
+        command = ["/usr/bin/time", "-f", "%M", "-o", str(memory), str(program)]
+        status = subprocess.run(command, stdout=out, stderr=out, env={"HOME": str(home), "TMPDIR": str(home)}).returncode
     seconds = time.monotonic() - begin
     text = log.read_text()
     if status != 0 or wanted not in text or "no update" in text:
         sys.exit("wanted %s: %s" % (wanted, text))
-    return seconds, sum(size for _, size in server.log), usage.ru_maxrss
+    return seconds, sum(size for _, size in server.log), int(memory.read_text())
 
 
 def measure(server, work, programs, case):

@@ -22,9 +22,9 @@ use updater_runtime::transport::{Mirror, Url};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  cargo updater restore /backup/hello\n  cargo updater restore /backup/hello --storage fs:/srv/hello\n\n\
-                        The copy is verified first. Nothing that is there is overwritten. Afterwards `cargo updater refresh`\n\
-                        signs a fresh timestamp. Where timestamp.json was lost, releases newer than the copy are not listed any more:\n\
-                        publish them again."
+                        The copy is verified first, and refused when it is older than what was\n\
+                        published. Nothing that is there is overwritten. Afterwards\n\
+                        `cargo updater refresh` signs a fresh timestamp."
 )]
 pub(super) struct Args {
     /// The folder of the copy.

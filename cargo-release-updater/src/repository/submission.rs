@@ -201,17 +201,7 @@ impl Submission {
             rule,
         };
         let bytes = serde_json::to_vec(self).map_err(|error| refuse(error.to_string()))?;
-        let path = path(role);
-        Ok(match (&place.expected, &place.bytes) {
-            (Precondition::Anything, None) => match storage.desk().put_new(&path, bytes)? {
-                Created::New => Replaced::Done,
-                Created::Exists => Replaced::Changed,
-            },
-            (Precondition::Anything, before) if storage.desk().read(&path, MAX_SUBMISSION)? != *before => {
-                Replaced::Changed
-            }
-            (expected, _) => storage.desk().replace(&path, bytes, expected)?,
-        })
+        write(storage, role, place, bytes)
     }
 
     /// Leaves it in a storage in place of whatever lies there. [`Replaced::Changed`] when somebody else has just left one.
@@ -223,9 +213,13 @@ impl Submission {
 
     /// Takes the submission of a role back.
     /// # Errors
-    /// [`RepositoryError::Storage`] when the storage fails.
+    /// [`RepositoryError::Overtaken`] when another one was left meanwhile; [`RepositoryError::Storage`] when the storage fails.
     pub fn withdraw(storage: &Storage, role: &str) -> Result<(), RepositoryError> {
-        Ok(storage.desk().put_mutable(&path(role), Vec::new())?)
+        let place = Place::look(storage, role)?;
+        match write(storage, role, &place, Vec::new())? {
+            Replaced::Done => Ok(()),
+            Replaced::Changed => Err(RepositoryError::Overtaken { attempts: 1 }),
+        }
     }
 
     /// Parses the document. Nobody has checked its signatures.
@@ -238,6 +232,19 @@ impl Submission {
             rule: error.to_string(),
         })
     }
+}
+
+/// Writes into the place of a role's submission, unless it has changed since it was looked at.
+fn write(storage: &Storage, role: &str, place: &Place, bytes: Vec<u8>) -> Result<Replaced, RepositoryError> {
+    let path = path(role);
+    Ok(match (&place.expected, &place.bytes) {
+        (Precondition::Anything, None) => match storage.desk().put_new(&path, bytes)? {
+            Created::New => Replaced::Done,
+            Created::Exists => Replaced::Changed,
+        },
+        (Precondition::Anything, before) if storage.desk().read(&path, MAX_SUBMISSION)? != *before => Replaced::Changed,
+        (expected, _) => storage.desk().replace(&path, bytes, expected)?,
+    })
 }
 
 /// Returns where the submission of a role lies.

@@ -327,10 +327,12 @@ impl Storage {
         self.github.as_ref().map_or(Ok(()), |github| github.flush())
     }
 
-    /// Drops what waits for a commit and was made from an older state.
+    /// Drops what waits for a commit and was made from an older state, in the private storage as well.
     pub fn start_over(&self) {
-        if let Some(github) = &self.github {
-            github.start_over();
+        for storage in [Some(self), self.private()].into_iter().flatten() {
+            if let Some(github) = &storage.github {
+                github.start_over();
+            }
         }
     }
 

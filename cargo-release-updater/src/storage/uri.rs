@@ -75,6 +75,7 @@ impl StorageUri {
                 let path = if remote.path.is_empty() { folder.to_owned() } else { format!("{}/{folder}", remote.path) };
                 Self::Remote(Remote { path, ..remote })
             }
+            Self::GitHub(address) => Self::GitHub(address.below(folder)),
             other => other,
         }
     }
@@ -230,6 +231,14 @@ mod tests {
             (github.to_string().as_str(), github.service()),
             ("github:owner/repo/app?branch=pages&tag=app-v", Service::GitHub)
         );
+        // Each app has a folder of its own in a private storage, whatever that is.
+        for (uri, below) in [
+            ("fs:/srv/private", "fs:/srv/private/hello"),
+            ("github:owner/repo", "github:owner/repo/hello"),
+            ("github:owner/repo/keys?branch=main", "github:owner/repo/keys/hello?branch=main"),
+        ] {
+            assert_eq!(StorageUri::parse(uri).unwrap().join("hello").to_string(), below);
+        }
     }
 
     #[test]

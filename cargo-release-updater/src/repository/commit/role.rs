@@ -159,6 +159,10 @@ impl Commit<'_> {
         if published.map(|published| Base::of(published.role())) != *base {
             return Ok(None);
         }
+        if self.storage.private().is_some() {
+            // The submission goes elsewhere, and no commit to this storage takes along what was uploaded for it.
+            self.storage.flush()?;
+        }
         let submission =
             Submission::new(&document.bytes, *base, version_file.transpose()?).with_minisigs(minisigs.clone());
         Ok(match submission.leave(self.storage, channel.as_str(), place)? {

@@ -80,6 +80,13 @@ impl GitHubAddress {
         format!("{}/{}", self.owner, self.repository)
     }
 
+    /// Returns the address of a folder below this one.
+    #[must_use]
+    pub(in crate::storage) fn below(self, folder: &str) -> Self {
+        let path = if self.path.is_empty() { folder.to_owned() } else { format!("{}/{folder}", self.path) };
+        Self { path, ..self }
+    }
+
     /// Returns the address at which clients read the branch: that of GitHub Pages.
     #[must_use]
     pub fn pages_url(&self) -> String {

@@ -177,6 +177,11 @@ impl Branch {
         self.locked().lose();
     }
 
+    /// Says that somebody else was faster.
+    pub(super) fn overtaken(&self) -> GitHubError {
+        GitHubError::Busy { branch: self.name.clone(), times: 2 }
+    }
+
     /// Tells whether this try came second already.
     pub(super) fn is_lost(&self) -> bool {
         self.locked().is_lost

@@ -108,6 +108,9 @@ impl GitHub {
     pub(super) fn put_new(&self, path: &str, bytes: Vec<u8>) -> Result<Created, StorageError> {
         // Once more without what waits: that may have been in the way, and is dropped then.
         for _ in 0..2 {
+            if self.came_second(path) {
+                return Ok(Created::Exists);
+            }
             let staged = self.branch.stage_new(&self.api, path, bytes.clone());
             let created = staged.map_err(|error| fail("create", path, &self.name, error))?;
             if created == Created::Exists || branch::waits(path) {
@@ -121,11 +124,14 @@ impl GitHub {
     }
 
     pub(super) fn put_mutable(&self, path: &str, bytes: Vec<u8>) -> Result<(), StorageError> {
-        self.branch.stage(path, bytes);
-        if branch::waits(path) {
-            return Ok(());
+        // Once more without what waits for something else: that may have been in the way, and is dropped then.
+        for _ in 0..2 {
+            self.branch.stage(path, bytes.clone());
+            if branch::waits(path) || self.commit(path, &Precondition::Anything)? == Replaced::Done {
+                return Ok(());
+            }
         }
-        self.commit(path, &Precondition::Anything).map(drop)
+        Err(self.overtaken(path))
     }
 
     /// Lets a file go with the next commit, whatever its path.
@@ -143,19 +149,37 @@ impl GitHub {
         bytes: Vec<u8>,
         expected: &Precondition,
     ) -> Result<Replaced, StorageError> {
-        if self.branch.is_lost() {
+        if self.came_second(path) {
             return Ok(Replaced::Changed);
         }
         self.branch.stage_for_try(path, bytes);
         self.commit(path, expected)
     }
 
-    /// Commits what waits and nothing would take along any more.
+    /// Commits what waits and nothing would take along any more, and publishes the drafts that were filled.
     pub(super) fn flush(&self) -> Result<(), StorageError> {
-        match self.branch.first_waiting() {
-            Some(path) => self.commit(&path, &Precondition::Anything).map(drop),
-            None => Ok(()),
+        let Some(path) = self.branch.first_waiting() else {
+            return self.releases.publish(&self.api).map_err(|error| fail("publish", RELEASES, &self.name, error));
+        };
+        match self.commit(&path, &Precondition::Anything)? {
+            Replaced::Done => Ok(()),
+            Replaced::Changed => Err(self.overtaken(&path)),
         }
+    }
+
+    /// Tells whether this is the document that names everything else, and what it would name was dropped because somebody
+    /// else was faster. Nothing else builds upon what waits.
+    fn came_second(&self, path: &str) -> bool {
+        let is_second = path == COMMIT_POINT && self.branch.is_lost();
+        if is_second {
+            // Also what was staged since: read back, it would pass for what is there.
+            self.branch.lose();
+        }
+        is_second
+    }
+
+    fn overtaken(&self, path: &str) -> StorageError {
+        fail("write", path, &self.name, self.branch.overtaken())
     }
 
     /// Drops what a try that came second wanted to create. Signatures of files stay: they hold whoever was faster.
@@ -210,6 +234,8 @@ fn fail(action: &'static str, path: &str, storage: &str, source: GitHubError) ->
     StorageError::GitHub { action, path: path.to_owned(), storage: storage.to_owned(), source: Box::new(source) }
 }
 
+/// The document whose commit takes along what waits.
+const COMMIT_POINT: &str = "metadata/timestamp.json";
 /// What stands before the tag in the path of an asset.
 const RELEASES: &str = "releases";
 /// The most bytes of a file of the branch that are read at once: a blob of the git API has 100 MB at most, and ours are

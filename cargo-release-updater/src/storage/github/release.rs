@@ -112,12 +112,15 @@ impl Releases {
                 sent(content.length);
                 return Ok(Created::Exists);
             }
-            match (stored.is_whole, release.is_draft) {
-                _ if release.is_immutable => return Err(GitHubError::Immutable { tag: asset.tag.clone() }),
-                // Clients may know it already.
-                (true, false) => return Err(GitHubError::Differs),
-                _ => self.delete(api, asset, stored.id)?,
+            if release.is_immutable {
+                return Err(GitHubError::Immutable { tag: asset.tag.clone() });
             }
+            // Clients may know it already: also when somebody else has published the draft since it was found.
+            let is_draft = || Ok::<_, GitHubError>(self.look(api, &asset.tag)?.is_some_and(|now| now.is_draft));
+            if stored.is_whole && !(release.is_draft && is_draft()?) {
+                return Err(GitHubError::Differs);
+            }
+            self.delete(api, asset, stored.id)?;
         }
         if release.is_immutable {
             return Err(GitHubError::Immutable { tag: asset.tag.clone() });

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::error::{ExitCode, Explain as _};
-use crate::storage::{GitHubError, StorageUri};
+use crate::storage::{GitHubError, Replaced, StorageUri};
 use updater_tests::github::{Fault, GitHub, READS, WRITES};
 
 /// Opens the stand-in with a token, and the commit of a workflow if there is one.
@@ -312,6 +312,62 @@ fn files_of_a_published_release_never_change_and_drafts_are_taken_over() {
     }
     publish(&app, &open(&github, WRITES, None), "1.2.0").unwrap();
     assert!(!github.state().releases[&draft].draft, "the draft on the third page is the one that was filled");
+}
+
+#[test]
+fn a_try_that_came_second_commits_nothing_that_names_what_was_dropped() {
+    let github = GitHub::start();
+    let (ours, theirs) = (open(&github, WRITES, None), open(&github, WRITES, None));
+    let timestamp = "metadata/timestamp.json";
+    let put = |storage: &Storage, name: &str, text: &str| storage.put_new(name, text.as_bytes().to_vec()).unwrap();
+    assert_eq!(put(&ours, "metadata/1.stable.json", "ours"), Created::New);
+    put(&theirs, "metadata/1.stable.json", "theirs");
+    theirs.put_mutable("VERSION", b"theirs".to_vec()).unwrap();
+    // The root goes all the same; our role cannot.
+    assert_eq!(put(&ours, "metadata/1.root.json", "a root"), Created::New);
+    assert_eq!(github.state().file("metadata/1.stable.json").unwrap(), b"theirs");
+    put(&ours, "metadata/1.snapshot.json", "names our role");
+    let absent = ours.precondition(timestamp).unwrap();
+    assert_eq!(ours.replace(timestamp, b"ours".to_vec(), &absent).unwrap(), Replaced::Changed);
+    assert_eq!(ours.read("metadata/1.snapshot.json", 100).unwrap(), None, "it passes for one that is there");
+    put(&ours, "metadata/1.snapshot.json", "names our role");
+    assert_eq!(put(&ours, timestamp, "ours"), Created::Exists);
+    assert_eq!(github.state().file(timestamp), None);
+    // What nothing else names is written, and the next try is a new one.
+    ours.put_mutable("VERSION", b"ours".to_vec()).unwrap();
+    assert_eq!(github.state().file("VERSION").unwrap(), b"ours");
+    ours.start_over();
+    put(&ours, "metadata/2.snapshot.json", "names their role");
+    assert_eq!(ours.replace(timestamp, b"ours".to_vec(), &absent).unwrap(), Replaced::Done);
+    assert!(github.state().file("metadata/2.snapshot.json").is_some());
+    assert_eq!(github.state().file("metadata/1.snapshot.json"), None);
+}
+
+#[test]
+fn a_draft_that_was_filled_is_published_without_a_commit_and_what_another_has_published_is_not_replaced() {
+    let github = GitHub::start();
+    github.state().tag("v1.0.0");
+    let (ours, theirs) = (open(&github, WRITES, None), open(&github, WRITES, None));
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let asset = |name: &str| format!("releases/v1.0.0/{name}");
+    // Both know the release as a draft.
+    ours.put_file(&asset("a"), &file("a", "a"), |_| {}).unwrap();
+    theirs.put_file(&asset("b"), &file("theirs", "theirs"), |_| {}).unwrap();
+    theirs.flush().unwrap();
+    assert!(!github.state().release("v1.0.0").unwrap().draft);
+    let ours_b = file("ours", "ours!!");
+    // At first it is not known to be there; then it is, and public.
+    ours.put_file(&asset("b"), &ours_b, |_| {}).unwrap_err();
+    let error = ours.put_file(&asset("b"), &ours_b, |_| {}).unwrap_err();
+    assert!(matches!(error, StorageError::Differs { .. }), "{error:?}");
+    let release = github.state().release("v1.0.0").unwrap().clone();
+    let kept = release.assets.values().find(|asset| asset.name == "b").unwrap();
+    assert_eq!(kept.bytes, b"theirs");
 }
 
 #[test]
