@@ -17,7 +17,7 @@ pub use copy::SavedCopy;
 pub use error::VerifyError;
 
 use crate::error::in_one_line;
-use crate::shell::Message;
+use crate::shell::{Message, Shell};
 use minisig::Signers;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -52,6 +52,8 @@ pub struct Verification<'a> {
     pub save: Option<&'a SavedCopy>,
     /// Whose workflows must have attested every bundle.
     pub attestation: Option<&'a Attestation>,
+    /// Where progress is shown.
+    pub shell: &'a Shell,
 }
 
 /// How much of a repository is read.

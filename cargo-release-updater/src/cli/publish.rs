@@ -386,6 +386,7 @@ fn read_back(desk: &Desk<'_>, rehearsed: &Rehearsed, context: &Context) -> Comma
         depth: Depth::Files,
         save: None,
         attestation: None,
+        shell: &context.shell,
     };
     let release = rehearsed.signed().release();
     let ours = |name: &str| {

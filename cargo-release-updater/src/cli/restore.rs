@@ -72,6 +72,7 @@ impl Args {
             depth: Depth::Files,
             save: None,
             attestation: None,
+            shell: &context.shell,
         };
         let verified = verification.run(
             |_| true,

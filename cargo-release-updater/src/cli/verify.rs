@@ -83,6 +83,7 @@ impl Args {
             depth: if self.deep { Depth::Deep } else { Depth::Files },
             save: save.as_ref(),
             attestation: attestation.as_ref(),
+            shell: &context.shell,
         };
         let summary = verification.run(|_| true, |checked| tell(checked, context))?;
         context.shell.status("Verified", format_args!("{} files, {}", summary.files, human_bytes(summary.bytes)));

@@ -3,6 +3,7 @@
 use super::minisig::{Signers, check_minisig};
 use super::{Checked, Depth, Verification, VerifyError};
 use crate::error::in_one_line;
+use crate::progress::Progress;
 use crate::repository::state::artifact_path;
 use crate::steps::diff::{self, OldBundle, Tree};
 use crate::steps::release::entry_comment;
@@ -76,10 +77,14 @@ impl Targets<'_> {
         let fetcher = self.verification.fetcher()?;
         let mut content = match self.verification.save.and_then(|copy| copy.kept(&artifact)) {
             Some(path) => Content::Kept(path),
-            None => match download(&fetcher, self.scratch, &artifact, &urls, &mut |_| {}) {
-                Ok(verified) => Content::Downloaded(verified),
-                Err(error) => return Ok(Some(in_one_line(&error))),
-            },
+            None => {
+                let bar = Progress::bytes(self.verification.shell, "Fetching", artifact.length);
+                bar.name(artifact.name.to_string());
+                match download(&fetcher, self.scratch, &artifact, &urls, &mut |progress| bar.set(progress.bytes)) {
+                    Ok(verified) => Content::Downloaded(verified),
+                    Err(error) => return Ok(Some(in_one_line(&error))),
+                }
+            }
         };
         let signature = match self.fetch_minisig(&fetcher, &signatures) {
             Ok(signature) => signature,

@@ -89,10 +89,24 @@ impl Site {
                     }
                 });
             }
+            // Also when something here fails: the scope waits for both.
+            let _stop = Stop(&stop);
+            let has_answered = |number: u32| answered.load(Ordering::SeqCst) >= number;
+            until("both are answered", || has_answered(2));
             meanwhile();
-            stop.store(true, Ordering::SeqCst);
+            // However slow this machine is: some were asked before, some meanwhile, some after.
+            until("they go on being answered", || has_answered(12));
         });
         answered.into_inner()
+    }
+}
+
+/// Ends those who look at it.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
     }
 }
 

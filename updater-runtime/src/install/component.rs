@@ -15,7 +15,7 @@ use updater_format::{
     UtcTime,
 };
 
-/// Finishes or undoes what an earlier process left. With nothing pending this is one look for a file that is not there.
+/// Finishes or undoes what an earlier process left. With nothing pending this is one look for a file that is not there, and one for leftovers.
 /// # Errors
 /// [`InstallError::Busy`] when another process is in the middle of a change for longer than ten seconds; all others as
 /// they come. The folder holds one whole release all the same.

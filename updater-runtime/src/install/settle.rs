@@ -1,6 +1,6 @@
 //! What every start of an app does first: finish or undo what was interrupted, and count the trial.
 //!
-//! With nothing pending this is one look for a file that is not there.
+//! With nothing pending this is one look for a file that is not there, and one for leftovers.
 
 use super::journal::{self, Found};
 use super::rollback::Kept;
@@ -72,9 +72,10 @@ pub(crate) fn settle(layout: &Layout, now: UtcTime) -> Result<Settled, InstallEr
     }
 }
 
-/// Removes what could not be removed when an update was completed: programs that still ran. Only on Windows does that happen.
+/// Removes what was not removed when an update was completed: on Windows programs that still ran, elsewhere what a process left
+/// that was killed between the two. It is a whole release, and the next update may be months away.
 fn drop_leftovers(layout: &Layout, now: UtcTime) {
-    if cfg!(unix) || !Session::has_leftovers(layout) {
+    if !Session::has_leftovers(layout) {
         return;
     }
     // Sweeps by itself, and tidies up at its end.

@@ -480,3 +480,28 @@ fn the_journal_of_another_user_is_left_alone() {
     assert!(!confirm(&world.layout, now()).unwrap());
     assert!(matches!(world.phase(), Phase::Trial { .. }), "another user's trial was ended");
 }
+
+#[test]
+fn a_start_removes_what_a_process_left_that_was_killed_once_its_update_was_completed() {
+    for world in World::each() {
+        world.swap(Trial::Confirm);
+        let mut session = Session::recover(&world.layout, PATIENCE, now()).unwrap();
+        session.write(Phase::Idle).unwrap();
+        session.close();
+        // The old release, and a download that is to be resumed.
+        std::fs::create_dir_all(world.layout.previous()).unwrap();
+        std::fs::write(world.layout.previous().join("rest"), "of the old release").unwrap();
+        let download = world.layout.downloads().join("part");
+        std::fs::create_dir_all(world.layout.downloads()).unwrap();
+        std::fs::write(&download, "part").unwrap();
+        let held = Session::recover(&world.layout, PATIENCE, now()).unwrap();
+        std::fs::create_dir_all(world.layout.staged()).unwrap();
+        assert!(matches!(settle(&world.layout, now()), Ok(Settled::Nothing)));
+        assert!(world.layout.staged().exists(), "another process is at work");
+        held.close();
+        assert!(matches!(settle(&world.layout, now()), Ok(Settled::Nothing)));
+        assert!(!world.layout.previous().exists() && !world.layout.staged().exists(), "{:?}", world.layout.kind());
+        assert!(download.exists());
+        world.new.assert_installed(&world.layout);
+    }
+}
