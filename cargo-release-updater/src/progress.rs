@@ -1,6 +1,6 @@
 //! Progress bars, on a terminal only; plain lines elsewhere.
 
-use crate::repository::SentFile;
+use crate::repository::FileProgress;
 use crate::shell::Shell;
 use crate::storage::Created;
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
@@ -18,7 +18,7 @@ impl Progress {
         if !shell.shows_progress() {
             return Self(None);
         }
-        let bar = bar(total, NAMED);
+        let bar = bar(total, NAMED, "finishing");
         bar.set_prefix(verb);
         // Time goes on where nothing else does.
         bar.enable_steady_tick(TICK);
@@ -105,7 +105,7 @@ impl<'a> Uploads<'a> {
         let bars = shell.shows_progress().then(|| {
             let group = MultiProgress::new();
             let total = files.iter().map(|(_, length)| length).sum();
-            let overall = group.add(bar(total, OVERALL));
+            let overall = group.add(bar(total, OVERALL, READ_BACK));
             overall.set_prefix("Uploading");
             overall.enable_steady_tick(TICK);
             Bars { group, overall }
@@ -115,33 +115,33 @@ impl<'a> Uploads<'a> {
     }
 
     /// Tells what becomes of a file.
-    pub fn sent(&mut self, name: &str, what: SentFile) {
+    pub fn sent(&mut self, name: &str, what: FileProgress) {
         let Some(file) = self.files.get_mut(name) else { return };
         if let (Some(bars), None) = (&self.bars, &file.bar) {
-            let new = bars.group.insert_before(&bars.overall, bar(file.length, ONE));
+            let new = bars.group.insert_before(&bars.overall, bar(file.length, ONE, READ_BACK));
             // Without the digest: the end of the line is what tells files apart.
             new.set_message(name.split_once('.').map_or(name, |(_, name)| name).to_owned());
             file.bar = Some(new);
         }
         let before = file.sent;
         match what {
-            SentFile::Piece(bytes) => file.sent = (file.sent + bytes).min(file.length),
-            SentFile::Again => file.sent = 0,
-            SentFile::Done(_) => file.sent = file.length,
+            FileProgress::Further(bytes) => file.sent = file.sent.saturating_add_signed(bytes).min(file.length),
+            FileProgress::Again => file.sent = 0,
+            FileProgress::Done(_) => file.sent = file.length,
         }
         match (&self.bars, &file.bar) {
             (Some(bars), Some(bar)) => {
                 bar.set_position(file.sent);
-                bars.overall.set_position(bars.overall.position() + file.sent - before);
-                if matches!(what, SentFile::Done(_)) {
+                bars.overall.set_position((bars.overall.position() + file.sent).saturating_sub(before));
+                if matches!(what, FileProgress::Done(_)) {
                     bar.finish_and_clear();
                 }
             }
             _ => match what {
-                SentFile::Done(Created::New) => self.shell.status("Uploaded", name),
-                SentFile::Done(Created::Exists) => self.shell.status("Found", name),
-                SentFile::Again => self.shell.status("Retrying", name),
-                SentFile::Piece(_) => {}
+                FileProgress::Done(Created::New) => self.shell.status("Uploaded", name),
+                FileProgress::Done(Created::Exists) => self.shell.status("Found", name),
+                FileProgress::Again => self.shell.status("Retrying", name),
+                FileProgress::Further(_) => {}
             },
         }
     }
@@ -157,13 +157,14 @@ impl Drop for Uploads<'_> {
     }
 }
 
-fn bar(length: u64, template: &str) -> ProgressBar {
+/// Makes a bar. `end` says what happens while all of it is done and something is still to come.
+fn bar(length: u64, template: &str, end: &'static str) -> ProgressBar {
     let bar = ProgressBar::new(length);
     if let Ok(style) = ProgressStyle::with_template(template) {
         // Both over the whole time: work in large blocks stands still between two of them, and an average of the last
         // seconds would promise hours then.
-        let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
-            let _ = out.write_str(&pace(state.pos(), state.elapsed()));
+        let rate = move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            let _ = out.write_str(&pace(state.pos(), state.len().unwrap_or(0), state.elapsed(), end));
         };
         let left = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
             let _ = out.write_str(&time_left(state.pos(), state.len().unwrap_or(0), state.elapsed()));
@@ -174,25 +175,28 @@ fn bar(length: u64, template: &str) -> ProgressBar {
 }
 
 /// Bytes, rate, time left, and as much of the name as there is room for: 80 columns hold the rest.
-const NAMED: &str = "{prefix:>12.cyan.bold} [{bar:16}] {bytes:>10}/{total_bytes} {rate}{left} {wide_msg}";
+const NAMED: &str = "{prefix:>12.cyan.bold} [{bar:16}] {bytes:>10}/{total_bytes} {rate}{left}  {wide_msg}";
 const OVERALL: &str = "{prefix:>12.cyan.bold} [{bar:16}] {bytes:>10}/{total_bytes} {rate}{left}";
 const ONE: &str = "             [{bar:16}] {bytes:>10}/{total_bytes} {wide_msg}";
+/// What follows when a file was sent ([`crate::storage::Storage::put_file`]).
+const READ_BACK: &str = "reading back";
 /// How often a bar is drawn when nothing happens.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Writes how fast something goes, over the whole time; how long it is under way while nothing is done.
-fn pace(done: u64, elapsed: Duration) -> String {
+/// Writes how fast something goes, over the whole time; how long it is under way while nothing is done. What has taken
+/// everything in has not given everything out yet, or the bar would be gone.
+fn pace(done: u64, total: u64, elapsed: Duration, end: &str) -> String {
     match done {
         0 => format!("for {} s", elapsed.as_secs()),
+        done if done >= total => end.to_owned(),
         done => format!("{}/s", human_bytes((done as f64 / elapsed.as_secs_f64().max(0.001)) as u64)),
     }
 }
 
-/// Writes how long the rest takes at that pace; nothing while that would be a guess from the first bytes. What has taken everything in has not given
-/// everything out yet, or the bar would be gone.
+/// Writes how long the rest takes at that pace; nothing while that would be a guess from the first bytes.
 fn time_left(done: u64, total: u64, elapsed: Duration) -> String {
     if done >= total {
-        return if total == 0 { String::new() } else { ", finishing".to_owned() };
+        return String::new();
     }
     if done == 0 || (done < total / 50 && elapsed < FIRST_GUESS) {
         return String::new();
@@ -244,11 +248,11 @@ mod tests {
         let shell = Shell::captured(crate::shell::MessageFormat::Human);
         let mut uploads = Uploads::new(&shell, &[("0a.x".to_owned(), 10), ("0b.y".to_owned(), 5)]);
         for (name, what) in [
-            ("0a.x", SentFile::Piece(6)),
-            ("0b.y", SentFile::Done(Created::Exists)),
-            ("0a.x", SentFile::Again),
-            ("0a.x", SentFile::Piece(10)),
-            ("0a.x", SentFile::Done(Created::New)),
+            ("0a.x", FileProgress::Further(6)),
+            ("0b.y", FileProgress::Done(Created::Exists)),
+            ("0a.x", FileProgress::Again),
+            ("0a.x", FileProgress::Further(10)),
+            ("0a.x", FileProgress::Done(Created::New)),
         ] {
             uploads.sent(name, what);
         }
@@ -261,14 +265,15 @@ mod tests {
         let shell = Shell::captured(crate::shell::MessageFormat::Human);
         let mut uploads = Uploads::new(&shell, &[("0a.x".to_owned(), 10), ("0b.y".to_owned(), 5)]);
         let (group, overall) =
-            (MultiProgress::with_draw_target(indicatif::ProgressDrawTarget::hidden()), bar(15, OVERALL));
+            (MultiProgress::with_draw_target(indicatif::ProgressDrawTarget::hidden()), bar(15, OVERALL, READ_BACK));
         uploads.bars = Some(Bars { overall: group.add(overall), group });
         for (name, what, position) in [
-            ("0a.x", SentFile::Piece(6), 6),
-            ("0a.x", SentFile::Again, 0),
-            ("0b.y", SentFile::Done(Created::Exists), 5),
-            ("0a.x", SentFile::Piece(12), 15),
-            ("0a.x", SentFile::Done(Created::New), 15),
+            ("0a.x", FileProgress::Further(6), 6),
+            ("0a.x", FileProgress::Further(-4), 2),
+            ("0a.x", FileProgress::Again, 0),
+            ("0b.y", FileProgress::Done(Created::Exists), 5),
+            ("0a.x", FileProgress::Further(12), 15),
+            ("0a.x", FileProgress::Done(Created::New), 15),
         ] {
             uploads.sent(name, what);
             assert_eq!(uploads.bars.as_ref().unwrap().overall.position(), position, "{name} {what:?}");
@@ -278,8 +283,9 @@ mod tests {
     #[test]
     fn pace_and_rest_are_those_of_the_whole_time() {
         let seconds = Duration::from_secs;
-        assert_eq!(pace(10 << 20, seconds(5)), "2.0 MiB/s");
-        assert_eq!(pace(0, seconds(70)), "for 70 s");
+        assert_eq!(pace(10 << 20, 11 << 20, seconds(5), "finishing"), "2.0 MiB/s");
+        assert_eq!(pace(0, 10, seconds(70), "finishing"), "for 70 s");
+        assert_eq!(pace(10, 10, seconds(70), "finishing"), "finishing");
         for (done, total, elapsed, text) in [
             (0, 100, 9, ""),
             (50, 100, 10, ", 10 s left"),
@@ -289,7 +295,7 @@ mod tests {
             (1, 100, 600, ", 17 h left"),
             (1, 100, 9, ""),
             (2, 100, 9, ", 8 min left"),
-            (100, 100, 5, ", finishing"),
+            (100, 100, 5, ""),
         ] {
             assert_eq!(time_left(done, total, seconds(elapsed)), text);
         }

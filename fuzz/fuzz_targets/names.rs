@@ -1,4 +1,4 @@
-//! Names, paths, versions, times and keys: what is accepted prints as it was written.
+//! Names, paths, addresses, versions, times and keys: what is accepted prints as it was written.
 #![no_main]
 use libfuzzer_sys::fuzz_target;
 use updater_format::{
@@ -37,6 +37,9 @@ fuzz_target!(|text: &str| {
     }
     if let Ok(v) = Sha256::parse(text) {
         assert_eq!(v.to_string(), text);
+    }
+    if let Ok(v) = updater_format::url::Url::parse(text) {
+        assert_eq!(updater_format::url::Url::parse(&v.expose()).unwrap(), v);
     }
     let _ = MinisignKey::parse(text);
 });

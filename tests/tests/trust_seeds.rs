@@ -8,6 +8,7 @@ use std::io::Read as _;
 use std::path::PathBuf;
 use updater_format::bundle::{BundleOptions, BundleWriter};
 use updater_format::json::{self, Value};
+use updater_format::launcher::LauncherSettings;
 use updater_format::role::{Payload as _, Targets};
 use updater_format::state::InstallState;
 use updater_format::{AppId, release::ChannelContents};
@@ -45,6 +46,15 @@ fn all() -> Vec<(&'static str, String, Vec<u8>)> {
     };
     let root = "metadata/1.root.json";
     let threshold = |n: u64| crafted(root, &|d| d["signed"]["roles"]["root"]["threshold"] = n.into());
+    let launcher = LauncherSettings::default().to_map();
+    add("launcher", "defaults", &json::compact(&Value::Object(launcher)));
+    add("launcher", "two-tables", LAUNCHER);
+    // The header of a Mach-O file for two processors, and that of a PE file.
+    let fat = [0xcafe_babe_u32, 2, 0x0100_000c, 0, 0x4000, 100, 14, 0x0100_0007, 3, 0x8000, 100, 14];
+    add("executables", "fat", &fat.map(u32::to_be_bytes).concat());
+    let mut pe = vec![0; 64];
+    (pe[0], pe[1], pe[60]) = (b'M', b'Z', 64);
+    add("executables", "pe", &[pe, b"PE\0\0\x64\x86".to_vec()].concat());
     add("role", "threshold-0", &threshold(0));
     add("role", "threshold-above-the-keys", &threshold(9));
     add("role", "threshold-above-32-bits", &threshold(1 << 40));
@@ -197,6 +207,7 @@ fn patch_header() -> Vec<u8> {
     json::compact(&header)
 }
 
+const LAUNCHER: &[u8] = br#"{"exec":"bin/web","args":["--port","{port}"],"health":{"http":"http://127.0.0.1:8080/"}}\0{"args":[],"keep":5}"#;
 const PROGRAM: &[u8] = b"#!/bin/sh\necho hello\n";
 const STATE: &str = r#"{"bad":[{"manifest":"2f05d4b689d270cafb02285f35f44866f7dc8a2d368a3f9d1124373eeab31fb1","since":"2026-11-20T08:30:00Z","version":"1.0.9"}],"format":1,"install":"2623172e56e876b94d3c16ed5cccd8e382d3878e4bf6fced096139ab9c33390f","phase":{"name":"trial","from":{"entry":"6b1cdefbe68cf3b10a0f0e599a5ece5216d9c400bbdc6e4b58c5769c6933c5a0","manifest":"f589b8d3120193b2dbb5933de069561bf388cb3aa61d1e477f8e3c54eef762db","version":"1.0.0"},"to":{"entry":"0ef0a0714281933b81ab0098fe58a407e43890a305177e7e3376adb0e4245df8","manifest":"141bd8baa069b64fc417104f8da50bc13e374e9507f269f4fdb4139c6c59539f","version":"1.1.0"},"trial":"confirm"}}"#;
 

@@ -8,12 +8,12 @@ use crate::error::Error;
 use crate::event::{Event, Phase, Progress};
 use crate::install::{Basis, Layout, Plan, Session, Staged};
 use crate::route::{Means, Route, RouteKind, routes};
-use crate::text::terminal_safe;
 use crate::transport::{Attempt, Document, DocumentRequest, Fetcher, Mirror, Url};
 use std::sync::Arc;
 use updater_format::bundle::BundleExpectation;
 use updater_format::json::{Map, Value};
 use updater_format::release::Artifact;
+use updater_format::terminal_safe;
 use updater_format::{Channel, ComponentName, ReleaseOf, ReleaseVersion, Sha256, UtcTime};
 
 /// A release for this install: a newer one, or an older one to which the publisher takes installs back. Nothing has been downloaded or changed yet.

@@ -141,7 +141,8 @@ impl Args {
         };
         match storage.folder() {
             Some(folder) => {
-                let url = Url::from_path(&crate::init::absolute(&context.working_dir, folder)).map_err(failed)?;
+                let url = Url::from_path(&crate::init::absolute(&context.working_dir, folder));
+                let url = url.map_err(|error| failed(error.into()))?;
                 Ok((url.clone(), Mirror::new(&url)))
             }
             None => {
@@ -179,7 +180,8 @@ fn parse(context: &Context, text: &str) -> CommandResult<(Url, Mirror)> {
     let parsed = match text.contains("://") {
         true => addresses(text),
         false => Url::from_path(&crate::init::absolute(&context.working_dir, text.as_ref()))
-            .map(|url| (url.clone(), Mirror::new(&url))),
+            .map(|url| (url.clone(), Mirror::new(&url)))
+            .map_err(FetchError::from),
     };
     parsed.map_err(|error| CommandError::new(ExitCode::Usage, error).hint("give an https:// address or a folder"))
 }

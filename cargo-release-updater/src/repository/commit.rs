@@ -15,7 +15,7 @@ mod upload;
 pub(super) use self::claim::{Sent, Versions};
 use self::confirm::Newest;
 pub(super) use self::guard::WentBack;
-pub use self::upload::Sent as SentFile;
+pub use self::upload::FileProgress;
 use super::METADATA;
 use super::error::RepositoryError;
 use super::state::{Expiry, RepositoryState};
@@ -258,21 +258,16 @@ impl Commit<'_> {
         let sent = self.replace_timestamp(document.bytes.clone(), &expected, claimed)?;
         let role = signed.as_ref().map_or(0, |signed| signed.version);
         let committed = Committed { timestamp: timestamp.version, snapshot: free, role };
-        let mut confirm = || match (&mut *change, &signed) {
+        let named: Vec<(&str, &[u8])> = signed
+            .iter()
+            .map(|signed| (signed.file.as_str(), signed.bytes.as_slice()))
+            .chain([(snapshot.file.as_str(), snapshot.bytes.as_slice())])
+            .collect();
+        let newest = self.look_after_commit(&document.bytes, &named, || match (&mut *change, &signed) {
             (Change::Withheld(edit), _) => self.confirm_withheld(*edit, &timestamp, &sent),
             (_, Some(signed)) => self.confirm_role(signed),
             (_, None) => Ok(None),
-        };
-        let newest = match confirm() {
-            Err(error) if self.storage.conditions_fail() => {
-                let role = signed.as_ref().map(|signed| (metadata(&signed.file), &signed.bytes));
-                match self.put_back(&document.bytes, role, (metadata(&snapshot.file), &snapshot.bytes))? {
-                    true => confirm()?,
-                    false => return Err(error),
-                }
-            }
-            confirmed => confirmed?,
-        };
+        })?;
         match (newest, sent) {
             (None, Sent::Late(error)) => Err(error.into()),
             (None, _) => Ok(None),

@@ -14,7 +14,7 @@ pub mod state;
 pub mod submission;
 pub mod version_file;
 
-pub use commit::{Commit, Committed, Lease, SentFile, Upload};
+pub use commit::{Commit, Committed, FileProgress, Lease, Upload};
 pub use error::RepositoryError;
 pub(crate) use first::first_roles;
 pub use prune::{Doomed, Pruning};

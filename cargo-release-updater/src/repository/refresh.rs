@@ -177,7 +177,7 @@ impl Commit<'_> {
                 if self.storage.put_new(&metadata(&snapshot.file), snapshot.bytes.clone())? == Created::Exists {
                     return Ok(None);
                 }
-                (snapshot.meta, Some(free))
+                (snapshot.meta.clone(), Some(snapshot))
             }
         };
         let mut timestamp = next_timestamp(before, meta, &prepared.targets, self.now);
@@ -188,10 +188,19 @@ impl Commit<'_> {
         if self.overtaken(Versions::of(state), free, claimed)? {
             return Ok(None);
         }
-        let sent = self.replace_timestamp(document.bytes, &expected, claimed)?;
+        let sent = self.replace_timestamp(document.bytes.clone(), &expected, claimed)?;
 
         // Read as a client does: success is told only of what can be had.
-        let after = RepositoryState::read(self.storage, self.app, self.root, Expiry::Ignored)?;
+        let named: Vec<(&str, &[u8])> = prepared
+            .roles
+            .iter()
+            .map(|(_, role)| role)
+            .chain(&snapshot)
+            .map(|document| (document.file.as_str(), document.bytes.as_slice()))
+            .collect();
+        let after = self.look_after_commit(&document.bytes, &named, || {
+            RepositoryState::read(self.storage, self.app, self.root, Expiry::Ignored)
+        })?;
         let is_newer = |after: &RepositoryState| {
             let folded = |folded: &Folded| after.snapshot().roles.get(&folded.role).map_or(0, |meta| meta.version);
             after.timestamp().version >= timestamp.version
@@ -215,7 +224,7 @@ impl Commit<'_> {
                 submission.publish_minisigs(self.storage)?;
             }
         }
-        Ok(Some(prepared.told(snapshot, Some(timestamp.version), Some(timestamp.expires))))
+        Ok(Some(prepared.told(snapshot.map(|_| free), Some(timestamp.version), Some(timestamp.expires))))
     }
 
     /// Publishes the project's root again where the storage has lost it: installed copies cannot follow otherwise.

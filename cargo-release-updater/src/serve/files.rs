@@ -1,6 +1,7 @@
 //! From a request to a file of the served folder, never outside it.
 
 use super::http::{Head, Range, Reply};
+use crate::storage::{SHORT, cache_control, content_type};
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -44,9 +45,10 @@ fn file_reply(mut file: File, path: &Path, head: &Head) -> std::io::Result<Reply
     let metadata = file.metadata()?;
     let length = metadata.len();
     let changed = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let object = object(path);
     let tag = format!("\"{length:x}-{:x}\"", changed.as_nanos());
     let headers = |reply: Reply| {
-        reply.with("ETag", tag.clone()).with("Accept-Ranges", "bytes").with("Cache-Control", cache_control(path))
+        reply.with("ETag", tag.clone()).with("Accept-Ranges", "bytes").with("Cache-Control", cache_control(&object))
     };
 
     if let Some(known) = head.header("if-none-match")
@@ -67,34 +69,17 @@ fn file_reply(mut file: File, path: &Path, head: &Head) -> std::io::Result<Reply
     };
     file.seek(SeekFrom::Start(first))?;
     let reply = Reply { status, headers: Vec::new(), length: count, body: Box::new(file.take(count)) };
-    let reply = headers(reply).with("Content-Type", content_type(path));
+    let reply = headers(reply).with("Content-Type", content_type(&object));
     Ok(match status {
         206 => reply.with("Content-Range", format!("bytes {first}-{}/{length}", first + count - 1)),
         _ => reply,
     })
 }
 
-/// Versioned metadata and hashed targets never change; everything else may be replaced at any time.
-fn cache_control(path: &Path) -> &'static str {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
+/// Returns the name of a file and of its folder: what an object is called in its repository, wherever that lies.
+fn object(path: &Path) -> String {
     let folder = path.parent().and_then(Path::file_name).unwrap_or_default();
-    let versioned = name.split_once('.').is_some_and(|(number, _)| number.bytes().all(|b| b.is_ascii_digit()));
-    match folder.to_str() {
-        Some("metadata") if versioned => IMMUTABLE,
-        // A signature is replaced when a release is promoted.
-        Some("targets") if !name.ends_with(".minisig") => IMMUTABLE,
-        _ => SHORT,
-    }
-}
-
-fn content_type(path: &Path) -> &'static str {
-    match path.extension().and_then(|extension| extension.to_str()) {
-        Some("json") => "application/json",
-        Some("html") => "text/html; charset=utf-8",
-        Some("md" | "sh" | "ps1" | "minisig") => "text/plain; charset=utf-8",
-        Some("xz") => "application/x-xz",
-        _ => "application/octet-stream",
-    }
+    format!("{}/{}", folder.to_string_lossy(), path.file_name().unwrap_or_default().to_string_lossy())
 }
 
 /// Decodes `%41`; `None` for a broken escape or bytes that are no UTF-8.
@@ -114,11 +99,6 @@ fn percent_decode(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// For what never changes: one year, the longest that caches honour.
-const IMMUTABLE: &str = "max-age=31536000, immutable";
-/// For what may be replaced: a minute, then ask again.
-const SHORT: &str = "max-age=60, must-revalidate";
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,16 +112,14 @@ mod tests {
     }
 
     #[test]
-    fn only_what_never_changes_is_immutable() {
+    fn a_repository_may_lie_anywhere_below_the_root() {
         for (path, expected) in [
-            ("/r/metadata/1.root.json", IMMUTABLE),
-            ("/r/metadata/12.stable.json", IMMUTABLE),
-            ("/r/metadata/timestamp.json", SHORT),
-            ("/r/targets/0a.hello.tar.xz", IMMUTABLE),
-            ("/r/targets/0a.hello.tar.xz.minisig", SHORT),
-            ("/r/VERSION", SHORT),
+            ("/r/metadata/1.root.json", "metadata/1.root.json"),
+            ("/r/hello/targets/0a.hello.tar.xz", "targets/0a.hello.tar.xz"),
+            ("/r/hello/VERSION", "hello/VERSION"),
         ] {
-            assert_eq!(cache_control(Path::new(path)), expected, "{path}");
+            assert_eq!(object(Path::new(path)), expected);
         }
+        assert_eq!(content_type(&object(Path::new("/r/hello/VERSION"))), "text/plain; charset=utf-8");
     }
 }

@@ -10,7 +10,7 @@ use crate::config::Project;
 use crate::error::{CommandError, CommandResult};
 use crate::keys::{KeyError, Keychain, Signer};
 use crate::repository::{
-    Commit, Committed, Lease, METADATA, RepositoryError, RepositoryState, SentFile, Upload, first_roles,
+    Commit, Committed, FileProgress, Lease, METADATA, RepositoryError, RepositoryState, Upload, first_roles,
 };
 use crate::shell::Shell;
 use crate::storage::{Storage, StorageError};
@@ -136,7 +136,7 @@ impl Publisher<'_> {
         trust: &Trust,
         release: &Release,
         uploads: &[Upload],
-        sent: impl FnMut(&str, SentFile),
+        sent: impl FnMut(&str, FileProgress),
     ) -> CommandResult<Committed> {
         let mut commit = Commit {
             storage,

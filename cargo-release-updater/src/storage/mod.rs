@@ -11,6 +11,8 @@ mod lock;
 mod object;
 mod objects;
 mod opendal;
+#[cfg(feature = "network")]
+mod sending;
 mod service;
 mod upload;
 mod uri;
@@ -19,6 +21,7 @@ pub use self::command::CommandStorage;
 pub use self::conditions::Pause;
 pub use self::objects::{Created, Precondition, Replaced};
 pub use self::opendal::{Coordination, Storage};
+pub(crate) use self::object::{SHORT, cache_control, content_type};
 pub use error::{ServiceError, StorageError};
 pub use github::{GitHubAddress, GitHubError};
 pub use lock::StorageLock;

@@ -4,12 +4,12 @@
 ///
 /// A name that says its version or its content never changes its bytes, so it may be kept for ever. Everything else may
 /// be replaced at any time: a minute is what a release may be late, and within it a new hold or yank.
-pub(super) fn cache_control(path: &str) -> &'static str {
-    if is_immutable(path) { "max-age=31536000, immutable" } else { "max-age=60, must-revalidate" }
+pub(crate) fn cache_control(path: &str) -> &'static str {
+    if is_immutable(path) { IMMUTABLE } else { SHORT }
 }
 
 /// Returns the `Content-Type` of an object.
-pub(super) fn content_type(path: &str) -> &'static str {
+pub(crate) fn content_type(path: &str) -> &'static str {
     let name = path.rsplit('/').next().unwrap_or_default();
     match name.rsplit_once('.').map(|(_, extension)| extension) {
         Some("json") => "application/json",
@@ -30,6 +30,11 @@ fn is_immutable(path: &str) -> bool {
         _ => false,
     }
 }
+
+/// For what never changes: one year, the longest that caches honour.
+const IMMUTABLE: &str = "max-age=31536000, immutable";
+/// For what may be replaced: a minute, then ask again.
+pub(crate) const SHORT: &str = "max-age=60, must-revalidate";
 
 #[cfg(test)]
 mod tests {

@@ -22,7 +22,10 @@ pub struct Storage {
     pub(super) operator: blocking::Operator,
     /// The same without the blocking face, for what must end in time.
     pub(super) timely: Operator,
-    /// Does the work of both.
+    /// The same without limits and repetitions: an upload has its own.
+    #[cfg(feature = "network")]
+    pub(super) bare: Operator,
+    /// Does the work of all of them.
     pub(super) runtime: Arc<tokio::runtime::Runtime>,
     pub(super) name: String,
     pub(super) service: Service,
@@ -111,23 +114,31 @@ impl Storage {
         Ok(Self { github, ..unused })
     }
 
-    /// Opens a folder of this machine.
+    /// Opens a folder of this machine. It is made when something is written.
     /// # Errors
-    /// [`StorageError`] when the folder cannot be made.
+    /// [`StorageError`] when the folder could not be made.
     pub fn open_folder(folder: &Path, name: impl Into<String>) -> Result<Self, StorageError> {
         // Objects are written aside and renamed into place: a reader, and a publisher after a crash, never sees half
         // of one. The folder is hidden and on the same file system.
         let aside = folder.join(ASIDE);
         let settings = [("root", folder), ("atomic_write_dir", &aside)]
             .map(|(key, path)| (key.to_owned(), path.to_string_lossy().into_owned()));
-        Self::new(name.into(), Service::Folder, "fs", settings.into(), Some(folder.to_owned()))
+        let absent = missing(&aside);
+        let storage = Self::new(name.into(), Service::Folder, "fs", settings.into(), Some(folder.to_owned()))?;
+        // OpenDAL makes both when it is set up, and again when it writes: whoever only looks, or mistyped, leaves nothing behind.
+        // What somebody has put a file into meanwhile stays.
+        for folder in absent {
+            let _ = std::fs::remove_dir(folder);
+        }
+        Ok(storage)
     }
 
     /// Opens a storage of a service for asking what it offers. Nothing is ever done with it.
     /// # Errors
     /// [`StorageError`] when this build does not reach the service.
     pub fn example(service: Service) -> Result<Self, StorageError> {
-        Self::open(&StorageUri::parse(service.example())?, Path::new("."))
+        // A folder may be one that cannot be written.
+        Self::open(&StorageUri::parse(service.example())?, &std::env::temp_dir())
     }
 
     fn new(
@@ -150,19 +161,19 @@ impl Storage {
             storage: name.clone(),
             source: ServiceError::new(source),
         };
-        let timeout = opendal::layers::TimeoutLayer::new().with_timeout(OPERATION).with_io_timeout(TRANSFER);
-        let retry = opendal::layers::RetryLayer::new().with_max_times(RETRIES).with_jitter();
-        let operator = Operator::via_iter(scheme, settings).map_err(failed)?.layer(timeout).layer(retry);
-        let timely = operator.clone();
+        let bare = Operator::via_iter(scheme, settings).map_err(failed)?;
+        let timely = patient(bare.clone(), TRANSFER);
         let operator = {
             let _inside = runtime.enter();
-            blocking::Operator::new(operator).map_err(failed)?
+            blocking::Operator::new(timely.clone()).map_err(failed)?
         };
         let capability = operator.info().capability();
         let runtime = Arc::new(runtime);
         Ok(Self {
             operator,
             timely,
+            #[cfg(feature = "network")]
+            bare,
             runtime,
             name,
             service,
@@ -341,6 +352,18 @@ impl Storage {
     }
 }
 
+/// Returns a folder and those above it that are not there, the deepest first.
+fn missing(folder: &Path) -> Vec<PathBuf> {
+    let absent = |folder: &&Path| !folder.as_os_str().is_empty() && folder.symlink_metadata().is_err();
+    folder.ancestors().take_while(absent).map(Path::to_owned).collect()
+}
+
+/// Ends what takes too long, and repeats what failed for now.
+pub(super) fn patient(bare: Operator, longest_piece: Duration) -> Operator {
+    let timeout = opendal::layers::TimeoutLayer::new().with_timeout(OPERATION).with_io_timeout(longest_piece);
+    bare.layer(timeout).layer(opendal::layers::RetryLayer::new().with_max_times(RETRIES).with_jitter())
+}
+
 /// Makes ring the TLS provider of this process, and reqwest OpenDAL's way to the network. Again, it changes nothing.
 #[cfg(feature = "network")]
 fn install_network() {
@@ -354,7 +377,7 @@ pub(super) const ASIDE: &str = ".updater-partial";
 const RETRIES: usize = 4;
 /// The longest that a request without a body may take.
 const OPERATION: Duration = Duration::from_secs(60);
-/// The longest that a piece of an upload or a download may take: 8 MiB at 30 KiB/s.
+/// The longest that a piece of a download may take, or of an upload that is no request: 8 MiB at 30 KiB/s.
 const TRANSFER: Duration = Duration::from_secs(280);
 /// Files that are uploaded at the same time: one connection seldom fills a line, and more than a few only share it.
 const PARALLEL: usize = 4;

@@ -1,6 +1,8 @@
 //! The few operations on a folder and in memory.
 
 use super::{Created, Precondition, Replaced, Storage, StorageError, StorageUri};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 fn storages() -> (tempfile::TempDir, [Storage; 2]) {
@@ -32,9 +34,13 @@ fn a_file_is_uploaded_unless_it_is_there_in_full() {
     let file = temp.path().join("file");
     std::fs::write(&file, vec![7; LARGE + 5]).unwrap();
     for storage in storages {
-        let mut total = 0;
-        assert_eq!(storage.put_file("t/x", &file, |n| total += n).unwrap(), Created::New);
-        assert_eq!(total, LARGE as u64 + 5);
+        let total = Arc::new(AtomicI64::new(0));
+        let count = total.clone();
+        let add = move |bytes| {
+            count.fetch_add(bytes, Ordering::Relaxed);
+        };
+        assert_eq!(storage.put_file("t/x", &file, add).unwrap(), Created::New);
+        assert_eq!(total.load(Ordering::Relaxed), LARGE as i64 + 5);
         assert_eq!(storage.put_file("t/x", &file, |_| {}).unwrap(), Created::Exists);
         storage.put_mutable("t/x", b"half".to_vec()).unwrap();
         assert_eq!(storage.put_file("t/x", &file, |_| {}).unwrap(), Created::New);
@@ -50,6 +56,29 @@ fn a_folder_shows_no_partial_object_and_refuses_paths_outside() {
     assert_eq!(left, 0);
     assert!(folder.put_new("../outside", b"x".to_vec()).is_err());
     assert!(!temp.path().join("outside").exists());
+}
+
+#[test]
+fn a_folder_is_made_when_something_is_written() {
+    let temp = tempfile::tempdir().unwrap();
+    let storage = Storage::open(&StorageUri::Folder("a/repository".into()), temp.path()).unwrap();
+    assert_eq!(storage.read("x", 1).unwrap(), None);
+    assert_eq!(storage.length("x").unwrap(), None);
+    assert_eq!(storage.list("x").unwrap(), [""; 0]);
+    let left = std::fs::read_dir(temp.path()).unwrap().count();
+    assert_eq!(left, 0, "whoever only looks leaves nothing behind");
+    let file = temp.path().join("file");
+    std::fs::write(&file, b"x").unwrap();
+    for (path, other) in [("x", false), ("y/z", true)] {
+        let again = Storage::open(&StorageUri::Folder(format!("b/{other}").into()), temp.path()).unwrap();
+        match other {
+            false => assert_eq!(again.put_new(path, b"x".to_vec()).unwrap(), Created::New),
+            true => assert_eq!(again.put_file(path, &file, |_| {}).unwrap(), Created::New),
+        }
+        assert_eq!(again.read(path, 1).unwrap().unwrap(), b"x");
+    }
+    storage.put_mutable("x", b"x".to_vec()).unwrap();
+    assert_eq!(storage.read("x", 1).unwrap().unwrap(), b"x");
 }
 
 #[test]

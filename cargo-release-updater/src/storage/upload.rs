@@ -8,6 +8,7 @@ use opendal::options;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 use updater_format::Sha256;
 use updater_format::digest::HashingReader;
 
@@ -15,12 +16,18 @@ impl Storage {
     /// Uploads a file under a name that says its content. Skipped when the object is there with the same bytes; written
     /// again when an interrupted upload, or anything else, left other ones. What was written is read back.
     ///
-    /// `sent` is told the bytes of each piece when it is under way for good: a service may take the last one in and send it when
-    /// the upload is closed.
+    /// `sent` is told by how many bytes the upload has come further, and back when a request failed and is repeated.
     /// # Errors
     /// [`StorageError`] when the file cannot be read or the service fails; [`StorageError::NotAsSent`] when the storage
     /// gives back something else.
-    pub fn put_file(&self, path: &str, file: &Path, mut sent: impl FnMut(u64)) -> Result<Created, StorageError> {
+    pub fn put_file(
+        &self,
+        path: &str,
+        file: &Path,
+        sent: impl Fn(i64) + Send + Sync + 'static,
+    ) -> Result<Created, StorageError> {
+        let sent: Tell = Arc::new(sent);
+        let further = |bytes: u64| sent(i64::try_from(bytes).unwrap_or(i64::MAX));
         self.must_be_writable()?;
         let unreadable = |source| StorageError::Io { action: "read", path: file.to_owned(), source };
         let mut input = HashingReader::new(File::open(file).map_err(unreadable)?);
@@ -28,13 +35,13 @@ impl Storage {
         if let Some(github) = &self.github {
             std::io::copy(&mut input, &mut std::io::sink()).map_err(unreadable)?;
             self.spend()?;
-            return github.put_file(path, file, input.finish(), &mut sent);
+            return github.put_file(path, file, input.finish(), &mut |bytes| further(bytes));
         }
         if self.length(path)? == Some(length) {
             let mut local = HashingReader::new(File::open(file).map_err(unreadable)?);
             std::io::copy(&mut local, &mut std::io::sink()).map_err(unreadable)?;
             if self.digest(path)? == Some(local.finish()) {
-                sent(length);
+                further(length);
                 return Ok(Created::Exists);
             }
         }
@@ -43,8 +50,9 @@ impl Storage {
         // Where a file is one request it is one piece, in memory: WebDAV.
         let size = chunk.unwrap_or(usize::try_from(length).unwrap_or(usize::MAX)).max(1);
         let how = options::WriteOptions { chunk, ..self.write_options(path) };
-        let mut writer = self.operator.writer_options(path, how).map_err(|e| self.failed("create", path, e))?;
-        let mut taken_in = 0;
+        let telling = self.telling(&sent).map_err(|e| self.failed("create", path, e))?;
+        let operator = telling.as_ref().unwrap_or(&self.operator);
+        let mut writer = operator.writer_options(path, how).map_err(|e| self.failed("create", path, e))?;
         loop {
             let mut piece = vec![0; size];
             let n = fill(&mut input, &mut piece).map_err(unreadable)?;
@@ -53,11 +61,11 @@ impl Storage {
             }
             piece.truncate(n);
             writer.write(piece).map_err(|e| self.failed("write", path, e))?;
-            // The one before: this one waits in the writer for the next.
-            sent(std::mem::replace(&mut taken_in, n as u64));
+            if telling.is_none() {
+                further(n as u64);
+            }
         }
         writer.close().map_err(|e| self.failed("write", path, e))?;
-        sent(taken_in);
         self.settle(path)?;
         self.written(path)?;
         if self.is_read_back() && self.digest(path)? != Some(input.finish()) {
@@ -97,6 +105,9 @@ impl Storage {
     }
 }
 
+/// Who is told by how many bytes an upload has come further, and back when a request failed and is repeated.
+pub(super) type Tell = Arc<dyn Fn(i64) + Send + Sync>;
+
 /// Reads until the piece is full or the input ends.
 fn fill(input: &mut impl Read, piece: &mut [u8]) -> std::io::Result<usize> {
     let mut filled = 0;
@@ -112,6 +123,13 @@ fn fill(input: &mut impl Read, piece: &mut [u8]) -> std::io::Result<usize> {
 }
 
 impl Storage {
+    /// Without a service that takes files in requests, nothing tells by itself.
+    #[cfg(not(feature = "network"))]
+    #[expect(clippy::unnecessary_wraps, reason = "as with such services")]
+    fn telling(&self, _: &Tell) -> opendal::Result<Option<opendal::blocking::Operator>> {
+        Ok(None)
+    }
+
     /// Returns how many bytes go at once. Several pieces of each file that is on its way are in memory.
     fn piece(&self) -> usize {
         match self.service {
@@ -124,4 +142,4 @@ impl Storage {
 /// Bytes per piece of an upload: above the least part that S3 takes (5 MiB), and 10,000 of them, its most, are 80 GiB.
 const PIECE: usize = 8 * 1024 * 1024;
 /// The same where a piece is no request of its own.
-const PIECE_OF_FILE: usize = 1024 * 1024;
+const PIECE_OF_FILE: usize = 256 * 1024;

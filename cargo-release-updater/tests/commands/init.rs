@@ -206,7 +206,7 @@ fn bad_settings_are_refused_before_anything_is_written() {
         "cargo updater services",
     );
     let run = package.run(&["init", "--url", "http://example.com"]);
-    assert!(run.code == 2 && run.stderr.contains("http:// is for loopback addresses only"), "{}", run.stderr);
+    assert!(run.code == 2 && run.stderr.contains("http: is for loopback addresses only"), "{}", run.stderr);
     assert_eq!(before, package.snapshot());
 
     let manifest = package.read("Cargo.toml") + "[package.metadata.updater]\nchanel = \"beta\"\n";

@@ -8,10 +8,10 @@ mod rpm;
 
 use super::error::Obstacle;
 use crate::fs;
-use crate::text::terminal_safe;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
+use updater_format::terminal_safe;
 
 /// Finds the package manager that owns a program. `system` is the root folder of the system: `/`, or a test's.
 pub(super) fn of(program: &Path, system: &Path) -> Option<Obstacle> {

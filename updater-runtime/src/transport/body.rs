@@ -95,7 +95,7 @@ impl Body {
         let interrupted = |detail: String| FetchError::Interrupted {
             url: self.url.clone(),
             received: self.received,
-            detail: crate::text::terminal_safe(&detail, crate::text::SHOWN),
+            detail: updater_format::terminal_safe(&detail, updater_format::SHOWN),
         };
         match error.downcast::<FetchError>() {
             Ok(FetchError::Interrupted { detail, .. }) => interrupted(detail),

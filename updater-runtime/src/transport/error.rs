@@ -1,6 +1,6 @@
 //! Why bytes could not be fetched. "It does not exist" and "it could not be had" are different answers, everywhere.
 
-use super::Url;
+use super::{Url, UrlError};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -145,6 +145,12 @@ impl std::fmt::Display for TimedOut {
             Self::Total => "send the whole file",
             Self::Idle => "send anything more",
         })
+    }
+}
+
+impl From<UrlError> for FetchError {
+    fn from(UrlError { url, rule }: UrlError) -> Self {
+        Self::Url { url, rule }
     }
 }
 

@@ -27,7 +27,7 @@ impl Mirror {
     /// [`FetchError::Url`] when it is not a URL that this updater talks to.
     pub fn parse(address: &str) -> Result<Self, FetchError> {
         let refuse = |_| FetchError::Url {
-            url: super::url::redact(address),
+            url: updater_format::url::redact(address),
             rule: "behind a # only `targets=` and an address may stand that ends in {sha256}.{name}, {name} or v{version}/{name}",
         };
         let parsed = RepositoryAddress::parse(address).map_err(refuse)?;

@@ -11,7 +11,6 @@ mod file;
 mod http;
 mod mirrors;
 mod rate;
-mod url;
 
 pub use body::Body;
 pub use error::{FetchError, TimedOut};
@@ -23,7 +22,7 @@ pub use http::{HttpOptions, HttpTransport, ProxyChoice, Roots};
 pub use mirrors::Mirror;
 pub use rate::RateLimit;
 pub use updater_format::TargetLayout;
-pub use url::{Origin, Url};
+pub use updater_format::url::{Origin, Url, UrlError};
 
 use crate::cancel::CancelToken;
 use std::time::{Duration, Instant};

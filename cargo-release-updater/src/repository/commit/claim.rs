@@ -58,23 +58,36 @@ impl Commit<'_> {
         Ok(())
     }
 
-    /// Writes the documents that our timestamp names once more, where another publisher has written its own over them: it was late
-    /// with a request that should have been refused. False when the timestamp is not ours, or nothing of ours is missing.
-    pub(super) fn put_back(
+    /// Looks at what was committed. Where conditions fail and that does not verify, looks once more when what others have written over
+    /// it is back; `named` are the documents that our timestamp leads to.
+    pub(in crate::repository) fn look_after_commit<T, E: From<RepositoryError>>(
         &self,
         timestamp: &[u8],
-        role: Option<(String, &Vec<u8>)>,
-        snapshot: (String, &Vec<u8>),
-    ) -> Result<bool, RepositoryError> {
+        named: &[(&str, &[u8])],
+        mut look: impl FnMut() -> Result<T, E>,
+    ) -> Result<T, E> {
+        match look() {
+            Err(error) if self.storage.conditions_fail() => match self.put_back(timestamp, named)? {
+                true => look(),
+                false => Err(error),
+            },
+            looked => looked,
+        }
+    }
+
+    /// Writes documents once more where another publisher has written its own over them: it was late with a request that
+    /// should have been refused. False when the timestamp is not ours, or nothing of ours is missing.
+    fn put_back(&self, timestamp: &[u8], named: &[(&str, &[u8])]) -> Result<bool, RepositoryError> {
         let there = self.storage.read(&metadata(TIMESTAMP), updater_format::length::MAX_TIMESTAMP)?;
         if there.as_deref() != Some(timestamp) {
             return Ok(false);
         }
         let mut written = false;
-        for (path, bytes) in role.into_iter().chain([snapshot]) {
-            if self.storage.read(&path, updater_format::length::MAX_ROLE)?.as_ref() != Some(bytes) {
+        for (file, bytes) in named {
+            let path = metadata(file);
+            if self.storage.read(&path, updater_format::length::MAX_ROLE)?.as_deref() != Some(*bytes) {
                 self.shell.warn(format_args!("{path} was overwritten by another publisher; it is put back"));
-                self.storage.put_mutable(&path, bytes.clone())?;
+                self.storage.put_mutable(&path, bytes.to_vec())?;
                 written = true;
             }
         }

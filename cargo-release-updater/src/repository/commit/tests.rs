@@ -5,7 +5,7 @@ use super::*;
 use crate::context::Prompts;
 use crate::keys::{KeyFolder, Passwords, Signer};
 use crate::repository::seen::{Entry, Seen};
-use crate::repository::{SentFile, Submission, TARGETS};
+use crate::repository::{FileProgress, Submission, TARGETS};
 use crate::roles::{Custody, Holders, Purpose, Refresh, first_root, first_targets};
 use crate::shell::MessageFormat;
 use crate::storage::{Created, StorageError, StorageUri};
@@ -344,7 +344,7 @@ fn what_a_late_publisher_has_overwritten_is_put_back() {
     let app = App::new();
     let storage = memory().with_failing_conditions(Duration::from_millis(10));
     app.publish(&storage, "a", NO_LEASE).unwrap();
-    for file in ["2.stable.json", "3.snapshot.json"] {
+    for file in ["2.stable.json", "3.snapshot.json", "4.snapshot.json"] {
         // Between the last look at the claim and the commit, another one writes over what the commit names.
         storage.slow_down(&metadata(TIMESTAMP), Duration::from_millis(600));
         std::thread::scope(|scope| {
@@ -355,7 +355,10 @@ fn what_a_late_publisher_has_overwritten_is_put_back() {
                 std::thread::sleep(Duration::from_millis(200));
                 storage.put_mutable(&metadata(file), b"of another publisher".to_vec()).unwrap();
             });
-            app.publish(&storage, &format!("with-{file}"), NO_LEASE).unwrap();
+            match file {
+                "4.snapshot.json" => drop(app.refresh(&storage).unwrap()),
+                _ => drop(app.publish(&storage, &format!("with-{file}"), NO_LEASE).unwrap()),
+            }
             late.join().unwrap();
         });
         let text = app.shell.output().0;
@@ -569,17 +572,17 @@ fn files_are_uploaded_side_by_side_and_the_first_failure_ends_it() {
         .collect();
     let mut sent = 0;
     let mut created = Vec::new();
-    let mut count = |_: &str, what: SentFile| match what {
-        SentFile::Piece(bytes) => sent += bytes,
-        SentFile::Done(how) => created.push(how),
-        SentFile::Again => panic!("nothing fails here"),
+    let mut count = |_: &str, what: FileProgress| match what {
+        FileProgress::Further(bytes) => sent += bytes,
+        FileProgress::Done(how) => created.push(how),
+        FileProgress::Again => panic!("nothing fails here"),
     };
     commit.upload(&files, &mut count).unwrap();
     assert_eq!((sent, storage.list(TARGETS).unwrap().len()), (20_000, 40));
     assert_eq!(created, [Created::New; 20]);
     // Again: all of it is found by its hash.
     let mut again = Vec::new();
-    commit.upload(&files, |_, what| again.extend((what == SentFile::Done(Created::Exists)).then_some(()))).unwrap();
+    commit.upload(&files, |_, what| again.extend((what == FileProgress::Done(Created::Exists)).then_some(()))).unwrap();
     assert_eq!(again.len(), 20);
     files[7].content = temp.path().join("none");
     let error = commit.upload(&files, |_, _| {}).unwrap_err();

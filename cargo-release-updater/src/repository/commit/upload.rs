@@ -8,9 +8,9 @@ use std::time::Duration;
 
 /// What becomes of a file on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sent {
-    /// So many bytes more are on their way.
-    Piece(u64),
+pub enum FileProgress {
+    /// It has come further by so many bytes; back, when a request failed and is repeated.
+    Further(i64),
     /// It begins again from its first byte: the connection broke.
     Again,
     /// It is there, and was read back: sent now, or found.
@@ -22,7 +22,7 @@ impl Commit<'_> {
     /// hash, is skipped. `sent` is told what becomes of each file.
     /// # Errors
     /// [`StorageError`] when the storage fails; running it again continues.
-    pub fn upload(&self, files: &[Upload], mut sent: impl FnMut(&str, Sent)) -> Result<(), StorageError> {
+    pub fn upload(&self, files: &[Upload], mut sent: impl FnMut(&str, FileProgress)) -> Result<(), StorageError> {
         let swept = self.storage.sweep()?;
         if swept > 0 {
             self.shell.detail(format_args!("removed {swept} interrupted uploads that were older than a day"));
@@ -38,13 +38,19 @@ impl Commit<'_> {
                             let index = next.fetch_add(1, Ordering::Relaxed);
                             let Some(file) = files.get(index) else { break };
                             // Nobody listens any more when the publisher has gone.
-                            let tell = |sent| {
-                                let _ = sender.send((index, sent));
+                            let tell = {
+                                let sender = sender.clone();
+                                move |progress| {
+                                    let _ = sender.send((index, progress));
+                                }
                             };
-                            let put = || put(storage, file, &|bytes| tell(Sent::Piece(bytes)));
-                            let created = patiently(put, || tell(Sent::Again))
+                            let put = || {
+                                let tell = tell.clone();
+                                put(storage, file, move |bytes| tell(FileProgress::Further(bytes)))
+                            };
+                            let created = patiently(put, || tell(FileProgress::Again))
                                 .inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
-                            tell(Sent::Done(created));
+                            tell(FileProgress::Done(created));
                         }
                         Ok(())
                     })
@@ -61,7 +67,7 @@ impl Commit<'_> {
 }
 
 /// Uploads one file and its signature.
-fn put(storage: &Storage, file: &Upload, sent: &impl Fn(u64)) -> Result<Created, StorageError> {
+fn put(storage: &Storage, file: &Upload, sent: impl Fn(i64) + Send + Sync + 'static) -> Result<Created, StorageError> {
     let path = storage.artifact_path(&file.artifact, file.release());
     let created = storage.put_file(&path, &file.content, sent)?;
     if let Some(signature) = &file.minisig {

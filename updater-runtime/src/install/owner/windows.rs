@@ -5,8 +5,8 @@
 
 use super::error::Obstacle;
 use crate::fs;
-use crate::text::terminal_safe;
 use std::path::{Component, Path, PathBuf};
+use updater_format::terminal_safe;
 
 /// Finds the package manager that owns a program. `_system` is the root of the system elsewhere; here all is told by the
 /// program's own path.

@@ -6,11 +6,11 @@ mod proxy;
 
 pub use options::{HttpOptions, ProxyChoice, Roots};
 
-use super::{Body, FetchError, FetchRequest, Fetched, Freshness, TimedOut, Transport, Url};
-use crate::text::{SHOWN, terminal_safe};
+use super::{Body, FetchError, FetchRequest, Fetched, Freshness, TimedOut, Transport, Url, UrlError};
 use patience::{Patience, PatientConnector};
 use std::io::Read;
 use std::time::Duration;
+use updater_format::{SHOWN, terminal_safe};
 use ureq::Agent;
 use ureq::http::{HeaderMap, HeaderName, StatusCode, header};
 use ureq::unversioned::resolver::DefaultResolver;
@@ -239,10 +239,7 @@ fn redirect(headers: &HeaderMap, from: &Url) -> Result<Url, FetchError> {
     let refuse = |location: String, rule| FetchError::Redirect { url: from.clone(), location, rule };
     let location = text_of(headers, &header::LOCATION)
         .ok_or_else(|| refuse("nowhere".into(), "a redirect must have a readable Location"))?;
-    let to = from.resolve(location).map_err(|error| match error {
-        FetchError::Url { url, rule } => refuse(url, rule),
-        other => other,
-    })?;
+    let to = from.resolve(location).map_err(|UrlError { url, rule }| refuse(url, rule))?;
     if to.is_file() {
         return Err(refuse(to.to_string(), "a server must not redirect to a local file"));
     }

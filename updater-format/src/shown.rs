@@ -1,4 +1,4 @@
-//! Makes text from the outside harmless to a terminal or a log.
+//! Text from outside, harmless to a terminal or a log.
 
 /// Returns the text with everything escaped that a terminal or a log would obey instead of showing it: control
 /// characters (among them ESC and newlines), and the invisible ones that reorder or hide other text. At most `limit`
@@ -29,7 +29,7 @@ fn is_invisible(c: char) -> bool {
 }
 
 /// How many characters of a remote string an error message repeats: enough to recognise it, too few to flood a screen.
-pub(crate) const SHOWN: usize = 200;
+pub const SHOWN: usize = 200;
 
 #[cfg(test)]
 mod tests {
