@@ -37,6 +37,7 @@ pub mod doctor;
 pub mod elf;
 pub mod error;
 pub mod expiry;
+mod files;
 pub mod hooks;
 pub mod init;
 pub mod keys;

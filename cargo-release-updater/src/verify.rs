@@ -22,6 +22,7 @@ use minisig::Signers;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use targets::Targets;
+use updater_format::length::MAX_VERSION_FILE;
 use updater_format::role::Payload;
 use updater_format::trust::{Complete, Rules, TrustedChannel, TrustedSet};
 use updater_format::{AppId, Channel, SignaturePolicy, UtcTime};
@@ -184,7 +185,7 @@ impl Verification<'_> {
         signers: Signers<'_>,
         role: &TrustedChannel,
     ) -> Result<Checked, VerifyError> {
-        let request = DocumentRequest { max_bytes: version_file::MAX_VERSION_FILE, ..DocumentRequest::default() };
+        let request = DocumentRequest { max_bytes: MAX_VERSION_FILE, ..DocumentRequest::default() };
         let (bytes, problem) = match self.fetcher()?.document(&self.url.join(&file), &request) {
             Ok(Document::Bytes { bytes, .. }) => {
                 let app = self.app.as_ref();

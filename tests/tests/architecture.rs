@@ -14,11 +14,11 @@ struct Missing {
 
 /// Finds what a document names and what of it is missing. `exists` is asked for paths from the top of the repository.
 ///
-/// Links count from the document's own folder. Paths in back-ticks count from the top, or from the folder that the head
-/// of their table names, or from that of an earlier table of the same document.
+/// Links count from the document's own folder. Paths in back-ticks count from the top, in a table from the folder that its head
+/// names.
 fn look(document: &str, text: &str, exists: &dyn Fn(&Path) -> bool) -> (usize, Vec<Missing>) {
     let own = Path::new(document).parent().unwrap_or(Path::new(""));
-    let mut bases = vec![PathBuf::new(), own.to_owned(), PathBuf::from("updater-format/src")];
+    let mut table = None;
     let (mut named, mut missing) = (0, Vec::new());
     let mut in_code = false;
     for (number, line) in text.lines().enumerate() {
@@ -31,7 +31,10 @@ fn look(document: &str, text: &str, exists: &dyn Fn(&Path) -> bool) -> (usize, V
         if line.starts_with('|')
             && let Some(base) = in_backticks(line).find(|text| text.ends_with("src/") && line.contains(" in `"))
         {
-            bases.push(PathBuf::from(base));
+            table = Some(PathBuf::from(base));
+        }
+        if !line.starts_with('|') {
+            table = None;
         }
         let mut check = |path: &str, found: bool| {
             named += 1;
@@ -43,7 +46,8 @@ fn look(document: &str, text: &str, exists: &dyn Fn(&Path) -> bool) -> (usize, V
             check(link, exists(&own.join(link)));
         }
         for path in in_backticks(line).filter(|text| is_path(text)) {
-            check(path, bases.iter().any(|base| exists(&base.join(path))));
+            let bases = [Path::new(""), own].into_iter().chain(table.as_deref());
+            check(path, bases.map(|base| base.join(path)).any(|path| exists(&path)));
         }
     }
     (named, missing)
@@ -116,11 +120,12 @@ fn a_file_that_is_not_there_is_found() {
                 | one | `one.rs`, `two/` |\n\
                 Not a path: `Vec<u8>`, `cargo test`, `1.4.0`, `target/`.\n\
                 ```\n`missing.rs` in code\n```\n\
-                Later: `one.rs`, `lib/three.rs`\n";
-    let there = ["docs/a.md", "crate/src/", "crate/src/one.rs", "updater-format/src/two/"].map(Path::new);
+                Later: `one.rs`, `crate/src/one.rs`\n";
+    let there = ["docs/a.md", "crate/src/", "crate/src/one.rs", "crate/src/two/"].map(Path::new);
     let (named, missing) = look("README.md", text, &|path| there.contains(&path));
     assert_eq!(named, 6);
-    assert_eq!(missing, [Missing { document: "README.md".to_owned(), line: 8, path: "lib/three.rs".to_owned() }]);
+    // What a table names counts in that table alone.
+    assert_eq!(missing, [Missing { document: "README.md".to_owned(), line: 8, path: "one.rs".to_owned() }]);
 }
 
 #[test]

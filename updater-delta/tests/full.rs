@@ -1,5 +1,4 @@
 //! The new file in full, as a body of codec `refs-1`: applied, and everything that must be refused.
-#![cfg(feature = "encode")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{Cursor, Write as _};

@@ -1,5 +1,4 @@
 //! What a delta says of itself.
-#![cfg(feature = "encode")]
 
 #[path = "programs/elf.rs"]
 mod programs;

@@ -1,7 +1,6 @@
 //! Programs of each format that were linked again, moved, cut off and damaged: their deltas are always right, and never slow.
 //!
 //!     UPDATER_SEED=1 UPDATER_CASES=5000 cargo test --release -p updater-delta --features encode --test mutations
-#![cfg(feature = "encode")]
 
 mod programs;
 

@@ -2,7 +2,6 @@
 //!
 //! The fixtures were written by zlib through Python: a gzip file, a PNG image, and a zip archive whose members use another level, strategy or
 //! memory each (`old.zip`, `new.zip`: fast, lazy, fixed codes only, no repetitions, repetitions of distance one, stored, small blocks).
-#![cfg(feature = "encode")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use proptest::prelude::*;

@@ -1,5 +1,4 @@
 //! Files that are too long for the memory there is: compared block by block, applied part by part.
-#![cfg(feature = "encode")]
 
 use std::io::Cursor;
 use updater_delta::{

@@ -1,5 +1,4 @@
 //! Codec `refs-1` from the outside: round trips over programs and other data, and everything that must be refused.
-#![cfg(feature = "encode")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "programs/elf.rs"]

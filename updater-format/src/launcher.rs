@@ -143,7 +143,7 @@ pub struct Hooks {
     pub before_swap: Vec<Vec<String>>,
     /// When `current` leads to the new version.
     pub after_swap: Vec<Vec<String>>,
-    /// Before the app is started, for the first time in a version.
+    /// Before each start of the app until they have succeeded; again after a `restart` and in another version.
     pub before_start: Vec<Vec<String>>,
     /// When the new version is ready.
     pub after_start: Vec<Vec<String>>,

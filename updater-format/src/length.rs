@@ -26,5 +26,11 @@ pub const MAX_PATH: usize = 1024;
 pub const MAX_PATCH_HEADER: u64 = 32 * 1024 * 1024;
 /// The most bytes of the joint files of a patch, old and new each: 16 MiB, because both are held in memory.
 pub const MAX_JOINT: u64 = 16 * 1024 * 1024;
+/// The most bytes of release notes: 65,536. Longer ones are refused by the publisher and not fetched by a client.
+pub const MAX_NOTES: u64 = 64 * 1024;
+/// The most bytes of a `VERSION`: 65,536. A line for each platform has less than 400.
+pub const MAX_VERSION_FILE: u64 = 64 * 1024;
+/// The most bytes of a `.minisig`: 4,096. Ours have about 350.
+pub const MAX_MINISIG: u64 = 4096;
 /// The memory that decoding xz may take: 128 MiB. `xz -9` needs 65 MiB; a crafted header may ask for 1.5 GiB.
 pub const MAX_XZ_MEMORY: u64 = 128 * 1024 * 1024;

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 /// `__check tcp ADDRESS` or `__check http URL`: ends with 0 when the answer is good, and says why not otherwise.
-pub(crate) fn check(args: &[String]) -> Result<ExitCode> {
+pub(crate) fn health_check(args: &[String]) -> Result<ExitCode> {
     let checked = match args {
         [kind, address] if kind == "tcp" => connect(address).map(|_| ()),
         [kind, url] if kind == "http" => http(url),

@@ -2,18 +2,15 @@
 
 use crate::error::{Error, Result};
 use crate::places::Places;
-#[cfg(windows)]
-use by_lists::{changeable, is_administrator};
-#[cfg(unix)]
-use by_modes::{changeable, is_administrator};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use updater_runtime::owners::{is_open_to_others, runs_as_administrator};
 
 /// Makes sure, for the administrator, that nobody else can change what the launcher reads, runs or writes in this folder.
 /// Other users may have their installs as they like: they only ever run as themselves.
 /// # Errors
 /// [`Error::NotTrusted`] with the first file or folder that somebody else can change.
 pub(crate) fn check(places: &Places) -> Result<()> {
-    if !is_administrator() {
+    if !runs_as_administrator() {
         return Ok(());
     }
     let root = places.root();
@@ -37,52 +34,19 @@ pub(crate) fn check(places: &Places) -> Result<()> {
     }
 }
 
-#[cfg(unix)]
-mod by_modes {
-    use std::os::unix::fs::MetadataExt as _;
-    use std::path::{Path, PathBuf};
-
-    pub(super) fn is_administrator() -> bool {
-        rustix::process::geteuid().is_root()
+/// Returns the file, or the part of the way that its link leads to, that somebody else can change.
+fn changeable(path: &Path, root: &Path) -> Option<PathBuf> {
+    if is_changeable(path, root) {
+        return Some(path.to_owned());
     }
-
-    /// Returns the file, or the part of the way that its link leads to, that somebody else can change.
-    pub(super) fn changeable(path: &Path, root: &Path) -> Option<PathBuf> {
-        if is_changeable(path, root) {
-            return Some(path.to_owned());
-        }
-        let target = path.is_symlink().then(|| path.canonicalize().ok()).flatten()?;
-        target.ancestors().find(|path| is_changeable(path, root)).map(Path::to_owned)
-    }
-
-    fn is_changeable(path: &Path, root: &Path) -> bool {
-        let metadata = match path.symlink_metadata() {
-            Ok(metadata) => metadata,
-            Err(error) => return error.kind() != std::io::ErrorKind::NotFound,
-        };
-        let mode = metadata.mode();
-        // In a sticky folder such as /tmp nobody can rename what belongs to the administrator.
-        let is_sticky = metadata.is_dir() && !path.starts_with(root) && mode & 0o1000 != 0;
-        // The bits of a link mean nothing.
-        let is_shared = !metadata.is_symlink() && mode & 0o022 != 0 && !is_sticky;
-        metadata.uid() != 0 || is_shared
-    }
+    // On Windows links are not followed: what they lead to is not run through them.
+    let target = (cfg!(unix) && path.is_symlink()).then(|| path.canonicalize().ok()).flatten()?;
+    target.ancestors().find(|path| is_changeable(path, root)).map(Path::to_owned)
 }
 
-#[cfg(windows)]
-mod by_lists {
-    use std::path::{Path, PathBuf};
-
-    pub(super) fn is_administrator() -> bool {
-        updater_runtime::windows::runs_as_administrator()
-    }
-
-    /// Returns the file if somebody else can change it. Links are not followed: what they lead to is not run through them.
-    pub(super) fn changeable(path: &Path, root: &Path) -> Option<PathBuf> {
-        let is_there = path.symlink_metadata().is_ok();
-        let is_changeable = is_there && updater_runtime::windows::is_open_to_others(path, path.starts_with(root));
-        is_changeable.then(|| path.to_owned())
-    }
+fn is_changeable(path: &Path, root: &Path) -> bool {
+    let is_absent = path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+    !is_absent && is_open_to_others(path, path.starts_with(root))
 }
 
 #[cfg(test)]

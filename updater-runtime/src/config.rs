@@ -1,10 +1,11 @@
 //! The settings of an updater: what was compiled in, or what the app says itself.
 
+use crate::cancel::CancelToken;
 use crate::check::Rollout;
 use crate::clock::Clock;
 use crate::embedded::{Embedded, SCHEMA};
 use crate::install::{InstallKind, Trial};
-use crate::transport::{FetchError, Mirror, RateLimit, Retry, Timeouts, Transport};
+use crate::transport::{FetchError, Fetcher, Mirror, RateLimit, Retry, Timeouts, Transport};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -402,6 +403,17 @@ impl Config {
             Some(transport) => Arc::clone(transport),
             None => Arc::new(crate::transport::SchemeTransport::new(None)),
         })
+    }
+}
+
+impl Config {
+    /// Makes what fetches by these options, until `cancel` says otherwise.
+    pub(crate) fn make_fetcher(&self, cancel: &CancelToken) -> Result<Fetcher, FetchError> {
+        Ok(Fetcher::new(self.make_transport()?)
+            .with_timeouts(self.timeouts)
+            .with_retry(self.retry)
+            .with_rate_limit(self.rate_limit.clone())
+            .with_cancel(cancel.clone()))
     }
 }
 

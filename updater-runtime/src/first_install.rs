@@ -234,7 +234,7 @@ impl FirstInstall {
     }
 
     fn fetcher(&self) -> Result<Fetcher, Error> {
-        fetcher_of(&self.config, &self.cancel)
+        Ok(self.config.make_fetcher(&self.cancel)?)
     }
 
     fn rollout(&self, needs_id: bool) -> Rollout {
@@ -338,7 +338,7 @@ pub fn app_of_root(root: &[u8]) -> Result<AppId, FirstInstallError> {
 /// # Errors
 /// [`FirstInstallError::Pin`] when none has it; [`FirstInstallError::Update`] when the repository cannot be read.
 pub fn fetch_pinned_root(config: &Config, pin: Sha256) -> Result<Vec<u8>, FirstInstallError> {
-    let fetcher = fetcher_of(config, &CancelToken::new())?;
+    let fetcher = config.make_fetcher(&CancelToken::new()).map_err(Error::from)?;
     let request = DocumentRequest { max_bytes: MAX_ROOT, ..DocumentRequest::default() };
     let mut last = None;
     for mirror in &config.mirrors {
@@ -360,14 +360,6 @@ pub fn fetch_pinned_root(config: &Config, pin: Sha256) -> Result<Vec<u8>, FirstI
         Some(Ok(found)) => Err(FirstInstallError::Pin { url, pin, found }),
         None => Err(FirstInstallError::Pin { url, pin, found: 0 }),
     }
-}
-
-fn fetcher_of(config: &Config, cancel: &CancelToken) -> Result<Fetcher, Error> {
-    Ok(Fetcher::new(config.make_transport()?)
-        .with_timeouts(config.timeouts)
-        .with_retry(config.retry)
-        .with_rate_limit(config.rate_limit.clone())
-        .with_cancel(cancel.clone()))
 }
 
 /// How many roots are looked through for the pinned one: 256. One key ceremony a year fills that in as many years.

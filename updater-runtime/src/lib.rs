@@ -59,6 +59,8 @@ mod install_id;
 mod interval;
 mod kept;
 mod libc_version;
+#[doc(hidden)]
+pub mod owners;
 #[cfg(feature = "policy")]
 mod policy;
 mod process;

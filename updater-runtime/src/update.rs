@@ -12,6 +12,7 @@ use crate::transport::{Attempt, Document, DocumentRequest, Fetcher, Mirror, Url}
 use std::sync::Arc;
 use updater_format::bundle::BundleExpectation;
 use updater_format::json::{Map, Value};
+use updater_format::length::MAX_NOTES;
 use updater_format::release::Artifact;
 use updater_format::terminal_safe;
 use updater_format::{Channel, ComponentName, ReleaseOf, ReleaseVersion, Sha256, UtcTime};
@@ -226,6 +227,3 @@ impl Update {
         })
     }
 }
-
-/// The most bytes of release notes that are shown: 65,536. Longer ones are not fetched.
-const MAX_NOTES: u64 = 64 * 1024;

@@ -13,7 +13,7 @@ use crate::libc_version::libc_version;
 use crate::refresh::{Refresh, RefreshError, Refreshed};
 use crate::state_dir::state_dir;
 use crate::status::{NoUpdate, Status};
-use crate::transport::{FetchError, Fetcher};
+use crate::transport::FetchError;
 use crate::trust_store::TrustStore;
 use crate::update::Update;
 use std::path::PathBuf;
@@ -192,11 +192,7 @@ impl Updater {
         };
         let layout = subject.layout;
         let now = self.now();
-        let fetcher = Fetcher::new(config.make_transport()?)
-            .with_timeouts(config.timeouts)
-            .with_retry(config.retry)
-            .with_rate_limit(config.rate_limit.clone())
-            .with_cancel(self.cancel.clone());
+        let fetcher = config.make_fetcher(&self.cancel)?;
         let store = TrustStore::new(state_folder(config, app_layout).join("metadata"));
         let refresh = Refresh::new(fetcher.clone(), config.mirrors.clone(), store);
         let rules = Rules { now, policy: SignaturePolicy::default(), app: Some(config.app.clone()) };

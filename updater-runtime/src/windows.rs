@@ -32,16 +32,3 @@ pub fn user() -> Result<String> {
 pub fn with_access_list<T>(list: &str, make: impl FnOnce(*const c_void) -> T) -> Result<T> {
     crate::win32::with_access_list(list, |attributes| make(attributes.cast()))
 }
-
-/// Tells whether this process has the rights of an administrator.
-#[must_use]
-pub fn runs_as_administrator() -> bool {
-    crate::fs::runs_as_administrator()
-}
-
-/// Tells whether somebody other than this user and the administrators can change a file or folder; for one of an install
-/// more counts.
-#[must_use]
-pub fn is_open_to_others(path: &Path, is_install: bool) -> bool {
-    crate::fs::is_open_to_others(path, is_install)
-}

@@ -4,7 +4,7 @@
 //! the state before a step or the one after it. `docs/format/ceremony.md` describes the files.
 
 use super::CeremonyError;
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// What was asked for. Kept so that the same command, given again, goes on instead of beginning anew.
@@ -163,27 +163,13 @@ impl Folder {
     }
 }
 
-/// Replaces a file, with it and its folder on the disk when it returns. What a killed process leaves of it has a fixed name
-/// and goes with the next try.
+/// Replaces a file, with it and its folder on the disk when it returns.
 pub(super) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), CeremonyError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(".new");
-    let new = folder.join(name);
-    let write = || {
-        std::fs::create_dir_all(folder)?;
-        match std::fs::remove_file(&new) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = std::fs::File::create_new(&new)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&new, path)?;
-        std::fs::File::open(folder)?.sync_all()
-    };
-    write().map_err(|source| CeremonyError::Io { action: "write", path: path.to_owned(), source })
+    crate::files::write_durably(path, bytes).map_err(|source| CeremonyError::Io {
+        action: "write",
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn remove_if_there(folder: &Path) -> std::io::Result<()> {

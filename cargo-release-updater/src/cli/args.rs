@@ -130,27 +130,16 @@ impl ExecuteArgs {
     }
 }
 
-/// Where keys and their passwords come from.
+/// Where the keys lie.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Signing")]
-pub struct KeyArgs {
-    /// The folder with the keys; below the user's configuration when not named.
+pub struct KeyFolderArgs {
+    /// The folder with the keys; below the user's configuration when not named. What was published last is remembered there, too.
     #[arg(long, env = "UPDATER_KEY_DIR", value_name = "DIR")]
     pub key_dir: Option<PathBuf>,
-    /// Read the password of the keys from the first line of stdin. Without it UPDATER_KEY_PASSWORD is used, else a
-    /// person is asked.
-    #[arg(long)]
-    pub password_stdin: bool,
-    /// Take one more key from stdin: the text of its file. UPDATER_KEY may hold one, too.
-    #[arg(long, conflicts_with = "password_stdin")]
-    pub key_stdin: bool,
-    /// What stdin gave: it can be read once, and a rotation asks for the password of the old key and for that of the new
-    /// one.
-    #[arg(skip)]
-    from_stdin: OnceCell<Passwords>,
 }
 
-impl KeyArgs {
+impl KeyFolderArgs {
     /// Returns the folder with the keys of an app.
     /// # Errors
     /// [`KeyError::NoFolder`] when none is named and there is no configuration folder.
@@ -159,6 +148,31 @@ impl KeyArgs {
             Some(path) => Ok(KeyFolder::at(context.path(path))),
             None => KeyFolder::of_app(app),
         }
+    }
+}
+
+/// Where the keys lie, and where their passwords come from.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Signing")]
+pub struct PasswordArgs {
+    #[command(flatten)]
+    at: KeyFolderArgs,
+    /// Read the password of the keys from the first line of stdin. Without it UPDATER_KEY_PASSWORD is used, else a
+    /// person is asked.
+    #[arg(long)]
+    password_stdin: bool,
+    /// What stdin gave: it can be read once, and a rotation asks for the password of the old key and for that of the new
+    /// one.
+    #[arg(skip)]
+    from_stdin: OnceCell<Passwords>,
+}
+
+impl PasswordArgs {
+    /// Returns the folder with the keys of an app.
+    /// # Errors
+    /// As [`KeyFolderArgs::folder`].
+    pub fn folder(&self, context: &Context, app: &AppId) -> Result<KeyFolder, KeyError> {
+        self.at.folder(context, app)
     }
 
     /// Returns the source of passwords.
@@ -173,6 +187,33 @@ impl KeyArgs {
         }
         let read = Passwords::of_process(context.prompts, true)?;
         Ok(self.from_stdin.get_or_init(|| read).clone())
+    }
+}
+
+/// Where keys and their passwords come from, for what signs.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Signing")]
+pub struct KeyArgs {
+    #[command(flatten)]
+    with: PasswordArgs,
+    /// Take one more key from stdin: the text of its file. UPDATER_KEY may hold one, too.
+    #[arg(long, conflicts_with = "password_stdin")]
+    pub key_stdin: bool,
+}
+
+impl KeyArgs {
+    /// Returns the folder with the keys of an app.
+    /// # Errors
+    /// As [`KeyFolderArgs::folder`].
+    pub fn folder(&self, context: &Context, app: &AppId) -> Result<KeyFolder, KeyError> {
+        self.with.folder(context, app)
+    }
+
+    /// Returns the source of passwords.
+    /// # Errors
+    /// As [`PasswordArgs::passwords`].
+    pub fn passwords(&self, context: &Context) -> Result<Passwords, KeyError> {
+        self.with.passwords(context)
     }
 
     /// Opens the keys of an app.

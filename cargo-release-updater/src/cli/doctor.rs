@@ -1,6 +1,6 @@
 //! `cargo updater doctor`: does everything agree, and what helps where it does not.
 
-use super::{KeyArgs, PackageArgs, StorageArgs};
+use super::{KeyFolderArgs, PackageArgs, StorageArgs};
 use crate::config::Project;
 use crate::context::Context;
 use crate::doctor::{Embedded, Finding, Patient, Severity, examine, examine_address, examine_program, exit_code};
@@ -36,7 +36,7 @@ pub(super) struct Args {
     #[command(flatten)]
     storage: StorageArgs,
     #[command(flatten)]
-    keys: KeyArgs,
+    keys: KeyFolderArgs,
 }
 
 impl Args {

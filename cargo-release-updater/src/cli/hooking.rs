@@ -41,7 +41,7 @@ impl Desk<'_> {
             return Ok(());
         }
         let owed = self.owed(plan);
-        crate::steps::write_file(&owed, b"").map_err(|source| HookError::Start {
+        crate::files::write_durably(&owed, b"").map_err(|source| HookError::Start {
             hook: Hook::AfterPublish.name(),
             program: owed.display().to_string(),
             source,

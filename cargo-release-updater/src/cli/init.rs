@@ -1,6 +1,6 @@
 //! `cargo updater init`: set a package up, by question and answer on a terminal, by options without one.
 
-use super::{DryRunArgs, KeyArgs, PackageArgs};
+use super::{DryRunArgs, PackageArgs, PasswordArgs};
 use crate::config::Project;
 use crate::context::{Context, Execute, Prompts};
 use crate::error::CommandResult;
@@ -46,7 +46,7 @@ pub(super) struct Args {
     #[arg(long, help_heading = "Signing")]
     dev: bool,
     #[command(flatten)]
-    keys: KeyArgs,
+    keys: PasswordArgs,
     /// Take the two crates from this checkout of cargo updater. A command that was built in a checkout takes them from there.
     #[arg(long, value_name = "DIR", hide = true)]
     path_deps: Option<PathBuf>,

@@ -10,7 +10,7 @@ pub(super) mod root;
 
 pub(super) use advance::tell_review;
 
-use super::{DryRunArgs, KeyArgs, PackageArgs};
+use super::{DryRunArgs, PackageArgs, PasswordArgs};
 use crate::config::Project;
 use crate::context::{Context, Execute};
 use crate::error::{CommandError, CommandResult, ExitCode};
@@ -51,7 +51,7 @@ struct New {
     #[arg(long, help_heading = "Signing", conflicts_with = "password_stdin")]
     no_password: bool,
     #[command(flatten)]
-    keys: KeyArgs,
+    keys: PasswordArgs,
     #[command(flatten)]
     which: AppArgs,
     #[command(flatten)]

@@ -41,10 +41,9 @@ impl Args {
 }
 
 fn write(path: &Path, page: &[u8]) -> CommandResult {
-    crate::steps::write_file(path, page).map_err(|source| {
-        CommandError::new(ExitCode::Config, source)
-            .hint(format!("name a folder that you can write, {} is none", path.display()))
-    })
+    crate::files::write_durably(path, page)
+        .map_err(crate::files::FileError::of("write", path))
+        .map_err(|error| CommandError::new(ExitCode::Config, error).hint("name a folder that you can write"))
 }
 
 /// Makes the page of a command and those of its subcommands.

@@ -35,7 +35,7 @@ mod verify;
 pub use packages::PackagesArgs;
 
 pub use crate::config::PackageArgs;
-pub use args::{DiffArgs, DryRunArgs, ExecuteArgs, KeyArgs, OutputArgs, StorageArgs};
+pub use args::{DiffArgs, DryRunArgs, ExecuteArgs, KeyArgs, KeyFolderArgs, OutputArgs, PasswordArgs, StorageArgs};
 
 use crate::context::{Clock, Context, Prompts};
 use crate::error::{CommandError, CommandResult, ExitCode};

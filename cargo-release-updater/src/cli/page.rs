@@ -4,11 +4,11 @@ use super::desk::{ChannelArgs, Desk};
 use super::{DryRunArgs, PackageArgs, StorageArgs};
 use crate::context::{Context, Execute};
 use crate::error::{CommandError, CommandResult, ExitCode};
+use crate::files::{FileError, write_durably};
 use crate::page::{self, PageFile, Site, Templates};
 use crate::repository::state::Expiry;
 use crate::repository::{RepositoryError, RepositoryState};
 use crate::shell::Message;
-use crate::steps::write_file;
 use std::path::{Path, PathBuf};
 use updater_build::table::Page;
 use updater_format::RepositoryAddress;
@@ -171,10 +171,9 @@ fn write_templates(context: &Context, folder: &Path, execute: Execute) -> Comman
 
 fn write(context: &Context, path: &Path, text: &str, execute: Execute) -> CommandResult {
     if execute == Execute::ForReal {
-        write_file(path, text.as_bytes()).map_err(|source| {
-            CommandError::new(ExitCode::Config, source)
-                .hint(format!("{} cannot be written; name another folder", path.display()))
-        })?;
+        write_durably(path, text.as_bytes())
+            .map_err(FileError::of("write", path))
+            .map_err(|error| CommandError::new(ExitCode::Config, error).hint("name a folder that you can write"))?;
     }
     context.shell.detail(path.display());
     Ok(())

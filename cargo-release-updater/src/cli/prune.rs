@@ -1,7 +1,7 @@
 //! `cargo updater prune`: remove from the storage what no client can still need.
 
 use super::desk::{ChannelArgs, Desk};
-use super::{ExecuteArgs, KeyArgs, PackageArgs, StorageArgs};
+use super::{ExecuteArgs, KeyFolderArgs, PackageArgs, StorageArgs};
 use crate::context::{Context, Execute};
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::progress::{counted, human_bytes};
@@ -21,7 +21,7 @@ pub(super) struct Args {
     #[command(flatten)]
     storage: StorageArgs,
     #[command(flatten)]
-    keys: KeyArgs,
+    keys: KeyFolderArgs,
     #[command(flatten)]
     execute: ExecuteArgs,
 }
@@ -64,7 +64,7 @@ impl Args {
         // A publisher of this folder may be at work; elsewhere nothing that it needs is old enough.
         let _lock = storage.lock(|| context.shell.status("Waiting", "for another publisher of this folder"))?;
         for doomed in &pruning.doomed {
-            let place = if doomed.private { storage.desk() } else { storage };
+            let place = if doomed.private { storage.of_submissions() } else { storage };
             place.remove(&doomed.path)?;
             context.shell.message(&Removed::of(doomed, false));
         }

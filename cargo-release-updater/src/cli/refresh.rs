@@ -14,9 +14,10 @@ use std::time::Duration;
 /// Sign the timestamp anew and publish what waits for the online key.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  cargo updater refresh\n  UPDATER_ONLINE_KEY=... cargo updater refresh --key-dir .cache/updater\n\n\
-                        For a job that runs every day. Keep the folder of --key-dir from run to run: the record in it\n\
-                        tells a storage that somebody put back. Exit code 10: done, but people have to sign before long."
+    after_help = "Examples:\n  cargo updater refresh\n  UPDATER_ONLINE_KEY=... cargo updater refresh --record .cache/updater.json\n\n\
+                        For a job that runs every day. Keep the file of --record from run to run: by it a\n\
+                        storage that somebody put back is noticed. Exit code 10: done, but people have to sign\n\
+                        before long."
 )]
 pub(super) struct Args {
     #[command(flatten)]
@@ -42,9 +43,10 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn run(&self, context: &Context) -> CommandResult {
         let desk = Desk::open_behind(context, &self.package, &self.storage, &Trusted::Project)?;
-        let dry_run = self.dry_run.execute() == Execute::DryRun;
+        let execute = self.dry_run.execute();
+        let dry_run = execute == Execute::DryRun;
         if let Some(role) = &self.discard {
-            return discard(context, &desk, role, dry_run);
+            return discard(context, &desk, role, execute);
         }
         let renew = if self.if_due { Renew::WhenDue } else { Renew::Always };
         if desk.is_behind() && !dry_run {
@@ -55,7 +57,7 @@ impl Args {
         let mut commit = desk.commit(&mut keychain);
         if dry_run {
             let planned = commit.plan_refresh(renew)?;
-            tell(context, &desk, &planned, Tense::Would);
+            tell(context, &desk, &planned, Execute::DryRun);
             context.shell.note(format_args!("dry run: nothing was changed in {}", desk.storage.name()));
             return Ok(());
         }
@@ -69,7 +71,7 @@ impl Args {
         }
         wait_out_caches(context, &commit, self.wait)?;
         let refreshed = commit.refresh(renew)?;
-        tell(context, &desk, &refreshed, Tense::Did);
+        tell(context, &desk, &refreshed, Execute::ForReal);
         super::page::keep_up(context, &desk);
         // That other holders have not signed yet is no failure of this job.
         let failed = |skipped: &&Skipped| skipped.code != ExitCode::Waiting;
@@ -117,7 +119,7 @@ pub(super) fn wait_out_caches(context: &Context, commit: &Commit<'_>, seconds: u
     Ok(())
 }
 
-fn discard(context: &Context, desk: &Desk<'_>, role: &str, dry_run: bool) -> CommandResult {
+fn discard(context: &Context, desk: &Desk<'_>, role: &str, execute: Execute) -> CommandResult {
     // Also a name that is safe in a path.
     if role != "targets" {
         updater_format::Channel::parse(role).map_err(|source| KeyError::Role { name: role.to_owned(), source })?;
@@ -126,7 +128,7 @@ fn discard(context: &Context, desk: &Desk<'_>, role: &str, dry_run: bool) -> Com
         context.shell.status("Unchanged", format_args!("nothing of {role} waits"));
         return Ok(());
     }
-    if dry_run {
+    if execute == Execute::DryRun {
         context.shell.status("Would drop", format_args!("the submission of {role}"));
         return Ok(());
     }
@@ -135,18 +137,11 @@ fn discard(context: &Context, desk: &Desk<'_>, role: &str, dry_run: bool) -> Com
     Ok(())
 }
 
-/// Whether something was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Tense {
-    Did,
-    Would,
-}
-
-fn tell(context: &Context, desk: &Desk<'_>, refreshed: &Refreshed, tense: Tense) {
+fn tell(context: &Context, desk: &Desk<'_>, refreshed: &Refreshed, execute: Execute) {
     let app = &desk.trust.app;
-    let (publish, sign) = match tense {
-        Tense::Did => ("Published", "Refreshed"),
-        Tense::Would => ("Would publish", "Would refresh"),
+    let (publish, sign) = match execute {
+        Execute::ForReal => ("Published", "Refreshed"),
+        Execute::DryRun => ("Would publish", "Would refresh"),
     };
     for skipped in &refreshed.skipped {
         match skipped.code {
@@ -166,7 +161,7 @@ fn tell(context: &Context, desk: &Desk<'_>, refreshed: &Refreshed, tense: Tense)
         (Some(timestamp), None) => context.shell.status(sign, format_args!("{app}: timestamp {timestamp}")),
         (None, _) => context.shell.status("Unchanged", format_args!("{app}: the timestamp is young enough")),
     }
-    context.shell.message(&Told { app: app.as_str(), dry_run: tense == Tense::Would, refreshed });
+    context.shell.message(&Told { app: app.as_str(), dry_run: execute == Execute::DryRun, refreshed });
 }
 
 /// A refresh.

@@ -1,10 +1,9 @@
 //! `cargo updater restore`: puts the copy of `verify --save` back where a storage lost its files.
 
-use super::{DryRunArgs, PackageArgs, StorageArgs};
+use super::{DryRunArgs, KeyFolderArgs, PackageArgs, StorageArgs};
 use crate::config::Project;
 use crate::context::{Context, Execute};
 use crate::error::{CommandError, CommandResult, ExitCode};
-use crate::keys::KeyFolder;
 use crate::progress::counted;
 use crate::repository::record_of;
 use crate::restore::{Restore, root_of_copy};
@@ -37,9 +36,8 @@ pub(super) struct Args {
     /// The root of the time of the copy, from version control, where the project does not keep it; may be given several times.
     #[arg(long, value_name = "FILE", help_heading = "Selection")]
     root: Vec<PathBuf>,
-    /// The folder with the keys: none is used, but beside them it is recorded what was published last.
-    #[arg(long, env = "UPDATER_KEY_DIR", value_name = "DIR", help_heading = "Selection")]
-    key_dir: Option<PathBuf>,
+    #[command(flatten)]
+    keys: KeyFolderArgs,
     #[command(flatten)]
     dry_run: DryRunArgs,
 }
@@ -94,10 +92,7 @@ impl Args {
         let own_targets = Signed::<Targets>::parse(&Untrusted::new(&*trust.targets));
         let own_targets = own_targets.map_or(0, |targets| targets.unverified().version);
         let execute = self.dry_run.execute();
-        let keys = match &self.key_dir {
-            Some(path) => Ok(KeyFolder::at(context.path(path))),
-            None => KeyFolder::of_app(&trust.app),
-        };
+        let keys = self.keys.folder(context, &trust.app);
         let record = keys.map(|keys| record_of(&storage, &keys)).ok().or_else(|| storage.record().map(Path::to_owned));
         let roots = [named, roots].concat();
         let restored = Restore {

@@ -4,7 +4,7 @@ use super::packages::PackagesArgs;
 use super::{KeyArgs, PackageArgs, StorageArgs};
 use crate::config::Project;
 use crate::context::Context;
-use crate::error::{CommandError, CommandResult, ExitCode};
+use crate::error::CommandResult;
 use crate::expiry::RoleExpiry;
 use crate::keys::Keychain;
 use crate::progress::{counted, human_bytes};
@@ -47,11 +47,7 @@ impl Args {
     fn tell(&self, context: &Context, package: &PackageArgs) -> CommandResult {
         let project = Project::find(context, package)?;
         let app = project.table()?.app.clone();
-        let root_file = project.root_file()?;
-        let root = std::fs::read(&root_file).map_err(|source| {
-            CommandError::new(ExitCode::Config, source)
-                .hint(format!("{} is made by `cargo updater init`", root_file.display()))
-        })?;
+        let root = super::verify::trusted_root(context, None, Some(&project))?;
         let storage = self.storage.open(context, &project)?;
         let state = RepositoryState::read(&storage, &app, &root, Expiry::Ignored)?;
         context.shell.message(&Status { app: app.as_str(), storage: storage.name(), published: state.is_some() });

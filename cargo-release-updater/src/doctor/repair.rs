@@ -36,7 +36,7 @@ impl Repair {
         let (path, result) = match self {
             Self::Permissions { path, mode } => (path, restrict(path, *mode)),
             Self::Ignore { file, pattern } => (file, append_line(file, pattern)),
-            Self::Write { path, bytes } => (path, crate::steps::write_file(path, bytes)),
+            Self::Write { path, bytes } => (path, crate::files::write_durably(path, bytes)),
         };
         result.map_err(|source| RepairError { path: path.clone(), source })
     }
@@ -80,7 +80,7 @@ fn append_line(file: &Path, line: &str) -> std::io::Result<()> {
     }
     text.push_str(line);
     text.push('\n');
-    crate::steps::write_file(file, text.as_bytes())
+    crate::files::write_durably(file, text.as_bytes())
 }
 
 /// A repair that failed.

@@ -107,7 +107,8 @@ pub fn write_public_keys(project: &Project, root: &Root) -> Result<(), InitError
     if edited == text {
         return Ok(());
     }
-    crate::steps::write_file(&path.canonicalize().unwrap_or(path.clone()), edited.as_bytes()).map_err(failed("write"))
+    crate::files::write_durably(&path.canonicalize().unwrap_or(path.clone()), edited.as_bytes())
+        .map_err(failed("write"))
 }
 
 /// Adds the keys that the table does not have yet.

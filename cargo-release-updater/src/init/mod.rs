@@ -140,7 +140,7 @@ impl Work<'_> {
         match self.execute {
             Execute::DryRun => Ok(()),
             // Through a link, so that the link stays one.
-            Execute::ForReal => crate::steps::write_file(&path.canonicalize().unwrap_or(path.to_owned()), text)
+            Execute::ForReal => crate::files::write_durably(&path.canonicalize().unwrap_or(path.to_owned()), text)
                 .map_err(|source| InitError::Io { action: "write", path: path.to_owned(), source }),
         }
     }

@@ -61,9 +61,11 @@ impl Pruning {
                 }
             }
         }
-        for name in storage.desk().list(SUBMISSIONS)? {
+        for name in storage.of_submissions().list(SUBMISSIONS)? {
             match survey.is_done(&name) {
-                true => survey.judge(storage.desk(), format!("{SUBMISSIONS}/{name}"), &mut doomed, &mut kept)?,
+                true => {
+                    survey.judge(storage.of_submissions(), format!("{SUBMISSIONS}/{name}"), &mut doomed, &mut kept)?
+                }
                 false => kept += 1,
             }
         }

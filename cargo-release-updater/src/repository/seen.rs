@@ -101,7 +101,7 @@ impl Seen {
         seen.storages.insert(storage.to_owned(), entry);
         let failed = |source| RepositoryError::Record { path: path.to_owned(), source };
         let text = serde_json::to_vec_pretty(&seen).map_err(|error| failed(error.into()))?;
-        crate::steps::write_file(path, &text).map_err(failed)
+        crate::files::write_durably(path, &text).map_err(failed)
     }
 
     fn parse(bytes: &[u8], path: &Path) -> Result<Self, RepositoryError> {

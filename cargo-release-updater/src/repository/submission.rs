@@ -10,6 +10,7 @@ use crate::storage::{Created, Precondition, Replaced, Storage};
 use std::collections::BTreeMap;
 use updater_format::Sha256;
 use updater_format::json::Value;
+use updater_format::length::MAX_MINISIG;
 use updater_format::length::MAX_ROLE;
 use updater_format::role::{Targets, TargetsExtension};
 use updater_format::signed::{Signed, Untrusted, Verified};
@@ -80,8 +81,8 @@ impl Place {
     pub(super) fn look(storage: &Storage, role: &str) -> Result<Self, RepositoryError> {
         let path = path(role);
         // The condition first: what is written after it and before the read is noticed by the one or the other.
-        let expected = storage.desk().precondition(&path)?;
-        Ok(Self { expected, bytes: storage.desk().read(&path, MAX_SUBMISSION)? })
+        let expected = storage.of_submissions().precondition(&path)?;
+        Ok(Self { expected, bytes: storage.of_submissions().read(&path, MAX_SUBMISSION)? })
     }
 
     /// Returns the submission that was there; `None` when there was none or it was withdrawn.
@@ -238,12 +239,14 @@ impl Submission {
 fn write(storage: &Storage, role: &str, place: &Place, bytes: Vec<u8>) -> Result<Replaced, RepositoryError> {
     let path = path(role);
     Ok(match (&place.expected, &place.bytes) {
-        (Precondition::Anything, None) => match storage.desk().put_new(&path, bytes)? {
+        (Precondition::Anything, None) => match storage.of_submissions().put_new(&path, bytes)? {
             Created::New => Replaced::Done,
             Created::Exists => Replaced::Changed,
         },
-        (Precondition::Anything, before) if storage.desk().read(&path, MAX_SUBMISSION)? != *before => Replaced::Changed,
-        (expected, _) => storage.desk().replace(&path, bytes, expected)?,
+        (Precondition::Anything, before) if storage.of_submissions().read(&path, MAX_SUBMISSION)? != *before => {
+            Replaced::Changed
+        }
+        (expected, _) => storage.of_submissions().replace(&path, bytes, expected)?,
     })
 }
 
@@ -258,8 +261,6 @@ pub(super) const SUBMISSIONS: &str = "submissions";
 const PREVIOUS: &str = "previous";
 /// The format of a submission.
 const FORMAT: u32 = 1;
-/// The most bytes of a `.minisig`: 4,096. Ours have about 350.
-const MAX_MINISIG: u64 = 4096;
 /// A role, its quotes escaped as JSON wants it, and the short text of `VERSION`.
 const MAX_SUBMISSION: u64 = 3 * MAX_ROLE;
 

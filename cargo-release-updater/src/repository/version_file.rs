@@ -73,6 +73,3 @@ pub(crate) fn is_for_all(rules: &ChannelRules, version: &ReleaseVersion) -> bool
         && rules.rollout.get(version).is_none_or(|share| *share == Percent::ALL)
         && !rules.retreat.iter().any(|retreat| retreat.from == *version)
 }
-
-/// The most bytes of the text: 65,536. A line for each triple has less than 400.
-pub const MAX_LENGTH: u64 = 64 * 1024;

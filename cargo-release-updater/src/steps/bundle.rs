@@ -222,7 +222,7 @@ pub fn bundle(contents: &Contents, packing: Packing, folder: &Path, shell: &Shel
     let (mut output, length, sha256) = output.finish();
     output.flush().map_err(failed(&path))?;
     let unfinished = output.into_inner().map_err(|error| failed(&path)(error.into_error()))?;
-    crate::steps::publish_mode(unfinished.as_file()).map_err(failed(&path))?;
+    crate::files::publish_mode(unfinished.as_file()).map_err(failed(&path))?;
     unfinished.persist(&path).map_err(|error| failed(&path)(error.error))?;
     let expectation = BundleExpectation::of(&manifest);
     let part = Part {

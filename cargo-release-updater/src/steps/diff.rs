@@ -334,7 +334,7 @@ fn write(
     let mut unfinished = output.into_inner().map_err(|error| failed(error.into_error()))?;
     unfinished.flush().map_err(failed)?;
     unfinished.rewind().map_err(failed)?;
-    crate::steps::publish_mode(unfinished.as_file()).map_err(failed)?;
+    crate::files::publish_mode(unfinished.as_file()).map_err(failed)?;
     unfinished.persist(path).map_err(|error| failed(error.error))?;
     Ok(())
 }

@@ -24,28 +24,3 @@ pub mod stand_in;
 pub mod steer;
 #[cfg(test)]
 pub(crate) mod testing;
-
-use std::fs::File;
-use std::io::Write as _;
-use std::path::Path;
-
-/// Writes a small file of a step: a reader sees the old content or the new, never half.
-pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(bytes)?;
-    publish_mode(file.as_file())?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
-}
-
-/// Lets everybody read a file that was made as a private temporary one: it is going to be published.
-pub(crate) fn publish_mode(file: &File) -> std::io::Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        file.set_permissions(std::fs::Permissions::from_mode(0o644))?;
-    }
-    Ok(())
-}

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use updater_format::bundle::BundleExpectation;
 use updater_format::digest::HashingReader;
 use updater_format::json::{Map, Value};
+use updater_format::length::MAX_NOTES;
 use updater_format::release::{Artifact, BundleEntry, ChannelContents, Entry, NotesEntry};
 use updater_format::role::{ChannelRules, Targets};
 use updater_format::{
@@ -327,9 +328,6 @@ impl Explain for ReleaseError {
         }]
     }
 }
-
-/// The most bytes of release notes: 65,536. Clients do not fetch longer ones.
-const MAX_NOTES: u64 = 64 * 1024;
 
 #[cfg(test)]
 mod tests;

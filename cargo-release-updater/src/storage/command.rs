@@ -6,6 +6,7 @@
 //! is handed over alone, after everything before it was read again through the URL and is right.
 
 use super::error::StorageError;
+use super::object::may_wait;
 use super::opendal::Storage;
 use super::service::Service;
 use crate::hooks::{Hook, HookError, Hooks};
@@ -176,16 +177,6 @@ impl Staging {
     }
 }
 
-/// Tells whether nobody looks for an object before another one names it, or nothing depends on when it is there.
-fn may_wait(path: &str) -> bool {
-    match path.split_once('/') {
-        Some(("targets", _)) => true,
-        Some(("metadata", name)) => name != "timestamp.json" && !name.ends_with(".root.json"),
-        Some(("submissions", name)) => name.starts_with(|first: char| first.is_ascii_digit()),
-        _ => false,
-    }
-}
-
 impl Storage {
     fn with_staging(mut self, staging: Staging) -> Self {
         self.service = Service::Command;
@@ -209,19 +200,3 @@ const PATIENCE: Duration = Duration::from_secs(90);
 const PATIENCE_HERE: Duration = Duration::from_secs(5);
 const FIRST_LOOK: Duration = Duration::from_millis(100);
 const LAST_LOOK: Duration = Duration::from_secs(5);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_something_else_names_waits_and_what_is_looked_for_does_not() {
-        for path in ["targets/0a.hello.tar.xz", "targets/0a.hello.tar.xz.minisig", "metadata/3.stable.json"] {
-            assert!(may_wait(path), "{path}");
-        }
-        assert!(may_wait("submissions/3.VERSION"));
-        for path in ["metadata/timestamp.json", "metadata/2.root.json", "VERSION", "submissions/stable.json"] {
-            assert!(!may_wait(path), "{path}");
-        }
-    }
-}

@@ -19,9 +19,9 @@ mod uri;
 
 pub use self::command::CommandStorage;
 pub use self::conditions::Pause;
+pub(crate) use self::object::{SHORT, cache_control, content_type};
 pub use self::objects::{Created, Precondition, Replaced};
 pub use self::opendal::{Coordination, Storage};
-pub(crate) use self::object::{SHORT, cache_control, content_type};
 pub use error::{ServiceError, StorageError};
 pub use github::{GitHubAddress, GitHubError};
 pub use lock::StorageLock;

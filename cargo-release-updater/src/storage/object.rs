@@ -23,6 +23,17 @@ pub(crate) fn content_type(path: &str) -> &'static str {
     }
 }
 
+/// Tells whether nobody looks for an object before another one names it, so that it may wait for the commit. Roots are
+/// looked for by their number, and a submission is read by its name.
+pub(super) fn may_wait(path: &str) -> bool {
+    match path.split_once('/') {
+        Some(("targets", _)) => true,
+        Some(("metadata", name)) => name != "timestamp.json" && !name.ends_with(".root.json"),
+        Some(("submissions", name)) => name.starts_with(|first: char| first.is_ascii_digit()),
+        _ => false,
+    }
+}
+
 fn is_immutable(path: &str) -> bool {
     match path.split_once('/') {
         Some(("metadata", name)) => name.split_once('.').is_some_and(|(version, _)| version.parse::<u64>().is_ok()),
@@ -49,6 +60,23 @@ mod tests {
             ["metadata/timestamp.json", "targets/0a.hello.tar.xz.minisig", "VERSION", "VERSION.beta", "index.html"]
         {
             assert_eq!(cache_control(path), "max-age=60, must-revalidate", "{path}");
+        }
+    }
+
+    #[test]
+    fn what_something_else_names_waits_and_what_is_looked_for_does_not() {
+        for path in [
+            "targets/0a.hello.tar.xz.minisig",
+            "metadata/3.stable.json",
+            "metadata/3.snapshot.json",
+            "submissions/3.VERSION",
+        ] {
+            assert!(may_wait(path), "{path}");
+        }
+        for path in
+            ["metadata/timestamp.json", "metadata/2.root.json", "VERSION", "submissions/stable.json", "index.html"]
+        {
+            assert!(!may_wait(path), "{path}");
         }
     }
 

@@ -287,7 +287,7 @@ impl Storage {
 
     /// Returns where submissions lie: in the private storage if there is one, else here.
     #[must_use]
-    pub fn desk(&self) -> &Self {
+    pub fn of_submissions(&self) -> &Self {
         self.private().unwrap_or(self)
     }
 

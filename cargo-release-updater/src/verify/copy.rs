@@ -97,10 +97,8 @@ impl SavedCopy {
             let mut file = tempfile::NamedTempFile::new_in(folder)?;
             std::io::copy(&mut content, &mut file)?;
             file.flush()?;
-            crate::steps::publish_mode(file.as_file())?;
-            file.as_file().sync_all()?;
-            file.persist(path).map_err(|error| error.error)?;
-            std::fs::File::open(folder)?.sync_all()
+            crate::files::publish_mode(file.as_file())?;
+            crate::files::persist(file, path)
         };
         write().map_err(|source| VerifyError::Save { path: path.to_owned(), source })
     }

@@ -10,6 +10,7 @@ use crate::steps::release::entry_comment;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use updater_format::length::MAX_MINISIG;
 use updater_format::release::{Artifact, BundleEntry, ChannelContents, Entry, PatchEntry};
 use updater_format::role::TargetFile;
 use updater_format::trust::TrustedChannel;
@@ -227,6 +228,3 @@ fn kind_of(contents: &ChannelContents, name: &str) -> &'static str {
         None => "unknown kind",
     }
 }
-
-/// The most bytes of a `.minisig`: 4,096. Ours have about 350.
-const MAX_MINISIG: u64 = 4096;

@@ -28,9 +28,6 @@ pub(super) fn problem(
     check_minisig(&signature, signers, &comment, Cursor::new(expected)).err()
 }
 
-/// The most bytes of a `VERSION`: 65,536, one line of some 250 bytes per platform.
-pub(super) const MAX_VERSION_FILE: u64 = 64 * 1024;
-
 #[cfg(test)]
 mod tests {
     use super::*;

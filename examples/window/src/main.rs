@@ -96,7 +96,7 @@ impl Window {
                     ui.strong(format!("Version {} is available.", found.version));
                     ui.label(format!("You have {}. {} to download.", found.from, found.size()));
                     if found.is_urgent {
-                        ui.colored_label(ui.visuals().warn_fg_color, "The version that you have was withdrawn.");
+                        ui.colored_label(ui.visuals().warn_fg_color, "Its publisher wants nobody to stay with the version that you have.");
                     }
                     ui.separator();
                     egui::ScrollArea::vertical().max_height(140.0).show(ui, |ui| {

@@ -176,7 +176,7 @@ impl Repository {
             unpacked: bytes.len() as u64,
             files: 1,
             manifest: Sha256::of(b"no manifest: nobody unpacks this"),
-            codecs: vec!["bsdiff-1".to_owned()],
+            codecs: vec!["refs-1".to_owned()],
             epoch: 0,
             libc: None,
             notes: None,

@@ -65,7 +65,7 @@ enum Command {
     TakesOver(Words),
     /// A health check.
     #[command(name = "__check", hide = true)]
-    Probe(Words),
+    HealthCheck(Words),
     /// A step of an update.
     #[command(name = "__job", hide = true)]
     Job(Words),
@@ -134,7 +134,7 @@ fn run(command: Command, updater: Option<&Updater>) -> Result<ExitCode> {
         Command::Exec(words) => crate::exec::exec(&words.words),
         #[cfg(unix)]
         Command::TakesOver(words) => Ok(crate::supervise::takes_over(&words.words)),
-        Command::Probe(words) => crate::exec::check(&words.words),
+        Command::HealthCheck(words) => crate::exec::health_check(&words.words),
         Command::Job(words) => crate::job::run(&words.words, updater),
         Command::Install(command) => command.run(),
         Command::Latest(command) => command.run(),

@@ -79,7 +79,7 @@ impl Desk<'_> {
             };
             let path = self.folders.notes().join(format!("{app}-{version}.md"));
             let failed = |source| ReleaseError::Notes { path: path.clone(), source };
-            crate::steps::write_file(&path, format!("{section}\n").as_bytes()).map_err(failed)?;
+            crate::files::write_durably(&path, format!("{section}\n").as_bytes()).map_err(failed)?;
             return Ok(Some(Notes::read(&path, app, None, version)?));
         }
         Ok(None)

@@ -108,10 +108,12 @@ fn earlier_root(project: &Project, trust: &Trust, trusted: &Trusted) -> CommandR
     match trusted {
         Trusted::Project => Ok(None),
         Trusted::Earliest => Ok(kept_roots(&project.root_file()?, &trust.root)?.into_iter().next()),
-        Trusted::Named(path) => std::fs::read(path).map(Some).map_err(|source| {
-            CommandError::new(ExitCode::Usage, source)
-                .hint(format!("{} should be the project's root of that time, from version control", path.display()))
-        }),
+        Trusted::Named(path) => {
+            std::fs::read(path).map(Some).map_err(crate::files::FileError::of("read", path)).map_err(|error| {
+                CommandError::new(ExitCode::Usage, error)
+                    .hint("name the project's root of that time, from version control")
+            })
+        }
     }
 }
 

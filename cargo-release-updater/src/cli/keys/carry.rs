@@ -2,7 +2,7 @@
 
 use super::AppArgs;
 use super::private::PrivatePack;
-use crate::cli::{DryRunArgs, KeyArgs};
+use crate::cli::{DryRunArgs, PasswordArgs};
 use crate::context::{Context, Execute};
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::keys::{Foreign, KeyError, KeyFile, KeyPack, KeyRole, Secrets};
@@ -26,7 +26,7 @@ pub(super) struct Export {
     #[arg(long, help_heading = "Signing")]
     with_secrets: bool,
     #[command(flatten)]
-    keys: KeyArgs,
+    keys: PasswordArgs,
     #[command(flatten)]
     which: AppArgs,
     #[command(flatten)]
@@ -48,7 +48,7 @@ pub(super) struct Import {
     #[arg(long, value_name = "NAME", help_heading = "Selection")]
     channel: Option<Channel>,
     #[command(flatten)]
-    keys: KeyArgs,
+    keys: PasswordArgs,
     #[command(flatten)]
     which: AppArgs,
     #[command(flatten)]

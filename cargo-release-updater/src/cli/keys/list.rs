@@ -2,7 +2,7 @@
 
 use super::{AppArgs, protection};
 use crate::ceremony::Documents;
-use crate::cli::KeyArgs;
+use crate::cli::KeyFolderArgs;
 use crate::context::Context;
 use crate::error::CommandResult;
 use crate::keys::KeyFile;
@@ -22,7 +22,7 @@ use updater_format::{Keyring, PublicKey, UtcTime};
 )]
 pub(super) struct List {
     #[command(flatten)]
-    keys: KeyArgs,
+    keys: KeyFolderArgs,
     #[command(flatten)]
     which: AppArgs,
 }

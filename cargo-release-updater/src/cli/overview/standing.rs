@@ -2,7 +2,7 @@
 
 use super::{Next, Urgency};
 use crate::ceremony::{Cosign, Documents, Folder};
-use crate::cli::{KeyArgs, StorageArgs, status};
+use crate::cli::{KeyFolderArgs, StorageArgs, status};
 use crate::config::Project;
 use crate::context::{Context, Prompts};
 use crate::doctor::{Patient, glance};
@@ -77,9 +77,7 @@ impl<'a> Standing<'a> {
         online: bool,
         key_dir: Option<&Path>,
     ) -> CommandResult<Self> {
-        let mut keys = KeyArgs::default();
-        keys.key_dir = key_dir.map(Path::to_owned);
-        let keys = keys.folder(context, &table.app)?;
+        let keys = KeyFolderArgs { key_dir: key_dir.map(Path::to_owned) }.folder(context, &table.app)?;
         let root = std::fs::read(project.root_file()?).ok();
         let looked = online || is_here(table);
         let storage = match looked {

@@ -6,11 +6,12 @@ use crate::repository::submission::{SUBMISSIONS, Submission};
 use crate::repository::{RepositoryState, version_file};
 use crate::storage::{Replaced, StorageError};
 use updater_format::Channel;
+use updater_format::length::MAX_VERSION_FILE;
 
 impl Commit<'_> {
     /// Keeps the text for whoever comes after a publisher that was stopped between its commit and `VERSION`.
     pub(super) fn keep_version_file(&self, channel: &Channel, role: u64, text: &str) -> Result<(), StorageError> {
-        self.storage.desk().put_new(&kept(channel, role), text.as_bytes().to_vec()).map(drop)
+        self.storage.of_submissions().put_new(&kept(channel, role), text.as_bytes().to_vec()).map(drop)
     }
 
     /// Replaces the `VERSION` of a channel, unless that of a newer role is there.
@@ -28,11 +29,11 @@ impl Commit<'_> {
         for (channel, published) in state.channels() {
             let role = published.role();
             let path = version_file::path(channel);
-            let there = self.storage.read(&path, version_file::MAX_LENGTH)?;
+            let there = self.storage.read(&path, MAX_VERSION_FILE)?;
             if there.as_deref().and_then(version_file::role_of) == Some(role.version) {
                 continue;
             }
-            let text = match self.storage.desk().read(&kept(channel, role.version), version_file::MAX_LENGTH)? {
+            let text = match self.storage.of_submissions().read(&kept(channel, role.version), MAX_VERSION_FILE)? {
                 Some(text) => String::from_utf8(text).ok(),
                 None => Submission::read(self.storage, channel.as_str())
                     .ok()
@@ -53,7 +54,7 @@ impl Commit<'_> {
         let path = version_file::path(channel);
         let replace = || -> Result<Replaced, StorageError> {
             let before = self.storage.precondition(&path)?;
-            let there = self.storage.read(&path, version_file::MAX_LENGTH)?;
+            let there = self.storage.read(&path, MAX_VERSION_FILE)?;
             if there.as_deref().and_then(version_file::role_of).is_some_and(&is_done) {
                 return Ok(Replaced::Done);
             }

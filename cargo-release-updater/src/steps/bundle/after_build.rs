@@ -63,7 +63,7 @@ pub fn after_build(
         copies.push(Built { name: program.name, path: copy });
     }
     let text = serde_json::to_vec_pretty(&signed).map_err(|error| write(error.into()))?;
-    crate::steps::write_file(&record, &text).map_err(write)?;
+    crate::files::write_durably(&record, &text).map_err(write)?;
     Ok(copies)
 }
 

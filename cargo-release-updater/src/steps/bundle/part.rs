@@ -73,7 +73,7 @@ impl Part {
     /// # Errors
     /// [`BundleStepError::Write`].
     pub fn write(&self, path: &Path) -> Result<(), BundleStepError> {
-        crate::steps::write_file(path, &self.encode())
+        crate::files::write_durably(path, &self.encode())
             .map_err(|source| BundleStepError::Write { path: path.to_owned(), source })
     }
 

@@ -67,17 +67,6 @@ struct Waiting {
     of_try: bool,
 }
 
-/// Tells whether nobody looks for a file before another one names it. Roots are looked for by their number, and a
-/// submission is read by its name.
-pub(super) fn waits(path: &str) -> bool {
-    match path.split_once('/') {
-        Some(("targets", _)) => true,
-        Some(("metadata", name)) => name != "timestamp.json" && !name.ends_with(".root.json"),
-        Some(("submissions", name)) => name.starts_with(|first: char| first.is_ascii_digit()),
-        _ => false,
-    }
-}
-
 impl Branch {
     pub(super) fn new(address: &GitHubAddress) -> Self {
         Self { name: address.branch.clone(), prefix: address.path.clone(), state: Mutex::default() }
@@ -438,22 +427,5 @@ mod tests {
     fn blobs_have_the_names_that_git_gives_them() {
         assert_eq!(blob_sha(b""), "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391");
         assert_eq!(blob_sha(b"what is up, doc?"), "bd9dbf5aae1a3862dd1526723246b20206e5fc37");
-    }
-
-    #[test]
-    fn what_something_else_names_waits_and_what_is_looked_for_does_not() {
-        for path in [
-            "targets/0a.hello.tar.xz.minisig",
-            "metadata/3.stable.json",
-            "metadata/3.snapshot.json",
-            "submissions/3.VERSION",
-        ] {
-            assert!(waits(path), "{path}");
-        }
-        for path in
-            ["metadata/timestamp.json", "metadata/2.root.json", "VERSION", "submissions/stable.json", "index.html"]
-        {
-            assert!(!waits(path), "{path}");
-        }
     }
 }

@@ -16,6 +16,7 @@ pub use address::GitHubAddress;
 pub use error::GitHubError;
 
 use super::error::StorageError;
+use super::object::may_wait;
 use super::objects::{Created, Precondition, Replaced};
 use api::{Api, Environment};
 use branch::Branch;
@@ -113,7 +114,7 @@ impl GitHub {
             }
             let staged = self.branch.stage_new(&self.api, path, bytes.clone());
             let created = staged.map_err(|error| fail("create", path, &self.name, error))?;
-            if created == Created::Exists || branch::waits(path) {
+            if created == Created::Exists || may_wait(path) {
                 return Ok(created);
             }
             if self.commit(path, &Precondition::Anything)? == Replaced::Done {
@@ -127,7 +128,7 @@ impl GitHub {
         // Once more without what waits for something else: that may have been in the way, and is dropped then.
         for _ in 0..2 {
             self.branch.stage(path, bytes.clone());
-            if branch::waits(path) || self.commit(path, &Precondition::Anything)? == Replaced::Done {
+            if may_wait(path) || self.commit(path, &Precondition::Anything)? == Replaced::Done {
                 return Ok(());
             }
         }
