@@ -212,7 +212,8 @@ fn update(
     let temp = tempfile::tempdir_in(setup.folder)
         .map_err(|source| RehearseError::Io { path: setup.folder.to_owned(), source })?;
     let install = temp.path().join(setup.app.as_str());
-    let entry = install_fresh(old, &install)?;
+    let before = install_fresh(old, &install)?;
+    let entry = before.entry().clone();
     let runs_here = new.platform == *setup.host;
     let config = setup.config(from, &new.platform, server, offer, temp.path()).map_err(failed)?;
     let config = match new.install {
@@ -254,7 +255,7 @@ fn update(
     }
     staged.install().map_err(|error| failed(error.into()))?;
     let manifest = manifest_of(repository, new)?;
-    fresh::check_installed(&manifest, new.install, &install)?;
+    fresh::check_installed(&manifest, Some(&before), new.install, &install)?;
     Ok(run(Some(by), bytes, Reached::Installed))
 }
 

@@ -11,12 +11,12 @@ use crate::fs::{self, Dir, Entry, PathResult};
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
-use updater_format::{EntryContent, FilePath, MANIFEST_PATH, Manifest, NEW_SUFFIX};
+use updater_format::{EntryContent, FilePath, MANIFEST_PATH, Manifest, NEW_SUFFIX, Sha256};
 
 /// Moves what the release in `from` does not own into `to`.
 ///
-/// A file that a user may edit (`keep_local`) stays the user's: the new one is put beside it as `.new`. Where a user's
-/// file has the name of a new one, it is kept as `.saved`, and gets its name back when the name is free again.
+/// A file that a user may edit (`keep_local`) stays the user's: the new one is put beside it as `.new`, unless the release
+/// before brought the same. Where a user's file has the name of a new one, it is kept as `.saved`, and gets its name back when the name is free again.
 pub(super) fn carry_over(from: &Path, old: &Manifest, to: &Path, new: &Manifest) -> PathResult<()> {
     Carrier::new(from, old, to, new, Direction::Forward)?.run()
 }
@@ -228,7 +228,7 @@ impl<'a> Carrier<'a> {
         }
         if is_new && is_there {
             let target = self.target()?.digest(name)?;
-            if target != self.level().from.digest(name)? {
+            if target != self.level().from.digest(name)? && !self.is_known(path, name, target)? {
                 // From here to the next rename only the old folder has this file; a run after a crash finds it there.
                 let aside = with_suffix(name, NEW_SUFFIX);
                 let target = self.target()?;
@@ -236,6 +236,14 @@ impl<'a> Carrier<'a> {
             }
         }
         self.rename(name, name)
+    }
+
+    /// Tells whether the user has seen what a release brings for a file of theirs: the release before brought the same, and nothing
+    /// from an earlier one waits beside it.
+    fn is_known(&self, path: &Path, name: &OsStr, new: Option<(u64, Sha256)>) -> PathResult<bool> {
+        let before = parse(path).and_then(|path| self.old.find(&path)).map(|entry| &entry.content);
+        let Some(EntryContent::File { length, sha256, .. }) = before else { return Ok(false) };
+        Ok(new == Some((*length, *sha256)) && self.level().from.entry(&with_suffix(name, NEW_SUFFIX))?.is_none())
     }
 
     fn rename(&mut self, name: &OsStr, new_name: &OsStr) -> PathResult<()> {

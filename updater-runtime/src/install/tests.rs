@@ -194,6 +194,34 @@ fn updates_follow_each_other_and_leave_nothing() {
 }
 
 #[test]
+fn a_new_default_lies_beside_an_edited_file_until_its_user_takes_it_away() {
+    let mut world = World::directory();
+    let path = |world: &World, name: &str| world.layout.root().join(name);
+    let beside = |world: &World| std::fs::read_to_string(path(world, "etc/app.conf.new")).ok();
+    for (n, default, taken, expected) in [
+        (2, "2", false, Some("2")),
+        // The same again, and nobody has looked at it yet.
+        (3, "2", true, Some("2")),
+        // The same again, which its user knows.
+        (4, "2", false, None),
+        (5, "3", false, Some("3")),
+    ] {
+        world.new = Release::directory(
+            &format!("1.{n}.0"),
+            &[("share/a", default), ("etc/app.conf", default)],
+            &["etc/*.conf"],
+        );
+        world.swap(Trial::Start);
+        assert_eq!(beside(&world).as_deref(), expected, "1.{n}.0");
+        assert_eq!(std::fs::read_to_string(path(&world, "etc/app.conf")).unwrap(), "edited");
+        if taken {
+            std::fs::remove_file(path(&world, "etc/app.conf.new")).unwrap();
+        }
+        world.old = world.new.clone();
+    }
+}
+
+#[test]
 fn the_program_keeps_the_permissions_that_it_was_given() {
     let world = World::executable();
     std::fs::set_permissions(world.layout.root(), std::fs::Permissions::from_mode(0o710)).unwrap();

@@ -7,12 +7,12 @@ use std::io::{BufReader, BufWriter, Write as _};
 use std::path::Path;
 use updater_format::bundle::{BundleExpectation, BundleReader, Member};
 use updater_format::digest::HashingReader;
-use updater_format::{EntryContent, FileMode, FilePath, InstallKind, MANIFEST_PATH, Manifest};
+use updater_format::{EntryContent, FileMode, FilePath, InstallKind, MANIFEST_PATH, Manifest, NEW_SUFFIX, Sha256};
 
-/// Installs a release at a path, a file or a folder according to its kind, and returns the path of its program inside.
+/// Installs a release at a path, a file or a folder according to its kind, and returns what is in it.
 /// # Errors
 /// [`RehearseError::Bundle`] when the bundle is not what was signed; [`RehearseError::Io`].
-pub fn install_fresh(old: &OldBundle, install: &Path) -> Result<FilePath, RehearseError> {
+pub fn install_fresh(old: &OldBundle, install: &Path) -> Result<Manifest, RehearseError> {
     let refuse = |source| RehearseError::Bundle { path: old.path.clone(), source };
     let failed = |path: &Path| {
         let path = path.to_owned();
@@ -44,26 +44,32 @@ pub fn install_fresh(old: &OldBundle, install: &Path) -> Result<FilePath, Rehear
         let path = install.join(MANIFEST_PATH);
         std::fs::write(&path, reader.manifest_bytes()).map_err(failed(&path))?;
     }
-    Ok(manifest.entry().clone())
+    Ok(manifest)
 }
 
-/// Holds every installed file against a manifest. In an app bundle nothing else may lie: its signature would not hold.
-pub(super) fn check_installed(manifest: &Manifest, kind: InstallKind, install: &Path) -> Result<(), RehearseError> {
+/// Holds every installed file against a manifest, after an update from the release of `before`. What a user may edit is as it
+/// was, with the new one beside it. In an app bundle nothing else may lie: its signature would not hold.
+pub(super) fn check_installed(
+    manifest: &Manifest,
+    before: Option<&Manifest>,
+    kind: InstallKind,
+    install: &Path,
+) -> Result<(), RehearseError> {
     for entry in manifest.entries() {
         let path = match kind {
             InstallKind::Executable => install.to_owned(),
             _ => install.join(entry.path.as_str()),
         };
-        let failed = |source| RehearseError::Io { path: path.clone(), source };
-        let same = match &entry.content {
-            EntryContent::Link { target } => {
-                std::fs::read_link(&path).map_err(failed)?.to_str() == Some(target.as_str())
+        let kept = before
+            .filter(|before| before.keeps_local(&entry.path) || manifest.keeps_local(&entry.path))
+            .and_then(|before| before.find(&entry.path));
+        let same = match kept {
+            Some(kept) => {
+                let new = path.with_file_name(format!("{}{NEW_SUFFIX}", entry.path.file_name()));
+                let is_changed = digest(&kept.content) != digest(&entry.content);
+                holds(&path, &kept.content)? && (!is_changed || holds(&new, &entry.content)?)
             }
-            EntryContent::File { length, sha256, .. } => {
-                let mut reader = HashingReader::new(File::open(&path).map_err(failed)?);
-                std::io::copy(&mut reader, &mut std::io::sink()).map_err(failed)?;
-                reader.finish() == (*length, *sha256)
-            }
+            None => holds(&path, &entry.content)?,
         };
         if !same {
             return Err(RehearseError::Differs { path: entry.path.clone() });
@@ -81,6 +87,28 @@ pub(super) fn check_installed(manifest: &Manifest, kind: InstallKind, install: &
         }
     }
     Ok(())
+}
+
+fn digest(content: &EntryContent) -> Option<Sha256> {
+    match content {
+        EntryContent::Link { .. } => None,
+        EntryContent::File { sha256, .. } => Some(*sha256),
+    }
+}
+
+/// Tells whether what lies at a path is this.
+fn holds(path: &Path, content: &EntryContent) -> Result<bool, RehearseError> {
+    let failed = |source| RehearseError::Io { path: path.to_owned(), source };
+    match content {
+        EntryContent::Link { target } => {
+            Ok(std::fs::read_link(path).map_err(failed)?.to_str() == Some(target.as_str()))
+        }
+        EntryContent::File { length, sha256, .. } => {
+            let mut reader = HashingReader::new(File::open(path).map_err(failed)?);
+            std::io::copy(&mut reader, &mut std::io::sink()).map_err(failed)?;
+            Ok(reader.finish() == (*length, *sha256))
+        }
+    }
 }
 
 fn place(manifest: &Manifest, install: &Path, path: &FilePath) -> std::path::PathBuf {

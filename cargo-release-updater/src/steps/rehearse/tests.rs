@@ -41,7 +41,7 @@ impl Project {
         self.temp.path().join(name)
     }
 
-    /// Bundles a program that says its version, beside data that makes the bundle worth a patch.
+    /// Bundles a program that says its version, beside data that makes the bundle worth a patch and a file that users may edit.
     fn bundle(&self, version: &str, platform: &str, answer: &str) -> Bundled {
         let folder = self.path(&format!("files-{version}-{platform}"));
         std::fs::create_dir_all(folder.join("share")).unwrap();
@@ -56,6 +56,11 @@ impl Project {
         };
         std::fs::write(folder.join("share/data"), (0..20_000).map(|_| noise()).collect::<Vec<u8>>()).unwrap();
         std::os::unix::fs::symlink("share/data", folder.join("data")).unwrap();
+        std::fs::create_dir_all(folder.join("etc")).unwrap();
+        // Every other release has another one.
+        let minor = &version[..3];
+        let setting = if minor == "1.1" { "1.0" } else { minor };
+        std::fs::write(folder.join("etc/hello.toml"), format!("since = \"{setting}\"\n")).unwrap();
         let contents = Contents {
             app: self.app.trust.app.clone(),
             component: None,
@@ -63,7 +68,7 @@ impl Project {
             platform: platform.parse().unwrap(),
             install: None,
             entry: None,
-            keep_local: Vec::new(),
+            keep_local: vec!["etc/*.toml".parse().unwrap()],
             codecs: vec!["refs-1".to_owned()],
             files: from_folder(&folder).unwrap(),
         };
