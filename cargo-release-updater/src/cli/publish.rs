@@ -16,10 +16,11 @@ use crate::repository::RepositoryState;
 use crate::shell::Message;
 use crate::steps::bundle::Bundled;
 use crate::steps::merge::{MergeError, merge, version_of};
+use crate::steps::moved::check_addresses;
 use crate::steps::publish::{Published, publish};
 use crate::steps::rehearse::{Rehearsed, rehearse};
 use crate::steps::release::{Release, is_listed};
-use crate::steps::sign::sign;
+use crate::steps::sign::{keyrings, sign};
 use crate::storage::Service;
 use crate::verify::{Depth, Verification};
 use std::path::PathBuf;
@@ -56,6 +57,9 @@ pub(super) struct Args {
     /// Raise the epoch: whoever has completed this release never goes back to an earlier one, not even by a retreat.
     #[arg(long, help_heading = "Selection")]
     raise_epoch: bool,
+    /// Publish a release that asks for updates at another address than earlier ones, although nothing is found there yet.
+    #[arg(long, help_heading = "Selection")]
+    new_address: bool,
     #[command(flatten)]
     storage: StorageArgs,
     #[command(flatten)]
@@ -162,6 +166,12 @@ impl Args {
             return Ok(false);
         }
 
+        // A wrong password is told before the build and not after it.
+        for (role, keyring) in keyrings(&desk.channel, &desk.trust, desk.state.as_ref())? {
+            if keychain.count(&keyring) > 0 {
+                keychain.some_signers(&role, &keyring)?;
+            }
+        }
         let Some(release) = self.unpublished(context, desk, origin)? else {
             if let Some(state) = &desk.state {
                 desk.commit(&mut keychain).mend_version_files(state)?;
@@ -170,6 +180,9 @@ impl Args {
             desk.after_publish(&plan, AfterPublish::IfLeftOut)?;
             return Ok(false);
         };
+        if !self.new_address {
+            refuse_lost(desk, &release, &plan, context)?;
+        }
         let patches = desk.diff(&release.bundles, &plan, self.diff.limits())?;
         let release = Release { patches, ..release };
         let signed = sign(release, &mut desk.publisher(&mut keychain), &desk.folders.release(&desk.trust.app))?;
@@ -305,6 +318,22 @@ impl Args {
         }
         Ok(Some(release))
     }
+}
+
+/// Refuses a release that would ask for updates where nothing is. One platform speaks for all: they have one table.
+fn refuse_lost(desk: &Desk<'_>, release: &Release, plan: &Plan, context: &Context) -> CommandResult {
+    let table = desk.project.table()?;
+    let of_app = plan.platforms.iter().filter(|_| desk.component.is_none());
+    for planned in of_app {
+        let newest = planned.rehearsed_from.iter().max().cloned();
+        let old = desk.earlier(&planned.platform, newest.as_slice())?;
+        let new = release.bundles.iter().find(|bundled| bundled.part.platform == planned.platform);
+        if let (Some(old), Some(new)) = (old.first(), new) {
+            check_addresses(old, new, &table.urls, &desk.trust.root, &table.missing_status, context.clock.now())?;
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Where the bundles of a release come from.

@@ -38,11 +38,14 @@ pub(super) fn examine(patient: &Patient<'_>) -> Vec<Finding> {
         Some(Err(error)) => {
             let exit = crate::error::Explain::code(error);
             let hints = crate::error::Explain::hints(error).join("; ");
-            findings.push(
-                Finding::new("published-refused", Severity::Error, exit, in_one_line(error))
-                    .because("clients refuse what is published, too, and get nothing new")
-                    .cured_by(hints),
-            );
+            // That this machine cannot read it says nothing about clients.
+            let (code, why) = match exit {
+                ExitCode::Storage => {
+                    ("storage-unusable", "nothing can be published, and nothing published can be looked at")
+                }
+                _ => ("published-refused", "clients refuse what is published, too, and get nothing new"),
+            };
+            findings.push(Finding::new(code, Severity::Error, exit, in_one_line(error)).because(why).cured_by(hints));
         }
         Some(Ok(state)) => {
             findings.extend(ending(patient, state));

@@ -44,12 +44,12 @@ impl Passwords {
     /// What [`Signer::from_text`] returns, and [`KeyError::NoPassword`] when there is nobody to ask.
     pub fn open(&mut self, origin: &str, text: &str) -> Result<Signer, KeyError> {
         let known = self.known.clone();
-        let first = Signer::from_text(origin, text, || known.map_or_else(|| self.ask(origin), Ok));
+        let first = Signer::from_text(origin, text, || known.map_or_else(|| self.ask(origin, ""), Ok));
         let mut outcome = first;
         for _ in 1..ATTEMPTS {
             match outcome {
                 Err(KeyError::WrongPassword { .. }) if self.prompts == Prompts::Allowed => {
-                    outcome = Signer::from_text(origin, text, || self.ask(origin));
+                    outcome = Signer::from_text(origin, text, || self.ask(origin, "Wrong password. "));
                 }
                 _ => break,
             }
@@ -75,11 +75,11 @@ impl Passwords {
         Ok(self.known.insert(Zeroizing::new(typed)).clone())
     }
 
-    fn ask(&mut self, origin: &str) -> Result<Zeroizing<String>, KeyError> {
+    fn ask(&mut self, origin: &str, before: &str) -> Result<Zeroizing<String>, KeyError> {
         if self.prompts == Prompts::Never {
             return Err(KeyError::NoPassword { origin: origin.to_owned() });
         }
-        let prompt = format!("Password for {origin}");
+        let prompt = format!("{before}Password for {origin}");
         let typed = dialoguer::Password::new().with_prompt(prompt).allow_empty_password(true).interact();
         Ok(self.known.insert(Zeroizing::new(typed.map_err(prompt_failed)?)).clone())
     }

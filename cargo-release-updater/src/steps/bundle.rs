@@ -7,7 +7,7 @@ mod after_build;
 mod app_bundle;
 mod build;
 mod collect;
-mod embedded;
+pub(super) mod embedded;
 mod error;
 mod launcher;
 mod part;

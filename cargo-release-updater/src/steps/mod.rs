@@ -14,6 +14,7 @@ pub mod diff;
 pub mod fetch;
 pub mod folders;
 pub mod merge;
+pub mod moved;
 pub mod notes;
 pub mod promote;
 pub mod publish;

@@ -30,10 +30,9 @@ pub fn publish(rehearsed: &Rehearsed, publisher: &mut Publisher<'_>) -> CommandR
     let bytes = files.iter().map(|(_, length)| length).sum();
     let (shell, storage, trust) = (publisher.shell, publisher.storage, publisher.trust);
     let mut progress = Uploads::new(shell, &files);
-    let committed = publisher.commit(storage, trust, signed.release(), &signed.uploads, |name, sent| {
-        progress.sent(name, sent);
-    })?;
-    drop(progress);
+    // The bars end with the upload: what is told of the commit would be drawn into them.
+    let sent = move |name: &str, what| progress.sent(name, what);
+    let committed = publisher.commit(storage, trust, signed.release(), &signed.uploads, sent)?;
     Ok(Published { committed, files: signed.uploads.len(), bytes })
 }
 

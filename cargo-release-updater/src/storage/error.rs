@@ -1,6 +1,7 @@
 //! Why a storage could not be used: what was asked of which object.
 
 use super::github::GitHubError;
+use super::service::Service;
 use crate::error::{ExitCode, Explain};
 use opendal::ErrorKind;
 use std::path::PathBuf;
@@ -50,7 +51,7 @@ pub enum StorageError {
         what: String,
     },
     /// The service answered with an error.
-    #[error("cannot {action} {path} in {storage}")]
+    #[error("cannot {action}{}{path} in {storage}", if path.is_empty() { "" } else { " " })]
     Service {
         /// What was tried, for example `read`.
         action: &'static str,
@@ -199,7 +200,7 @@ impl Explain for StorageError {
             Self::NotBuilt { service, .. } => {
                 format!("install it with this service: `cargo install cargo-release-updater --features {service}`")
             }
-            Self::Service { source, .. } => hint_of(source),
+            Self::Service { source, storage, .. } => return hints_of(source, storage),
             Self::GitHub { source, .. } => source.hint(),
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => NO_ROOM.to_owned(),
             Self::Io { .. } => CHECK.to_owned(),
@@ -273,7 +274,16 @@ impl std::error::Error for ServiceError {
     }
 }
 
-/// Returns what to do about an answer of a service.
+/// Returns what to do about an answer of a service, and where its credentials come from when it does not take them.
+fn hints_of(error: &ServiceError, storage: &str) -> Vec<String> {
+    let mut hints = vec![hint_of(error)];
+    let service = storage.split_once("://").and_then(|(scheme, _)| Service::of_scheme(scheme));
+    if let Some(service) = service.filter(|_| hints[0] == CREDENTIALS) {
+        hints.push(format!("{storage} takes {}", service.credentials()));
+    }
+    hints
+}
+
 fn hint_of(error: &ServiceError) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
@@ -299,23 +309,22 @@ fn hint_of(error: &ServiceError) -> String {
         {
             "the bucket, container or folder of the address does not exist: make it, or correct the address".to_owned()
         }
-        _ if error.0.kind() == ErrorKind::PermissionDenied || text.contains("401 Unauthorized") => {
-            "the storage refuses these credentials, or they may not read, list and write there; `cargo updater \
-             services` shows where they are read from"
+        _ if error.0.kind() == ErrorKind::PermissionDenied || text.contains("Unauthorized") => CREDENTIALS.to_owned(),
+        _ if words(&["Connection refused", "dns error", "failed to lookup address"]) => {
+            "nothing answers at this address: check it, and that the server runs; then run the same command again"
                 .to_owned()
         }
         ErrorKind::ConfigInvalid => {
             "something is missing in the address or the environment; see `cargo updater services`".to_owned()
         }
-        _ if words(&["credential", "Permission denied (publickey"]) => {
-            "no credentials were found that it takes; `cargo updater services` shows where they are read from"
-                .to_owned()
-        }
+        _ if words(&["credential", "Permission denied (publickey"]) => CREDENTIALS.to_owned(),
         _ if error.is_temporary() => "run the same command again; it continues".to_owned(),
         _ => CHECK.to_owned(),
     }
 }
 
+const CREDENTIALS: &str =
+    "the storage refuses these credentials, or there are none, or they may not read, list and write there";
 const NO_ROOM: &str = "make room there, then run the same command again; it continues";
 const CHECK: &str =
     "check that the storage exists, has room and may be written, then run the same command again; it continues";

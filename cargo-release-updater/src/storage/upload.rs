@@ -96,10 +96,9 @@ impl Storage {
     pub fn digest(&self, path: &str) -> Result<Option<(u64, Sha256)>, StorageError> {
         let Some(reader) = self.reader(path)? else { return Ok(None) };
         let mut reader = HashingReader::new(reader);
-        std::io::copy(&mut reader, &mut std::io::sink()).map_err(|source| StorageError::Io {
-            action: "read back",
-            path: path.into(),
-            source,
+        std::io::copy(&mut reader, &mut std::io::sink()).map_err(|error| match error.downcast::<opendal::Error>() {
+            Ok(error) => self.failed("read back", path, error),
+            Err(source) => StorageError::Io { action: "read back", path: path.into(), source },
         })?;
         Ok(Some(reader.finish()))
     }

@@ -46,6 +46,8 @@ fn git(package: &Package, arguments: &[&str]) {
 #[test]
 fn a_package_that_is_set_up_is_left_alone() {
     let package = healthy();
+    // Cargo, which is asked for the files of the package, makes this folder.
+    std::fs::create_dir(package.path("target")).unwrap();
     let before = package.snapshot();
     let run = doctor(&package, &[]);
     assert_eq!((run.code, findings(&run)), (0, vec!["note nothing-published".to_owned()]), "{}", run.stdout);

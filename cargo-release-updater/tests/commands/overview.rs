@@ -143,7 +143,7 @@ fn nothing_is_asked_of_a_network_unless_somebody_wants_it() {
     assert_eq!(told["looked"], false);
     assert!(codes(&run).contains(&"not-looked".to_owned()), "{:?}", codes(&run));
     let run = package.run(&["--online", "--message-format", "json"]).ok();
-    assert!(codes(&run).contains(&"published-refused".to_owned()), "{:?}", codes(&run));
+    assert!(codes(&run).contains(&"storage-unusable".to_owned()), "{:?}", codes(&run));
 }
 
 #[test]

@@ -267,3 +267,36 @@ fn the_notes_of_a_release_are_its_section_of_the_change_log() {
 }
 
 pub(crate) const TRIPLE: &str = "x86_64-unknown-linux-gnu";
+
+/// A release whose `url` is mistyped would update every copy into one that never finds anything again.
+#[test]
+fn a_release_that_asks_where_nothing_is_found_is_refused() {
+    let package = package();
+    let repository = format!("file://{}", package.path("target/updater/repository/hello").display());
+    let asks = |address: &str, version: &str| {
+        let manifest = package.read("Cargo.toml");
+        let url = manifest.lines().find(|line| line.starts_with("url = ")).unwrap().to_owned();
+        package.write("Cargo.toml", &manifest.replace(&url, &format!("url = \"{address}\"")));
+        files(&package, version);
+        let program = package.read("dist/hello");
+        package.write("dist/hello", &format!("{program}# {address}\n"));
+    };
+    asks(&repository, "1.0.0");
+    package.run(&publish("1.0.0", &[])).ok();
+    // Nothing listens at the first, and the second is a folder without a repository.
+    for wrong in ["http://127.0.0.1:9/fetchit".to_owned(), format!("file://{}", package.path("dist").display())] {
+        asks(&wrong, "1.1.0");
+        let refused = package.run(&publish("1.1.0", &[]));
+        let why = format!("1.1.0 asks for updates at {wrong}, where 1.0.0 does not, and nothing of this app is found");
+        refused.fails(20, &why, "`--new-address` publishes it all the same");
+    }
+    package.run(&publish("1.1.0", &["--new-address"])).ok();
+    // Back at the old one, where it is: nothing to say.
+    asks(&repository, "1.2.0");
+    package.run(&publish("1.2.0", &[])).ok();
+    // What asks where earlier ones did is not tried: a server may be down, or not there yet.
+    asks("http://127.0.0.1:9/elsewhere", "1.3.0");
+    package.run(&publish("1.3.0", &["--new-address"])).ok();
+    asks("http://127.0.0.1:9/elsewhere", "1.4.0");
+    package.run(&publish("1.4.0", &[])).ok();
+}

@@ -40,7 +40,9 @@ pub(in crate::repository) enum Sent {
 impl Commit<'_> {
     /// Warns where nothing keeps publishers apart, and where they have to take turns although the service says otherwise.
     pub(in crate::repository) fn tell_coordination(&self) -> Result<(), RepositoryError> {
-        if self.storage.coordination() == Coordination::Nothing {
+        // Once: whoever publishes there for the first time decides how.
+        if self.storage.coordination() == Coordination::Nothing && self.storage.length(&metadata(TIMESTAMP))?.is_none()
+        {
             self.shell.note(format_args!(
                 "{} cannot keep two publishers apart: publish from one machine at a time",
                 self.storage.name()

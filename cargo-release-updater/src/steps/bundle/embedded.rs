@@ -53,7 +53,7 @@ pub fn announced_codecs(contents: &Contents) -> Result<Option<Vec<String>>, Bund
 }
 
 /// Tells whether `needle` stands somewhere in `bytes`. Jumps from one occurrence of its first byte to the next.
-fn contains(bytes: &[u8], needle: &[u8]) -> bool {
+pub(in crate::steps) fn contains(bytes: &[u8], needle: &[u8]) -> bool {
     let Some(&first) = needle.first() else { return true };
     let mut rest = bytes;
     while let Some(at) = rest.iter().position(|byte| *byte == first) {
