@@ -9,14 +9,14 @@ use super::{DiffArgs, ExecuteArgs, KeyArgs, PackageArgs, StorageArgs, bundle, pa
 use crate::context::{Context, Execute};
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::hooks::Hook;
-use crate::plan::{Epoch, Plan};
+use crate::plan::{Epoch, Plan, PlannedPlatform};
 use crate::preflight::{self, Facts};
 use crate::progress::{counted, human_bytes};
 use crate::repository::RepositoryState;
 use crate::shell::Message;
 use crate::steps::bundle::Bundled;
+use crate::steps::left_behind::{check_addresses, check_kind};
 use crate::steps::merge::{MergeError, merge, version_of};
-use crate::steps::moved::check_addresses;
 use crate::steps::publish::{Published, publish};
 use crate::steps::rehearse::{Rehearsed, rehearse};
 use crate::steps::release::{Release, is_listed};
@@ -24,7 +24,7 @@ use crate::steps::sign::{keyrings, sign};
 use crate::storage::Service;
 use crate::verify::{Depth, Verification};
 use std::path::PathBuf;
-use updater_format::release::ChannelContents;
+use updater_format::release::{BundleEntry, ChannelContents};
 use updater_format::trust::TrustedChannel;
 use updater_format::{Channel, Platform, ReleaseVersion};
 use updater_runtime::transport::{Mirror, Url};
@@ -57,9 +57,10 @@ pub(super) struct Args {
     /// Raise the epoch: whoever has completed this release never goes back to an earlier one, not even by a retreat.
     #[arg(long, help_heading = "Selection")]
     raise_epoch: bool,
-    /// Publish a release that asks for updates at another address than earlier ones, although nothing is found there yet.
+    /// Publish a release that earlier copies cannot take, because it is installed in another way, or that would lead them to
+    /// an address where nothing is found yet.
     #[arg(long, help_heading = "Selection")]
-    new_address: bool,
+    leave_behind: bool,
     #[command(flatten)]
     storage: StorageArgs,
     #[command(flatten)]
@@ -180,9 +181,10 @@ impl Args {
             desk.after_publish(&plan, AfterPublish::IfLeftOut)?;
             return Ok(false);
         };
-        if !self.new_address {
-            refuse_lost(desk, &release, &plan, context)?;
+        if !self.leave_behind {
+            refuse_left_behind(desk, &release, &plan, context)?;
         }
+        pass_over(desk, &release, &mut plan);
         let patches = desk.diff(&release.bundles, &plan, self.diff.limits())?;
         let release = Release { patches, ..release };
         let signed = sign(release, &mut desk.publisher(&mut keychain), &desk.folders.release(&desk.trust.app))?;
@@ -320,20 +322,54 @@ impl Args {
     }
 }
 
-/// Refuses a release that would ask for updates where nothing is. One platform speaks for all: they have one table.
-fn refuse_lost(desk: &Desk<'_>, release: &Release, plan: &Plan, context: &Context) -> CommandResult {
+/// Refuses a release that leaves copies behind. One platform speaks for all about addresses: they have one table.
+fn refuse_left_behind(desk: &Desk<'_>, release: &Release, plan: &Plan, context: &Context) -> CommandResult {
+    if desk.component.is_some() {
+        return Ok(());
+    }
     let table = desk.project.table()?;
-    let of_app = plan.platforms.iter().filter(|_| desk.component.is_none());
-    for planned in of_app {
+    let mut is_asked = false;
+    for (planned, new) in side_by_side(plan, release) {
+        // Those before it were left behind then.
+        if let Some(newest) = listed(desk, planned).max_by_key(|old| &old.version) {
+            check_kind(newest, new)?;
+        }
         let newest = planned.rehearsed_from.iter().max().cloned();
-        let old = desk.earlier(&planned.platform, newest.as_slice())?;
-        let new = release.bundles.iter().find(|bundled| bundled.part.platform == planned.platform);
-        if let (Some(old), Some(new)) = (old.first(), new) {
+        if let Some(old) = desk.earlier(&planned.platform, newest.as_slice())?.first().filter(|_| !is_asked) {
             check_addresses(old, new, &table.urls, &desk.trust.root, &table.missing_status, context.clock.now())?;
-            break;
+            is_asked = true;
         }
     }
     Ok(())
+}
+
+/// Plans nothing for copies that cannot take the release.
+fn pass_over(desk: &Desk<'_>, release: &Release, plan: &mut Plan) {
+    let mut others = Vec::new();
+    for (planned, new) in side_by_side(plan, release) {
+        let other = listed(desk, planned).filter(|old| check_kind(old, new).is_err());
+        others.extend(other.map(|old| (old.platform.clone(), old.version.clone())));
+    }
+    for planned in &mut plan.platforms {
+        let takes = |version: &ReleaseVersion| !others.contains(&(planned.platform.clone(), version.clone()));
+        planned.patches_from.retain(takes);
+        planned.rehearsed_from.retain(takes);
+    }
+}
+
+fn side_by_side<'a>(plan: &'a Plan, release: &'a Release) -> impl Iterator<Item = (&'a PlannedPlatform, &'a Bundled)> {
+    let made = |platform: &Platform| release.bundles.iter().find(|bundled| bundled.part.platform == *platform);
+    plan.platforms.iter().filter_map(move |planned| Some((planned, made(&planned.platform)?)))
+}
+
+/// Returns the published bundles from which an update is planned.
+fn listed<'a>(desk: &'a Desk<'_>, planned: &'a PlannedPlatform) -> impl Iterator<Item = &'a BundleEntry> {
+    let bundles = desk.published().map_or(&[][..], |published| &published.bundles);
+    let is_from = |bundle: &&BundleEntry| {
+        let from = planned.rehearsed_from.iter().chain(&planned.patches_from);
+        bundle.platform == planned.platform && from.into_iter().any(|version| *version == bundle.version)
+    };
+    bundles.iter().filter(is_from)
 }
 
 /// Where the bundles of a release come from.

@@ -288,15 +288,32 @@ fn a_release_that_asks_where_nothing_is_found_is_refused() {
         asks(&wrong, "1.1.0");
         let refused = package.run(&publish("1.1.0", &[]));
         let why = format!("1.1.0 asks for updates at {wrong}, where 1.0.0 does not, and nothing of this app is found");
-        refused.fails(20, &why, "`--new-address` publishes it all the same");
+        refused.fails(20, &why, "`--leave-behind` publishes it all the same");
     }
-    package.run(&publish("1.1.0", &["--new-address"])).ok();
+    package.run(&publish("1.1.0", &["--leave-behind"])).ok();
     // Back at the old one, where it is: nothing to say.
     asks(&repository, "1.2.0");
     package.run(&publish("1.2.0", &[])).ok();
     // What asks where earlier ones did is not tried: a server may be down, or not there yet.
     asks("http://127.0.0.1:9/elsewhere", "1.3.0");
-    package.run(&publish("1.3.0", &["--new-address"])).ok();
+    package.run(&publish("1.3.0", &["--leave-behind"])).ok();
     asks("http://127.0.0.1:9/elsewhere", "1.4.0");
     package.run(&publish("1.4.0", &[])).ok();
+}
+
+#[test]
+fn a_release_that_no_copy_can_take_is_refused() {
+    let package = package();
+    let data = package.path("dist/share");
+    std::fs::rename(&data, package.path("aside")).unwrap();
+    package.run(&publish("1.0.0", &[])).ok();
+    files(&package, "1.1.0");
+    let why = "1.0.0 is installed as executable, 1.1.0 as directory: no copy of it takes the update";
+    package.run(&publish("1.1.0", &[])).fails(20, why, "keep the kind: `--kind executable`");
+    let run = package.run(&publish("1.1.0", &["--leave-behind"])).ok();
+    assert!(!run.stderr.contains("Rehearsed 1.0.0"), "{}", run.stderr);
+    files(&package, "1.2.0");
+    let run = package.run(&publish("1.2.0", &[])).ok();
+    assert!(run.stderr.contains("Rehearsed 1.1.0 -> 1.2.0"), "{}", run.stderr);
+    assert!(!run.stderr.contains("1.0.0 -> 1.2.0"), "said once: {}", run.stderr);
 }

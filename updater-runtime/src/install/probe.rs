@@ -4,7 +4,7 @@
 //! not exist here. The program's side is [`answer`].
 
 use group::Group;
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -37,10 +37,13 @@ pub enum ProbeError {
         limit: Duration,
     },
     /// It ended with an error instead of an answer.
-    #[error("it ended with {status} instead of an answer")]
+    // What it wrote is made harmless already.
+    #[error("it ended with {status} instead of an answer{}", if said.is_empty() { String::new() } else { format!("; it wrote \"{said}\"") })]
     Ended {
         /// Its exit status or signal.
         status: ExitStatus,
+        /// The beginning of what it wrote to standard error: the message of the loader or of a panic.
+        said: String,
     },
     /// It ended well but did not say what was expected.
     // Quotes alone: what it wrote is made harmless already, and a second time it would be hard to read.
@@ -110,16 +113,19 @@ pub(crate) fn ask(program: &Path, limit: Duration) -> Result<(String, String), P
     if let Some(folder) = program.parent().filter(|folder| group::takes_working_directory(folder)) {
         command.current_dir(folder);
     }
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // A group of its own, so that whatever it starts is killed with it.
     group::separate(&mut command);
     let begin = Instant::now();
     let mut child = start(&mut command, begin, limit).map_err(|source| ProbeError::Start { source })?;
     let group = Group::of(&child);
-    let output = read_output(&mut child);
+    let (output, errors) = (read_output(child.stdout.take()), read_output(child.stderr.take()));
     let status = wait(&mut child, &group, begin, limit)?;
     if !status.success() {
-        return Err(ProbeError::Ended { status });
+        let said = errors.recv_timeout(GRACE).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said);
+        let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).take(MAX_LINES).collect();
+        return Err(ProbeError::Ended { status, said: crate::terminal_safe(&lines.join(" / "), MAX_SHOWN) });
     }
     // What it has started may still hold the pipe; it does not hold us.
     let rest = limit.saturating_sub(begin.elapsed()).max(GRACE);
@@ -167,14 +173,16 @@ fn start(command: &mut Command, begin: Instant, limit: Duration) -> std::io::Res
 }
 
 /// Reads what the child writes, up to a limit, on a thread of its own: the pipe may stay open after the child's end.
-fn read_output(child: &mut Child) -> Receiver<Vec<u8>> {
+fn read_output(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
     let (sender, receiver) = channel();
-    if let Some(pipe) = child.stdout.take() {
+    if let Some(mut pipe) = pipe {
         std::thread::spawn(move || {
             let mut bytes = Vec::new();
             // A pipe that breaks has said what it said.
-            let _ = pipe.take(MAX_OUTPUT).read_to_end(&mut bytes);
+            let _ = pipe.by_ref().take(MAX_OUTPUT).read_to_end(&mut bytes);
             let _ = sender.send(bytes);
+            // Who writes more is not held up, and does not fail for it.
+            let _ = std::io::copy(&mut pipe, &mut std::io::sink());
         });
     }
     receiver
@@ -224,6 +232,8 @@ const NONCE_LENGTH: usize = 32;
 const MAX_OUTPUT: u64 = 64 * 1024;
 /// How much of a wrong answer is shown, in characters.
 const MAX_SHOWN: usize = 200;
+/// How many lines of an error are shown: a panic says where in its first line and what in its second.
+const MAX_LINES: usize = 2;
 /// How long to wait between two looks.
 const PAUSE: Duration = Duration::from_millis(2);
 /// How long the last bytes of a process that has ended may take.

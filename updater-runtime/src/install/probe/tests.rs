@@ -56,9 +56,20 @@ fn every_other_answer_is_shown_beside_the_expected_one() {
 #[test]
 fn an_answer_before_a_failure_is_no_answer() {
     let result = run(&format!("{ANSWER}; exit 3"), LIMIT);
-    assert!(matches!(result, Err(ProbeError::Ended { status }) if status.code() == Some(3)));
+    assert!(matches!(result, Err(ProbeError::Ended { status, .. }) if status.code() == Some(3)));
     let result = run(&format!("{ANSWER}; kill -9 $$"), LIMIT);
-    assert!(matches!(result, Err(ProbeError::Ended { status }) if status.code().is_none()));
+    assert!(matches!(result, Err(ProbeError::Ended { status, .. }) if status.code().is_none()));
+}
+
+#[test]
+fn what_a_program_says_as_it_fails_is_told() {
+    let result =
+        run("printf 'thread main panicked at src/main.rs:2:5:\\n\\033[2Jno words\\nmore\\n' >&2; exit 101", LIMIT);
+    let text = result.unwrap_err().to_string();
+    assert!(text.contains("it wrote \"thread main panicked at src/main.rs:2:5: / \\u{1b}[2Jno words\""), "{text}");
+    assert_eq!(run("exit 1", LIMIT).unwrap_err().to_string(), "it ended with exit status: 1 instead of an answer");
+    // More than is read, and an answer.
+    run(&format!("head -c 300000 /dev/zero >&2 && {ANSWER}"), LIMIT).unwrap();
 }
 
 #[test]
