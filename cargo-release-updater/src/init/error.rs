@@ -131,6 +131,11 @@ impl Explain for InitError {
                         .to_owned(),
                 ];
             }
+            Self::Differs { option: "--github", .. } => {
+                "for GitHub take `url` and `storage` out of the table first, and run it again; from another storage the action \
+                 publishes, too (docs/github.md)"
+                    .to_owned()
+            }
             Self::Differs { key, .. } => format!("`init` changes nothing that is there: edit `{key}` in the table"),
             Self::BadRoot { .. } => "restore it from version control".to_owned(),
             Self::Metadata { .. } => "look at the keys with `cargo updater keys list`".to_owned(),

@@ -60,6 +60,12 @@ pub(super) fn write(work: &mut Work<'_>, project: &Project, setup: &GitHubSetup)
         std::fs::create_dir_all(folder).map_err(failed)?;
     }
     work.write(&path, setup.workflow(project).as_bytes())?;
+    if let Some(path) = path_outside(project) {
+        work.todo(format!(
+            "{} takes updater-runtime from {path}, which no runner has: write its version, or `git` and `rev`, before you commit",
+            project.manifest.display()
+        ));
+    }
     let (slug, tag, version) = (setup.address.slug(), &setup.address.tag, &project.version);
     work.todo(format!(
         "on GitHub, once (docs/github.md):\n\n    \
@@ -72,6 +78,15 @@ pub(super) fn write(work: &mut Work<'_>, project: &Project, setup: &GitHubSetup)
         setup.address.branch
     ));
     Ok(())
+}
+
+/// Returns the path from which the manifest takes the runtime, when that is not part of the checkout.
+fn path_outside(project: &Project) -> Option<String> {
+    let text = std::fs::read_to_string(&project.manifest).ok()?;
+    let document: toml_edit::DocumentMut = text.parse().ok()?;
+    let path = document.get("dependencies")?.get("updater-runtime")?.get("path")?.as_str()?;
+    let there = project.folder().join(path).canonicalize().ok()?;
+    (!there.starts_with(top(project).canonicalize().ok()?)).then(|| path.to_owned())
 }
 
 /// Returns the folder of the checkout: workflows lie at its top.

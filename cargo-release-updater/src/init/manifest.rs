@@ -31,7 +31,12 @@ pub fn own_checkout() -> Option<PathBuf> {
 /// Refuses answers that the table contradicts: left alone in silence, they would seem to have been taken.
 pub(super) fn refuse_other_settings(project: &Project, answers: &Answers) -> Result<(), InitError> {
     let Some(table) = &project.table else { return Ok(()) };
-    let differs = |option, key, value| InitError::Differs { option, key, value, manifest: project.manifest.clone() };
+    // One option answers for both.
+    let by_github = answers.github.as_ref().map(|_| "--github");
+    let differs = |option, key, value| {
+        let option = by_github.unwrap_or(option);
+        InitError::Differs { option, key, value, manifest: project.manifest.clone() }
+    };
     if !table.urls.is_empty() && table.urls != answers.urls {
         let urls = table.urls.iter().map(ToString::to_string).collect::<Vec<_>>().join("\", \"");
         return Err(differs("--url", "url", urls));

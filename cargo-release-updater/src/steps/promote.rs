@@ -7,7 +7,7 @@ use crate::keys::{KeyError, Signer};
 use crate::storage::{Storage, StorageError};
 use std::collections::BTreeSet;
 use updater_format::digest::HashingReader;
-use updater_format::release::{Artifact, ChannelContents, Entry};
+use updater_format::release::{Artifact, BundleEntry, ChannelContents, Entry};
 use updater_format::role::{TargetFile, Targets};
 use updater_format::{AppId, Channel, ComponentName, Platform, ReleaseVersion};
 
@@ -64,6 +64,30 @@ impl Promotion {
         entries.extend(source.notes.iter().filter(|notes| notes.version == *version).cloned().map(Entry::Notes));
         let component = entries.first().and_then(|entry| entry.component().cloned());
         Ok(Self { component, version: version.clone(), from: from.clone(), to: to.clone(), entries })
+    }
+
+    /// Returns the versions of the other channel from which no patch leads here, with the bytes of the bundle that their copies
+    /// download: nobody has made one, and none is made now.
+    #[must_use]
+    pub fn without_patch(&self, target: &ChannelContents) -> Vec<(ReleaseVersion, u64)> {
+        let bundle_for = |platform: &Platform| {
+            self.entries.iter().find_map(|entry| match entry {
+                Entry::Bundle(bundle) if bundle.platform == *platform => Some(bundle.artifact.length),
+                _ => None,
+            })
+        };
+        let is_patched = |old: &BundleEntry| {
+            self.entries.iter().any(|entry| match entry {
+                Entry::Patch(patch) => (&patch.from, &patch.platform) == (&old.version, &old.platform),
+                _ => false,
+            })
+        };
+        let older = target.bundles.iter().filter(|old| old.version < self.version && !is_patched(old));
+        let mut without: Vec<_> =
+            older.filter_map(|old| Some((old.version.clone(), bundle_for(&old.platform)?))).collect();
+        without.sort();
+        without.dedup_by(|one, other| one.0 == other.0);
+        without
     }
 
     /// Returns the files, in the order of their names.
@@ -233,6 +257,9 @@ mod tests {
         let source = listing(&[("1.0.0", 0), ("1.3.0", 2)]);
         let target = listing(&[("1.0.0", 0), ("1.1.0", 0), ("1.2.0", 0)]);
         let promotion = Promotion::new(&v("1.3.0"), (&beta, &source), (&stable, Some(&target))).unwrap();
+        let without: Vec<_> =
+            promotion.without_patch(&target).into_iter().map(|(version, _)| version.to_string()).collect();
+        assert_eq!(without, ["1.0.0", "1.1.0", "1.2.0"], "beta has no patch at all");
         let mut role = next_channel(&app, &stable, None, UtcTime::from_unix(1_800_000_000));
         role.targets.extend(target.bundles.iter().map(|bundle| Entry::Bundle(bundle.clone()).to_target(&app)));
         role.extension.as_mut().unwrap().rules.required.insert(v("1.0.0"));

@@ -176,6 +176,8 @@ fn set_up() -> (Package, PathBuf) {
     package.write("Cargo.toml", &format!("{manifest}{table}"));
     let made = package.run(&["init", "--github", "--no-password"]).ok();
     assert!(made.stderr.contains("gh secret set UPDATER_ONLINE_KEY --env refresh"), "{}", made.stderr);
+    // Where this test was built is nowhere on GitHub.
+    assert!(made.stderr.contains("which no runner has: write its version"), "{}", made.stderr);
     let workflow = package.path(".github/workflows/cargo-updater.yml");
     (package, workflow)
 }
@@ -223,6 +225,9 @@ fn init_writes_a_workflow_and_both_halves_of_the_address() {
     assert_eq!(package.snapshot(), before);
     let none = Package::new();
     none.run(&["init", "--github"]).fails(2, "the repository on GitHub is not given", "--github OWNER/REPO");
+    none.run(&["init", "--dev", "--storage", "fs:elsewhere"]).ok();
+    let help = "for GitHub take `url` and `storage` out of the table first";
+    none.run(&["init", "--github", "owner/app"]).fails(20, "`--github` is given", help);
 }
 
 #[test]

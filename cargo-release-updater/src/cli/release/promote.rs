@@ -4,6 +4,7 @@ use super::{Ask, SteerArgs, published, tell};
 use crate::context::Context;
 use crate::error::CommandResult;
 use crate::keys::KeyError;
+use crate::progress::human_bytes;
 use crate::repository::{RepositoryError, Submission};
 use crate::steps::promote::{Detached, Promotion};
 use crate::steps::sign::keyrings;
@@ -37,6 +38,15 @@ impl Args {
             (&desk.channel, contents(&desk.channel)),
         )?;
         let what = format!("promote {} from {} to {}", self.version, self.from, desk.channel);
+        for (version, bytes) in promotion.without_patch(contents(&desk.channel).unwrap_or(&nothing)) {
+            context.shell.note(format_args!(
+                "no patch leads from {version} to {}: its copies download the bundle, {}; a release that goes to {} by \
+                 `publish` gets patches",
+                self.version,
+                human_bytes(bytes),
+                desk.channel
+            ));
+        }
         if !self.common.go_on(context, &desk, &what, Ask::Once)? {
             return Ok(());
         }
