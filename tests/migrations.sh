@@ -2,7 +2,7 @@
 # Follows the pages of docs/migrate/ with small real projects: an app that another updater has installed takes its last
 # update by that updater, is one that updates itself by this project from then on, and takes the next release so.
 #
-#     bash tests/migrations.sh [self_update] [tauri] [tufup]      # all three when none is named
+#     bash tests/migrations.sh [self_update] [self_update_folder] [tauri] [tufup]      # all when none is named
 #
 # Needs a package registry for crates (self_update), npm (tauri: only its key, see docs/migrate/tauri.md) and pip (tufup).
 # Everything listens on 127.0.0.1 and lies in a temporary folder.
@@ -137,6 +137,73 @@ RUST
     say "self_update: 1.0.0 became 1.1.0 by self_update, and 1.2.0 by its own updater"
 }
 
+# The same for an app with files beside its program: the old way brings the unpacked bundle, in its bundle mode.
+self_update_folder() {
+    say "self_update, bundle mode: 1.0.0 is installed with a file beside it"
+    local app=$work/folder
+    package "$app" hello
+    sed -i 's/^\[dependencies\]$/&\nself_update = { version = "=1.3.3", default-features = false, features = ["manifest", "ureq", "rustls", "checksums", "archive-tar", "compression-tar-gz"] }/' "$app/Cargo.toml"
+    cat >"$app/src/main.rs" <<'RUST'
+fn main() {
+    if let Err(error) = update() {
+        eprintln!("no update: {error}");
+    }
+    println!("hello {}", env!("CARGO_PKG_VERSION"));
+}
+
+fn update() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = std::env::current_exe()?.parent().ok_or("no folder")?.to_owned();
+    let mut update = self_update::backends::manifest::Update::configure();
+    let url = std::env::var("HELLO_MANIFEST")?;
+    update.manifest_url(url).bin_name("hello").current_version(env!("CARGO_PKG_VERSION"));
+    update.bundle_path_in_archive("hello").bundle_install_path(folder);
+    update.show_output(false).no_confirm(true).build()?.update()?;
+    Ok(())
+}
+RUST
+    (cd "$app" && CARGO_TARGET_DIR=$target/migrations cargo build --quiet)
+    local installed=$work/folder-installed/hello
+    mkdir -p "$installed/share" "$app/share"
+    cp "$target/migrations/debug/hello" "$installed/hello"
+    echo 1.0.0 | tee "$app/share/words" >"$installed/share/words"
+
+    say "self_update, bundle mode: 1.1.0 is published here, and its bundle there"
+    sed -i '/^self_update = /d' "$app/Cargo.toml"
+    rm -rf "$work/repository"
+    migrate "$app" --dev
+    sed -i 's|^\[package.metadata.updater\]$|&\ninclude = ["share/**"]|' "$app/Cargo.toml"
+    version "$app" 1.1.0
+    echo 1.1.0 >"$app/share/words"
+    publish "$app"
+    local old=$work/folder-old triple name
+    triple=$(rustc -vV | sed -n 's/host: //p')
+    name=hello-1.1.0-$triple.tar.gz
+    mkdir -p "$old/hello"
+    tar -xJf "$target/migrations/updater/bundles/hello-1.1.0-$triple.tar.xz" -C "$old/hello"
+    tar -czf "$old/$name" -C "$old" hello
+    printf '{"schema":1,"releases":[{"version":"1.1.0","assets":[{"name":"%s","url":"%s","digest":"sha256:%s"}]}]}' \
+        "$name" "$name" "$(sha256sum "$old/$name" | cut -d ' ' -f 1)" >"$old/manifest.json"
+    serve "$old"
+    HELLO_MANIFEST=http://127.0.0.1:$port/manifest.json
+    export HELLO_MANIFEST
+    HOME=$work/home-folder "$installed/hello" >"$work/log" 2>&1
+    expect "hello 1.0.0" "$work/log"
+    HOME=$work/home-folder "$installed/hello" >"$work/log" 2>&1
+    expect "hello 1.1.0" "$work/log"
+    expect "1.1.0" "$installed/share/words"
+
+    say "self_update, bundle mode: 1.2.0 is published here alone"
+    version "$app" 1.2.0
+    echo 1.2.0 >"$app/share/words"
+    echo mine >"$installed/mine"
+    publish "$app"
+    HOME=$work/home-folder "$installed/hello" >"$work/log" 2>&1
+    expect "hello 1.2.0" "$work/log"
+    expect "1.2.0" "$installed/share/words"
+    expect "mine" "$installed/mine"
+    say "self_update, bundle mode: 1.0.0 became 1.1.0 by self_update, and 1.2.0 by its own updater, with its files"
+}
+
 tauri() {
     say "tauri: a key that Tauri's own tool has made"
     npm install --silent --no-audit --no-fund --prefix "$work/npm" @tauri-apps/cli@2 >/dev/null
@@ -238,5 +305,5 @@ PYTHON
 }
 
 mkdir -p "$work/home"
-[ $# -gt 0 ] || set -- self_update tauri tufup
+[ $# -gt 0 ] || set -- self_update self_update_folder tauri tufup
 for name in "$@"; do "$name"; done
