@@ -15,6 +15,17 @@ use updater_format::manifest::PROGRAMS_OF_APP_BUNDLE;
 use updater_format::{AppId, Channel, FilePath, InstallKind, MinisignKey, PathPattern, Platform};
 
 /// The settings of one app: `[package.metadata.updater]` over `[workspace.metadata.updater]`, every default filled in.
+///
+/// ```no_run
+/// use updater_build::table::Table;
+///
+/// // What `embed()` will compile in, from the manifest alone: no cargo is asked.
+/// match Table::read("Cargo.toml".as_ref())? {
+///     Some(table) => println!("{} reads {}", table.app, table.urls.iter().map(|url| url.as_str()).collect::<Vec<_>>().join(", ")),
+///     None => println!("no [package.metadata.updater]"),
+/// }
+/// # Ok::<(), updater_build::TableError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Table {

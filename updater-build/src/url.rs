@@ -9,6 +9,14 @@ use updater_format::{FormatError, RepositoryAddress};
 ///
 /// Without user name, query and fragment: what is compiled into every copy of a program is public, so a secret in it
 /// would be one no longer. A trailing `/` is dropped.
+///
+/// ```
+/// use updater_build::url::RepositoryUrl;
+///
+/// assert_eq!(RepositoryUrl::parse("https://example.com/hello/").unwrap().as_str(), "https://example.com/hello");
+/// assert!(RepositoryUrl::parse("http://127.0.0.1:8700").unwrap().is_local());
+/// assert!(RepositoryUrl::parse("https://me:secret@example.com").is_err(), "every copy would carry it");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepositoryUrl {
     text: String,

@@ -18,6 +18,22 @@ pub struct Applied {
 ///
 /// `old` is read whole once and its digest checked, then read in places; `patch` is read once; `new` is written in order and holds
 /// nothing of use unless this returns `Ok`. `codec` is what the signed metadata promised.
+///
+/// ```
+/// # #[cfg(feature = "encode")] {
+/// use std::io::Cursor;
+/// use updater_delta::{ApplyLimits, DiffOptions, apply, diff};
+///
+/// let (old, new) = (b"the quick brown fox".repeat(50), b"the quick red fox".repeat(50));
+/// let delta = diff(&old, &new, &DiffOptions::default()).unwrap();
+/// let mut made = Vec::new();
+/// let limits = ApplyLimits::exactly(new.len() as u64);
+/// apply(delta.codec(), &mut Cursor::new(&old), delta.bytes(), &mut made, &limits).unwrap();
+/// assert_eq!(made, new);
+/// // Another old file is refused before anything is written.
+/// assert!(apply(delta.codec(), &mut Cursor::new(b"other"), delta.bytes(), &mut Vec::new(), &limits).is_err());
+/// # }
+/// ```
 /// # Errors
 /// Any [`ApplyError`]. No input makes this panic, write more than `limits.new_length`, or allocate more than `limits.memory`.
 pub fn apply(

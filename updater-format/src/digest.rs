@@ -4,6 +4,14 @@ use crate::error::FormatError;
 use sha2::Digest as _;
 
 /// A SHA-256 digest. Compared in ordinary time: digests here are public.
+///
+/// ```
+/// use updater_format::Sha256;
+///
+/// let digest = Sha256::of(b"hello");
+/// assert_eq!(Sha256::parse(&digest.to_string()).unwrap(), digest);
+/// assert!(Sha256::parse("ABC").is_err(), "64 small hexadecimal digits");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sha256([u8; 32]);
 

@@ -3,6 +3,10 @@
 /// Returns the text with everything escaped that a terminal or a log would obey instead of showing it: control
 /// characters (among them ESC and newlines), and the invisible ones that reorder or hide other text. At most `limit`
 /// characters are kept; a longer text ends in `...`.
+///
+/// ```
+/// assert_eq!(updater_format::terminal_safe("1.2.0 \u{1b}[2Jbuy now", 9), r"1.2.0 \u{1b}[2...");
+/// ```
 #[must_use]
 pub fn terminal_safe(text: &str, limit: usize) -> String {
     let mut safe = String::with_capacity(text.len().min(limit));

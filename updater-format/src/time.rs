@@ -3,6 +3,14 @@
 use crate::error::FormatError;
 
 /// A moment in UTC with a resolution of one second, written `2026-11-20T08:30:00Z`.
+///
+/// ```
+/// use updater_format::UtcTime;
+///
+/// let time = UtcTime::parse("2026-11-20T08:30:00Z").unwrap();
+/// assert_eq!(UtcTime::from_unix(time.unix()).to_string(), "2026-11-20T08:30:00Z");
+/// assert!(UtcTime::parse("2026-11-20 08:30").is_err());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UtcTime(i64);
 

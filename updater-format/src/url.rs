@@ -9,6 +9,15 @@ use std::sync::Arc;
 ///
 /// `http:` is accepted for loopback addresses only, a user name or password in the URL for none: an app passes
 /// credentials as an option, bound to one origin. `Display` and `Debug` hide the query, which may be an access token.
+///
+/// ```
+/// use updater_format::url::Url;
+///
+/// let base = Url::parse("https://example.com/hello?sig=secret").unwrap();
+/// assert_eq!(base.join("VERSION").expose(), "https://example.com/hello/VERSION?sig=secret");
+/// assert_eq!(base.to_string(), "https://example.com/hello?...");
+/// assert!(Url::parse("http://example.com/hello").is_err(), "not encrypted, and not this machine");
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Url(Arc<Parts>);
 

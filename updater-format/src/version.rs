@@ -4,6 +4,15 @@ use crate::error::FormatError;
 
 /// A semantic version as Cargo has it, at most 64 characters. `+build` is refused: it does not take part in the order,
 /// so two different releases would compare equal, and `+` breaks in object names on S3.
+///
+/// ```
+/// use updater_format::ReleaseVersion;
+///
+/// let version = |text| ReleaseVersion::parse(text);
+/// assert!(version("1.10.0").unwrap() > version("1.9.0").unwrap());
+/// assert!(version("1.0.0").unwrap() > version("1.0.0-beta.1").unwrap());
+/// assert!(version("1.0.0+build").is_err());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReleaseVersion(semver::Version);
 

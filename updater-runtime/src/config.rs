@@ -16,6 +16,26 @@ use updater_format::{AppId, Channel, FilePath, FormatError, Platform, ReleaseVer
 /// An app that uses [`updater!`](crate::updater) gets them from `updater-build` and changes what it likes with
 /// [`Updater::configure`](crate::Updater::configure). A program that updates something other than itself builds them
 /// with [`Config::new`], [`Config::with_executable`], [`Config::with_directory`] and [`Config::with_app_bundle`].
+///
+/// ```
+/// use updater_runtime::{Config, Updater};
+///
+/// // A program that keeps another one up to date. The root comes by a way that is trusted already.
+/// # let root = Vec::new();
+/// let config = Config::new(
+///     "hello".parse()?,
+///     "1.0.0".parse()?,
+///     "x86_64-unknown-linux-gnu".parse()?,
+///     root,
+///     "https://example.com/hello",
+/// )?
+/// .with_executable("/opt/hello/hello")
+/// .with_state_dir("/var/lib/hello-updates")
+/// .with_interval(std::time::Duration::from_secs(6 * 60 * 60));
+/// // Fails when there is nothing at that path.
+/// assert!(Updater::new(config).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Config {
     pub(crate) app: AppId,
@@ -305,6 +325,15 @@ impl Config {
     }
 
     /// Limits the speed of downloads.
+    ///
+    /// ```no_run
+    /// # fn with(updater: updater_runtime::Updater) {
+    /// use updater_runtime::transport::RateLimit;
+    ///
+    /// let bytes_a_second = 500_000.try_into().expect("not zero");
+    /// let updater = updater.configure(|config| config.with_rate_limit(RateLimit::new(bytes_a_second)));
+    /// # }
+    /// ```
     #[must_use]
     pub fn with_rate_limit(self, rate: RateLimit) -> Self {
         Self { rate_limit: Some(rate), ..self }
@@ -354,6 +383,12 @@ impl Config {
     }
 
     /// Adds a header to every request to a mirror's own host. It is not sent elsewhere, not even after a redirect.
+    ///
+    /// ```no_run
+    /// # fn with(updater: updater_runtime::Updater, token: &str) {
+    /// let updater = updater.configure(|config| config.with_header("Authorization", format!("Bearer {token}")));
+    /// # }
+    /// ```
     #[must_use]
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.http.headers.push((name.into(), value.into()));

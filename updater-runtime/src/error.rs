@@ -9,6 +9,18 @@ use crate::transport::FetchError;
 use updater_format::ReleaseVersion;
 
 /// A check or an update that ended without a result. The installed version is what it was, and the app goes on.
+///
+/// ```
+/// use updater_runtime::Error;
+///
+/// /// For people: what happened, why, and what to do. For programs: a name that never changes.
+/// fn tell(error: &Error) {
+///     eprintln!("no update: {}\n  help: {}", error.full_message(), error.hint());
+///     if error.code() == "install-no-space" {
+///         // ...
+///     }
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -3,6 +3,19 @@
 use updater_format::{ReleaseVersion, TargetName};
 
 /// How far a download or an unpacking is. Sent at most about thirty times a second, and at the end of each phase.
+///
+/// ```
+/// use updater_runtime::{Phase, Progress};
+///
+/// /// The text beside a bar.
+/// fn text(progress: &Progress) -> String {
+///     match progress.phase {
+///         Phase::Download => format!("{} of {} bytes", progress.bytes, progress.total),
+///         Phase::Apply => "putting the new version together".to_owned(),
+///         _ => "trying whether it starts".to_owned(),
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {

@@ -27,6 +27,26 @@ use updater_format::{AppId, Channel, ReleaseVersion, Sha256, SignaturePolicy, Ut
 /// Finds and installs the first version of an app, in the layout with a folder for each version behind a link `current`.
 ///
 /// The version in the [`Config`] is not used. Metadata is kept only when the config has a state folder.
+///
+/// ```no_run
+/// use std::path::Path;
+/// use updater_runtime::{Config, FirstInstall};
+///
+/// # fn install(root: Vec<u8>) -> Result<(), Box<dyn std::error::Error>> {
+/// let config = Config::new(
+///     "hello".parse()?,
+///     "0.0.0".parse()?,
+///     "x86_64-unknown-linux-gnu".parse()?,
+///     root,
+///     "https://example.com/hello",
+/// )?;
+/// let release = FirstInstall::new(config).find()?;
+/// println!("hello {}, {} bytes", release.version(), release.bytes());
+/// let folder = Path::new("/opt/hello");
+/// release.install(folder, |_progress| {})?; // /opt/hello/current leads to it
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct FirstInstall {
     config: Config,

@@ -18,6 +18,21 @@ pub enum Status {
 }
 
 /// Why there is no update. None of these is an error: the app goes on, and may say it or not.
+///
+/// ```
+/// use updater_runtime::NoUpdate;
+///
+/// /// What an app with a window says by itself; the rest it says when somebody asks.
+/// fn worth_a_line(why: &NoUpdate) -> Option<String> {
+///     match why {
+///         // A package manager owns it, or its folder cannot be changed: the text says what helps.
+///         NoUpdate::Blocked { .. } | NoUpdate::Unsupported { .. } => Some(why.to_string()),
+///         _ => None,
+///     }
+/// }
+///
+/// assert_eq!(worth_a_line(&NoUpdate::Disabled { reason: "built without a root".into() }), None);
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum NoUpdate {

@@ -18,6 +18,23 @@ use updater_format::terminal_safe;
 use updater_format::{Channel, ComponentName, ReleaseOf, ReleaseVersion, Sha256, UtcTime};
 
 /// A release for this install: a newer one, or an older one to which the publisher takes installs back. Nothing has been downloaded or changed yet.
+///
+/// ```no_run
+/// # fn ask(_: &str) -> bool { true }
+/// # fn offer(update: updater_runtime::Update) -> Result<(), updater_runtime::Error> {
+/// let bytes = update.route().bytes(); // of the patch, or of the bundle where no patch leads from here
+/// println!("{} -> {}, {bytes} bytes", update.from(), update.version());
+/// // Fetched now, verified like the release, and harmless on a terminal.
+/// if let Some(notes) = update.notes()? {
+///     println!("{notes}");
+/// }
+/// // Its publisher wants nobody to stay with the installed version: not a question, then.
+/// if update.is_urgent() || ask("install it?") {
+///     update.download(|_progress| {})?.install()?.restart()?.hand_over();
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "an update does nothing until it is downloaded and installed"]
 pub struct Update {
@@ -133,6 +150,24 @@ impl Update {
     }
 
     /// As [`Update::download`], and tells which way was chosen, which failed, and why.
+    ///
+    /// ```no_run
+    /// # fn run(update: updater_runtime::Update) -> Result<(), updater_runtime::Error> {
+    /// use updater_runtime::Phase;
+    ///
+    /// let staged = update.download_with_events(
+    ///     |progress| {
+    ///         if progress.phase == Phase::Download {
+    ///             eprint!("\r{} of {} bytes", progress.bytes, progress.total);
+    ///         }
+    ///     },
+    ///     // Also why another way is tried: a patch that does not fit an edited file, for example.
+    ///     |event| eprintln!("{event}"),
+    /// )?;
+    /// staged.install_on_exit()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     /// # Errors
     /// As [`Update::download`].
     pub fn download_with_events(

@@ -23,6 +23,20 @@ pub(crate) struct Plan {
 /// A release that is complete, verified and probed, beside the installed one. Nothing visible has changed yet.
 ///
 /// While it exists no other process can update this copy. Dropping it changes nothing.
+///
+/// ```no_run
+/// # fn finish(staged: updater_runtime::Staged, has_a_window: bool) -> Result<(), updater_runtime::Error> {
+/// if has_a_window {
+///     // Nothing changes under a running app; whoever quits it starts the new version next time.
+///     let scheduled = staged.install_on_exit()?;
+///     println!("{} is installed when you quit", scheduled.version());
+/// } else {
+///     // A command-line tool goes on as the new version at once.
+///     staged.install()?.restart()?.hand_over();
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "nothing is installed until `install` or one of its siblings is called"]
 pub struct Staged {
@@ -174,6 +188,15 @@ impl Installed {
     /// Runs the installed version in place of this process: same arguments, environment and working directory. On Unix this
     /// comes back only with an error, and nothing is dropped on the way: save first what must be saved. On Windows the new
     /// version is started, and this process should end: see [`Restarted`](crate::Restarted).
+    ///
+    /// ```no_run
+    /// # fn save_everything() {}
+    /// # fn finish(installed: updater_runtime::Installed) -> Result<(), updater_runtime::InstallError> {
+    /// save_everything();
+    /// installed.restart()?.hand_over(); // ends this process on Windows; on Unix it is another program by now
+    /// # Ok(())
+    /// # }
+    /// ```
     /// # Errors
     /// [`InstallError::RestartLoop`] when this process was itself restarted from the version that it has;
     /// [`InstallError::Restart`] when the system cannot start the program.
