@@ -3,7 +3,7 @@
 
 /// Returns the known word nearest to another one, when a slip of the fingers could explain the difference.
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let edits = |candidate: &str| strsim::damerau_levenshtein(word, candidate);
+    let edits = |candidate: &str| strsim::osa_distance(word, candidate);
     let all: Vec<_> = known.into_iter().map(|candidate| (edits(candidate), candidate)).collect();
     // Of a version one digit: 1.4.0 and 2.4.1 have nothing to do with each other.
     let most = |candidate: &str| match candidate.starts_with(|first: char| first.is_ascii_digit()) {
