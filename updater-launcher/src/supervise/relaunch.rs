@@ -85,12 +85,6 @@ impl Handover {
 }
 
 impl Supervisor {
-    /// Tells whether this is a moment to relaunch by itself: the app runs and is ready, and nothing is going on.
-    pub(super) fn is_idle(&self) -> bool {
-        let is_ready = self.app.as_ref().is_some_and(|app| app.is_ready && self.children.ending(app.pid).is_none());
-        self.mode == Mode::Supervise && is_ready && !self.stopping && self.job.is_none() && self.requests.is_empty()
-    }
-
     /// Tells whether another program lies where this one was started from.
     pub(super) fn is_replaced(&self) -> bool {
         use std::os::unix::fs::MetadataExt as _;

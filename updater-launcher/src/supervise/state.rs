@@ -1,6 +1,6 @@
 //! What `status` tells: one object, the same keys always.
 
-use super::Supervisor;
+use super::{Mode, Supervisor};
 use serde_json::{Value, json};
 use std::time::Instant;
 
@@ -27,6 +27,12 @@ impl Supervisor {
     /// Remembers what has failed, for whoever asks later.
     pub(super) fn note_failure(&mut self, event: &str, message: &str, time: String) {
         self.last_error = Some(LastError { event: event.to_owned(), message: message.to_owned(), time });
+    }
+
+    /// Tells whether this is a moment to relaunch by itself: the app runs and is ready, and nothing is going on.
+    pub(super) fn is_idle(&self) -> bool {
+        let is_ready = self.app.as_ref().is_some_and(|app| app.is_ready && self.children.ending(app.pid).is_none());
+        self.mode == Mode::Supervise && is_ready && !self.stopping && self.job.is_none() && self.requests.is_empty()
     }
 
     pub(super) fn status(&self) -> Value {

@@ -31,12 +31,6 @@ impl Handover {
 }
 
 impl Supervisor {
-    /// Tells whether the app runs, is ready, and nothing is going on.
-    pub(super) fn is_idle(&self) -> bool {
-        let is_ready = self.app.as_ref().is_some_and(|app| app.is_ready && self.children.ending(app.pid).is_none());
-        self.mode == Mode::Supervise && is_ready && !self.stopping && self.job.is_none() && self.requests.is_empty()
-    }
-
     /// Tells whether another program lies where this one was started from.
     pub(super) fn is_replaced(&self) -> bool {
         let there = File::open(&self.program).and_then(|file| crate::win32::file_identity(&file)).ok();
