@@ -54,19 +54,43 @@ has() { command -v "$1" >/dev/null 2>&1; }
 
 manifest=.updater-manifest.json
 
-# Removes what was installed: the program, or of a folder the files that its manifest names. What a user added stays.
+# What a manifest lists, one line each: the digest of a file, or the word link, then the path. A manifest has no newline at
+# its end, and no path a quote.
+listed() { # manifest
+    { cat "$1" && echo; } | sed 's/{"length":/\
+&/g; s/{"link":"/\
+&/g' | sed -n \
+        -e 's/^{"length":.*"path":"\([^"]*\)","sha256":"\([0-9a-f]*\)".*/\2 \1/p' \
+        -e 's/^{"link":.*"path":"\([^"]*\)".*/link \1/p'
+}
+
+# Every file of a folder, relative to it.
+files_of() { # folder
+    (cd "$1" && find . ! -type d) | sed 's|^\./||' | LC_ALL=C sort
+}
+
+# Removes what was installed: the program, or of a folder the files that its manifest names, as long as they are what was
+# installed. What a user added or changed stays.
 uninstall() {
     found=no
     if [ -f "$folder/$manifest" ]; then
         found=yes
-        sed 's/"path":"/\
-/g' "$folder/$manifest" | sed -n 's/^\([^"]*\)".*/\1/p' | while IFS= read -r file; do
+        has sha256sum || has shasum || has openssl ||
+            fail "nothing here can tell which files of $folder were changed" "install sha256sum, shasum or openssl"
+        listed "$folder/$manifest" | while IFS= read -r line; do
+            digest=${line%% *} file=${line#* }
             case "/$file/" in *"/../"* | "//"*) continue ;; esac
-            rm -f -- "$folder/$file"
+            if [ "$digest" = link ]; then
+                [ ! -L "$folder/$file" ] || rm -f -- "$folder/$file"
+                continue
+            fi
+            # Beside a file that a user has edited an update lays its own as .new.
+            for copy in "$folder/$file" "$folder/$file.new"; do
+                if [ -f "$copy" ] && [ ! -L "$copy" ] && [ "$(digest_of "$copy")" = "$digest" ]; then rm -f -- "$copy"; fi
+            done
         done
         rm -f -- "$folder/$manifest"
-        find "$folder" -depth -type d -empty -exec rmdir {} \; 2>/dev/null || :
-        [ ! -d "$folder" ] || say "left in $folder: files that $app did not bring"
+        find "$folder" -depth -type d -exec rmdir {} \; 2>/dev/null || :
     fi
     if [ -L "$bin/$app" ] || [ -f "$bin/$app" ]; then
         found=yes
@@ -76,6 +100,10 @@ uninstall() {
     rm -rf -- "$bin/.$app.updater" "$(dirname "$folder")/.$(basename "$folder").updater"
     [ "$found" = yes ] || fail "$app is not installed in $bin or $folder" "name the folders with --bin and --to"
     say "removed $app"
+    if [ -d "$folder" ]; then
+        say "left in $folder, because you have added or changed it:"
+        files_of "$folder" | sed 's/^/  /; 21{s/.*/  .../;q;}' >&2
+    fi
 }
 
 fetch() { # what, file

@@ -1,0 +1,108 @@
+//! `install.sh` on a program of several files, run from the published folder: what it installs, what it takes away again,
+//! and what it leaves to the user.
+
+use crate::package::Package;
+use crate::publish::{files, publish};
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use updater_tests::require;
+
+/// A package whose 1.0.0 is published, with a setting that its users may edit, and a home to install into.
+struct Visitor {
+    package: Package,
+    home: tempfile::TempDir,
+}
+
+impl Visitor {
+    /// `None` where a tool is missing that the script needs.
+    fn new() -> Option<Self> {
+        let tools = [("curl", "apt-get install curl"), ("openssl", "apt-get install openssl")];
+        if !tools.iter().all(|(name, help)| require::command(name, help)) {
+            return None;
+        }
+        let package = Package::new();
+        package.run(&["init", "--dev"]).ok();
+        let table = "[package.metadata.updater]\n";
+        let text = package.read("Cargo.toml").replacen(table, &format!("{table}keep-local = [\"etc/*.toml\"]\n"), 1);
+        package.write("Cargo.toml", &text);
+        let visitor = Self { package, home: tempfile::tempdir().unwrap() };
+        visitor.publish("1.0.0", &[]);
+        Some(visitor)
+    }
+
+    fn publish(&self, version: &str, more: &[&str]) {
+        files(&self.package, version);
+        std::fs::create_dir_all(self.package.path("dist/etc")).unwrap();
+        self.package.write("dist/etc/app.toml", &format!("greeting = \"{version}\"\n"));
+        // In the order of the manifest the last file.
+        self.package.write("dist/share/zz last", "the last one\n");
+        self.package.run(&publish(version, more)).ok();
+    }
+
+    fn repository(&self) -> PathBuf {
+        self.package.path("target/updater/repository/hello")
+    }
+
+    fn command(&self, options: &[&str]) -> Command {
+        let mut command = Command::new("sh");
+        command.arg(self.repository().join("install.sh")).env_clear().env("HOME", self.home.path());
+        command.env("PATH", std::env::var_os("PATH").unwrap());
+        command.args(["--url", &format!("file://{}", self.repository().display())]).args(options);
+        command
+    }
+
+    /// Runs the script, which has to succeed, and returns what it said.
+    #[track_caller]
+    fn script(&self, options: &[&str]) -> String {
+        let output = self.command(options).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        said(&output)
+    }
+
+    #[track_caller]
+    fn refuses(&self, options: &[&str], error: &str, help: &str) -> String {
+        let output = self.command(options).output().unwrap();
+        let said = said(&output);
+        assert!(!output.status.success() && said.contains(&format!("error: {error}")), "{said}");
+        assert!(said.lines().any(|line| line.starts_with("  help: ") && line.contains(help)), "{said}");
+        said
+    }
+
+    /// A file of the installed folder.
+    fn path(&self, file: &str) -> PathBuf {
+        self.home.path().join(".local/share/hello").join(file)
+    }
+
+    fn read(&self, file: &str) -> String {
+        std::fs::read_to_string(self.path(file)).unwrap()
+    }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn an_uninstall_leaves_nothing_of_a_folder_that_nobody_changed() {
+    let Some(visitor) = Visitor::new() else { return };
+    visitor.script(&[]);
+    assert_eq!(visitor.read("share/zz last"), "the last one\n");
+    let said = visitor.script(&["--uninstall"]);
+    assert_eq!(said, "removed hello\n");
+    assert!(!visitor.path("").exists());
+    visitor.refuses(&["--uninstall"], "hello is not installed in ", "--to");
+}
+
+#[test]
+fn an_uninstall_leaves_and_names_what_the_user_has_changed_or_added() {
+    let Some(visitor) = Visitor::new() else { return };
+    visitor.script(&[]);
+    std::fs::write(visitor.path("etc/app.toml"), "greeting = \"mine\"\n").unwrap();
+    // As an update leaves it beside.
+    std::fs::write(visitor.path("etc/app.toml.new"), "greeting = \"1.0.0\"\n").unwrap();
+    std::fs::write(visitor.path("my notes"), "mine\n").unwrap();
+    let said = visitor.script(&["--uninstall"]);
+    assert!(said.ends_with("because you have added or changed it:\n  etc/app.toml\n  my notes\n"), "{said}");
+    assert_eq!(visitor.read("etc/app.toml"), "greeting = \"mine\"\n");
+    assert!(!visitor.path("share").exists() && !visitor.path("etc/app.toml.new").exists());
+}
