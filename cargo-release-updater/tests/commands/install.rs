@@ -106,3 +106,23 @@ fn an_uninstall_leaves_and_names_what_the_user_has_changed_or_added() {
     assert_eq!(visitor.read("etc/app.toml"), "greeting = \"mine\"\n");
     assert!(!visitor.path("share").exists() && !visitor.path("etc/app.toml.new").exists());
 }
+
+#[test]
+fn the_script_installs_after_a_rotation_and_a_renewal_of_the_keys() {
+    let Some(visitor) = Visitor::new() else { return };
+    let keys = || {
+        let script = std::fs::read_to_string(visitor.repository().join("install.sh")).unwrap();
+        script.lines().find(|line| line.starts_with("    stable) echo")).unwrap().to_owned()
+    };
+    let before = keys();
+    visitor.package.run(&["keys", "rotate", "stable", "--no-password"]).ok();
+    assert_ne!(keys(), before);
+    assert!(visitor.script(&[]).contains("installed hello 1.0.0"));
+    visitor.script(&["--uninstall"]);
+    // What is lost of the page comes back with whatever is published next.
+    for command in [&["keys", "renew", "stable"][..], &["keys", "renew", "root", "targets"]] {
+        std::fs::remove_file(visitor.repository().join("index.html")).unwrap();
+        visitor.package.run(command).ok();
+        assert!(visitor.repository().join("index.html").exists(), "{command:?}");
+    }
+}

@@ -101,6 +101,8 @@ fn has_online_key(ceremony: &Ceremony, keychain: &Keychain) -> bool {
 fn done(context: &Context, desk: &Desk<'_>, documents: &[&'static str], folder: String) {
     let shell = &context.shell;
     shell.status("Published", format_args!("the new documents of {}: {}", desk.trust.app, documents.join(" and ")));
+    // The scripts on it carry the keys of the channels.
+    crate::cli::page::keep_up(context, desk);
     shell.note("commit the changed files: the next build embeds them");
     let (documents, missing) = (documents.to_vec(), Vec::new());
     shell.message(&Told { folder, documents, finished: true, waits_for: None, seconds: None, missing });
