@@ -253,8 +253,8 @@ fn update(
         return Ok(run(Some(by), bytes, Reached::Staged));
     }
     staged.install().map_err(|error| failed(error.into()))?;
-    let manifest = manifest_of(repository, new)?;
-    fresh::check_installed(&manifest, new.install, &install)?;
+    let (before, manifest) = (manifest_in(&old.path)?, manifest_of(repository, new)?);
+    fresh::check_installed(&manifest, Some(&before), new.install, &install)?;
     Ok(run(Some(by), bytes, Reached::Installed))
 }
 
@@ -325,9 +325,13 @@ impl Taken {
 }
 
 fn manifest_of(repository: &Path, bundle: &BundleEntry) -> Result<Manifest, RehearseError> {
-    let path = repository.join(crate::repository::state::artifact_path(&bundle.artifact));
-    let file = std::fs::File::open(&path).map_err(|source| RehearseError::Io { path: path.clone(), source })?;
-    let (manifest, _) = read_manifest(file).map_err(|source| RehearseError::Bundle { path, source })?;
+    manifest_in(&repository.join(crate::repository::state::artifact_path(&bundle.artifact)))
+}
+
+fn manifest_in(bundle: &Path) -> Result<Manifest, RehearseError> {
+    let path = || bundle.to_owned();
+    let file = std::fs::File::open(bundle).map_err(|source| RehearseError::Io { path: path(), source })?;
+    let (manifest, _) = read_manifest(file).map_err(|source| RehearseError::Bundle { path: path(), source })?;
     Ok(manifest)
 }
 

@@ -47,7 +47,7 @@ pub(super) fn update(
     let staged = update.download_with_events(|_| {}, |event| taken.note(event));
     taken.check(from, to)?;
     staged.map_err(failed)?.install().map_err(failed)?;
-    fresh::check_installed(&manifest_of(repository, new)?, InstallKind::Component, &folder)?;
+    fresh::check_installed(&manifest_of(repository, new)?, None, InstallKind::Component, &folder)?;
     let (by, bytes) = taken.way();
     Ok(Run {
         component: new.component.clone(),

@@ -7,7 +7,7 @@ use std::io::{BufReader, BufWriter, Write as _};
 use std::path::Path;
 use updater_format::bundle::{BundleExpectation, BundleReader, Member};
 use updater_format::digest::HashingReader;
-use updater_format::{EntryContent, FileMode, FilePath, InstallKind, MANIFEST_PATH, Manifest};
+use updater_format::{EntryContent, FileMode, FilePath, InstallKind, MANIFEST_PATH, Manifest, NEW_SUFFIX, Sha256};
 
 /// Installs a release at a path, a file or a folder according to its kind, and returns the path of its program inside.
 /// # Errors
@@ -47,8 +47,15 @@ pub fn install_fresh(old: &OldBundle, install: &Path) -> Result<FilePath, Rehear
     Ok(manifest.entry().clone())
 }
 
-/// Holds every installed file against a manifest. In an app bundle nothing else may lie: its signature would not hold.
-pub(super) fn check_installed(manifest: &Manifest, kind: InstallKind, install: &Path) -> Result<(), RehearseError> {
+/// Holds every installed file against a manifest. A file that users may edit, by this release or the one before it, may be
+/// the old one with the new one beside it as `.new`. In an app bundle nothing else may lie: its signature would not hold.
+pub(super) fn check_installed(
+    manifest: &Manifest,
+    before: Option<&Manifest>,
+    kind: InstallKind,
+    install: &Path,
+) -> Result<(), RehearseError> {
+    let is_shared = |path: &FilePath| [Some(manifest), before].into_iter().flatten().any(|of| of.keeps_local(path));
     for entry in manifest.entries() {
         let path = match kind {
             InstallKind::Executable => install.to_owned(),
@@ -60,9 +67,10 @@ pub(super) fn check_installed(manifest: &Manifest, kind: InstallKind, install: &
                 std::fs::read_link(&path).map_err(failed)?.to_str() == Some(target.as_str())
             }
             EntryContent::File { length, sha256, .. } => {
-                let mut reader = HashingReader::new(File::open(&path).map_err(failed)?);
-                std::io::copy(&mut reader, &mut std::io::sink()).map_err(failed)?;
-                reader.finish() == (*length, *sha256)
+                let is_new = |file: &Path| Ok::<_, std::io::Error>(digest_of(file)? == (*length, *sha256));
+                let aside = install.join(format!("{}{NEW_SUFFIX}", entry.path));
+                is_new(&path).map_err(failed)?
+                    || (is_shared(&entry.path) && aside.is_file() && is_new(&aside).map_err(failed)?)
             }
         };
         if !same {
@@ -81,6 +89,12 @@ pub(super) fn check_installed(manifest: &Manifest, kind: InstallKind, install: &
         }
     }
     Ok(())
+}
+
+fn digest_of(path: &Path) -> std::io::Result<(u64, Sha256)> {
+    let mut reader = HashingReader::new(File::open(path)?);
+    std::io::copy(&mut reader, &mut std::io::sink())?;
+    Ok(reader.finish())
 }
 
 fn place(manifest: &Manifest, install: &Path, path: &FilePath) -> std::path::PathBuf {

@@ -56,6 +56,8 @@ impl Project {
         };
         std::fs::write(folder.join("share/data"), (0..20_000).map(|_| noise()).collect::<Vec<u8>>()).unwrap();
         std::os::unix::fs::symlink("share/data", folder.join("data")).unwrap();
+        // What users may edit is another file in each release.
+        std::fs::write(folder.join("hello.toml"), format!("greeting = \"{version}\"\n")).unwrap();
         let contents = Contents {
             app: self.app.trust.app.clone(),
             component: None,
@@ -63,7 +65,7 @@ impl Project {
             platform: platform.parse().unwrap(),
             install: None,
             entry: None,
-            keep_local: Vec::new(),
+            keep_local: vec!["*.toml".parse().unwrap()],
             codecs: vec!["refs-1".to_owned()],
             files: from_folder(&folder).unwrap(),
         };
