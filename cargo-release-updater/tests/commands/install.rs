@@ -102,7 +102,7 @@ fn an_uninstall_leaves_and_names_what_the_user_has_changed_or_added() {
     std::fs::write(visitor.path("etc/app.toml.new"), "greeting = \"1.0.0\"\n").unwrap();
     std::fs::write(visitor.path("my notes"), "mine\n").unwrap();
     let said = visitor.script(&["--uninstall"]);
-    assert!(said.ends_with("because you have added or changed it:\n  etc/app.toml\n  my notes\n"), "{said}");
+    assert!(said.ends_with("because it may be yours:\n  etc/app.toml\n  my notes\n"), "{said}");
     assert_eq!(visitor.read("etc/app.toml"), "greeting = \"mine\"\n");
     assert!(!visitor.path("share").exists() && !visitor.path("etc/app.toml.new").exists());
 }
@@ -125,4 +125,49 @@ fn the_script_installs_after_a_rotation_and_a_renewal_of_the_keys() {
         visitor.package.run(command).ok();
         assert!(visitor.repository().join("index.html").exists(), "{command:?}");
     }
+}
+
+#[test]
+fn an_install_goes_into_what_an_uninstall_has_left_and_keeps_it() {
+    let Some(visitor) = Visitor::new() else { return };
+    visitor.script(&[]);
+    std::fs::write(visitor.path("etc/app.toml"), "greeting = \"mine\"\n").unwrap();
+    std::fs::write(visitor.path("my notes"), "mine\n").unwrap();
+    visitor.script(&["--uninstall"]);
+    let again = visitor.refuses(&["--uninstall"], "hello is not installed; what is in ", "remove that folder by hand");
+    assert!(again.contains(visitor.path("").to_str().unwrap().trim_end_matches('/')), "{again}");
+
+    visitor.publish("1.1.0", &[]);
+    let said = visitor.script(&[]);
+    assert!(said.contains("etc/app.toml stays as you have it; the new one is beside it as .new\n"), "{said}");
+    assert_eq!(visitor.read("etc/app.toml"), "greeting = \"mine\"\n");
+    assert_eq!(visitor.read("etc/app.toml.new"), "greeting = \"1.1.0\"\n");
+    assert_eq!(visitor.read("my notes"), "mine\n");
+    let run = Command::new(visitor.home.path().join(".local/bin/hello")).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&run.stdout), "hello 1.1.0\n");
+
+    // A program that somebody has changed stays behind, too, but nobody starts it instead of the new one.
+    std::fs::write(visitor.path("hello"), "#!/bin/sh\necho mine\n").unwrap();
+    let said = visitor.script(&["--uninstall"]);
+    assert!(said.ends_with("because it may be yours:\n  etc/app.toml\n  hello\n  my notes\n"), "{said}");
+    visitor.refuses(&[], "files of yours in ", "move them away");
+    std::fs::remove_file(visitor.path("hello")).unwrap();
+    visitor.script(&[]);
+    std::fs::remove_file(visitor.path("my notes")).unwrap();
+    std::fs::remove_file(visitor.path("etc/app.toml")).unwrap();
+    assert_eq!(visitor.script(&["--uninstall"]), "removed hello\n");
+    assert!(!visitor.path("").exists());
+}
+
+#[test]
+fn a_place_that_is_taken_is_refused_before_anything_is_downloaded() {
+    let Some(visitor) = Visitor::new() else { return };
+    visitor.script(&[]);
+    let said = visitor.refuses(&[], "hello is in ", "remove it with --uninstall");
+    assert!(!said.contains("downloading"), "{said}");
+    let other = visitor.home.path().join("other");
+    std::fs::create_dir_all(&other).unwrap();
+    std::fs::write(other.join("something"), "of somebody").unwrap();
+    let said = visitor.refuses(&["--to", other.to_str().unwrap()], "", "move it away, or name another folder with --to");
+    assert!(said.contains("other is there already, and holds no hello") && !said.contains("downloading"), "{said}");
 }

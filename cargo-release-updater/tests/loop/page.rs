@@ -53,7 +53,7 @@ impl Visitor {
 fn tools(without: &[&str]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let names = "sh sed tar xz curl wc head tail cat mktemp rm mkdir cp mv chmod find grep sort uname getconf ldd cut tr ls \
-                 date base64 openssl minisign sha256sum dirname basename ln rmdir printf";
+                 date base64 openssl minisign sha256sum dirname basename ln rmdir printf id cmp";
     for name in names.split(' ').filter(|name| !without.contains(name)) {
         let found =
             std::env::split_paths(&std::env::var_os("PATH").unwrap()).map(|dir| dir.join(name)).find(|p| p.exists());
