@@ -171,3 +171,28 @@ fn a_place_that_is_taken_is_refused_before_anything_is_downloaded() {
     let said = visitor.refuses(&["--to", other.to_str().unwrap()], "", "move it away, or name another folder with --to");
     assert!(said.contains("other is there already, and holds no hello") && !said.contains("downloading"), "{said}");
 }
+
+#[test]
+fn an_uninstall_takes_along_what_the_updater_kept_and_leaves_what_is_the_programs() {
+    let Some(visitor) = Visitor::new() else { return };
+    let state = visitor.home.path().join(".local/state/hello");
+    let keep = || {
+        std::fs::create_dir_all(state.join("metadata/roots")).unwrap();
+        for file in ["install-id", "last-check", "metadata/root.json", "metadata/lock", "metadata/roots/2.root.json"] {
+            std::fs::write(state.join(file), "").unwrap();
+        }
+    };
+    keep();
+    visitor.script(&[]);
+    let said = visitor.script(&["--uninstall"]);
+    let told = format!("removed hello, and what it kept for its updates in {}\n", state.display());
+    assert_eq!(said, told);
+    assert!(!state.exists());
+
+    // The program was removed by hand; what it kept of its own is not ours.
+    keep();
+    std::fs::write(state.join("history"), "the program's").unwrap();
+    assert_eq!(visitor.script(&["--uninstall"]), told);
+    assert_eq!(std::fs::read_dir(&state).unwrap().count(), 1);
+    visitor.refuses(&["--uninstall"], "hello is not installed in ", "--to");
+}

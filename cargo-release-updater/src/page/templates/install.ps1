@@ -37,14 +37,25 @@ if ($Help) {
 }
 
 if ($Uninstall) {
-    if (-not (Test-Path -LiteralPath $To)) { Stop-With "$app is not installed in $To" 'name the folder with -To' }
-    Remove-Item -LiteralPath (Join-Path $To "$app.exe") -Force -ErrorAction SilentlyContinue
+    $program = Join-Path $To "$app.exe"
+    # What the program knows of its updates.
+    $state = Join-Path $env:LOCALAPPDATA "cargo-updater\$app"
+    if (-not (Test-Path -LiteralPath $program) -and -not (Test-Path -LiteralPath $state)) {
+        Stop-With "$app is not installed in $To" 'name the folder with -To'
+    }
+    Remove-Item -LiteralPath $program -Force -ErrorAction SilentlyContinue
+    if (Test-Path -LiteralPath $program) { Stop-With "cannot remove $program" "close $app, and try again" }
     Remove-Item -LiteralPath (Join-Path $To ".$app.exe.updater") -Recurse -Force -ErrorAction SilentlyContinue
-    if (-not (Get-ChildItem -LiteralPath $To -Force)) { Remove-Item -LiteralPath $To }
+    Remove-Item -LiteralPath $state -Recurse -Force -ErrorAction SilentlyContinue
     $path = [Environment]::GetEnvironmentVariable('Path', 'User')
     $rest = ($path -split ';' | Where-Object { $_ -and $_ -ne $To }) -join ';'
     if ($rest -ne $path) { [Environment]::SetEnvironmentVariable('Path', $rest, 'User') }
-    Write-Host "removed $app"
+    Write-Host "removed $app, and what it kept for its updates in $state"
+    if (Test-Path -LiteralPath $To) {
+        $others = @(Get-ChildItem -LiteralPath $To -Force)
+        if ($others.Count -eq 0) { Remove-Item -LiteralPath $To }
+        else { Write-Host "left in ${To}, because it may be yours: $($others.Name -join ', ')" }
+    }
     return
 }
 

@@ -71,6 +71,30 @@ files_of() { # folder
     (cd "$1" && find . ! -type d ! -path "./$manifest" ! -path "./$left") | sed 's|^\./||' | LC_ALL=C sort
 }
 
+# Where a program keeps what it knows of its updates: the runtime's own rule.
+state_folder() {
+    case "${XDG_STATE_HOME:-}" in
+    /*) echo "$XDG_STATE_HOME/$app" ;;
+    *)
+        case "$(uname -s)" in
+        Darwin) echo "$HOME/Library/Application Support/cargo-updater/$app" ;;
+        *) echo "$HOME/.local/state/$app" ;;
+        esac
+        ;;
+    esac
+}
+
+# Removes that, file by file: the program itself may keep something in the same folder.
+forget() { # folder
+    for file in "$1/install-id" "$1/last-check" "$1/skipped-version" "$1/metadata/timestamp.etag" "$1/metadata/lock" \
+        "$1/metadata"/*.json "$1/metadata/roots"/*.root.json; do
+        [ -f "$file" ] || continue
+        rm -f -- "$file"
+        case "$forgotten" in *" $1") ;; *) forgotten="$forgotten $1" ;; esac
+    done
+    rmdir "$1/metadata/roots" "$1/metadata" "$1" 2>/dev/null || :
+}
+
 # Removes what was installed: the program, or of a folder the files that its manifest names, as long as they are what it
 # names. The rest a user has added or changed, or it is an older file that users may edit: it stays.
 uninstall() {
@@ -100,12 +124,19 @@ uninstall() {
     fi
     # What the program keeps for its own updates.
     rm -rf -- "$bin/.$app.updater" "$(dirname "$folder")/.$(basename "$folder").updater"
-    if [ "$found" = no ]; then
+    forgotten=
+    forget "$(state_folder)"
+    # An administrator's may lie there instead.
+    if [ "$(id -u)" = 0 ]; then
+        forget "/var/lib/cargo-updater/$app"
+        forget "/Library/Application Support/cargo-updater/$app"
+    fi
+    if [ "$found$forgotten" = no ]; then
         [ ! -f "$folder/$left" ] || fail "$app is not installed; what is in $folder may be yours" \
             "remove that folder by hand, or leave it: an install goes into it and keeps your files"
         fail "$app is not installed in $bin or $folder" "name the folders with --bin and --to"
     fi
-    say "removed $app"
+    say "removed $app${forgotten:+, and what it kept for its updates in$forgotten}"
     if [ -d "$folder" ]; then
         : >"$folder/$left"
         say "left in $folder, because it may be yours:"
