@@ -168,7 +168,8 @@ fn a_place_that_is_taken_is_refused_before_anything_is_downloaded() {
     let other = visitor.home.path().join("other");
     std::fs::create_dir_all(&other).unwrap();
     std::fs::write(other.join("something"), "of somebody").unwrap();
-    let said = visitor.refuses(&["--to", other.to_str().unwrap()], "", "move it away, or name another folder with --to");
+    let said =
+        visitor.refuses(&["--to", other.to_str().unwrap()], "", "move it away, or name another folder with --to");
     assert!(said.contains("other is there already, and holds no hello") && !said.contains("downloading"), "{said}");
 }
 
