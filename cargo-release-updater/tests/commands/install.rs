@@ -10,22 +10,28 @@ use updater_tests::require;
 /// A package whose 1.0.0 is published, with a setting that its users may edit, and a home to install into.
 struct Visitor {
     package: Package,
+    /// The channels that its program is built to follow.
+    follows: &'static str,
     home: tempfile::TempDir,
 }
 
 impl Visitor {
     /// `None` where a tool is missing that the script needs.
     fn new() -> Option<Self> {
+        Self::following("stable")
+    }
+
+    fn following(follows: &'static str) -> Option<Self> {
         let tools = [("curl", "apt-get install curl"), ("openssl", "apt-get install openssl")];
         if !tools.iter().all(|(name, help)| require::command(name, help)) {
             return None;
         }
         let package = Package::new();
-        package.run(&["init", "--dev"]).ok();
+        package.run(&["init", "--dev", "--channel", "stable", "--channel", "beta"]).ok();
         let table = "[package.metadata.updater]\n";
         let text = package.read("Cargo.toml").replacen(table, &format!("{table}keep-local = [\"etc/*.toml\"]\n"), 1);
         package.write("Cargo.toml", &text);
-        let visitor = Self { package, home: tempfile::tempdir().unwrap() };
+        let visitor = Self { package, follows, home: tempfile::tempdir().unwrap() };
         visitor.publish("1.0.0", &[]);
         Some(visitor)
     }
@@ -36,6 +42,9 @@ impl Visitor {
         self.package.write("dist/etc/app.toml", &format!("greeting = \"{version}\"\n"));
         // In the order of the manifest the last file.
         self.package.write("dist/share/zz last", "the last one\n");
+        // As every program of ours says which channels it was built to follow.
+        let program = self.package.read("dist/hello");
+        self.package.write("dist/hello", &format!("{program}# cargo-updater-channels={};\n", self.follows));
         self.package.run(&publish(version, more)).ok();
     }
 
@@ -196,4 +205,25 @@ fn an_uninstall_takes_along_what_the_updater_kept_and_leaves_what_is_the_program
     assert_eq!(visitor.script(&["--uninstall"]), told);
     assert_eq!(std::fs::read_dir(&state).unwrap().count(), 1);
     visitor.refuses(&["--uninstall"], "hello is not installed in ", "--to");
+}
+
+#[test]
+fn the_script_says_which_channel_the_installed_copy_follows() {
+    let Some(visitor) = Visitor::new() else { return };
+    let said = visitor.script(&[]);
+    assert!(said.contains("; it updates itself from now on, from the channel stable\n"), "{said}");
+    assert!(!said.contains("note: this version"), "{said}");
+    visitor.script(&["--uninstall"]);
+    visitor.publish("1.1.0-beta.1", &["--channel", "beta"]);
+    let said = visitor.script(&["--channel", "beta"]);
+    assert!(said.contains("installed hello 1.1.0-beta.1") && said.contains(", from the channel stable\n"), "{said}");
+    let told = "note: this version is from the channel beta, and the next one comes from stable: that is built into it";
+    assert!(said.contains(told), "{said}");
+
+    let Some(visitor) = Visitor::following("beta,stable,nightly") else { return };
+    let said = visitor.script(&[]);
+    assert!(said.contains(", from the channel beta, and from stable, nightly when that is newer\n"), "{said}");
+    let Some(visitor) = Visitor::following("") else { return };
+    let said = visitor.script(&[]);
+    assert!(said.contains(", from the channel that it was built for\n") && !said.contains("note: this"), "{said}");
 }

@@ -146,7 +146,16 @@ try {
         [Environment]::SetEnvironmentVariable('Path', (@($path, $To) | Where-Object { $_ }) -join ';', 'User')
         Write-Host "note: $To was added to your PATH; open a new window to use it"
     }
-    Write-Host "installed $app $version in $To; it updates itself from now on"
+    # Which channel a program follows is built into it, as a text.
+    $text = [Text.Encoding]::GetEncoding(28591).GetString([IO.File]::ReadAllBytes($program.FullName))
+    $follows = [regex]::Match($text, 'cargo-updater-channels=([a-z0-9,_-]+);').Groups[1].Value -split ','
+    if (-not $follows[0]) { $from = 'that it was built for' }
+    elseif ($follows.Count -eq 1) { $from = $follows[0] }
+    else { $from = "$($follows[0]), and from $($follows[1..($follows.Count - 1)] -join ', ') when that is newer" }
+    Write-Host "installed $app $version in $To; it updates itself from now on, from the channel $from"
+    if ($follows[0] -and $follows[0] -ne $Channel) {
+        Write-Host "note: this version is from the channel $Channel, and the next one comes from $($follows[0]): that is built into it"
+    }
 } finally {
     Remove-Item -LiteralPath $work -Recurse -Force -ErrorAction SilentlyContinue
 }

@@ -32,7 +32,8 @@ Installs $app, checked against its developers' signature. Afterwards it updates 
 
 Usage: sh install.sh [options]
 
-  --channel NAME     the channel to install from: {{channels}} (default: $channel)
+  --channel NAME     the channel to install from: {{channels}} (default: $channel);
+                     which one it follows afterwards is built into the program
   --bin DIR          where the command goes (default: $bin)
   --to DIR           where a program of several files goes (default: $folder)
   --url URL          another address of the same repository (default: $url)
@@ -364,7 +365,8 @@ place_folder() {
         rm -rf "$folder.$$"
         fail "cannot write $folder" "name another folder with --to"
     fi
-    ln -sf "$folder/$entry" "$bin/$app"
+    program=$folder/$entry
+    ln -sf "$program" "$bin/$app"
 }
 
 # Installs beside what an uninstall has left to the user. A file that users may edit stays theirs, and the new one lies beside
@@ -405,6 +407,25 @@ is_for_users() { # file
         case "$1" in $pattern) return 0 ;; esac
     done <"$work/patterns"
     return 1
+}
+
+# The channels that a program was built to follow, as a text in it says; nothing when there is none.
+followed_by() { # program
+    LC_ALL=C tr -cs '[:print:]' '\n' <"$1" | sed -n 's/.*cargo-updater-channels=\([a-z0-9,_-]*\);.*/\1/p' | head -n 1
+}
+
+tell_installed() {
+    follows=$(followed_by "$program")
+    case "$follows" in
+    '') from="the channel that it was built for" ;;
+    *,*) from="the channel ${follows%%,*}, and from $(echo "${follows#*,}" | sed 's/,/, /g') when that is newer" ;;
+    *) from="the channel $follows" ;;
+    esac
+    say "installed $app $version as $bin/$app; it updates itself from now on, from $from"
+    case "${follows:-$channel}" in
+    "$channel" | "$channel,"*) ;;
+    *) say "note: this version is from the channel $channel, and the next one comes from ${follows%%,*}: that is built into it" ;;
+    esac
 }
 
 # Everything happens from here, so that half a download of this script does nothing.
@@ -459,7 +480,7 @@ main() {
     executable) place_program ;;
     directory) place_folder ;;
     esac
-    say "installed $app $version as $bin/$app; it updates itself from now on"
+    tell_installed
     case ":${PATH:-}:" in
     *":$bin:"*) ;;
     *) say "note: $bin is not in PATH; add it, for example: echo 'export PATH=\"$bin:\$PATH\"' >>~/.profile" ;;
