@@ -113,12 +113,16 @@ impl Message for Plan {
 }
 
 impl Plan {
-    /// Plans a release over what the channel lists now of this app, or of this component of it; `None` when it lists
-    /// nothing yet.
+    /// Plans a release over what the channel lists now of this app, or of this component of it, `None` when it lists
+    /// nothing yet, and over its rules.
     /// # Errors
     /// [`PlanError::NotGreater`] when the channel has a newer version, [`PlanError::NoPlatform`],
     /// [`PlanError::SamePlatform`], [`PlanError::Name`].
-    pub fn new(request: &Request, published: Option<&ChannelContents>) -> Result<Self, PlanError> {
+    pub fn new(
+        request: &Request,
+        published: Option<&ChannelContents>,
+        rules: &ChannelRules,
+    ) -> Result<Self, PlanError> {
         let nothing = ChannelContents::default();
         let published = published.unwrap_or(&nothing);
         let versions: BTreeSet<&ReleaseVersion> = published.bundles.iter().map(|bundle| &bundle.version).collect();
@@ -137,14 +141,14 @@ impl Plan {
             if platforms.iter().any(|planned: &PlannedPlatform| planned.platform == *platform) {
                 return Err(PlanError::SamePlatform { platform: platform.clone() });
             }
-            platforms.push(PlannedPlatform::new(request, platform, published)?);
+            platforms.push(PlannedPlatform::new(request, platform, published, rules)?);
         }
         let mut listed: Vec<ReleaseVersion> = versions.into_iter().cloned().collect();
         if listed.last() != Some(&request.version) {
             listed.push(request.version.clone());
         }
         listed.reverse();
-        let retired = listed.split_off(listed.len().min(request.keep as usize));
+        let retired = listed.split_off(newest(&listed, request.keep, rules));
         let epoch = request.epoch.of(published, &request.version);
         Ok(Self {
             app: request.app.clone(),
@@ -199,13 +203,18 @@ impl Plan {
 }
 
 impl PlannedPlatform {
-    fn new(request: &Request, platform: &Platform, published: &ChannelContents) -> Result<Self, PlanError> {
+    fn new(
+        request: &Request,
+        platform: &Platform,
+        published: &ChannelContents,
+        rules: &ChannelRules,
+    ) -> Result<Self, PlanError> {
         let ours = published.bundles.iter().filter(|bundle| bundle.platform == *platform);
         let older: BTreeSet<&ReleaseVersion> =
             ours.map(|bundle| &bundle.version).filter(|version| **version < request.version).collect();
         let older: Vec<ReleaseVersion> = older.into_iter().rev().cloned().collect();
         let name = |text: String| TargetName::parse(&text).map_err(|source| PlanError::Name { source });
-        let patches_from: Vec<_> = older.iter().take(request.patches_from as usize).cloned().collect();
+        let patches_from = older[..newest(&older, request.patches_from, rules)].to_vec();
         let stem = stem(&request.app, request.component.as_ref());
         for from in &patches_from {
             name(format!("{stem}-{from}-to-{}-{platform}.patch", request.version))?;
@@ -217,6 +226,16 @@ impl PlannedPlatform {
             rehearsed_from: older,
         })
     }
+}
+
+/// Returns how many versions, the newest first, it takes to have `count` that are not yanked. A yanked one takes the place of
+/// none that is offered; among them it stays, because copies of it are installed and are to get away from it.
+pub(crate) fn newest(versions: &[ReleaseVersion], count: u32, rules: &ChannelRules) -> usize {
+    if count == 0 {
+        return 0;
+    }
+    let offered = versions.iter().enumerate().filter(|(_, version)| !rules.yank.contains(version));
+    offered.map(|(at, _)| at).nth(count as usize).unwrap_or(versions.len())
 }
 
 fn joined(versions: &[ReleaseVersion]) -> String {
@@ -325,7 +344,7 @@ mod tests {
 
     #[test]
     fn the_first_release_has_nothing_before_it() {
-        let plan = Plan::new(&request("1.0.0", &[LINUX]), None).unwrap();
+        let plan = Plan::new(&request("1.0.0", &[LINUX]), None, &ChannelRules::default()).unwrap();
         let lines: Vec<_> = plan.lines().into_iter().map(|(verb, what)| format!("{verb} {what}")).collect();
         assert_eq!(
             lines,
@@ -340,7 +359,7 @@ mod tests {
     #[test]
     fn patches_come_from_the_last_releases_of_the_same_triple() {
         let published = published(&[("1.9.0", LINUX), ("1.10.0", LINUX), ("1.2.0", LINUX), ("1.10.0", ARM)]);
-        let plan = Plan::new(&request("1.11.0", &[LINUX, ARM]), Some(&published)).unwrap();
+        let plan = Plan::new(&request("1.11.0", &[LINUX, ARM]), Some(&published), &ChannelRules::default()).unwrap();
         let lines: Vec<_> = plan.lines().into_iter().map(|(verb, what)| format!("{verb} {what}")).collect();
         assert_eq!(
             lines,
@@ -366,33 +385,60 @@ mod tests {
         // The counter of the newest epoch never falls.
         assert_eq!(plan.epoch, 4);
         let raised = Request { epoch: Epoch::Raise, ..request("1.11.0", &[LINUX]) };
-        assert_eq!(Plan::new(&raised, Some(&published)).unwrap().epoch, 5);
-        assert_eq!(Plan::new(&raised, None).unwrap().epoch, 1);
+        assert_eq!(Plan::new(&raised, Some(&published), &ChannelRules::default()).unwrap().epoch, 5);
+        assert_eq!(Plan::new(&raised, None, &ChannelRules::default()).unwrap().epoch, 1);
         // Publishing goes on where it stopped: once is enough.
         assert_eq!(Epoch::Raise.of(&published, &"1.2.0".parse().unwrap()), 4);
-        assert_eq!(Plan::new(&request("1.11.0", &[LINUX, ARM]), Some(&published)).unwrap(), plan);
+        assert_eq!(
+            Plan::new(&request("1.11.0", &[LINUX, ARM]), Some(&published), &ChannelRules::default()).unwrap(),
+            plan
+        );
+    }
+
+    #[test]
+    fn a_yanked_release_takes_the_place_of_no_other() {
+        let published = published(&[("1.0.0", LINUX), ("1.1.0", LINUX), ("1.2.0", LINUX), ("1.3.0", LINUX)]);
+        let rules = ChannelRules { yank: ["1.3.0".parse().unwrap()].into(), ..ChannelRules::default() };
+        let plan = Plan::new(&request("1.4.0", &[LINUX]), Some(&published), &rules).unwrap();
+        let texts = |versions: &[ReleaseVersion]| versions.iter().map(ToString::to_string).collect::<Vec<_>>();
+        // Two patches from what is offered, and one for the copies of the yanked one.
+        assert_eq!(texts(&plan.platforms[0].patches_from), ["1.3.0", "1.2.0", "1.1.0"]);
+        assert_eq!(texts(&plan.listed), ["1.4.0", "1.3.0", "1.2.0", "1.1.0"]);
+        assert_eq!(texts(&plan.retired), ["1.0.0"]);
+        // It goes when those behind it do.
+        let rules = ChannelRules { yank: ["1.0.0".parse().unwrap()].into(), ..ChannelRules::default() };
+        let plan = Plan::new(&request("1.4.0", &[LINUX]), Some(&published), &rules).unwrap();
+        assert_eq!(texts(&plan.retired), ["1.1.0", "1.0.0"]);
+        let none = Request { patches_from: 0, ..request("1.4.0", &[LINUX]) };
+        let rules = ChannelRules { yank: ["1.3.0".parse().unwrap()].into(), ..ChannelRules::default() };
+        let plan = Plan::new(&none, Some(&published), &rules).unwrap();
+        assert!(plan.platforms[0].patches_from.is_empty(), "no patches were asked for: {plan:?}");
     }
 
     #[test]
     fn a_version_that_is_not_greater_is_refused_and_the_same_one_goes_on() {
         let published = published(&[("1.10.0", LINUX)]);
-        let error = Plan::new(&request("1.9.9", &[LINUX]), Some(&published)).unwrap_err();
+        let error = Plan::new(&request("1.9.9", &[LINUX]), Some(&published), &ChannelRules::default()).unwrap_err();
         assert!(matches!(&error, PlanError::NotGreater { newest, .. } if newest.to_string() == "1.10.0"));
         assert_eq!(error.to_string(), "version 1.9.9 is not greater than 1.10.0, which channel `stable` has already");
-        let error = Plan::new(&request("1.10.0-rc.1", &[LINUX]), Some(&published)).unwrap_err();
+        let error =
+            Plan::new(&request("1.10.0-rc.1", &[LINUX]), Some(&published), &ChannelRules::default()).unwrap_err();
         assert!(matches!(error, PlanError::NotGreater { .. }));
-        let plan = Plan::new(&request("1.10.0", &[ARM]), Some(&published)).unwrap();
+        let plan = Plan::new(&request("1.10.0", &[ARM]), Some(&published), &ChannelRules::default()).unwrap();
         assert_eq!((plan.listed.len(), plan.platforms[0].patches_from.len()), (1, 0));
     }
 
     #[test]
     fn odd_requests_are_named() {
-        assert!(matches!(Plan::new(&request("1.0.0", &[]), None), Err(PlanError::NoPlatform)));
-        let twice = Plan::new(&request("1.0.0", &[LINUX, LINUX]), None);
+        assert!(matches!(
+            Plan::new(&request("1.0.0", &[]), None, &ChannelRules::default()),
+            Err(PlanError::NoPlatform)
+        ));
+        let twice = Plan::new(&request("1.0.0", &[LINUX, LINUX]), None, &ChannelRules::default());
         assert!(matches!(twice, Err(PlanError::SamePlatform { .. })));
         let mut long = request(&format!("1.0.0-{}", "a".repeat(58)), &[LINUX]);
         long.app = "a".repeat(64).parse().unwrap();
         let older = published(&[(&format!("1.0.0-{}", "a".repeat(57)), LINUX)]);
-        assert!(matches!(Plan::new(&long, Some(&older)), Err(PlanError::Name { .. })));
+        assert!(matches!(Plan::new(&long, Some(&older), &ChannelRules::default()), Err(PlanError::Name { .. })));
     }
 }

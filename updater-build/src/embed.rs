@@ -97,7 +97,7 @@ fn embedded(
         ("app", text(table.app.as_str())),
         ("version", text(&version.to_string())),
         ("triple", text(triple.as_str())),
-        ("channel", text(table.channel.as_str())),
+        ("channel", channel(table)),
         ("fallback", list(table.fallback().iter().map(|channel| text(channel.as_str())))),
         ("urls", list(table.urls.iter().map(|url| text(url.as_str())))),
         ("root", format!("include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{ROOT}\"))")),
@@ -138,6 +138,16 @@ fn disabled(
 fn expression(fields: &[(&str, String)]) -> String {
     let fields: String = fields.iter().map(|(name, value)| format!("    {name}: {value},\n")).collect();
     format!("::updater_runtime::Embedded {{\n{fields}}}\n")
+}
+
+/// Writes the channel as a part of a text that is found in a built program: its mark, the channel, those that it may fall back
+/// to, and a `;`. The optimizer must not take the text apart.
+fn channel(table: &Table) -> String {
+    let followed = std::iter::once(&table.channel).chain(table.fallback());
+    let followed = followed.map(updater_format::Channel::as_str).collect::<Vec<_>>().join(",");
+    let (mark, channel) = (CHANNELS_MARK.len(), table.channel.as_str().len());
+    let whole = text(&format!("{CHANNELS_MARK}{followed};"));
+    format!("::core::hint::black_box({whole}).split_at({mark}).1.split_at({channel}).0")
 }
 
 /// Writes a Rust string literal: Rust's own escapes read back as the same text.
@@ -240,6 +250,8 @@ impl EmbedError {
 /// The version of the embedded structure: raised when a field changes its meaning.
 const SCHEMA: u32 = 1;
 /// The file that `updater!()` includes.
+/// How the text in a built program begins that tells which channels it follows.
+pub const CHANNELS_MARK: &str = "cargo-updater-channels=";
 const EMBEDDED: &str = "updater_embedded.rs";
 /// The root beside it.
 const ROOT: &str = "updater_root.json";

@@ -77,8 +77,8 @@ impl Ceremony {
         }
     }
 
-    /// Tells whether clients see what was signed, and if so replaces the project's files and removes the drafts. `table`
-    /// brings the project's settings in line with the new root before.
+    /// Tells whether clients see what was signed, and if so replaces the project's files and removes the drafts. Before, `page`
+    /// brings the page for people up to it, and `table` the project's settings in line with the new root.
     /// # Errors
     /// What reading the storage or writing the files returns.
     pub fn settle(
@@ -88,6 +88,7 @@ impl Ceremony {
         root_file: &Path,
         root: &[u8],
         table: &dyn Fn(&Root) -> CommandResult,
+        page: &dyn Fn(),
     ) -> CommandResult<Progress> {
         let (state, newest) = RepositoryState::read_behind(storage, app, root)?;
         if let Some(state) = &state {
@@ -98,6 +99,7 @@ impl Ceremony {
                 return Ok(Progress::WaitsForOnlineKey);
             }
             catch_up(storage, state)?;
+            page();
         }
         // From here on the two files of the project do not fit each other until both are written.
         self.request.settling = true;

@@ -130,7 +130,8 @@ impl<'a> Desk<'a> {
 
     /// Plans a release.
     pub(super) fn plan(&self, version: &ReleaseVersion, platforms: &[Platform]) -> CommandResult<Plan> {
-        Ok(Plan::new(&self.request(version, platforms), self.published())?)
+        let nothing = ChannelRules::default();
+        Ok(Plan::new(&self.request(version, platforms), self.published(), self.rules().unwrap_or(&nothing))?)
     }
 
     /// Returns the triples that the table names.

@@ -157,7 +157,7 @@ fn tell(context: &Context, finding: &Finding, fixing: bool) {
 
 fn tell_embedded(context: &Context, embedded: &Embedded) {
     context.shell.message(embedded);
-    let Embedded { app, version, triple, root, root_expires, root_keys, root_threshold, development, urls } = embedded;
+    let Embedded { app, version, triple, root, root_expires, root_keys, root_threshold, development, .. } = embedded;
     let unknown = || "unknown".to_owned();
     let kind = if *development { "development root" } else { "root" };
     context.shell.result(format_args!("app      {app} {}", version.clone().unwrap_or_else(unknown)));
@@ -167,7 +167,13 @@ fn tell_embedded(context: &Context, embedded: &Embedded) {
         root_keys.len(),
         root_keys.join(", ")
     ));
-    for url in urls {
+    let follows = match embedded.channels.split_first() {
+        None => unknown(),
+        Some((channel, [])) => channel.clone(),
+        Some((channel, others)) => format!("{channel}, and {} when that is newer", others.join(", ")),
+    };
+    context.shell.result(format_args!("follows  {follows}"));
+    for url in &embedded.urls {
         context.shell.result(format_args!("reads    {url}"));
     }
 }

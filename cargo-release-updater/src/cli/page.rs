@@ -1,4 +1,4 @@
-//! `cargo updater page`, and the page that `publish`, `refresh` and `release` keep up to date.
+//! `cargo updater page`, and the page that every command that publishes something keeps up to date.
 
 use super::desk::{ChannelArgs, Desk};
 use super::{DryRunArgs, PackageArgs, StorageArgs};
@@ -16,7 +16,7 @@ use updater_format::release::NotesEntry;
 
 /// Make the page, the feed and the scripts that people download from.
 ///
-/// `publish`, `refresh` and `release` do it by themselves.
+/// Every command that publishes something does it by itself.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  cargo updater page                          write what is missing or old to the storage\n  \

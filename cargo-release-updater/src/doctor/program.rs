@@ -5,9 +5,10 @@ use crate::error::ExitCode;
 use crate::shell::Message;
 use std::io::Read as _;
 use std::path::Path;
+use updater_build::embed::CHANNELS_MARK;
 use updater_build::table::Table;
-use updater_format::UtcTime;
 use updater_format::role::{RoleName, Root};
+use updater_format::{Channel, UtcTime};
 use updater_runtime::inspect::{Probed, obstacle, probe};
 
 /// What is embedded in a program.
@@ -31,6 +32,8 @@ pub struct Embedded {
     pub root_threshold: u32,
     /// Whether its root is for trying out.
     pub development: bool,
+    /// The channel that it was built to follow, and those that it may fall back to, in order; none when it does not say.
+    pub channels: Vec<String>,
     /// The addresses of the project that stand in the program.
     pub urls: Vec<String>,
 }
@@ -97,6 +100,7 @@ pub fn examine_program(path: &Path, project: Option<(&Table, Option<&[u8]>)>) ->
         root_keys: key_names(&root),
         root_threshold: root.keyring(RoleName::Root).threshold(),
         development: root.is_development(),
+        channels: channels(&bytes),
         urls,
         app,
     };
@@ -211,6 +215,18 @@ fn key_names(root: &Root) -> Vec<String> {
     root.keyring(RoleName::Root).keys().iter().map(|(id, _)| name(id)).collect()
 }
 
+/// Finds the channels that a program was built to follow.
+fn channels(bytes: &[u8]) -> Vec<String> {
+    let mark = CHANNELS_MARK.as_bytes();
+    let marked = bytes.windows(mark.len()).enumerate().filter(|(_, window)| *window == mark);
+    let named = |(at, _): (usize, &[u8])| {
+        let text = bytes[at + mark.len()..].split(|byte| *byte == b';').next()?;
+        let text = std::str::from_utf8(text).ok()?;
+        text.split(',').map(|name| Channel::parse(name).ok().map(|name| name.to_string())).collect()
+    };
+    marked.filter_map(named).next().unwrap_or_default()
+}
+
 fn contains(bytes: &[u8], needle: &[u8]) -> bool {
     needle.is_empty() || bytes.windows(needle.len()).any(|window| window == needle)
 }
@@ -237,6 +253,14 @@ mod tests {
         let (bytes, root) = embedded_root(&program).unwrap();
         assert_eq!((bytes, root.version), (&*app.trust.root, 1));
         assert_eq!(key_names(&root).len(), 1);
+    }
+
+    #[test]
+    fn the_channels_that_a_program_follows_are_found() {
+        let program = b"\x7fELF cargo-updater-channels= and cargo-updater-channels=beta,stable;trial\xff";
+        assert_eq!(channels(program), ["beta", "stable"]);
+        assert!(channels(b"\x7fELF cargo-updater-channels=No such;").is_empty());
+        assert!(channels(b"\x7fELF").is_empty());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The Atom feed (RFC 4287) of the releases of the first channel that everybody gets.
 
 use super::html::escape;
-use super::model::{Release, Site};
+use super::model::{Offer, Release, Site};
 use std::fmt::Write as _;
 use updater_format::UtcTime;
 
@@ -10,8 +10,8 @@ pub(super) fn feed(site: &Site) -> String {
     let url = site.url.as_str();
     let app = escape(site.app.as_str());
     let listed = site.channels.first();
-    let releases: Vec<&Release> =
-        listed.map(|listed| listed.releases.iter().filter(|release| release.is_for_all).collect()).unwrap_or_default();
+    let all = listed.into_iter().flat_map(|listed| &listed.releases);
+    let releases: Vec<&Release> = all.filter(|release| release.offer == Offer::Everybody).collect();
     let newest = releases.iter().map(|release| when(release)).max().unwrap_or(UtcTime::from_unix(0));
     let mut text = format!(
         "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<feed xmlns=\"http://www.w3.org/2005/Atom\">\n\

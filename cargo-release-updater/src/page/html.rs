@@ -1,7 +1,7 @@
 //! The values of the page's template. Everything is in the page itself: with its script it only picks the visitor's
 //! system, without it nothing is missing.
 
-use super::model::{Download, Listed, Release, Site};
+use super::model::{Download, Listed, Offer, Release, Site};
 use super::platform::Named;
 use crate::progress::human_bytes;
 use std::fmt::Write as _;
@@ -113,11 +113,13 @@ fn verify(site: &Site) -> String {
     )
 }
 
-/// The chart: what a whole download weighs, and what an update weighs; a release that can be opened for each.
+/// The chart: what a whole download weighs, and what an update weighs; a release that can be opened for each. Nobody is
+/// updated to a withdrawn one.
 fn sizes(site: &Site) -> String {
     let Some(listed) = site.channels.first() else { return String::new() };
     let with_patches = |release: &'_ &Release| release.downloads.iter().any(|download| !download.patches.is_empty());
-    let releases: Vec<&Release> = listed.releases.iter().filter(with_patches).collect();
+    let offered = listed.releases.iter().filter(|release| release.offer != Offer::Nobody);
+    let releases: Vec<&Release> = offered.filter(with_patches).collect();
     let all = releases.iter().flat_map(|release| &release.downloads);
     let Some(largest) = all.map(|download| download.length).max().filter(|length| *length > 0) else {
         return String::new();
@@ -189,8 +191,9 @@ fn channel(listed: &Listed, with_name: bool) -> String {
     if with_name {
         let _ = writeln!(text, "<h3 id=\"channel-{0}\">Channel {0}</h3>", escape(listed.channel.as_str()));
     }
-    for (number, release) in listed.releases.iter().enumerate() {
-        text.push_str(&self::release(listed, release, number == 0));
+    let newest = listed.releases.iter().find(|release| release.offer != Offer::Nobody);
+    for release in &listed.releases {
+        text.push_str(&self::release(listed, release, newest == Some(release)));
     }
     if listed.releases.is_empty() {
         text.push_str("<p>Nothing is listed.</p>");
@@ -205,7 +208,11 @@ fn release(listed: &Listed, release: &Release, open: bool) -> String {
         escape(listed.channel.as_str()),
         if open { " open" } else { "" },
         date(release).map(|date| format!(" <span class=\"detail\">{date}</span>")).unwrap_or_default(),
-        if release.is_for_all { "" } else { " <span class=\"detail\">not offered to everybody</span>" },
+        match release.offer {
+            Offer::Everybody => "",
+            Offer::Part => " <span class=\"detail\">not offered to everybody</span>",
+            Offer::Nobody => " <span class=\"detail\">withdrawn</span>",
+        },
     );
     if let Some(notes) = &release.notes {
         let _ = writeln!(text, "<div class=\"notes\">{notes}</div>");
@@ -213,14 +220,21 @@ fn release(listed: &Listed, release: &Release, open: bool) -> String {
     text.push_str("<ul class=\"files\">\n");
     for download in &release.downloads {
         let named = Named::of(&download.platform);
+        let name = escape(&download.name);
+        // Of a withdrawn one it is told what it was, for whoever has it.
+        let file = match release.offer {
+            Offer::Nobody => name,
+            Offer::Everybody | Offer::Part => format!(
+                "<a href=\"{}\" download>{name}</a> (<a href=\"{}\">signature</a>)",
+                escape(&download.path),
+                escape(&download.signature),
+            ),
+        };
         let _ = writeln!(
             text,
-            "<li><a href=\"{path}\" download>{name}</a> (<a href=\"{signature}\">signature</a>)<br>\
+            "<li>{file}<br>\
              <span class=\"detail\">{system}, {processor}{libc} · {size} ({length} bytes)</span><br>\
              <span class=\"detail\">SHA-256 <code>{sha256}</code></span></li>",
-            path = escape(&download.path),
-            signature = escape(&download.signature),
-            name = escape(&download.name),
             system = escape(&named.system),
             processor = escape(&named.processor),
             libc = download.libc.as_deref().map(|libc| format!(", glibc {}", escape(libc))).unwrap_or_default(),

@@ -12,7 +12,7 @@ mod platform;
 mod scripts;
 mod template;
 
-pub use model::{Download, Listed, PatchSize, Release, Site};
+pub use model::{Download, Listed, Offer, PatchSize, Release, Site};
 pub use template::{TemplateError, Templates};
 
 /// A file of the page.

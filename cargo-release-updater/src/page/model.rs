@@ -6,10 +6,9 @@ use super::platform::Named;
 use crate::keys::public_line;
 use crate::repository::RepositoryState;
 use crate::repository::state::artifact_path;
-use crate::repository::version_file::is_for_all;
 use std::collections::BTreeMap;
 use updater_format::release::{BundleEntry, ChannelContents, NotesEntry, PatchEntry};
-use updater_format::role::{KeyOwner, Targets};
+use updater_format::role::{ChannelRules, KeyOwner, Percent, Steering, Targets};
 use updater_format::trust::TrustedChannel;
 use updater_format::{
     AppId, Channel, InstallKind, KeyId, MinisignKey, Platform, PublicKey, ReleaseVersion, RepositoryAddress, Sha256,
@@ -53,12 +52,36 @@ pub struct Release {
     pub version: ReleaseVersion,
     /// When it was published, as far as the publisher has said so.
     pub released: Option<UtcTime>,
-    /// Whether everybody gets it: not yanked, not taken back, not in the middle of a rollout.
-    pub is_for_all: bool,
+    /// To whom it is offered.
+    pub offer: Offer,
     /// Its notes as HTML.
     pub notes: Option<String>,
     /// Its bundles, in the order in which people look for their system.
     pub downloads: Vec<Download>,
+}
+
+/// To whom a release is offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offer {
+    /// To everybody.
+    Everybody,
+    /// To a part of the installs: it is in the middle of a rollout, or held.
+    Part,
+    /// To nobody: it was yanked or taken back.
+    Nobody,
+}
+
+impl Offer {
+    /// Reads it out of what the channel's key says, and what the online key withholds.
+    fn of(version: &ReleaseVersion, rules: &ChannelRules, steering: &Steering) -> Self {
+        let is_yanked = rules.yank.contains(version) || steering.yank.contains(version);
+        if is_yanked || rules.retreat.iter().any(|retreat| retreat.from == *version) {
+            return Self::Nobody;
+        }
+        let is_whole =
+            |shares: &BTreeMap<ReleaseVersion, Percent>| shares.get(version).is_none_or(|share| *share == Percent::ALL);
+        if is_whole(&rules.rollout) && is_whole(&steering.hold) { Self::Everybody } else { Self::Part }
+    }
 }
 
 /// A bundle.
@@ -105,7 +128,8 @@ impl Site {
     ) -> Result<Vec<Listed>, E> {
         let mut channels = Vec::new();
         for (channel, published) in state.channels() {
-            let releases = releases(published, address, &mut notes)?;
+            let steering = state.timestamp().steering(channel).cloned().unwrap_or_default();
+            let releases = releases(published, &steering, address, &mut notes)?;
             let keys = keys(channel, state.targets(), state.root().extension.as_ref().map(|extension| &extension.keys));
             channels.push(Listed { channel: channel.clone(), keys, expires: published.role().expires, releases });
         }
@@ -116,18 +140,19 @@ impl Site {
     /// Returns the newest release that everybody gets of a channel.
     #[must_use]
     pub fn newest(&self) -> Option<(&Listed, &Release)> {
-        let newest = |listed: &'_ &Listed| listed.releases.iter().any(|release| release.is_for_all);
-        let listed = self.channels.iter().find(newest)?;
-        Some((listed, listed.releases.iter().find(|release| release.is_for_all)?))
+        let is_for_all = |release: &'_ &Release| release.offer == Offer::Everybody;
+        self.channels.iter().find_map(|listed| Some((listed, listed.releases.iter().find(is_for_all)?)))
     }
 }
 
 fn releases<E>(
     published: &TrustedChannel,
+    steering: &Steering,
     address: &RepositoryAddress,
     notes: &mut impl FnMut(&NotesEntry) -> Result<Option<String>, E>,
 ) -> Result<Vec<Release>, E> {
     let contents = published.contents();
+    let rules = published.role().rules().cloned().unwrap_or_default();
     let mut versions: BTreeMap<&ReleaseVersion, Vec<&BundleEntry>> = BTreeMap::new();
     for bundle in contents.bundles.iter().filter(|bundle| bundle.component.is_none()) {
         versions.entry(&bundle.version).or_default().push(bundle);
@@ -142,7 +167,7 @@ fn releases<E>(
         releases.push(Release {
             version: version.clone(),
             released: bundles.iter().filter_map(|bundle| bundle.released).min(),
-            is_for_all: published.role().rules().is_none_or(|rules| is_for_all(rules, version)),
+            offer: Offer::of(version, &rules, steering),
             notes: text.as_deref().map(to_html),
             downloads: bundles.into_iter().map(|bundle| download(bundle, contents, address)).collect(),
         });

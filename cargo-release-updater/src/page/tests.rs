@@ -23,10 +23,10 @@ fn download(platform: &str, length: u64, patches: &[(&str, u64)]) -> Download {
 }
 
 fn site() -> Site {
-    let release = |version: &str, is_for_all| Release {
+    let release = |version: &str, offer| Release {
         version: version.parse().unwrap(),
         released: Some(UtcTime::from_unix(1_790_000_000)),
-        is_for_all,
+        offer,
         notes: Some(notes::to_html("Faster & <b>smaller</b>")),
         downloads: vec![
             download("aarch64-apple-darwin", 1_000_000, &[]),
@@ -44,7 +44,7 @@ fn site() -> Site {
             channel: updater_format::Channel::stable(),
             keys: vec!["RWRa0ip38kSaMpz1ih/xhXBDzxo9cSdI0NisdMP5QQDuTuE8ConkeOj/".to_owned()],
             expires: UtcTime::from_unix(1_800_000_000),
-            releases: vec![release("2.1.0", false), release("2.0.0", true)],
+            releases: vec![release("2.1.0", Offer::Part), release("2.0.0", Offer::Everybody)],
         }],
     }
 }
@@ -73,6 +73,22 @@ fn nothing_breaks_out_of_the_page() {
     assert!(page.contains("href=\"https://example.com/&quot;x\""), "{page}");
     assert!(!page.contains("<b>"), "{page}");
     assert_eq!(html::escape("a\u{1b}[31m\u{202e}'"), "a\u{fffd}[31m\u{fffd}&#39;");
+}
+
+#[test]
+fn a_withdrawn_release_is_told_as_such_and_has_no_download() {
+    let mut site = site();
+    site.channels[0].releases[0].offer = Offer::Nobody;
+    let page = file(&site, INDEX);
+    let (_, listed) = page.split_once("<details id=\"stable-2.1.0\">").unwrap();
+    let (withdrawn, _) = listed.split_once("</details>").unwrap();
+    assert!(withdrawn.contains("<span class=\"detail\">withdrawn</span>"), "{withdrawn}");
+    assert!(!withdrawn.contains("href=") && withdrawn.contains("SHA-256"), "{withdrawn}");
+    // The chart is of updates that somebody gets, and the newest of these is open.
+    assert!(page.contains("<details open><summary><strong>2.0.0</strong>"), "{page}");
+    assert!(page.contains("<details id=\"stable-2.0.0\" open>"), "{page}");
+    assert_eq!(page.matches("<strong>2.1.0</strong>").count(), 1, "{page}");
+    assert_eq!(file(&site, FEED).matches("<entry>").count(), 1);
 }
 
 #[test]

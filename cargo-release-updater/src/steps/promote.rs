@@ -4,6 +4,7 @@
 use super::release::entry_comment;
 use crate::error::{CommandResult, ExitCode, Explain};
 use crate::keys::{KeyError, Signer};
+use crate::plan::newest;
 use crate::storage::{Storage, StorageError};
 use std::collections::BTreeSet;
 use updater_format::digest::HashingReader;
@@ -106,10 +107,12 @@ impl Promotion {
         let ours = |entry: &Entry| entry.component() == component;
         let entries = role.targets.iter().filter_map(|(name, file)| entry_of(name, file)).filter(ours);
         let mut versions: Vec<_> = entries.map(|entry| entry.version().clone()).collect();
-        versions.sort();
+        versions.sort_by(|a, b| b.cmp(a));
         versions.dedup();
-        let mut listed: BTreeSet<_> = versions.into_iter().rev().take(keep as usize).collect();
-        listed.extend(role.rules_of(component).map(super::release::needed).unwrap_or_default());
+        let rules = role.rules_of(component).cloned().unwrap_or_default();
+        versions.truncate(newest(&versions, keep, &rules));
+        let mut listed: BTreeSet<_> = versions.into_iter().collect();
+        listed.extend(super::release::needed(&rules));
         role.targets.retain(|name, file| {
             entry_of(name, file).is_none_or(|entry| !ours(&entry) || listed.contains(entry.version()))
         });

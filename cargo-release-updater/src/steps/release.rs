@@ -106,10 +106,11 @@ impl Release {
     pub fn edit(&self, role: &mut Targets, published: Option<&ChannelContents>) -> Result<Plan, ReleaseError> {
         let component = self.component();
         let published = published.and_then(|contents| contents.of(component));
-        let plan = Plan::new(&self.request, published)?;
+        let rules = role.rules_of(component).cloned().unwrap_or_default();
+        let plan = Plan::new(&self.request, published, &rules)?;
         self.check_bytes(published)?;
         let mut listed: BTreeSet<ReleaseVersion> = plan.listed.iter().cloned().collect();
-        listed.extend(role.rules_of(component).map(needed).unwrap_or_default());
+        listed.extend(needed(&rules));
         role.targets.retain(|name, file| match Entry::from_target(name, file) {
             Ok(Some((_, entry))) => entry.component() != component || listed.contains(entry.version()),
             // Of a kind that this program does not know: somebody else's to remove.

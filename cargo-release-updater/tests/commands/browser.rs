@@ -2,7 +2,7 @@
 //! not there, the test says so, and fails only when `UPDATER_TEST_BROWSER` asks for it.
 
 use cargo_release_updater::page::{
-    Download, INDEX, INSTALL_PS1, INSTALL_SH, Listed, PatchSize, Release, Site, Templates, render,
+    Download, INDEX, INSTALL_PS1, INSTALL_SH, Listed, Offer, PatchSize, Release, Site, Templates, render,
 };
 use std::process::Command;
 use updater_format::{Channel, InstallKind, Sha256, UtcTime};
@@ -14,7 +14,7 @@ fn site(url: &str) -> Site {
     let release = |version: &str, days: i64, from: &[&str]| Release {
         version: version.parse().unwrap(),
         released: Some(UtcTime::from_unix(1_790_000_000 + days * 86_400)),
-        is_for_all: true,
+        offer: Offer::Everybody,
         notes: Some(
             "<p><strong>Fixed</strong></p>\n<ul>\n<li>a slow start, see \
              <a href=\"https://example.com/issues/1\">the report</a></li>\n<li><code>--a-very-long-option-that-\
@@ -30,7 +30,7 @@ fn site(url: &str) -> Site {
         releases,
     };
     let mut stopped = release("2.1.0", 4, &["2.0.0", "1.9.3"]);
-    stopped.is_for_all = false;
+    stopped.offer = Offer::Part;
     let stable = vec![
         stopped,
         release("2.0.0", 3, &["1.9.3", "1.9.2"]),

@@ -284,7 +284,7 @@ fn a_program_is_looked_into_and_started_as_clients_do() {
         set_mode(&package.path("app"), 0o755);
         doctor(&package, &["app"])
     };
-    let run = program(&format!("#!/bin/sh\n{answer}\nexit\n{url}\n{root}"));
+    let run = program(&format!("#!/bin/sh\n{answer}\nexit\n{url}\ncargo-updater-channels=beta,stable;\n{root}"));
     assert_eq!((run.code, findings(&run)), (0, vec![]), "{}", run.stdout);
     let embedded = &run.messages("embedded")[0];
     assert_eq!(
@@ -292,6 +292,9 @@ fn a_program_is_looked_into_and_started_as_clients_do() {
         (&"hello".into(), &"1.0.0".into(), &1.into())
     );
     assert_eq!(embedded["urls"][0], url);
+    assert_eq!(embedded["channels"], serde_json::json!(["beta", "stable"]));
+    let told = package.run(&["doctor", "app"]).ok().stdout;
+    assert!(told.contains("follows  beta, and stable when that is newer\n"), "{told}");
 
     // A copy that somebody else keeps up to date.
     let keg = package.home().join("Cellar/hello/1.0.0");

@@ -19,6 +19,7 @@ mod github;
 mod guides;
 mod hooks;
 mod init;
+mod install;
 mod interrupted;
 mod keys;
 mod old_clients;

@@ -65,6 +65,34 @@ fn from_the_first_command_to_the_second_release() {
 }
 
 #[test]
+fn a_pre_release_is_not_for_the_apps_own_channel() {
+    let package = Package::new();
+    package.run(&["init", "--dev", "--channel", "stable", "--channel", "beta"]).ok();
+    package.write("src/main.rs", "fn main() { updater_runtime::updater!(); }\n");
+    version(&package, "1.0.0", "1.5.0-beta.1");
+    let next = |package: &Package| {
+        let next = &overview(package).messages("next")[0];
+        ["code", "what", "help"].map(|field| next[field].as_str().unwrap().to_owned())
+    };
+    let [code, _, help] = next(&package);
+    assert_eq!((&*code, &*help), ("publish", "cargo updater publish --channel beta"));
+    files(&package, "1.5.0-beta.1");
+    package.run(&publish("1.5.0-beta.1", &["--channel", "beta"])).ok();
+    let [code, what, help] = next(&package);
+    assert_eq!(
+        (&*code, &*what),
+        ("next-release", "1.5.0-beta.1 is published in beta; a pre-release stays out of stable")
+    );
+    assert!(help.contains("cargo updater publish --channel beta") && !help.contains("promote"), "{help}");
+    // A release that is none is promoted, as ever.
+    version(&package, "1.5.0-beta.1", "1.5.0");
+    files(&package, "1.5.0");
+    package.run(&publish("1.5.0", &["--channel", "beta"])).ok();
+    let [code, _, help] = next(&package);
+    assert_eq!((&*code, &*help), ("promote", "cargo updater release promote 1.5.0 --from beta --channel stable"));
+}
+
+#[test]
 fn what_was_begun_and_not_ended_comes_first() {
     let package = package();
     package.write("src/main.rs", "fn main() { updater_runtime::updater!(); }\n");

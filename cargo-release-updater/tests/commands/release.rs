@@ -341,3 +341,26 @@ fn an_expired_channel_does_not_make_a_release_of_another_a_failure() {
     assert!(run.stderr.contains("warning: the channel beta expired on"), "{}", run.stderr);
     assert!(run.stderr.contains("Published hello 1.1.0 in stable"), "{}", run.stderr);
 }
+
+#[test]
+fn the_page_tells_what_is_held_and_what_is_withdrawn_by_either_key() {
+    let package = published("stable", &["1.0.0", "1.1.0", "1.2.0", "1.3.0"]);
+    package.run(&["release", "yank", "1.1.0", "--yes"]).ok();
+    package.run(&["release", "yank", "1.2.0", "--online", "--yes"]).ok();
+    package.run(&["release", "hold", "1.3.0", "0"]).ok();
+    let page = std::fs::read_to_string(repository(&package).join("index.html")).unwrap();
+    let of = |version: &str| {
+        let (_, from) = page.split_once(&format!("<details id=\"stable-{version}\"")).unwrap();
+        from.split_once("</details>").unwrap().0.to_owned()
+    };
+    for (version, told, links) in [
+        ("1.0.0", "", true),
+        ("1.1.0", ">withdrawn<", false),
+        ("1.2.0", ">withdrawn<", false),
+        ("1.3.0", ">not offered to everybody<", true),
+    ] {
+        let of = of(version);
+        assert!(of.contains(told) && of.contains("href=") == links, "{version}: {of}");
+    }
+    assert!(page.contains("Version <strong>1.0.0</strong>"), "{page}");
+}

@@ -53,7 +53,7 @@ impl Visitor {
 fn tools(without: &[&str]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let names = "sh sed tar xz curl wc head tail cat mktemp rm mkdir cp mv chmod find grep sort uname getconf ldd cut tr ls \
-                 date base64 openssl minisign sha256sum dirname basename ln rmdir printf";
+                 date base64 openssl minisign sha256sum dirname basename ln rmdir printf id cmp";
     for name in names.split(' ').filter(|name| !without.contains(name)) {
         let found =
             std::env::split_paths(&std::env::var_os("PATH").unwrap()).map(|dir| dir.join(name)).find(|p| p.exists());
@@ -83,6 +83,7 @@ fn the_script_installs_what_was_signed_and_takes_it_away_again() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{said}");
         assert!(said.contains("installed hello 1.1.0 as "), "{said}");
+        assert!(said.contains("; it updates itself from now on, from the channel stable\n"), "{said}");
         assert!(said.contains("is not in PATH"), "{said}");
         assert_eq!(std::fs::metadata(visitor.program()).unwrap().permissions().mode() & 0o777, 0o755);
         let run = Command::new(visitor.program()).arg("tell").env("HOME", visitor.home.path()).output().unwrap();

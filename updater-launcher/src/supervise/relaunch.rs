@@ -4,12 +4,12 @@
 //! The process stays the parent of the app. What must not be lost goes along as open descriptors: the lock of the folder, the
 //! listening socket, the pipes from the app. Clients of the control socket have to come again.
 
+use super::Supervisor;
 use super::app::App;
 use super::ending::Ending;
 use super::poll::Stream;
 use super::processes::{Pid, Process};
 use super::turn::Sink;
-use super::{Mode, Supervisor};
 use crate::error::{Error, Result};
 use crate::lock::Lock;
 use crate::places::Places;

@@ -50,7 +50,9 @@ pub(super) fn advance(
     }
     let root_file = desk.project.root_file()?;
     let table = table(desk);
-    let mut progress = ceremony.settle(app, &desk.storage, &root_file, &desk.trust.root, &table)?;
+    // The scripts on it carry the keys of the channels.
+    let page = || crate::cli::page::keep_up(context, desk);
+    let mut progress = ceremony.settle(app, &desk.storage, &root_file, &desk.trust.root, &table, &page)?;
     if progress == Progress::WaitsForOnlineKey && has_online_key(&ceremony, &keychain) {
         let mut commit = desk.commit(&mut keychain);
         if args.later
@@ -64,7 +66,7 @@ pub(super) fn advance(
         }
         wait_out_caches(context, &commit, args.wait)?;
         commit.refresh(Renew::Always)?;
-        progress = ceremony.settle(app, &desk.storage, &root_file, &desk.trust.root, &table)?;
+        progress = ceremony.settle(app, &desk.storage, &root_file, &desk.trust.root, &table, &page)?;
     }
     match progress {
         Progress::WaitsForOnlineKey => {

@@ -275,6 +275,7 @@ impl RenewArgs {
         let committed = desk.commit(&mut keychain).publish(channel, |_, _| Ok(()))?;
         let verb = if committed.is_waiting() { "Submitted" } else { "Renewed" };
         context.shell.status(verb, format_args!("version {} of the role {channel}", committed.role));
+        crate::cli::page::keep_up(context, desk);
         if committed.is_waiting() {
             desk.tell_waiting(channel)?;
         }

@@ -296,6 +296,15 @@ impl<'a> Standing<'a> {
             return Some(Next::new("version-behind", Urgency::Soon, what, "raise `version` in Cargo.toml"));
         }
         if let Some((other, _)) = published.iter().find(|(_, newest)| *newest == version) {
+            // Whoever follows the app's own channel has not asked for pre-releases.
+            if version.is_prerelease() {
+                let what = format!("{version} is published in {other}; a pre-release stays out of {channel}");
+                let help = format!(
+                    "raise `version` in Cargo.toml, then `cargo updater publish --channel {other}` for the next pre-release, \
+                     or `cargo updater publish` for the release itself"
+                );
+                return Some(Next::new("next-release", Urgency::WhenWanted, what, help));
+            }
             let what = format!("{version} is in {other} and not in {channel}");
             let help = format!("cargo updater release promote {version} --from {other} --channel {channel}");
             return Some(Next::new("promote", Urgency::WhenWanted, what, help));
@@ -304,14 +313,19 @@ impl<'a> Standing<'a> {
             Some(newest) => format!("{version} is not published; {channel} has {newest}"),
             None => format!("{version} would be the first release in {channel}"),
         };
+        let mut others = self.table.channels.iter().map(|entry| &entry.name).filter(|other| *other != channel);
+        let publish = match others.next() {
+            Some(other) if version.is_prerelease() => format!("cargo updater publish --channel {other}"),
+            _ => "cargo updater publish".to_owned(),
+        };
         Some(match self.is_bundled() {
             true => Next::new(
                 "half-done",
                 Urgency::Now,
                 format!("{what}; it is bundled here, so a publish may have been stopped"),
-                "cargo updater publish, which continues",
+                format!("{publish}, which continues"),
             ),
-            false => Next::new("publish", Urgency::WhenWanted, what, "cargo updater publish"),
+            false => Next::new("publish", Urgency::WhenWanted, what, publish),
         })
     }
 

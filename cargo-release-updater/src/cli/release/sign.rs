@@ -104,6 +104,7 @@ impl Args {
         }
         self.common.execute.confirm(context, &format!("Publish it in {} of {}?", desk.channel, desk.trust.app))?;
         desk.commit(keychain).refresh(Renew::Always)?;
+        crate::cli::page::keep_up(context, desk);
         Ok(true)
     }
 }

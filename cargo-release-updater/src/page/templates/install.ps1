@@ -37,14 +37,25 @@ if ($Help) {
 }
 
 if ($Uninstall) {
-    if (-not (Test-Path -LiteralPath $To)) { Stop-With "$app is not installed in $To" 'name the folder with -To' }
-    Remove-Item -LiteralPath (Join-Path $To "$app.exe") -Force -ErrorAction SilentlyContinue
+    $program = Join-Path $To "$app.exe"
+    # What the program knows of its updates.
+    $state = Join-Path $env:LOCALAPPDATA "cargo-updater\$app"
+    if (-not (Test-Path -LiteralPath $program) -and -not (Test-Path -LiteralPath $state)) {
+        Stop-With "$app is not installed in $To" 'name the folder with -To'
+    }
+    Remove-Item -LiteralPath $program -Force -ErrorAction SilentlyContinue
+    if (Test-Path -LiteralPath $program) { Stop-With "cannot remove $program" "close $app, and try again" }
     Remove-Item -LiteralPath (Join-Path $To ".$app.exe.updater") -Recurse -Force -ErrorAction SilentlyContinue
-    if (-not (Get-ChildItem -LiteralPath $To -Force)) { Remove-Item -LiteralPath $To }
+    Remove-Item -LiteralPath $state -Recurse -Force -ErrorAction SilentlyContinue
     $path = [Environment]::GetEnvironmentVariable('Path', 'User')
     $rest = ($path -split ';' | Where-Object { $_ -and $_ -ne $To }) -join ';'
     if ($rest -ne $path) { [Environment]::SetEnvironmentVariable('Path', $rest, 'User') }
-    Write-Host "removed $app"
+    Write-Host "removed $app, and what it kept for its updates in $state"
+    if (Test-Path -LiteralPath $To) {
+        $others = @(Get-ChildItem -LiteralPath $To -Force)
+        if ($others.Count -eq 0) { Remove-Item -LiteralPath $To }
+        else { Write-Host "left in ${To}, because it may be yours: $($others.Name -join ', ')" }
+    }
     return
 }
 
@@ -135,7 +146,16 @@ try {
         [Environment]::SetEnvironmentVariable('Path', (@($path, $To) | Where-Object { $_ }) -join ';', 'User')
         Write-Host "note: $To was added to your PATH; open a new window to use it"
     }
-    Write-Host "installed $app $version in $To; it updates itself from now on"
+    # Which channel a program follows is built into it, as a text.
+    $text = [Text.Encoding]::GetEncoding(28591).GetString([IO.File]::ReadAllBytes($program.FullName))
+    $follows = [regex]::Match($text, 'cargo-updater-channels=([a-z0-9,_-]+);').Groups[1].Value -split ','
+    if (-not $follows[0]) { $from = 'that it was built for' }
+    elseif ($follows.Count -eq 1) { $from = $follows[0] }
+    else { $from = "$($follows[0]), and from $($follows[1..($follows.Count - 1)] -join ', ') when that is newer" }
+    Write-Host "installed $app $version in $To; it updates itself from now on, from the channel $from"
+    if ($follows[0] -and $follows[0] -ne $Channel) {
+        Write-Host "note: this version is from the channel $Channel, and the next one comes from $($follows[0]): that is built into it"
+    }
 } finally {
     Remove-Item -LiteralPath $work -Recurse -Force -ErrorAction SilentlyContinue
 }

@@ -32,7 +32,8 @@ Installs $app, checked against its developers' signature. Afterwards it updates 
 
 Usage: sh install.sh [options]
 
-  --channel NAME     the channel to install from: {{channels}} (default: $channel)
+  --channel NAME     the channel to install from: {{channels}} (default: $channel);
+                     which one it follows afterwards is built into the program
   --bin DIR          where the command goes (default: $bin)
   --to DIR           where a program of several files goes (default: $folder)
   --url URL          another address of the same repository (default: $url)
@@ -53,20 +54,70 @@ fail() {
 has() { command -v "$1" >/dev/null 2>&1; }
 
 manifest=.updater-manifest.json
+# Lies in a folder in which an uninstall has left files of the user.
+left=.updater-left
 
-# Removes what was installed: the program, or of a folder the files that its manifest names. What a user added stays.
+# What a manifest lists, one line each: the digest of a file, or the word link, then the path. A manifest has no newline at
+# its end, and no path a quote.
+listed() { # manifest
+    { cat "$1" && echo; } | sed 's/{"length":/\
+&/g; s/{"link":"/\
+&/g' | sed -n \
+        -e 's/^{"length":.*"path":"\([^"]*\)","sha256":"\([0-9a-f]*\)".*/\2 \1/p' \
+        -e 's/^{"link":.*"path":"\([^"]*\)".*/link \1/p'
+}
+
+# Every file of a folder, relative to it, but for our own two.
+files_of() { # folder
+    (cd "$1" && find . ! -type d ! -path "./$manifest" ! -path "./$left") | sed 's|^\./||' | LC_ALL=C sort
+}
+
+# Where a program keeps what it knows of its updates: the runtime's own rule.
+state_folder() {
+    case "${XDG_STATE_HOME:-}" in
+    /*) echo "$XDG_STATE_HOME/$app" ;;
+    *)
+        case "$(uname -s)" in
+        Darwin) echo "$HOME/Library/Application Support/cargo-updater/$app" ;;
+        *) echo "$HOME/.local/state/$app" ;;
+        esac
+        ;;
+    esac
+}
+
+# Removes that, file by file: the program itself may keep something in the same folder.
+forget() { # folder
+    for file in "$1/install-id" "$1/last-check" "$1/skipped-version" "$1/metadata/timestamp.etag" "$1/metadata/lock" \
+        "$1/metadata"/*.json "$1/metadata/roots"/*.root.json; do
+        [ -f "$file" ] || continue
+        rm -f -- "$file"
+        case "$forgotten" in *" $1") ;; *) forgotten="$forgotten $1" ;; esac
+    done
+    rmdir "$1/metadata/roots" "$1/metadata" "$1" 2>/dev/null || :
+}
+
+# Removes what was installed: the program, or of a folder the files that its manifest names, as long as they are what it
+# names. The rest a user has added or changed, or it is an older file that users may edit: it stays.
 uninstall() {
     found=no
     if [ -f "$folder/$manifest" ]; then
         found=yes
-        sed 's/"path":"/\
-/g' "$folder/$manifest" | sed -n 's/^\([^"]*\)".*/\1/p' | while IFS= read -r file; do
+        has sha256sum || has shasum || has openssl ||
+            fail "nothing here can tell which files of $folder were changed" "install sha256sum, shasum or openssl"
+        listed "$folder/$manifest" | while IFS= read -r line; do
+            digest=${line%% *} file=${line#* }
             case "/$file/" in *"/../"* | "//"*) continue ;; esac
-            rm -f -- "$folder/$file"
+            if [ "$digest" = link ]; then
+                [ ! -L "$folder/$file" ] || rm -f -- "$folder/$file"
+                continue
+            fi
+            # Beside a file that a user has edited an update lays its own as .new.
+            for copy in "$folder/$file" "$folder/$file.new"; do
+                if [ -f "$copy" ] && [ ! -L "$copy" ] && [ "$(digest_of "$copy")" = "$digest" ]; then rm -f -- "$copy"; fi
+            done
         done
-        rm -f -- "$folder/$manifest"
-        find "$folder" -depth -type d -empty -exec rmdir {} \; 2>/dev/null || :
-        [ ! -d "$folder" ] || say "left in $folder: files that $app did not bring"
+        rm -f -- "$folder/$manifest" "$folder/$left"
+        find "$folder" -depth -type d -exec rmdir {} \; 2>/dev/null || :
     fi
     if [ -L "$bin/$app" ] || [ -f "$bin/$app" ]; then
         found=yes
@@ -74,8 +125,24 @@ uninstall() {
     fi
     # What the program keeps for its own updates.
     rm -rf -- "$bin/.$app.updater" "$(dirname "$folder")/.$(basename "$folder").updater"
-    [ "$found" = yes ] || fail "$app is not installed in $bin or $folder" "name the folders with --bin and --to"
-    say "removed $app"
+    forgotten=
+    forget "$(state_folder)"
+    # An administrator's may lie there instead.
+    if [ "$(id -u)" = 0 ]; then
+        forget "/var/lib/cargo-updater/$app"
+        forget "/Library/Application Support/cargo-updater/$app"
+    fi
+    if [ "$found$forgotten" = no ]; then
+        [ ! -f "$folder/$left" ] || fail "$app is not installed; what is in $folder may be yours" \
+            "remove that folder by hand, or leave it: an install goes into it and keeps your files"
+        fail "$app is not installed in $bin or $folder" "name the folders with --bin and --to"
+    fi
+    say "removed $app${forgotten:+, and what it kept for its updates in$forgotten}"
+    if [ -d "$folder" ]; then
+        : >"$folder/$left"
+        say "left in $folder, because it may be yours:"
+        files_of "$folder" | sed 's/^/  /; 21{s/.*/  .../;q;}' >&2
+    fi
 }
 
 fetch() { # what, file
@@ -258,9 +325,27 @@ download() {
     tar -xJf "$work/bundle.tar.xz" -C "$work/tree" || fail "cannot unpack $file" "install xz and a tar that can use it"
 }
 
+# Refuses a place that cannot be installed into, before anything is downloaded for it.
+check_place() {
+    case "$kind" in
+    executable) [ ! -d "$bin/$app" ] || fail "$bin/$app is a folder" "name another folder with --bin" ;;
+    directory)
+        [ ! -f "$folder/$manifest" ] || fail "$app is in $folder already" \
+            "start it: it updates itself; or remove it with --uninstall, or name another folder with --to"
+        if { [ -e "$folder" ] || [ -L "$folder" ]; } && [ ! -f "$folder/$left" ]; then
+            fail "$folder is there already, and holds no $app that this script has installed" \
+                "move it away, or name another folder with --to"
+        fi
+        if [ -e "$bin/$app" ] && [ ! -L "$bin/$app" ]; then
+            fail "$bin/$app is there and is not from this script" "name another folder with --bin"
+        fi
+        ;;
+    *) fail "this script cannot install a program of the kind ${kind:-that the list leaves out}" "look at $url/ for the download" ;;
+    esac
+}
+
 place_program() {
     mkdir -p "$bin" || fail "cannot make $bin" "name another folder with --bin"
-    [ ! -d "$bin/$app" ] || fail "$bin/$app is a folder" "name another folder with --bin"
     program=$(find "$work/tree" -type f ! -name "$manifest" | head -n 1)
     [ -n "$program" ] || fail "$file has no program in it" "tell the developers of $app"
     # Written beside it and renamed: the old one runs until the new one is whole.
@@ -271,19 +356,76 @@ place_program() {
 }
 
 place_folder() {
-    [ ! -e "$folder" ] || fail "$folder is there already" \
-        "start it: it updates itself; or remove it with --uninstall, or name another folder with --to"
     entry=$(sed -n 's/.*"entry":"\([^"]*\)".*/\1/p' "$work/tree/$manifest" | head -n 1)
     if [ -z "$entry" ] || [ ! -f "$work/tree/$entry" ]; then fail "$file has no program in it" "tell the developers of $app"; fi
     mkdir -p "$(dirname "$folder")" "$bin" || fail "cannot make the folders" "name others with --to and --bin"
-    if [ -e "$bin/$app" ] && [ ! -L "$bin/$app" ]; then
-        fail "$bin/$app is there and is not from this script" "name another folder with --bin"
-    fi
-    if ! { cp -R "$work/tree" "$folder.$$" && mv "$folder.$$" "$folder"; }; then
+    if [ -f "$folder/$left" ]; then
+        place_beside
+    elif ! { cp -R "$work/tree" "$folder.$$" && mv "$folder.$$" "$folder"; }; then
         rm -rf "$folder.$$"
         fail "cannot write $folder" "name another folder with --to"
     fi
-    ln -sf "$folder/$entry" "$bin/$app"
+    program=$folder/$entry
+    ln -sf "$program" "$bin/$app"
+}
+
+# Installs beside what an uninstall has left to the user. A file that users may edit stays theirs, and the new one lies beside
+# it as .new, as after an update; another one in the way is the user's to move.
+place_beside() {
+    files_of "$work/tree" >"$work/files"
+    { cat "$work/tree/$manifest" && echo; } | sed -n 's/.*"keep_local":\["\(.*\)"\],"triple":.*/\1/p' | sed 's/","/\
+/g; s|\*\*/|*|g' >"$work/patterns"
+    in_the_way=
+    while IFS= read -r new; do
+        is_free "$new" || is_for_users "$new" || in_the_way="$in_the_way '$new'"
+    done <"$work/files"
+    [ -z "$in_the_way" ] || fail "files of yours in $folder are in the way:$in_the_way" "move them away, or name another folder with --to"
+    while IFS= read -r new; do
+        to=$folder/$new
+        is_free "$new" || to=$to.new
+        if ! { mkdir -p "$(dirname "$to")" && rm -f -- "$to" && cp -RP "$work/tree/$new" "$to"; }; then
+            fail "cannot write $to" "move away what is there, and try again"
+        fi
+        [ "$to" = "$folder/$new" ] || say "note: $folder/$new stays as you have it; the new one is beside it as .new"
+    done <"$work/files"
+    # From now on it is an install.
+    cp "$work/tree/$manifest" "$folder/$manifest" || fail "cannot write $folder/$manifest" "try again"
+    rm -f -- "$folder/$left"
+}
+
+# Is there nothing in the place of a new file, or the same?
+is_free() { # file
+    if [ ! -e "$folder/$1" ] && [ ! -L "$folder/$1" ]; then return 0; fi
+    [ -f "$folder/$1" ] && cmp -s "$work/tree/$1" "$folder/$1"
+}
+
+# May users edit this file? A star takes a slash here, too: that keeps more, and loses nothing.
+is_for_users() { # file
+    [ -f "$folder/$1" ] || return 1
+    while IFS= read -r pattern; do
+        # shellcheck disable=SC2254 # A pattern is what it is.
+        case "$1" in $pattern) return 0 ;; esac
+    done <"$work/patterns"
+    return 1
+}
+
+# The channels that a program was built to follow, as a text in it says; nothing when there is none.
+followed_by() { # program
+    LC_ALL=C tr -cs '[:print:]' '\n' <"$1" | sed -n 's/.*cargo-updater-channels=\([a-z0-9,_-]*\);.*/\1/p' | head -n 1
+}
+
+tell_installed() {
+    follows=$(followed_by "$program")
+    case "$follows" in
+    '') from="the channel that it was built for" ;;
+    *,*) from="the channel ${follows%%,*}, and from $(echo "${follows#*,}" | sed 's/,/, /g') when that is newer" ;;
+    *) from="the channel $follows" ;;
+    esac
+    say "installed $app $version as $bin/$app; it updates itself from now on, from $from"
+    case "${follows:-$channel}" in
+    "$channel" | "$channel,"*) ;;
+    *) say "note: this version is from the channel $channel, and the next one comes from ${follows%%,*}: that is built into it" ;;
+    esac
 }
 
 # Everything happens from here, so that half a download of this script does nothing.
@@ -332,13 +474,13 @@ main() {
     check_signature
     check_list
     choose
+    check_place
     download
     case "$kind" in
     executable) place_program ;;
     directory) place_folder ;;
-    *) fail "this script cannot install a program of the kind ${kind:-that the list leaves out}" "look at $url/ for the download" ;;
     esac
-    say "installed $app $version as $bin/$app; it updates itself from now on"
+    tell_installed
     case ":${PATH:-}:" in
     *":$bin:"*) ;;
     *) say "note: $bin is not in PATH; add it, for example: echo 'export PATH=\"$bin:\$PATH\"' >>~/.profile" ;;

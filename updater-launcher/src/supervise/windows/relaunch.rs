@@ -1,9 +1,9 @@
 //! Another launcher in place of this one while the app runs on: not on Windows, where a process cannot become another
 //! program, and where the app ends with the launcher whose child it is. A new launcher takes over with the next start.
 
+use super::Supervisor;
 use super::app::App;
 use super::poll::Stream;
-use super::{Mode, Supervisor};
 use crate::error::{Error, Result};
 use crate::lock::Lock;
 use crate::places::Places;
