@@ -347,8 +347,8 @@ fn what_waits_is_taken_back_and_what_is_published_is_not() {
     std::fs::rename(package.path("aside"), &online).unwrap();
     package.run(&["keys", "resume", "--wait", "0"]).ok();
     package.run(&["verify"]).ok();
-    // The key that was given up has no say.
-    assert!(package.run(&["keys", "list"]).ok().stdout.contains("stable-2"));
+    // The key that was given up went with its ceremony.
+    assert!(!package.run(&["keys", "list"]).ok().stdout.contains("stable-2"));
     files(&package, "1.1.0");
     package.run(&publish("1.1.0", &[])).ok();
     package.run(&["verify"]).ok();
@@ -453,4 +453,53 @@ fn caches_may_be_waited_out_by_coming_back() {
     let run = package.run(&["keys", "resume", "--later"]).ok();
     assert!(run.stderr.contains("Published the new documents of hello: root"), "{}", run.stderr);
     assert_healthy(&package, &first, "1.1.0");
+}
+
+#[test]
+fn a_mistyped_password_makes_no_key_and_a_ceremony_that_is_given_up_takes_its_key_along() {
+    let package = Package::new();
+    let run = |arguments: &[&str], password| package.run_with(arguments, &[("UPDATER_KEY_PASSWORD", password)]);
+    run(&["init", "--url", "https://example.com/hello"], "right").ok();
+    files(&package, "1.0.0");
+    run(&publish("1.0.0", &[]), "right").ok();
+    let before = package.snapshot();
+    for (role, key) in [("stable", "targets"), ("online", "root"), ("root", "root"), ("targets", "root")] {
+        let key = package.keys().join(format!("{key}.key"));
+        run(&["keys", "rotate", role], "wrong").fails(
+            40,
+            &format!("wrong password for {}", key.display()),
+            "try again",
+        );
+        assert_eq!(before, package.snapshot(), "{role}");
+    }
+    // A key of which nobody knows the password: what a person mistyped twice, or an earlier version of this program left.
+    std::fs::rename(package.keys().join("root.key"), package.path("away")).unwrap();
+    run(&["keys", "rotate", "online"], "other").fails(11, "0 of 1 signatures of root", "keys resume");
+    std::fs::rename(package.path("away"), package.keys().join("root.key")).unwrap();
+    let own = package.keys().join("online-2.key");
+    let run_it = || run(&["keys", "resume", "--wait", "0"], "right");
+    run_it().fails(40, &format!("wrong password for {}", own.display()), "`cargo updater keys resume --abort`");
+    assert!(!package.path("target/updater/repository/hello/metadata/2.root.json").exists());
+
+    let aborted = run(&["keys", "resume", "--abort", "--dry-run"], "right").ok();
+    assert!(aborted.stderr.contains("Would remove the key online-2 in"), "{}", aborted.stderr);
+    // A key that was put in its place meanwhile is somebody else's.
+    let public = own.with_extension("pub");
+    let made = std::fs::read(&public).unwrap();
+    std::fs::copy(package.keys().join("stable.pub"), &public).unwrap();
+    let request = package.read("updater/next/ceremony.json");
+    run(&["keys", "resume", "--abort"], "right").ok();
+    assert!(own.exists() && public.exists() && !package.path("updater/next").exists());
+    std::fs::create_dir(package.path("updater/next")).unwrap();
+    package.write("updater/next/ceremony.json", &request);
+    std::fs::write(&public, made).unwrap();
+    let aborted = run(&["keys", "resume", "--abort"], "right").ok();
+    assert!(aborted.stderr.contains(&format!("Removed {}", own.display())), "{}", aborted.stderr);
+    assert!(!package.path("updater/next").exists());
+    assert_eq!(
+        before.iter().filter(|(path, _)| path.starts_with(package.keys())).collect::<Vec<_>>(),
+        package.snapshot().iter().filter(|(path, _)| path.starts_with(package.keys())).collect::<Vec<_>>()
+    );
+    run(&["keys", "rotate", "online", "--wait", "0"], "right").ok();
+    package.run(&["verify"]).ok();
 }

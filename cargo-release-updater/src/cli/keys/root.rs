@@ -203,7 +203,8 @@ impl Import {
             for file in &self.files {
                 read_signatures(&context.path(file))?;
             }
-            return advance(context, &desk, ceremony, &self.ceremony);
+            let keychain = desk.keychain(&self.ceremony.keys)?;
+            return advance(context, &desk, keychain, ceremony, &self.ceremony);
         }
         for file in &self.files {
             let path = context.path(file);
@@ -222,7 +223,8 @@ impl Import {
                 context.shell.status("Imported", format_args!("a signature of {document} from {}", file.display()));
             }
         }
-        advance(context, &desk, ceremony, &self.ceremony)
+        let keychain = desk.keychain(&self.ceremony.keys)?;
+        advance(context, &desk, keychain, ceremony, &self.ceremony)
     }
 }
 
