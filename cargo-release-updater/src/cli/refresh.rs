@@ -7,7 +7,7 @@ use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::expiry;
 use crate::keys::KeyError;
 use crate::repository::state::Expiry;
-use crate::repository::{Commit, Refreshed, Renew, RepositoryState, Skipped, Submission};
+use crate::repository::{Commit, Refreshed, Renew, RepositoryState, Skipped, Submission, refuse_other_root};
 use crate::shell::Message;
 use std::time::Duration;
 
@@ -43,6 +43,7 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn run(&self, context: &Context) -> CommandResult {
         let desk = Desk::open_behind(context, &self.package, &self.storage, &Trusted::Project)?;
+        refuse_other_root(&desk.storage, &desk.trust.root)?;
         let execute = self.dry_run.execute();
         let dry_run = execute == Execute::DryRun;
         if let Some(role) = &self.discard {

@@ -104,6 +104,31 @@ fn what_is_missing_in_the_source_is_told_with_its_cure() {
 }
 
 #[test]
+fn a_targets_role_that_is_gone_is_told_and_taken_from_what_is_published() {
+    let package = healthy();
+    let targets = package.read("updater/targets.json");
+    let remove = || std::fs::remove_file(package.path("updater/targets.json")).unwrap();
+    remove();
+    let run = doctor(&package, &["--fix"]);
+    assert_eq!((run.code, findings(&run)[0].as_str()), (20, "error targets-missing"), "{}", run.stdout);
+    assert_eq!(run.messages("finding")[0]["cure"], "restore it from version control");
+    let overview = package.run(&["--message-format", "json"]).ok();
+    assert_eq!(overview.messages("next")[0]["code"], "targets-missing");
+
+    package.write("updater/targets.json", &targets);
+    package.run(&publish("1.0.0", &[])).ok();
+    remove();
+    let overview = package.run(&["--message-format", "json"]).ok();
+    assert_eq!(overview.messages("overview")[0]["can_sign"].as_array().unwrap().len(), 4, "{}", overview.stdout);
+    let run = doctor(&package, &["--fix"]);
+    assert_eq!(
+        (&run.messages("finding")[0]["code"], &run.messages("finding")[0]["fixed"]),
+        (&"targets-missing".into(), &true.into())
+    );
+    assert_eq!(package.read("updater/targets.json"), targets);
+}
+
+#[test]
 fn permissions_are_told_and_fixed() {
     let package = real_package();
     let key = package.keys().join("online.key");

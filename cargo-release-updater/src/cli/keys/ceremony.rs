@@ -9,7 +9,7 @@ use crate::cli::{ExecuteArgs, KeyArgs, PackageArgs, StorageArgs};
 use crate::context::{Context, Execute};
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::keys::{KeyFile, KeyFolder, KeyRole, Keychain, public_line};
-use crate::repository::{RepositoryError, refuse_older};
+use crate::repository::{RepositoryError, refuse_older, refuse_other_root};
 use crate::steps::sign::newest_roles;
 use std::path::PathBuf;
 use updater_format::role::{RoleName, Root, Targets};
@@ -191,6 +191,9 @@ impl CeremonyArgs {
 
     /// Refuses to draft on top of a storage that was put back: this machine's record and the project's own targets role tell.
     fn refuse_older(&self, context: &Context, desk: &Desk<'_>, root: &Root) -> CommandResult {
+        if self.restored.is_none() {
+            refuse_other_root(&desk.storage, &desk.trust.root)?;
+        }
         // Trying out on one machine means emptying folders.
         if !root.is_development() {
             refuse_older(&desk.storage, &self.keys.folder(context, &desk.trust.app)?, desk.state.as_ref())?;

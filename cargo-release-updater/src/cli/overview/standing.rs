@@ -94,7 +94,10 @@ impl<'a> Standing<'a> {
         };
         let keychain = Keychain::open(keys.clone(), Passwords::none(Prompts::Never)).ok();
         let published = state.as_ref().and_then(|state| state.as_ref().ok());
-        let roles = Trust::of(project).ok().and_then(|trust| roles_in_force(&trust, published).ok());
+        let roles = match published {
+            Some(state) => Some(((**state.root()).clone(), (**state.targets()).clone())),
+            None => Trust::of(project).ok().and_then(|trust| roles_in_force(&trust, None).ok()),
+        };
         let patient = Patient { context, project, table, root, keys, storage, state };
         Ok(Self { context, project, table, patient, storage: name, looked, roles, keychain })
     }
