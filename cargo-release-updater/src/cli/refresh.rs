@@ -114,9 +114,12 @@ pub(super) fn wait_out_caches(context: &Context, commit: &Commit<'_>, seconds: u
     let seconds = left.as_secs() + 1;
     context.shell.status(
         "Waiting",
-        format_args!("{seconds} s until no cache says that there is no newer root (`--wait 0` for a stolen key)"),
+        format_args!(
+            "{seconds} s until no cache says that there is no newer root (`--wait 0` for a stolen key); until then clients and tools \
+             refuse what is published, and installed apps keep what they have"
+        ),
     );
-    std::thread::sleep(left);
+    crate::progress::wait(&context.shell, "Waiting", left);
     Ok(())
 }
 

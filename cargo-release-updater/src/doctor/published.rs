@@ -35,6 +35,8 @@ pub(super) fn examine(patient: &Patient<'_>) -> Vec<Finding> {
             .cured_by("cargo updater publish"),
         ),
         None => {}
+        // Told as what it is, by the check of ceremonies.
+        Some(Err(RepositoryError::Rotating { .. })) => {}
         Some(Err(_)) if differs(patient).is_some() => findings.extend(differs(patient)),
         Some(Err(error)) => {
             let exit = crate::error::Explain::code(error);

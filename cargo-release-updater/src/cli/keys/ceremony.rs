@@ -8,7 +8,7 @@ use crate::cli::desk::{Desk, Trusted};
 use crate::cli::{ExecuteArgs, KeyArgs, PackageArgs, StorageArgs};
 use crate::context::{Context, Execute};
 use crate::error::{CommandError, CommandResult, ExitCode};
-use crate::keys::{KeyFile, KeyFolder, KeyRole, Keychain, public_line};
+use crate::keys::{KeyFile, KeyFolder, KeyRole, Keychain, lost, public_line};
 use crate::repository::{RepositoryError, refuse_older, refuse_other_root};
 use crate::steps::sign::newest_roles;
 use std::path::PathBuf;
@@ -176,6 +176,7 @@ impl CeremonyArgs {
                 if self.execute.execute() == Execute::ForReal {
                     // Before a key is made with a password that was mistyped.
                     prove_password(&mut keychain, &request.task, &root, &targets)?;
+                    self.tell_absent(context, &keychain, &request.task, &root)?;
                     folder.set_request(&request)?;
                 }
                 request
@@ -187,6 +188,22 @@ impl CeremonyArgs {
             return Ok(());
         }
         self.go_on(context, desk, keychain, folder, request)
+    }
+
+    /// Tells which keys that have to sign are not here, before anything is made: drafts without them are of use only when others
+    /// hold them.
+    fn tell_absent(&self, context: &Context, keychain: &Keychain, task: &Task, root: &Root) -> CommandResult {
+        for (role, keyring) in task.signed_by(root) {
+            if keychain.count(keyring) == 0 {
+                context.shell.note(format_args!(
+                    "no key of the role {role} is on this machine, and it has to sign this: right when others hold it, for whom the \
+                     drafts then wait; if it is lost: {}",
+                    lost(role.as_str())
+                ));
+                self.execute.confirm(context, "Draft it, for others to sign?")?;
+            }
+        }
+        Ok(())
     }
 
     /// Refuses to draft on top of a storage that was put back: this machine's record and the project's own targets role tell.
