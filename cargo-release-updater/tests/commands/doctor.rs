@@ -55,6 +55,7 @@ fn a_package_that_is_set_up_is_left_alone() {
     // The address of `init --dev` is a server that is not running now.
     let run = doctor(&package, &[]);
     assert_eq!((run.code, findings(&run)), (60, vec!["error address-unreachable".to_owned()]), "{}", run.stdout);
+    assert_eq!(run.messages("finding")[0]["cure"], "start it: cargo updater serve");
     let run = package.run(&["doctor"]);
     run.fails(60, "1 thing needs somebody", "each finding above says what helps");
 }
