@@ -37,6 +37,12 @@ pub(super) fn examine(patient: &Patient<'_>) -> Vec<Finding> {
         None => {}
         // Told as what it is, by the check of ceremonies.
         Some(Err(RepositoryError::Rotating { .. })) => {}
+        // Nobody has looked at it, so that nothing is said of it.
+        Some(Err(RepositoryError::Storage(error))) => findings.push(
+            Finding::new("storage-unusable", Severity::Error, ExitCode::Storage, in_one_line(error))
+                .because("nothing can be published from here, and what is published cannot be looked at")
+                .cured_by(crate::error::Explain::hints(error).join("; ")),
+        ),
         Some(Err(_)) if differs(patient).is_some() => findings.extend(differs(patient)),
         Some(Err(error)) => {
             let exit = crate::error::Explain::code(error);

@@ -181,6 +181,7 @@ impl<'a> Standing<'a> {
         all.extend(self.release());
         all.extend(self.keys());
         all.extend(self.ship());
+        all.extend(self.not_looked());
         all
     }
 
@@ -264,8 +265,8 @@ impl<'a> Standing<'a> {
     /// What becomes of the version in Cargo.toml.
     fn release(&self) -> Option<Next> {
         if !self.looked {
-            let what = format!("what is published in {} decides what comes next", self.storage);
-            return Some(Next::new("not-looked", Urgency::WhenWanted, what, "cargo updater --online"));
+            // Below all that is known without a network.
+            return None;
         }
         // What cannot be read is a finding already.
         if matches!(self.patient.state, Some(Err(_))) || self.patient.storage.is_err() || self.roles.is_none() {
@@ -326,6 +327,18 @@ impl<'a> Standing<'a> {
                 "cargo updater publish, which continues",
             ),
             false => Next::new("publish", Urgency::WhenWanted, what, "cargo updater publish"),
+        })
+    }
+
+    /// What only the storage knows, when it is on a network and nobody wanted to look.
+    fn not_looked(&self) -> Option<Next> {
+        let (version, storage) = (&self.project.version, &self.storage);
+        (!self.looked).then(|| {
+            let bundled = if self.is_bundled() { "is bundled here; whether it " } else { "" };
+            let what = format!("{version} {bundled}is published is known in {storage} alone, which is on a network");
+            let what = if bundled.is_empty() { format!("whether {what}") } else { what };
+            let help = "cargo updater --online; `cargo updater publish` looks by itself before it does anything";
+            Next::new("not-looked", Urgency::WhenWanted, what, help)
         })
     }
 
