@@ -167,13 +167,23 @@ impl Ceremony {
     /// Tells who still has to sign.
     #[must_use]
     pub fn missing(&self) -> Vec<Missing> {
+        self.missing_when(&|_| false)
+    }
+
+    /// Tells who else has to sign when the keys that are here do.
+    #[must_use]
+    pub fn missing_besides(&self, keychain: &Keychain) -> Vec<Missing> {
+        self.missing_when(&|key| keychain.has(key))
+    }
+
+    fn missing_when(&self, signs: &dyn Fn(&PublicKey) -> bool) -> Vec<Missing> {
         let name = |key: &PublicKey| self.id_of(key);
         let mut missing = Vec::new();
         if let Some(draft) = &self.root {
-            missing.extend(draft.missing("root", &self.for_root(), &name));
+            missing.extend(draft.missing_besides("root", &self.for_root(), &name, signs));
         }
         if let Some(draft) = &self.targets {
-            missing.extend(draft.missing("targets", &self.for_targets(), &name));
+            missing.extend(draft.missing_besides("targets", &self.for_targets(), &name, signs));
         }
         missing
     }

@@ -447,6 +447,8 @@ fn a_ceremony_that_is_open_and_keys_that_are_elsewhere_are_told() {
     let run = run.fails(11, "0 of 1 signatures of root", "keys root export");
     let place = |text: &str| run.stderr.find(text).unwrap_or_else(|| panic!("{text} is not in {}", run.stderr));
     assert!(place("note: no key of the role root is on this machine") < place("Created the key"), "{}", run.stderr);
+    let dry = package.run(&["keys", "resume", "--dry-run"]).ok();
+    assert!(dry.stderr.contains("Would need 1 more signature of root by the root in force, from "), "{}", dry.stderr);
     let doctor = package.run(&["doctor"]).stdout;
     assert!(doctor.contains("note[ceremony-open]: a new key online-2 for online was begun in "), "{doctor}");
     assert!(doctor.contains("cure: cargo updater keys resume, or `cargo updater keys resume --abort`"), "{doctor}");

@@ -7,6 +7,7 @@ use crate::cli::refresh::{left_of_caches, wait_out_caches};
 use crate::context::{Context, Execute};
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::keys::{KeyError, Keychain};
+use crate::progress::counted;
 use crate::repository::{Renew, RepositoryError};
 use crate::shell::{Message, Shell};
 use updater_format::role::{RoleName, Root};
@@ -65,15 +66,15 @@ fn go(
         } else {
             args.execute.confirm(context, "Sign this with the keys that are here?")?;
             let made = ceremony.sign(&mut keychain)?;
-            shell.status("Signed", format_args!("{made} times, with the keys that are here"));
+            shell.status("Signed", format_args!("{}, with the keys that are here", counted(made as usize, "time")));
         }
     }
-    let missing = ceremony.missing();
     if args.execute.execute() == Execute::DryRun {
-        missing.iter().for_each(|missing| shell.status("Would need", missing));
+        ceremony.missing_besides(&keychain).iter().for_each(|missing| shell.status("Would need", missing.wish()));
         shell.note("dry run: nothing was signed or published");
         return Ok(());
     }
+    let missing = ceremony.missing();
     if !missing.is_empty() {
         return Err(wait_for_signatures(shell, &ceremony, missing));
     }

@@ -7,6 +7,7 @@ use crate::cli::desk::Desk;
 use crate::cli::{ExecuteArgs, KeyArgs};
 use crate::context::{Context, Execute};
 use crate::error::{CommandError, CommandResult, ExitCode};
+use crate::progress::counted;
 use crate::shell::Message;
 use std::path::{Path, PathBuf};
 use updater_format::AppId;
@@ -190,7 +191,9 @@ impl Sign {
         }
         self.execute.confirm(context, "Sign this?")?;
         let signed = sign_file(&path, &document, known, &mut keychain)?;
-        context.shell.status("Signed", format_args!("{} times: {}", signed.count, signed.path.display()));
+        context
+            .shell
+            .status("Signed", format_args!("{}: {}", counted(signed.count as usize, "time"), signed.path.display()));
         context.shell.message(&Written { path: signed.path.display().to_string() });
         Ok(())
     }
