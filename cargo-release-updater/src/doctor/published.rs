@@ -145,7 +145,8 @@ fn differs(patient: &Patient<'_>) -> Option<Finding> {
         Finding::new("root-differs", Severity::Error, ExitCode::Verification, error.to_string())
             .because("apps built from this project do not trust what is published, or the storage was changed")
             .cured_by(format!(
-                "compare both; restore {} from version control or the storage from a copy",
+                "compare both; restore {} from version control or the storage from a copy; if you began anew on purpose, name another \
+                 `storage` in the table",
                 patient.table.root.display()
             ))
     })

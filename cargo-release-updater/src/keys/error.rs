@@ -198,9 +198,10 @@ impl Explain for KeyError {
                     "snapshot" | "timestamp" => ("put the online key there or into UPDATER_ONLINE_KEY", "online"),
                     role => ("import it with `cargo updater keys import`", role),
                 };
+                let lost = lost(of);
                 return vec![
                     format!("{here}, or name its folder with `--key-dir`; looked in {} and its folder development", folder.display()),
-                    format!("if it is lost: {}", lost(of)),
+                    format!("if it is lost: {lost}"),
                 ];
             }
             Self::Minisign { .. } => "run it again; if it stays, the key file may be damaged".to_owned(),

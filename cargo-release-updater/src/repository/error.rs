@@ -285,7 +285,7 @@ impl Explain for RepositoryError {
                     "restore updater/root.json and targets.json from version control: apps that are built with another root do not \
                      follow what is published there"
                         .to_owned(),
-                    "if you began anew on purpose, publish to an empty storage; installed apps keep trusting the old root"
+                    "if you began anew on purpose, name another `storage` in the table; installed apps keep trusting the old root"
                         .to_owned(),
                 ];
             }

@@ -115,6 +115,7 @@ fn a_targets_role_that_is_gone_is_told_and_taken_from_what_is_published() {
     assert_eq!(run.messages("finding")[0]["cure"], "restore it from version control");
     let overview = package.run(&["--message-format", "json"]).ok();
     assert_eq!(overview.messages("next")[0]["code"], "targets-missing");
+    assert!(package.run(&[]).ok().stdout.contains("  can sign   not known without root and targets role"));
 
     package.write("updater/targets.json", &targets);
     package.run(&publish("1.0.0", &[])).ok();

@@ -116,7 +116,8 @@ impl<'a> Standing<'a> {
             (Some(Err(RepositoryError::Rotating { .. })), _) => {
                 format!("not to be read before the rotation is at its end, in {}", self.storage)
             }
-            (Some(Err(_)), _) => format!("not known: {} cannot be read", self.storage),
+            (Some(Err(RepositoryError::Storage(_))), _) => format!("not known: {} cannot be read", self.storage),
+            (Some(Err(_)), _) => format!("not known: what is in {} does not verify", self.storage),
             (_, true) => format!("nothing yet in {}", self.storage),
             (_, false) => {
                 let all: Vec<_> =
@@ -134,6 +135,9 @@ impl<'a> Standing<'a> {
         let can_sign = self.can_sign();
         let absent = self.absent();
         let keys = match (can_sign.as_slice(), absent.as_slice()) {
+            _ if self.roles.is_none() => {
+                "not known without root and targets role, which say whose keys count".to_owned()
+            }
             ([], _) => "none of this app here".to_owned(),
             (_, []) => can_sign.join(", "),
             _ => format!("{}; no key here of {}", can_sign.join(", "), absent.join(", ")),
@@ -393,7 +397,8 @@ impl<'a> Standing<'a> {
                 Urgency::WhenWanted,
                 "the root is for trying out: apps accept it from this machine only. To ship the app it starts over",
                 format!(
-                    "remove the folder {} and the table [package.metadata.updater], then `cargo updater init --url URL`",
+                    "remove the folder {} and the table [package.metadata.updater], then `cargo updater init --url URL \
+                     --storage fs:PATH`: what is published for trying out stays apart",
                     self.table.root.parent().unwrap_or(Path::new("updater")).display()
                 ),
             )
