@@ -118,12 +118,12 @@ impl CeremonyArgs {
         Ok((desk, ceremony))
     }
 
-    /// Goes on with a request from where it stands.
+    /// Goes on with a request from where it stands. `keychain` is opened when it is needed, unless it is already.
     fn go_on(
         &self,
         context: &Context,
         desk: &Desk<'_>,
-        mut keychain: Keychain,
+        keychain: Option<Keychain>,
         folder: Folder,
         mut request: Request,
     ) -> CommandResult {
@@ -137,6 +137,7 @@ impl CeremonyArgs {
             return super::advance::settle_only(context, desk, &folder);
         }
         let (root, targets) = in_force(desk)?;
+        let mut keychain = keychain.map_or_else(|| desk.keychain(&self.keys), Ok)?;
         if !request.drafted {
             self.refuse_older(context, desk, &root)?;
             prove_password(&mut keychain, &request.task, &root, &targets)?;
@@ -162,7 +163,7 @@ impl CeremonyArgs {
         check: impl FnOnce(&Root, &Targets) -> CommandResult<Task>,
     ) -> CommandResult {
         let folder = Folder::beside(&desk.project.root_file()?);
-        let mut keychain = desk.keychain(&self.keys)?;
+        let mut keychain = None;
         let request = match folder.request()? {
             Some(request) if request.asks_the_same(&task) => {
                 context.shell.status("Continuing", format_args!("the ceremony in {}", folder.path().display()));
@@ -175,9 +176,11 @@ impl CeremonyArgs {
                 let request = Request::new(check(&root, &targets)?);
                 if self.execute.execute() == Execute::ForReal {
                     // Before a key is made with a password that was mistyped.
-                    prove_password(&mut keychain, &request.task, &root, &targets)?;
-                    self.tell_absent(context, &keychain, &request.task, &root)?;
+                    let mut opened = desk.keychain(&self.keys)?;
+                    prove_password(&mut opened, &request.task, &root, &targets)?;
+                    self.tell_absent(context, &opened, &request.task, &root)?;
                     folder.set_request(&request)?;
+                    keychain = Some(opened);
                 }
                 request
             }
@@ -325,8 +328,7 @@ impl ResumeArgs {
             context.shell.status("Would draft", format_args!("{} of {}", request.task, desk.trust.app));
             return Ok(());
         }
-        let keychain = desk.keychain(&self.ceremony.keys)?;
-        self.ceremony.go_on(context, &desk, keychain, folder, request)
+        self.ceremony.go_on(context, &desk, None, folder, request)
     }
 }
 
