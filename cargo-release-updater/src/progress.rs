@@ -5,7 +5,7 @@ use crate::shell::Shell;
 use crate::storage::Created;
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The progress of one piece of work in bytes. Does nothing where nobody would see it.
 #[derive(Debug)]
@@ -49,6 +49,28 @@ impl Progress {
         if let Some(bar) = &self.0 {
             bar.set_position(bytes);
         }
+    }
+}
+
+/// Waits; on a terminal the seconds that are left are counted down.
+pub fn wait(shell: &Shell, verb: &'static str, time: Duration) {
+    let bar = shell.shows_progress().then(|| ProgressBar::new(time.as_secs()));
+    let begun = Instant::now();
+    if let Some(bar) = &bar {
+        if let Ok(style) = ProgressStyle::with_template(WAITING) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.set_prefix(verb);
+    }
+    while let Some(left) = time.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()) {
+        if let Some(bar) = &bar {
+            bar.set_position(begun.elapsed().as_secs());
+            bar.set_message(format!("{} s left", left.as_secs() + 1));
+        }
+        std::thread::sleep(left.min(SECOND));
+    }
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
     }
 }
 
@@ -177,6 +199,9 @@ fn bar(length: u64, template: &str, end: &'static str) -> ProgressBar {
 /// Bytes, rate, time left, and as much of the name as there is room for: 80 columns hold the rest.
 const NAMED: &str = "{prefix:>12.cyan.bold} [{bar:16}] {bytes:>10}/{total_bytes} {rate}{left}  {wide_msg}";
 const OVERALL: &str = "{prefix:>12.cyan.bold} [{bar:16}] {bytes:>10}/{total_bytes} {rate}{left}";
+const WAITING: &str = "{prefix:>12.cyan.bold} [{bar:16}] {msg}";
+/// How often the time that is left is told.
+const SECOND: Duration = Duration::from_secs(1);
 const ONE: &str = "             [{bar:16}] {bytes:>10}/{total_bytes} {wide_msg}";
 /// What follows when a file was sent ([`crate::storage::Storage::put_file`]).
 const READ_BACK: &str = "reading back";

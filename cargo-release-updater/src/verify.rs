@@ -15,6 +15,7 @@ mod version_file;
 pub use attestation::{Attestation, AttestationError};
 pub use copy::SavedCopy;
 pub use error::VerifyError;
+pub(crate) use error::not_even_a_timestamp;
 
 use crate::error::in_one_line;
 use crate::shell::{Message, Shell};

@@ -5,7 +5,7 @@ use super::{CeremonyError, Folder, KeyChange, ROOT, Request, Rotation, TARGETS, 
 use crate::error::CommandResult;
 use crate::keys::{KeyFolder, KeyRole, Passwords, public_line};
 use crate::shell::Shell;
-use updater_format::role::{Root, Targets};
+use updater_format::role::{RoleName, Root, Targets};
 use updater_format::{AppId, Keyring, MinisignKey, UtcTime};
 
 /// With what a new key is made.
@@ -39,6 +39,8 @@ pub fn begin(
         let key = maker.keys.create_or_finish(name, maker.app, &role, rotation.plain, &mut maker.passwords)?;
         maker.shell.status("Created", format_args!("the key {} for {}", key.id_text(), role.as_str()));
         rotation.made = Some(public_line(&key));
+        // Written down at once: whoever gives the ceremony up finds by it which key was made for it.
+        folder.set_request(request)?;
     }
     if let Some(root) = request.task.next_root(root, targets, now)? {
         Draft::new(root).save(folder, ROOT)?;
@@ -51,6 +53,22 @@ pub fn begin(
 }
 
 impl Task {
+    /// Returns the keys of a root that have to sign this change, with their role.
+    #[must_use]
+    pub fn signed_by<'a>(&self, root: &'a Root) -> Vec<(RoleName, &'a Keyring)> {
+        let roles: &[RoleName] = match self {
+            Self::Renew { roles } if !has(roles, "targets") => &[RoleName::Root],
+            Self::Renew { roles } if !has(roles, "root") => &[RoleName::Targets],
+            Self::Renew { .. } => &[RoleName::Root, RoleName::Targets],
+            // The next targets role is signed by the new keys.
+            Self::Rotate(rotation) if ["root", "targets", "online"].contains(&rotation.role.as_str()) => {
+                &[RoleName::Root]
+            }
+            Self::Rotate(_) => &[RoleName::Targets],
+        };
+        roles.iter().map(|role| (*role, root.keyring(*role))).collect()
+    }
+
     /// Makes the root that is asked for; `None` when it stays.
     pub(super) fn next_root(
         &self,

@@ -3,6 +3,7 @@
 use super::{CeremonyError, Folder};
 use crate::error::CommandResult;
 use crate::keys::Keychain;
+use crate::progress::counted;
 use updater_format::role::Payload;
 use updater_format::signed::{self, Signed, Untrusted};
 use updater_format::{Keyring, PublicKey, Signature, SignaturePolicy};
@@ -122,19 +123,41 @@ impl<T: Payload + Clone> Draft<T> {
 
     /// Tells which thresholds are not met.
     pub(super) fn missing(&self, document: &str, needed: &Needed, name: &dyn Fn(&PublicKey) -> String) -> Vec<Missing> {
+        self.missing_besides(document, needed, name, &|_| false)
+    }
+
+    /// Tells which thresholds are not met when some keys sign, too.
+    pub(super) fn missing_besides(
+        &self,
+        document: &str,
+        needed: &Needed,
+        name: &dyn Fn(&PublicKey) -> String,
+        signs: &dyn Fn(&PublicKey) -> bool,
+    ) -> Vec<Missing> {
         let message = self.message();
         let of = |(keys_of, keyring): &(&'static str, Keyring)| {
-            let have = keyring.count_valid(SignaturePolicy::default(), &message, &self.signatures);
             let wanted = keyring.keys().iter().filter(|(_, key)| !self.has_signed(key, &message));
+            let (sign, wanted): (Vec<_>, Vec<_>) = wanted.partition(|(_, key)| signs(key));
+            let have = keyring.count_valid(SignaturePolicy::default(), &message, &self.signatures) + sign.len() as u32;
             (have < keyring.threshold()).then(|| Missing {
                 document: document.to_owned(),
                 keys_of,
                 have,
                 threshold: keyring.threshold(),
-                wanted: wanted.map(|(_, key)| name(key)).collect(),
+                wanted: wanted.into_iter().map(|(_, key)| name(key)).collect(),
             })
         };
         needed.iter().filter_map(of).collect()
+    }
+}
+
+impl Missing {
+    /// Says what would have to come, as the object of a sentence.
+    #[must_use]
+    pub fn wish(&self) -> String {
+        let Self { document, keys_of, have, threshold, wanted } = self;
+        let signatures = counted(threshold.saturating_sub(*have) as usize, "more signature");
+        format!("{signatures} of {document} by {keys_of}, from {}", wanted.join(" or "))
     }
 }
 
@@ -143,5 +166,24 @@ impl std::fmt::Display for Missing {
         let Self { document, keys_of, have, threshold, wanted } = self;
         let wanted = wanted.join(", ");
         write!(f, "{have} of {threshold} signatures of {document} by {keys_of} are here, wanted: {wanted}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_a_sentence() {
+        let missing = |threshold, wanted: &[&str]| Missing {
+            document: "root".to_owned(),
+            keys_of: "the new root",
+            have: 0,
+            threshold,
+            wanted: wanted.iter().map(|id| (*id).to_owned()).collect(),
+        };
+        assert_eq!(missing(1, &["A"]).wish(), "1 more signature of root by the new root, from A");
+        assert_eq!(missing(2, &["A", "B"]).wish(), "2 more signatures of root by the new root, from A or B");
+        assert_eq!(missing(1, &["A"]).to_string(), "0 of 1 signatures of root by the new root are here, wanted: A");
     }
 }

@@ -30,7 +30,7 @@ pub use minisig::{Signatures, read_signatures};
 pub use review::{Review, Reviewed};
 
 use crate::error::CommandResult;
-use crate::keys::Keychain;
+use crate::keys::{KeyError, Keychain};
 use crate::repository::{METADATA, RepositoryState, Submission};
 use crate::storage::Storage;
 use draft::Needed;
@@ -167,13 +167,23 @@ impl Ceremony {
     /// Tells who still has to sign.
     #[must_use]
     pub fn missing(&self) -> Vec<Missing> {
+        self.missing_when(&|_| false)
+    }
+
+    /// Tells who else has to sign when the keys that are here do.
+    #[must_use]
+    pub fn missing_besides(&self, keychain: &Keychain) -> Vec<Missing> {
+        self.missing_when(&|key| keychain.has(key))
+    }
+
+    fn missing_when(&self, signs: &dyn Fn(&PublicKey) -> bool) -> Vec<Missing> {
         let name = |key: &PublicKey| self.id_of(key);
         let mut missing = Vec::new();
         if let Some(draft) = &self.root {
-            missing.extend(draft.missing("root", &self.for_root(), &name));
+            missing.extend(draft.missing_besides("root", &self.for_root(), &name, signs));
         }
         if let Some(draft) = &self.targets {
-            missing.extend(draft.missing("targets", &self.for_targets(), &name));
+            missing.extend(draft.missing_besides("targets", &self.for_targets(), &name, signs));
         }
         missing
     }
@@ -219,6 +229,27 @@ impl Ceremony {
 
     fn for_targets(&self) -> Needed {
         vec![("the targets role", self.next_root().keyring(RoleName::Targets).clone())]
+    }
+
+    /// Returns the file name, without its ending, of the key that was made for this.
+    #[must_use]
+    pub fn made_key(&self) -> Option<&str> {
+        match &self.request.task {
+            Task::Rotate(rotation) => rotation.key.as_deref(),
+            Task::Renew { .. } => None,
+        }
+    }
+
+    /// Unlocks the new online key, where it is here, before a root names it in public: it signs nothing until then, so that
+    /// nothing else shows before it is too late that it cannot be used.
+    /// # Errors
+    /// What unlocking returns.
+    pub fn prove_online_key(&self, keychain: &mut Keychain) -> Result<(), KeyError> {
+        let (now, next) = (self.now.0.keyring(RoleName::Timestamp), self.next_root().keyring(RoleName::Timestamp));
+        for (_, key) in next.keys().iter().filter(|(id, _)| !now.keys().iter().any(|(known, _)| known == id)) {
+            keychain.signer(key)?;
+        }
+        Ok(())
     }
 
     /// Names a key as its holder knows it.

@@ -70,7 +70,8 @@ impl Args {
         } else if answers.purpose == Purpose::Release {
             context.shell.note("keep a copy of the keys and their password where this machine cannot take it along");
         }
-        if self.dry_run.execute() == Execute::ForReal && !changes.created.is_empty() {
+        let has_new_root = changes.created.iter().any(|path| path.ends_with("root.json"));
+        if self.dry_run.execute() == Execute::ForReal && has_new_root {
             context.shell.note("then publish the first release: `cargo updater publish`");
         }
         context.shell.message(&changes);

@@ -1,5 +1,6 @@
 //! `cargo updater keys`: make and list keys, and change who may sign.
 
+mod abort;
 pub(super) mod advance;
 mod ask;
 mod carry;

@@ -7,7 +7,7 @@ use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::expiry;
 use crate::keys::KeyError;
 use crate::repository::state::Expiry;
-use crate::repository::{Commit, Refreshed, Renew, RepositoryState, Skipped, Submission};
+use crate::repository::{Commit, Refreshed, Renew, RepositoryState, Skipped, Submission, refuse_other_root};
 use crate::shell::Message;
 use std::time::Duration;
 
@@ -43,6 +43,7 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn run(&self, context: &Context) -> CommandResult {
         let desk = Desk::open_behind(context, &self.package, &self.storage, &Trusted::Project)?;
+        refuse_other_root(&desk.storage, &desk.trust.root)?;
         let execute = self.dry_run.execute();
         let dry_run = execute == Execute::DryRun;
         if let Some(role) = &self.discard {
@@ -113,9 +114,12 @@ pub(super) fn wait_out_caches(context: &Context, commit: &Commit<'_>, seconds: u
     let seconds = left.as_secs() + 1;
     context.shell.status(
         "Waiting",
-        format_args!("{seconds} s until no cache says that there is no newer root (`--wait 0` for a stolen key)"),
+        format_args!(
+            "{seconds} s until no cache says that there is no newer root (`--wait 0` for a stolen key); until then clients and tools \
+             refuse what is published, and installed apps keep what they have"
+        ),
     );
-    std::thread::sleep(left);
+    crate::progress::wait(&context.shell, "Waiting", left);
     Ok(())
 }
 

@@ -69,9 +69,11 @@ impl Args {
                 context.shell.result(format_args!("\n{channel}{of}"));
                 let rules = role.role().rules_of(component).cloned().unwrap_or_default();
                 let steering = state.timestamp().steering_of(channel, component).cloned().unwrap_or_default();
-                for release in releases(channel, contents, &rules, &steering) {
-                    total.add(&release);
-                    release.tell(context);
+                let releases = releases(channel, contents, &rules, &steering);
+                let longest = releases.iter().map(|release| release.version.to_string().len()).max();
+                for release in &releases {
+                    total.add(release);
+                    release.tell(context, longest.unwrap_or_default().max(SHORT_VERSION));
                 }
             }
         }
@@ -115,7 +117,8 @@ pub(super) struct Release {
     triple: Platform,
     bundle_bytes: u64,
     /// The bytes of the patch from each earlier version.
-    patches: BTreeMap<String, u64>,
+    #[cfg_attr(test, schemars(with = "BTreeMap<String, u64>"))]
+    patches: BTreeMap<ReleaseVersion, u64>,
     /// The share of installs that may take it, in percent: the lower one of rollout and hold, 0 when it is yanked.
     pub(super) percent: u8,
     pub(super) yanked: bool,
@@ -127,7 +130,13 @@ impl Message for Release {
 }
 
 impl Release {
-    fn tell(&self, context: &Context) {
+    /// `width` is that of the longest version beside it.
+    fn tell(&self, context: &Context, width: usize) {
+        context.shell.result(self.line(width));
+        context.shell.message(self);
+    }
+
+    fn line(&self, width: usize) -> String {
         let patches: Vec<String> = self
             .patches
             .iter()
@@ -143,15 +152,13 @@ impl Release {
         ];
         let words: Vec<String> = words.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word).collect();
         let words = if words.is_empty() { String::new() } else { format!("{}; ", words.join(", ")) };
-        context.shell.result(format_args!(
-            "  {:9} {:28} {:>9}  {words}{patches}",
-            self.version.to_string(),
-            self.triple.as_str(),
-            human_bytes(self.bundle_bytes),
-        ));
-        context.shell.message(self);
+        let (version, bytes) = (self.version.to_string(), human_bytes(self.bundle_bytes));
+        format!("  {version:width$} {:28} {bytes:>9}  {words}{patches}", self.triple.as_str())
     }
 }
+
+/// The columns of a version that is not longer than most.
+const SHORT_VERSION: usize = 9;
 
 /// Returns how many percent of the bundle a patch saves, rounded down: no patch saves all of it.
 fn saving(patch: u64, bundle: u64) -> u64 {
@@ -226,7 +233,7 @@ pub(super) fn releases(
             version: version.clone(),
             triple: bundle.platform.clone(),
             bundle_bytes: bundle.artifact.length,
-            patches: patches.map(|patch| (patch.from.to_string(), patch.artifact.length)).collect(),
+            patches: patches.map(|patch| (patch.from.clone(), patch.artifact.length)).collect(),
             percent: if yanked { 0 } else { percent(version) },
             yanked,
             required: rules.required.contains(version),
@@ -372,6 +379,25 @@ mod tests {
         {
             assert_eq!(saving(patch, bundle), percent, "{patch} of {bundle}");
         }
+    }
+
+    #[test]
+    fn patches_stand_in_the_order_of_versions_and_columns_below_each_other() {
+        let v = |text: &str| text.parse::<ReleaseVersion>().unwrap();
+        let release = |version: &str, from: &[&str]| Release {
+            channel: "beta".to_owned(),
+            component: None,
+            version: v(version),
+            triple: Platform::parse("x86_64-unknown-linux-gnu").unwrap(),
+            bundle_bytes: 4096,
+            patches: from.iter().map(|from| (v(from), 1024)).collect(),
+            percent: 100,
+            yanked: false,
+            required: false,
+        };
+        let line = release("1.11.0", &["1.10.0", "1.8.0", "1.9.0"]).line(12);
+        assert!(line.ends_with("from 1.8.0 (-75%), 1.0 KiB from 1.9.0 (-75%), 1.0 KiB from 1.10.0 (-75%)"), "{line}");
+        assert_eq!(line.find("x86_64"), release("1.5.0-beta.1", &[]).line(12).find("x86_64"));
     }
 
     #[test]

@@ -21,9 +21,27 @@ pub(super) fn of_project(patient: &Patient<'_>) -> Vec<Finding> {
     let urls = patient.table.urls.iter().filter_map(|url| Url::parse(&url.address().base).ok());
     urls.flat_map(|url| {
         let (app, statuses) = (&patient.table.app, &patient.table.missing_status);
-        examine(patient.context, &url, root, app, statuses, newest)
+        let found = examine(patient.context, &url, root, app, statuses, newest);
+        found.into_iter().map(move |finding| with_cure(finding, &url, patient))
     })
     .collect()
+}
+
+/// Says of an address that does not answer what helps in this project.
+fn with_cure(finding: Finding, url: &Url, patient: &Patient<'_>) -> Finding {
+    match &patient.storage {
+        Ok(storage) if finding.code == "address-unreachable" => {
+            finding.cured_by(cure(url, storage.name(), storage.folder().is_some()))
+        }
+        _ => finding,
+    }
+}
+
+fn cure(url: &Url, storage: &str, is_folder: bool) -> String {
+    match url.is_loopback() && is_folder {
+        true => "start it: cargo updater serve".to_owned(),
+        false => format!("check `url` in the table, the network, and that the web server serves what {storage} holds"),
+    }
 }
 
 /// Looks at one address. `newest` is the timestamp that the storage has.
@@ -70,7 +88,9 @@ pub(super) fn examine(
 
 fn refused(url: &Url, error: &RefreshError) -> Finding {
     match error {
-        RefreshError::Fetch(error) => unreachable(url, &error.to_string(), error.hint()),
+        RefreshError::Fetch(error) => {
+            unreachable(url, &error.to_string(), crate::verify::not_even_a_timestamp(error).unwrap_or(error.hint()))
+        }
         RefreshError::Stale { role, since } => Finding::new(
             "address-stale",
             Severity::Error,
@@ -87,7 +107,7 @@ fn refused(url: &Url, error: &RefreshError) -> Finding {
 
 fn unreachable(url: &Url, error: &str, cure: &str) -> Finding {
     let what = if error.contains(&url.to_string()) { error.to_owned() } else { format!("{url}: {error}") };
-    let cure = if url.is_loopback() { "start it: cargo updater serve" } else { cure };
+    let cure = if url.is_loopback() { "start its server, for example `cargo updater serve FOLDER`" } else { cure };
     Finding::new("address-unreachable", Severity::Error, ExitCode::Storage, what)
         .because("clients that read there are told nothing; the apps go on running")
         .cured_by(cure)
@@ -96,3 +116,18 @@ fn unreachable(url: &Url, error: &str, cure: &str) -> Finding {
 /// How far beyond the newest root one is asked for that is not there: so far that asking cannot put a 404 into a cache
 /// that the next rotation then meets.
 const MISSING_ROOT: u64 = 1_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_folder_of_this_machine_is_served_by_ourselves() {
+        let [here, there] = ["http://127.0.0.1:8700", "https://example.com/hello"].map(|url| Url::parse(url).unwrap());
+        assert_eq!(cure(&here, "fs:/srv/hello", true), "start it: cargo updater serve");
+        for (url, storage, is_folder) in [(&here, "s3://bucket", false), (&there, "fs:/srv/hello", true)] {
+            let cure = cure(url, storage, is_folder);
+            assert!(cure.starts_with("check `url` in the table") && cure.contains(storage), "{cure}");
+        }
+    }
+}

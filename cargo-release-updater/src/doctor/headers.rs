@@ -47,16 +47,17 @@ fn cached(file: &str, headers: &HeaderMap) -> Option<Finding> {
     if found == Some(0) || found.is_some_and(|seconds| seconds <= MAX_SECONDS) {
         return None;
     }
-    let said = found.map_or_else(|| "no lifetime at all".to_owned(), |seconds| format!("{seconds} s"));
+    let what = match found {
+        Some(seconds) => format!("caches may keep {file} for {seconds} s; {MAX_SECONDS} s is the most"),
+        None if headers.contains_key("cache-control") => {
+            format!("what the server says in Cache-Control for {file} does not say how long caches may keep it")
+        }
+        None => format!("the server sends no Cache-Control for {file}, so that caches keep it as long as they like"),
+    };
     Some(
-        Finding::new(
-            "cache-timestamp",
-            Severity::Warning,
-            ExitCode::Storage,
-            format!("caches may keep {file} for {said}; {MAX_SECONDS} s is the most"),
-        )
-        .because("clients see releases, holds and yanks late, and a rotation behind them")
-        .cured_by("send `Cache-Control: max-age=60, must-revalidate` for timestamp.json (docs/storages.md)"),
+        Finding::new("cache-timestamp", Severity::Warning, ExitCode::Storage, what)
+            .because("clients see releases, holds and yanks late, and a rotation behind them")
+            .cured_by("send `Cache-Control: max-age=60, must-revalidate` for timestamp.json (docs/storages.md)"),
     )
 }
 
@@ -182,6 +183,8 @@ mod tests {
         ] {
             let map = line.map_or_else(HeaderMap::new, |line| headers(&[("cache-control", line)]));
             assert_eq!(cached("t", &map).is_some(), timestamp, "{line:?}");
+            let what = cached("t", &map).map(|finding| finding.what);
+            assert!(line.is_some() || what.unwrap().starts_with("the server sends no Cache-Control for t,"));
             assert_eq!(missing_cached(&url, &map).is_some(), missing, "{line:?}");
         }
     }

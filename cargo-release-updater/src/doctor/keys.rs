@@ -2,7 +2,9 @@
 
 use super::git::Repository;
 use super::{Finding, Patient, Repair, Severity};
+use crate::context::Prompts;
 use crate::error::ExitCode;
+use crate::keys::{Keychain, Passwords};
 use std::fs::FileType;
 use std::path::{Path, PathBuf};
 use updater_format::role::{RoleName, Targets};
@@ -17,6 +19,7 @@ pub(super) fn examine(patient: &Patient<'_>) -> Vec<Finding> {
             let secrets: Vec<PathBuf> = files.iter().filter_map(|file| file.secret.clone()).collect();
             findings.extend(in_repository(&secrets));
             findings.extend(plain_root(patient, &files));
+            findings.extend(absent(patient));
         }
         Err(error) => {
             let cure = crate::error::Explain::hints(&error).join("; ");
@@ -148,6 +151,36 @@ fn plain_root(patient: &Patient<'_>, files: &[crate::keys::KeyFile]) -> Vec<Find
             .cured_by(format!("minisign -C -s {} (sets a password); then keep it off this machine", path.display()))
         })
         .collect()
+}
+
+/// Tells which roles cannot be signed here at all. Most machines have a few keys by design, so that nothing has to be done.
+fn absent(patient: &Patient<'_>) -> Vec<Finding> {
+    let Some(root) = patient.published().map(|state| (**state.root()).clone()).or_else(|| patient.parsed_root()) else {
+        return Vec::new();
+    };
+    let Some(targets) = targets_in_force(patient) else { return Vec::new() };
+    let Ok(keychain) = Keychain::open(patient.keys.clone(), Passwords::none(Prompts::Never)) else { return Vec::new() };
+    let fixed = [("root", RoleName::Root), ("targets", RoleName::Targets), ("online", RoleName::Timestamp)];
+    let fixed = fixed.map(|(name, role)| (name, root.keyring(role)));
+    let channels = targets.delegations.iter().flat_map(|delegations| &delegations.roles);
+    let all: Vec<_> = fixed.into_iter().chain(channels.map(|role| (role.name.as_str(), &role.keyring))).collect();
+    let absent: Vec<&str> =
+        all.iter().filter(|(_, keyring)| keychain.count(keyring) == 0).map(|(name, _)| *name).collect();
+    let finding = |what: String, cure: String| {
+        Finding::new("key-absent", Severity::Note, ExitCode::Key, what)
+            .because("right where it is kept elsewhere, and only then")
+            .cured_by(cure)
+    };
+    let folder = patient.keys.path().display();
+    if absent.len() == all.len() {
+        let what = format!("no key of this app is on this machine (looked in {folder})");
+        return vec![finding(what, "cargo updater keys import FILE, or name their folder with `--key-dir`".to_owned())];
+    }
+    let of = |role: &str| {
+        let what = format!("no key of the role {role} is on this machine (looked in {folder})");
+        finding(what, format!("if it is lost: {}", crate::keys::lost(role)))
+    };
+    absent.into_iter().map(of).collect()
 }
 
 #[cfg(all(test, unix))]

@@ -5,6 +5,7 @@
 //! carries. Adding a check is adding a file, a line in a list below, and a row in `docs/doctor.md` for each code.
 
 mod address;
+mod ceremony;
 mod finding;
 mod git;
 mod headers;
@@ -20,6 +21,7 @@ mod secrets;
 
 pub(crate) use headers::http_date;
 
+pub use ceremony::under_way;
 pub use finding::{Finding, Severity, exit_code};
 pub use program::{Embedded, examine_program};
 pub use repair::{Repair, RepairError};
@@ -100,6 +102,7 @@ const CHECKS: &[fn(&Patient<'_>) -> Vec<Finding>] = &[
     keys::examine,
     package::examine,
     history::examine,
+    ceremony::examine,
     published::examine,
     schedule::examine,
     address::of_project,

@@ -16,6 +16,12 @@ pub(super) fn examine(patient: &Patient<'_>) -> Vec<Finding> {
     crate::toolchain::without_empty_variables(&mut command);
     command.args(["package", "--list", "--allow-dirty", "--offline", "--quiet", "--manifest-path"]);
     command.arg(&patient.project.manifest).current_dir(folder);
+    // Cargo makes its target folder even for a list, and nothing of the package is to be changed.
+    let scratch = match tempfile::tempdir() {
+        Ok(scratch) => scratch,
+        Err(error) => return vec![unread(&error.to_string())],
+    };
+    command.arg("--target-dir").arg(scratch.path());
     for name in SECRET_VARIABLES {
         command.env_remove(name);
     }

@@ -1,7 +1,8 @@
 //! The package itself: its root, its build script, its `main`.
 
-use super::{Finding, Patient, Severity};
+use super::{Finding, Patient, Repair, Severity};
 use crate::error::ExitCode;
+use crate::repository::RepositoryState;
 use std::path::Path;
 use updater_build::check::check_root;
 use updater_format::role::RoleName;
@@ -10,6 +11,7 @@ use updater_format::role::RoleName;
 pub(super) fn examine(patient: &Patient<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(root(patient));
+    findings.extend(targets(patient));
     findings.extend(single_key(patient));
     findings.extend(source(patient));
     findings
@@ -30,6 +32,31 @@ fn root(patient: &Patient<'_>) -> Option<Finding> {
     };
     let error = check_root(bytes, patient.table, patient.context.clock.now()).err()?;
     Some(refused(format!("{}: {error}", path.display()), error.hint().to_owned()))
+}
+
+/// Tells when the targets role beside the root is gone. What is published of it was verified from the project's own root.
+fn targets(patient: &Patient<'_>) -> Option<Finding> {
+    let path = crate::init::targets_file(&patient.project.folder().join(&patient.table.root));
+    if patient.root.is_none() || path.is_file() {
+        return None;
+    }
+    let finding = Finding::new(
+        "targets-missing",
+        Severity::Error,
+        ExitCode::Config,
+        format!("{} is missing; it belongs to the root beside it", path.display()),
+    )
+    .because("nothing can be signed or published from here");
+    let restore = "restore it from version control";
+    Some(match patient.published().map(RepositoryState::targets) {
+        Some(published) => finding
+            .cured_by(format!(
+                "{restore}, or copy metadata/{}.targets.json of the repository to it: its signatures hold",
+                published.version
+            ))
+            .repaired_by(Repair::Write { path, bytes: published.bytes().to_vec() }),
+        None => finding.cured_by(restore),
+    })
 }
 
 fn single_key(patient: &Patient<'_>) -> Option<Finding> {

@@ -1,10 +1,10 @@
 //! What is published against what the project has: does it verify, does it end before long, does the project embed the
 //! newest root, does something wait.
 
-use super::{Finding, Patient, Repair, Severity, parse_root};
+use super::{Finding, Patient, Repair, Severity};
 use crate::error::{ExitCode, in_one_line};
 use crate::expiry;
-use crate::repository::{METADATA, RepositoryState, Submission};
+use crate::repository::{METADATA, RepositoryError, RepositoryState, Submission, refuse_other_root};
 use crate::roles::timestamp_days;
 use updater_build::check::check_root;
 use updater_format::length::MAX_ROOT;
@@ -35,17 +35,23 @@ pub(super) fn examine(patient: &Patient<'_>) -> Vec<Finding> {
             .cured_by("cargo updater publish"),
         ),
         None => {}
+        // Told as what it is, by the check of ceremonies.
+        Some(Err(RepositoryError::Rotating { .. })) => {}
+        // Nobody has looked at it, so that nothing is said of it.
+        Some(Err(RepositoryError::Storage(error))) => findings.push(
+            Finding::new("storage-unusable", Severity::Error, ExitCode::Storage, in_one_line(error))
+                .because("nothing can be published from here, and what is published cannot be looked at")
+                .cured_by(crate::error::Explain::hints(error).join("; ")),
+        ),
+        Some(Err(_)) if differs(patient).is_some() => findings.extend(differs(patient)),
         Some(Err(error)) => {
             let exit = crate::error::Explain::code(error);
             let hints = crate::error::Explain::hints(error).join("; ");
-            // That this machine cannot read it says nothing about clients.
-            let (code, why) = match exit {
-                ExitCode::Storage => {
-                    ("storage-unusable", "nothing can be published, and nothing published can be looked at")
-                }
-                _ => ("published-refused", "clients refuse what is published, too, and get nothing new"),
-            };
-            findings.push(Finding::new(code, Severity::Error, exit, in_one_line(error)).because(why).cured_by(hints));
+            findings.push(
+                Finding::new("published-refused", Severity::Error, exit, in_one_line(error))
+                    .because("clients refuse what is published, too, and get nothing new")
+                    .cured_by(hints),
+            );
         }
         Some(Ok(state)) => {
             findings.extend(ending(patient, state));
@@ -97,6 +103,9 @@ fn refresh_overdue(patient: &Patient<'_>, state: &RepositoryState) -> Option<Fin
 fn other_root(patient: &Patient<'_>, state: &RepositoryState) -> Option<Finding> {
     let own = patient.parsed_root()?;
     let published = state.root();
+    if let Some(differs) = differs(patient) {
+        return Some(differs);
+    }
     if own.version >= published.version {
         return unpublished_root(patient, &own, published.version);
     }
@@ -128,37 +137,36 @@ fn other_root(patient: &Patient<'_>, state: &RepositoryState) -> Option<Finding>
     })
 }
 
-/// Tells when the project has a root that is not published, or another one under the same number.
+/// Tells when another root is published under the number of the project's own.
+fn differs(patient: &Patient<'_>) -> Option<Finding> {
+    let (storage, root) = (patient.storage.as_ref().ok()?, patient.root.as_ref()?);
+    let error = refuse_other_root(storage, root).err()?;
+    matches!(error, RepositoryError::OtherRoot { .. }).then(|| {
+        Finding::new("root-differs", Severity::Error, ExitCode::Verification, error.to_string())
+            .because("apps built from this project do not trust what is published, or the storage was changed")
+            .cured_by(format!(
+                "compare both; restore {} from version control or the storage from a copy; if you began anew on purpose, name another \
+                 `storage` in the table",
+                patient.table.root.display()
+            ))
+    })
+}
+
+/// Tells when the project has a root that is not published.
 fn unpublished_root(patient: &Patient<'_>, own: &Root, published: u64) -> Option<Finding> {
     let storage = patient.storage.as_ref().ok()?;
     let file = format!("{METADATA}/{}.root.json", own.version);
-    let there = storage.read(&file, MAX_ROOT).ok().flatten();
-    match there {
-        Some(bytes) if parse_root(&bytes).is_some_and(|there| there == *own) => None,
-        Some(_) => Some(
-            Finding::new(
-                "root-differs",
-                Severity::Error,
-                ExitCode::Verification,
-                format!("{file} is another document than the project's root"),
-            )
-            .because("apps built from this project do not trust what is published, or the storage was changed")
-            .cured_by(format!(
-                "compare both; restore {} from version control or the storage from a copy",
-                patient.table.root.display()
-            )),
-        ),
-        None => Some(
-            Finding::new(
-                "root-unpublished",
-                Severity::Warning,
-                ExitCode::Storage,
-                format!("the project has version {} of the root, version {published} is published", own.version),
-            )
-            .because("installed copies do not know its keys yet")
-            .cured_by("cargo updater refresh"),
-        ),
-    }
+    let is_there = storage.read(&file, MAX_ROOT).ok().flatten().is_some();
+    (!is_there).then(|| {
+        Finding::new(
+            "root-unpublished",
+            Severity::Warning,
+            ExitCode::Storage,
+            format!("the project has version {} of the root, version {published} is published", own.version),
+        )
+        .because("installed copies do not know its keys yet")
+        .cured_by("cargo updater refresh")
+    })
 }
 
 /// Tells of a role that its own keys have signed and that nobody has folded in.

@@ -19,7 +19,8 @@ pub enum Repair {
         /// The line.
         pattern: String,
     },
-    /// Writes a file whose content was verified: a newer root, signed by the one that it replaces.
+    /// Writes a file whose content was verified: a newer root, signed by the one that it replaces, or the targets role that is
+    /// published.
     Write {
         /// The file.
         path: PathBuf,

@@ -64,15 +64,21 @@ pub enum InitError {
         /// What was asked for.
         wanted: String,
     },
-    /// The table is of another root than the one that would be made.
-    #[error("{} has the public key of a root that is not in {}, and its secret half is not in {}", manifest.display(), root.display(), keys.display())]
-    OtherTable {
+    /// The project was set up, and its root is gone: another one would be another app to everybody who has it.
+    #[error("{} has the public key of a root, and {} is not there", manifest.display(), root.display())]
+    RootLost {
         /// The manifest with the table.
         manifest: PathBuf,
         /// Where the root should be.
         root: PathBuf,
-        /// The folder of the keys.
-        keys: PathBuf,
+    },
+    /// The project has a root, and the targets role that belongs to it is gone.
+    #[error("{} is there, and {} beside it is not", root.display(), targets.display())]
+    TargetsLost {
+        /// The root.
+        root: PathBuf,
+        /// Where the targets role should be.
+        targets: PathBuf,
     },
     /// An option says something else than the table.
     #[error("`{option}` is given, and {} has `{key} = \"{value}\"`", manifest.display())]
@@ -124,7 +130,18 @@ impl Explain for InitError {
                 "to start over, remove {} and the table [package.metadata.updater]; installed apps keep trusting the old root",
                 path.parent().unwrap_or(path).display()
             ),
-            Self::OtherTable { root, .. } => {
+            Self::TargetsLost { root, targets } => {
+                return vec![
+                    format!("restore {} from version control", targets.display()),
+                    "where something is published `cargo updater doctor --fix` takes the role from there, when its signatures hold"
+                        .to_owned(),
+                    format!(
+                        "to start over, remove {} and the table [package.metadata.updater]; installed apps keep trusting the old root",
+                        root.display()
+                    ),
+                ];
+            }
+            Self::RootLost { root, .. } => {
                 return vec![
                     format!("restore {} and the targets.json beside it from version control", root.display()),
                     "to start over, remove the table [package.metadata.updater], too; installed apps keep trusting the old root"

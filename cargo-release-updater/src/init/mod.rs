@@ -86,7 +86,7 @@ pub fn run(
     passwords: Passwords,
     execute: Execute,
 ) -> CommandResult<Changes> {
-    trust::refuse_other_table(project, keys)?;
+    trust::refuse_lost_files(project)?;
     manifest::refuse_other_settings(project, answers)?;
     let mut work = Work { shell: &context.shell, base: &context.working_dir, execute, changes: Changes::default() };
     if keys.path().exists() || !trust::is_complete(project) {

@@ -66,20 +66,16 @@ pub(super) fn prepare(
     Ok(Some(Trust { public_keys: custody.root.keys, threshold: custody.root.threshold }))
 }
 
-/// Refuses a table that names the root keys of another root than the one that would be made: what is left of an earlier
-/// setup, or of one whose root was lost. The program would not build with the two.
-pub(super) fn refuse_other_table(project: &Project, keys: &KeyFolder) -> CommandResult {
-    if is_complete(project) {
-        return Ok(());
-    }
-    let named = project.table.as_ref().map_or(&[][..], |table| &table.public_keys);
-    let ours = keys.find(&KeyRole::Root)?;
-    match named.is_empty() || ours.is_some_and(|file| named.iter().any(|key| key.key == file.public.key)) {
-        true => Ok(()),
-        false => {
-            let (root, keys) = (root_path(project), keys.path().to_owned());
-            Err(InitError::OtherTable { manifest: project.manifest.clone(), root, keys }.into())
-        }
+/// Refuses to make a root, or one of its two files, for a project that had both: what is left of an earlier setup, or of
+/// one that lost a file. An interrupted run leaves neither a table nor a root without its targets role.
+pub(super) fn refuse_lost_files(project: &Project) -> Result<(), InitError> {
+    let root = root_path(project);
+    let targets = targets_file(&root);
+    let is_set_up = project.table.as_ref().is_some_and(|table| !table.public_keys.is_empty());
+    match (root.is_file(), targets.is_file()) {
+        (true, false) => Err(InitError::TargetsLost { root, targets }),
+        (false, _) if is_set_up => Err(InitError::RootLost { manifest: project.manifest.clone(), root }),
+        _ => Ok(()),
     }
 }
 

@@ -138,6 +138,26 @@ pub enum KeyError {
     },
 }
 
+/// Says how a role comes by another key when one is lost; SECURITY.md has each case as a whole.
+#[must_use]
+pub(crate) fn lost(role: &str) -> String {
+    match role {
+        "root" => {
+            "enough others replace it with `cargo updater keys rotate root --replace ID`; without enough of them \
+                   SECURITY.md says what is left"
+                .to_owned()
+        }
+        "online" | "targets" => {
+            format!("it is replaced with `cargo updater keys rotate {role}`, which needs the root key (SECURITY.md)")
+        }
+        channel => {
+            format!(
+                "it is replaced with `cargo updater keys rotate {channel}`, which needs the targets key (SECURITY.md)"
+            )
+        }
+    }
+}
+
 impl Explain for KeyError {
     fn code(&self) -> ExitCode {
         match self {
@@ -174,14 +194,14 @@ impl Explain for KeyError {
             }
             Self::Mismatch { .. } => "put the `.pub` file of this key beside it".to_owned(),
             Self::NotEnough { role, folder, .. } => {
-                let (here, lost) = match role.as_str() {
+                let (here, of) = match role.as_str() {
                     "snapshot" | "timestamp" => ("put the online key there or into UPDATER_ONLINE_KEY", "online"),
-                    "root" => ("import it with `cargo updater keys import`", "root"),
                     role => ("import it with `cargo updater keys import`", role),
                 };
+                let lost = lost(of);
                 return vec![
                     format!("{here}, or name its folder with `--key-dir`; looked in {} and its folder development", folder.display()),
-                    format!("a key that is lost is replaced with `cargo updater keys rotate {lost}`"),
+                    format!("if it is lost: {lost}"),
                 ];
             }
             Self::Minisign { .. } => "run it again; if it stays, the key file may be damaged".to_owned(),

@@ -174,6 +174,31 @@ impl KeyFolder {
         }
     }
 
+    /// Tells whether the file of this name has this public key.
+    #[must_use]
+    pub fn has(&self, name: &str, public: &MinisignKey) -> bool {
+        KeyFile::read(&self.path.join(format!("{name}.pub"))).is_ok_and(|file| file.public == *public)
+    }
+
+    /// Removes both halves of a key that was made for something that was given up, and returns their paths; none unless the
+    /// file of this name has that very public key.
+    /// # Errors
+    /// [`KeyError::Io`] when a file cannot be removed.
+    pub fn remove_unused(&self, name: &str, public: &MinisignKey) -> Result<Vec<PathBuf>, KeyError> {
+        if !self.has(name, public) {
+            return Ok(Vec::new());
+        }
+        let public_path = self.path.join(format!("{name}.pub"));
+        // The public half last: as long as it is there the rest is found by it.
+        let paths = [public_path.with_extension("key"), public_path];
+        let mut removed = Vec::new();
+        for path in paths.into_iter().filter(|path| path.symlink_metadata().is_ok()) {
+            std::fs::remove_file(&path).map_err(io("remove", &path))?;
+            removed.push(path);
+        }
+        Ok(removed)
+    }
+
     /// Puts a key from elsewhere into the folder, both halves or the public one.
     /// # Errors
     /// [`KeyError::Exists`] when a file of that name is there already.

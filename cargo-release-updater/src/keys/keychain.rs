@@ -137,6 +137,38 @@ impl Keychain {
         self.unlock(key)
     }
 
+    /// Lists the folder again: a key was made since.
+    /// # Errors
+    /// [`KeyError`] when the folder or a public key in it cannot be read.
+    pub fn look_again(&mut self) -> Result<(), KeyError> {
+        self.files = self.folder.list()?;
+        Ok(())
+    }
+
+    /// Proves the password before anything depends on it: enough of these keys open, or one that has a password. Others may
+    /// have passwords of their own, and sign later. Tells whether one with a password was opened.
+    /// # Errors
+    /// What unlocking returns, when neither is so and it failed.
+    pub fn prove_password<'a>(
+        &mut self,
+        keys: impl IntoIterator<Item = &'a PublicKey>,
+        threshold: u32,
+    ) -> Result<bool, KeyError> {
+        let (mut opened, mut refused) = (0, None);
+        for key in keys {
+            let is_own = |file: &&KeyFile| file.public.key == *key && file.secret.is_some();
+            let has_password = self.files.iter().find(is_own).is_some_and(|file| file.is_encrypted() == Some(true));
+            match self.unlock(key) {
+                Ok(Some(_)) if has_password => return Ok(true),
+                Ok(Some(_)) if opened + 1 >= threshold => return Ok(false),
+                Ok(Some(_)) => opened += 1,
+                Ok(None) => {}
+                Err(error) => refused = refused.or(Some(error)),
+            }
+        }
+        refused.map_or(Ok(false), Err)
+    }
+
     /// Returns the public half of a key with minisign's id for it, when its file is here.
     #[must_use]
     pub fn public(&self, key: &PublicKey) -> Option<&MinisignKey> {
@@ -225,5 +257,28 @@ mod tests {
         keychain.learn([(elsewhere.id(), owner)]);
         let error = keychain.signers("root", &three).unwrap_err();
         assert!(error.to_string().contains("wanted: 0123456789ABCDEF (Anna), "), "{error}");
+    }
+
+    #[test]
+    fn a_password_is_proven_by_one_key_that_has_it() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = KeyFolder::at(temp.path().to_owned());
+        let app = AppId::parse("hello").unwrap();
+        let make = |name: &str, password: Option<&str>| {
+            let protection =
+                password.map_or(Protection::Plain, |password| Protection::Password(password.to_owned().into()));
+            folder.create(&app, &KeyRole::parse(name).unwrap(), &protection).unwrap().public().key.clone()
+        };
+        let (plain, one, other) = (make("a", None), make("b", Some("one")), make("c", Some("other")));
+        let prove = |password: &str, keys: &[&PublicKey], threshold| {
+            let passwords = Passwords::known(password.to_owned().into());
+            Keychain::open(folder.clone(), passwords).unwrap().prove_password(keys.iter().copied(), threshold)
+        };
+        assert!(prove("one", &[&one], 1).unwrap());
+        assert!(prove("other", &[&plain, &one, &other], 2).unwrap());
+        assert!(!prove("wrong", &[&plain, &one], 1).unwrap(), "enough of them have none");
+        assert!(matches!(prove("wrong", &[&plain, &one], 2), Err(KeyError::WrongPassword { .. })));
+        let (elsewhere, _) = Signer::generate("", None).unwrap();
+        assert!(!prove("wrong", &[&elsewhere.public().key], 1).unwrap());
     }
 }

@@ -18,6 +18,7 @@ mod signer;
 
 pub(crate) use environment::take_secrets;
 pub use error::KeyError;
+pub(crate) use error::lost;
 pub use file::{KeyFile, KeyFolder, Protection};
 pub use foreign::Foreign;
 pub use keychain::Keychain;

@@ -116,6 +116,14 @@ pub enum RepositoryError {
         /// The storage.
         storage: String,
     },
+    /// The storage has another root than the project under the same number.
+    #[error("{file} in {storage} is another document than the project's root")]
+    OtherRoot {
+        /// The document.
+        file: String,
+        /// The storage.
+        storage: String,
+    },
     /// A published role is signed by other keys than are in force now.
     #[error("the role {role} is not signed by the keys that are in force now")]
     OtherKeys {
@@ -219,6 +227,7 @@ impl Explain for RepositoryError {
             | Self::Missing { .. }
             | Self::Expired { .. }
             | Self::OtherKeys { .. }
+            | Self::OtherRoot { .. }
             | Self::Rotating { .. }
             | Self::TimestampLost { .. }
             | Self::WentBack { .. }
@@ -270,6 +279,15 @@ impl Explain for RepositoryError {
             Self::Rotating { .. } => {
                 "a rotation is under way: `cargo updater keys resume`, or `cargo updater refresh` with the new online key, ends it"
                     .to_owned()
+            }
+            Self::OtherRoot { .. } => {
+                return vec![
+                    "restore updater/root.json and targets.json from version control: apps that are built with another root do not \
+                     follow what is published there"
+                        .to_owned(),
+                    "if you began anew on purpose, name another `storage` in the table; installed apps keep trusting the old root"
+                        .to_owned(),
+                ];
             }
             Self::OtherKeys { role } => format!(
                 "the holders of its new keys have to sign the role {role} again: `cargo updater keys resume` where they are"

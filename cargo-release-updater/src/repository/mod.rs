@@ -7,6 +7,7 @@
 pub mod commit;
 mod error;
 mod first;
+mod other_root;
 pub mod prune;
 pub mod refresh;
 mod seen;
@@ -17,6 +18,7 @@ pub mod version_file;
 pub use commit::{Commit, Committed, FileProgress, Lease, Upload};
 pub use error::RepositoryError;
 pub(crate) use first::first_roles;
+pub use other_root::refuse_other_root;
 pub use prune::{Doomed, Pruning};
 pub use refresh::{Refreshed, Renew, Skipped};
 pub use seen::{last_seen_snapshot, record_of, refuse_older};

@@ -361,7 +361,8 @@ fn missing(folder: &Path) -> Vec<PathBuf> {
 /// Ends what takes too long, and repeats what failed for now.
 pub(super) fn patient(bare: Operator, longest_piece: Duration) -> Operator {
     let timeout = opendal::layers::TimeoutLayer::new().with_timeout(OPERATION).with_io_timeout(longest_piece);
-    bare.layer(timeout).layer(opendal::layers::RetryLayer::new().with_max_times(RETRIES).with_jitter())
+    let retry = opendal::layers::RetryLayer::new().with_min_delay(FIRST_PAUSE).with_max_times(RETRIES).with_jitter();
+    bare.layer(timeout).layer(retry)
 }
 
 /// Makes ring the TLS provider of this process, and reqwest OpenDAL's way to the network. Again, it changes nothing.
@@ -373,8 +374,10 @@ fn install_network() {
 
 /// Where objects are written before they are renamed into place. Hidden, so that web servers leave it alone.
 pub(super) const ASIDE: &str = ".updater-partial";
-/// How often a request that failed for now is sent again.
-const RETRIES: usize = 4;
+/// How often a request that failed for now is sent again: for some six seconds in all, each pause twice as long as the one
+/// before. Files that are uploaded are begun again besides.
+const RETRIES: usize = 5;
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The longest that a request without a body may take.
 const OPERATION: Duration = Duration::from_secs(60);
 /// The longest that a piece of a download may take, or of an upload that is no request: 8 MiB at 30 KiB/s.

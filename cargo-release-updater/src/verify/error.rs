@@ -87,7 +87,7 @@ impl Explain for VerifyError {
     fn hints(&self) -> Vec<String> {
         vec![match self {
             Self::Metadata { source } => match **source {
-                RefreshError::Fetch(ref error) => error.hint().to_owned(),
+                RefreshError::Fetch(ref error) => not_even_a_timestamp(error).unwrap_or(error.hint()).to_owned(),
                 RefreshError::Stale { ref role, .. } => match role.as_str() {
                     "root" | "targets" => format!("its holders sign a new term: `cargo updater keys renew {role}`"),
                     "snapshot" | "timestamp" => "renew it with the online key: `cargo updater refresh`".to_owned(),
@@ -109,5 +109,32 @@ impl Explain for VerifyError {
             }
             Self::Scratch { .. } => "check the space and the permissions of the temporary folder".to_owned(),
         }]
+    }
+}
+
+/// Says what helps where nothing of a repository is: what every other document is found by does not exist. `None` for any
+/// other failure.
+pub(crate) fn not_even_a_timestamp(error: &FetchError) -> Option<&'static str> {
+    let FetchError::NotFound { url } = error else { return None };
+    url.to_string().ends_with("/metadata/timestamp.json").then_some(
+        "the address may be wrong: compare it with where `storage` is served; if it is right, nothing is published there yet, or \
+         the upload is incomplete",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use updater_runtime::transport::Url;
+
+    #[test]
+    fn where_not_even_a_timestamp_is_the_address_is_doubted() {
+        let hints = |file: &str| {
+            let url = Url::parse(&format!("https://example.com/wrong/metadata/{file}")).unwrap();
+            let source = Box::new(RefreshError::Fetch(FetchError::NotFound { url }));
+            VerifyError::Metadata { source }.hints().join("; ")
+        };
+        assert!(hints("timestamp.json").starts_with("the address may be wrong"), "{}", hints("timestamp.json"));
+        assert!(hints("3.snapshot.json").contains("upload may be incomplete"), "{}", hints("3.snapshot.json"));
     }
 }

@@ -347,8 +347,8 @@ fn what_waits_is_taken_back_and_what_is_published_is_not() {
     std::fs::rename(package.path("aside"), &online).unwrap();
     package.run(&["keys", "resume", "--wait", "0"]).ok();
     package.run(&["verify"]).ok();
-    // The key that was given up has no say.
-    assert!(package.run(&["keys", "list"]).ok().stdout.contains("stable-2"));
+    // The key that was given up went with its ceremony.
+    assert!(!package.run(&["keys", "list"]).ok().stdout.contains("stable-2"));
     files(&package, "1.1.0");
     package.run(&publish("1.1.0", &[])).ok();
     package.run(&["verify"]).ok();
@@ -431,6 +431,32 @@ fn new_keys_in_the_repository_are_kept_out_of_git() {
 }
 
 #[test]
+fn a_ceremony_that_is_open_and_keys_that_are_elsewhere_are_told() {
+    let package = published();
+    std::fs::rename(package.keys().join("root.key"), package.path("../away")).unwrap();
+    let overview = package.run(&[]).ok().stdout;
+    assert!(overview.contains("can sign   targets, online, stable; no key here of root\n"), "{overview}");
+    let doctor = package.run(&["doctor"]).stdout;
+    assert!(doctor.contains("note[key-absent]: no key of the role root is on this machine"), "{doctor}");
+    assert!(
+        doctor.contains("if it is lost: enough others replace it") && !doctor.contains("ceremony-open"),
+        "{doctor}"
+    );
+    // Before anything is made.
+    let run = package.run(&["keys", "rotate", "online", "--no-password"]);
+    let run = run.fails(11, "0 of 1 signatures of root", "keys root export");
+    let place = |text: &str| run.stderr.find(text).unwrap_or_else(|| panic!("{text} is not in {}", run.stderr));
+    assert!(place("note: no key of the role root is on this machine") < place("Created the key"), "{}", run.stderr);
+    let dry = package.run(&["keys", "resume", "--dry-run"]).ok();
+    assert!(dry.stderr.contains("Would need 1 more signature of root by the root in force, from "), "{}", dry.stderr);
+    let doctor = package.run(&["doctor"]).stdout;
+    assert!(doctor.contains("note[ceremony-open]: a new key online-2 for online was begun in "), "{doctor}");
+    assert!(doctor.contains("cure: cargo updater keys resume, or `cargo updater keys resume --abort`"), "{doctor}");
+    let job = package.run(&["doctor", "--key-dir", "empty"]).stdout;
+    assert!(job.contains("note[key-absent]: no key of this app is on this machine"), "{job}");
+}
+
+#[test]
 fn caches_may_be_waited_out_by_coming_back() {
     let package = published();
     let first = package.read("updater/root.json");
@@ -443,6 +469,21 @@ fn caches_may_be_waited_out_by_coming_back() {
     assert!((200..=301).contains(&seconds), "{told}");
     // The root is out, and everything else is still the old key's.
     assert!(package.path("target/updater/repository/hello/metadata/2.root.json").exists());
+    // Meanwhile everybody is told what is going on.
+    let overview = package.run(&[]).ok().stdout;
+    assert!(overview.contains("published  not to be read before the rotation is at its end"), "{overview}");
+    assert!(
+        overview.contains("a new key online-2 for online is under way: root 2 is published; for about "),
+        "{overview}"
+    );
+    assert!(
+        overview.contains("installed apps keep what they have\n     -> let the command that waits end"),
+        "{overview}"
+    );
+    assert!(!overview.contains("--abort"), "{overview}");
+    let doctor = package.run(&["doctor", "--message-format", "json"]);
+    let finding = doctor.messages("finding").into_iter().find(|finding| finding["code"] == "rotation-open").unwrap();
+    assert_eq!((&finding["severity"], doctor.stdout.contains("published-refused")), (&"warning".into(), false));
     let again = package.run(&["keys", "resume", "--later", "--message-format", "json"]);
     assert_eq!((again.code, &again.messages("ceremony")[0]["waits_for"]), (11, &"caches".into()), "{}", again.stderr);
     assert!(again.messages("ceremony")[0]["seconds"].as_u64().unwrap() <= seconds);
@@ -450,7 +491,58 @@ fn caches_may_be_waited_out_by_coming_back() {
     let root_2 = package.path("target/updater/repository/hello/metadata/2.root.json");
     let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(400);
     std::fs::File::options().append(true).open(root_2).unwrap().set_modified(long_ago).unwrap();
+    let doctor = package.run(&["doctor"]);
+    assert!(doctor.stdout.contains("error[rotation-open]"), "{}", doctor.stdout);
     let run = package.run(&["keys", "resume", "--later"]).ok();
     assert!(run.stderr.contains("Published the new documents of hello: root"), "{}", run.stderr);
     assert_healthy(&package, &first, "1.1.0");
+}
+
+#[test]
+fn a_mistyped_password_makes_no_key_and_a_ceremony_that_is_given_up_takes_its_key_along() {
+    let package = Package::new();
+    let run = |arguments: &[&str], password| package.run_with(arguments, &[("UPDATER_KEY_PASSWORD", password)]);
+    run(&["init", "--url", "https://example.com/hello"], "right").ok();
+    files(&package, "1.0.0");
+    run(&publish("1.0.0", &[]), "right").ok();
+    let before = package.snapshot();
+    for (role, key) in [("stable", "targets"), ("online", "root"), ("root", "root"), ("targets", "root")] {
+        let key = package.keys().join(format!("{key}.key"));
+        run(&["keys", "rotate", role], "wrong").fails(
+            40,
+            &format!("wrong password for {}", key.display()),
+            "try again",
+        );
+        assert_eq!(before, package.snapshot(), "{role}");
+    }
+    // A key of which nobody knows the password: what a person mistyped twice, or an earlier version of this program left.
+    std::fs::rename(package.keys().join("root.key"), package.path("away")).unwrap();
+    run(&["keys", "rotate", "online"], "other").fails(11, "0 of 1 signatures of root", "keys resume");
+    std::fs::rename(package.path("away"), package.keys().join("root.key")).unwrap();
+    let own = package.keys().join("online-2.key");
+    let run_it = || run(&["keys", "resume", "--wait", "0"], "right");
+    run_it().fails(40, &format!("wrong password for {}", own.display()), "`cargo updater keys resume --abort`");
+    assert!(!package.path("target/updater/repository/hello/metadata/2.root.json").exists());
+
+    let aborted = run(&["keys", "resume", "--abort", "--dry-run"], "right").ok();
+    assert!(aborted.stderr.contains("Would remove the key online-2 in"), "{}", aborted.stderr);
+    // A key that was put in its place meanwhile is somebody else's.
+    let public = own.with_extension("pub");
+    let made = std::fs::read(&public).unwrap();
+    std::fs::copy(package.keys().join("stable.pub"), &public).unwrap();
+    let request = package.read("updater/next/ceremony.json");
+    run(&["keys", "resume", "--abort"], "right").ok();
+    assert!(own.exists() && public.exists() && !package.path("updater/next").exists());
+    std::fs::create_dir(package.path("updater/next")).unwrap();
+    package.write("updater/next/ceremony.json", &request);
+    std::fs::write(&public, made).unwrap();
+    let aborted = run(&["keys", "resume", "--abort"], "right").ok();
+    assert!(aborted.stderr.contains(&format!("Removed {}", own.display())), "{}", aborted.stderr);
+    assert!(!package.path("updater/next").exists());
+    assert_eq!(
+        before.iter().filter(|(path, _)| path.starts_with(package.keys())).collect::<Vec<_>>(),
+        package.snapshot().iter().filter(|(path, _)| path.starts_with(package.keys())).collect::<Vec<_>>()
+    );
+    run(&["keys", "rotate", "online", "--wait", "0"], "right").ok();
+    package.run(&["verify"]).ok();
 }

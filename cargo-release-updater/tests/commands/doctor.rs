@@ -57,6 +57,7 @@ fn a_package_that_is_set_up_is_left_alone() {
     // The address of `init --dev` is a server that is not running now.
     let run = doctor(&package, &[]);
     assert_eq!((run.code, findings(&run)), (60, vec!["error address-unreachable".to_owned()]), "{}", run.stdout);
+    assert_eq!(run.messages("finding")[0]["cure"], "start it: cargo updater serve");
     let run = package.run(&["doctor"]);
     run.fails(60, "1 thing needs somebody", "each finding above says what helps");
 }
@@ -103,6 +104,32 @@ fn what_is_missing_in_the_source_is_told_with_its_cure() {
     let run = doctor(&package, &[]);
     assert_eq!(findings(&run)[0], "error root-refused");
     assert!(run.messages("finding")[0]["cure"].as_str().unwrap().contains("restore"), "{}", run.stdout);
+}
+
+#[test]
+fn a_targets_role_that_is_gone_is_told_and_taken_from_what_is_published() {
+    let package = healthy();
+    let targets = package.read("updater/targets.json");
+    let remove = || std::fs::remove_file(package.path("updater/targets.json")).unwrap();
+    remove();
+    let run = doctor(&package, &["--fix"]);
+    assert_eq!((run.code, findings(&run)[0].as_str()), (20, "error targets-missing"), "{}", run.stdout);
+    assert_eq!(run.messages("finding")[0]["cure"], "restore it from version control");
+    let overview = package.run(&["--message-format", "json"]).ok();
+    assert_eq!(overview.messages("next")[0]["code"], "targets-missing");
+    assert!(package.run(&[]).ok().stdout.contains("  can sign   not known without root and targets role"));
+
+    package.write("updater/targets.json", &targets);
+    package.run(&publish("1.0.0", &[])).ok();
+    remove();
+    let overview = package.run(&["--message-format", "json"]).ok();
+    assert_eq!(overview.messages("overview")[0]["can_sign"].as_array().unwrap().len(), 4, "{}", overview.stdout);
+    let run = doctor(&package, &["--fix"]);
+    assert_eq!(
+        (&run.messages("finding")[0]["code"], &run.messages("finding")[0]["fixed"]),
+        (&"targets-missing".into(), &true.into())
+    );
+    assert_eq!(package.read("updater/targets.json"), targets);
 }
 
 #[test]

@@ -119,7 +119,9 @@ fn a_table_that_is_left_of_another_root_is_refused_before_a_key_is_made() {
     std::fs::remove_dir_all(package.path("updater")).unwrap();
     let before = package.snapshot();
     let over = ["init", "--url", "https://example.com/hello", "--no-password"];
-    let message = format!("{} has the public key of a root that is not in ", package.path("Cargo.toml").display());
+    let message = format!("{} has the public key of a root, and ", package.path("Cargo.toml").display());
+    // With the very keys of the lost root, too: another root of the same keys is another root.
+    package.run(&["init", "--dev"]).fails(20, &message, "from version control");
     package.run(&over).fails(20, &message, "remove the table [package.metadata.updater], too");
     package.run(&over).fails(20, &message, "from version control");
     assert_eq!(before, package.snapshot());
@@ -132,6 +134,21 @@ fn a_table_that_is_left_of_another_root_is_refused_before_a_key_is_made() {
     package.run(&over).ok();
     embeds(&package);
     assert_ne!(std::fs::read(package.path("updater/root.json")).unwrap(), root);
+}
+
+#[test]
+fn a_root_whose_targets_role_is_gone_is_not_made_anew() {
+    let package = Package::new();
+    package.run(&["init", "--dev"]).ok();
+    let targets = package.path("updater/targets.json");
+    std::fs::remove_file(&targets).unwrap();
+    let before = package.snapshot();
+    let message =
+        format!("{} is there, and {} beside it is not", package.path("updater/root.json").display(), targets.display());
+    for options in [&["init", "--dev"][..], &["init", "--dev", "--dry-run"]] {
+        package.run(options).fails(20, &message, "from version control");
+    }
+    assert_eq!(before, package.snapshot());
 }
 
 #[test]
@@ -186,9 +203,12 @@ fn an_interrupted_run_is_continued_with_the_same_keys() {
     package.run(&["init", "--url", "https://example.com", "--no-password"]).ok();
     assert_eq!(std::fs::read(package.keys().join("root.key")).unwrap(), root);
     embeds(&package);
-    // Lost before it was committed: made again with the keys that are there, and the table still fits.
-    std::fs::remove_file(package.path("updater/targets.json")).unwrap();
-    package.run(&["init"]).ok();
+    // Stopped before its last file, the table: made again with the keys that are there.
+    let manifest = package.read("Cargo.toml");
+    package.write("Cargo.toml", manifest.split_once("[package.metadata.updater]").unwrap().0);
+    std::fs::remove_file(package.path("updater/root.json")).unwrap();
+    package.run(&["init", "--url", "https://example.com", "--no-password"]).ok();
+    assert_eq!(std::fs::read(package.keys().join("root.key")).unwrap(), root);
     embeds(&package);
 }
 

@@ -19,13 +19,14 @@ fn end(package: &Package) -> (BTreeSet<String>, BTreeSet<String>, String, String
         let document: serde_json::Value = serde_json::from_str(&package.read(file)).unwrap();
         format!("{file} {}", document["signed"]["version"])
     };
-    let mut keys = names(&package.keys());
     // What a killed process had not named yet: nobody ever used it.
-    keys.retain(|name| !name.starts_with(".new-") && !name.starts_with(".tmp"));
+    let is_named = |name: &String| !name.starts_with(".new-") && !name.starts_with(".tmp");
+    let named = |folder: &Path| names(folder).into_iter().filter(is_named).collect::<BTreeSet<_>>();
+    let keys = named(&package.keys());
     let project = format!("{} {}", version("updater/root.json"), version("updater/targets.json"));
     let verified = package.run(&["verify", "--deep"]).ok().stdout;
     let verified = verified.lines().map(|line| line.split_whitespace().next().unwrap_or_default()).collect::<Vec<_>>();
-    (keys, names(&package.path("updater")), project, verified.join(" "))
+    (keys, named(&package.path("updater")), project, verified.join(" "))
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -89,7 +90,8 @@ fn killed_anywhere(role: &str, at_least: usize) {
     package.run(&rotate).ok();
     let expected = end(&package);
 
-    for (kill, at_least) in [(Kill::Library(&library), at_least), (Kill::SystemCall, 2)] {
+    let mut seen = 0;
+    for kill in [Kill::Library(&library), Kill::SystemCall] {
         let mut number = 0;
         loop {
             copy(&kept, &folder);
@@ -106,8 +108,9 @@ fn killed_anywhere(role: &str, at_least: usize) {
             }
             assert_eq!(end(&package), expected, "{role}, {kill:?} {number}");
         }
-        assert!(number > at_least, "{role}, {kill:?}: only {number} writes were seen");
+        seen += number - 1;
     }
+    assert!(seen >= at_least, "{role}: only {seen} writes were seen");
 }
 
 #[test]

@@ -12,7 +12,7 @@ fn a_person_is_asked_which_role_and_whether_to_sign_and_to_publish() {
     }
     let package = real_package();
     package.run(&publish("1.0.0", &[])).ok();
-    let terminal = Terminal::start(&package.command(&["keys", "rotate", "--wait", "1"]), &package.home().join("tmux"));
+    let terminal = Terminal::start(&package.command(&["keys", "rotate", "--wait", "6"]), &package.home().join("tmux"));
     terminal.shows("Which role gets another key");
     terminal.types(&["Down", "Down", "Enter"]);
     terminal.shows("Password for the new keys");
@@ -32,12 +32,13 @@ fn a_person_is_asked_which_role_and_whether_to_sign_and_to_publish() {
     assert!(!package.path("target/updater/repository/hello/metadata/2.root.json").exists());
 
     let terminal =
-        Terminal::start(&package.command(&["keys", "rotate", "online", "--wait", "1"]), &package.home().join("tmux"));
+        Terminal::start(&package.command(&["keys", "rotate", "online", "--wait", "6"]), &package.home().join("tmux"));
     terminal.shows("Continuing the ceremony in");
     terminal.shows("Publish what is signed of hello?");
     terminal.types(&["y"]);
     terminal.shows("online-2.key");
     terminal.types(&["otter violin rust", "Enter"]);
+    terminal.shows(" s left");
     terminal.shows("Published the new documents of hello: root");
     terminal.shows("It ended with 0.");
     drop(terminal);

@@ -295,3 +295,30 @@ fn a_copy_does_not_go_back_when_old_files_are_served() {
     assert_eq!(tree(&package.path("copy")), copy);
     package.run(&["verify", "--save", "another"]).ok();
 }
+
+#[test]
+fn a_project_that_began_anew_does_not_publish_beside_the_root_it_had() {
+    let package = real_package();
+    package.run(&publish("1.0.0", &[])).ok();
+    let root = package.read("updater/root.json");
+    std::fs::remove_file(package.path("updater/root.json")).unwrap();
+    files(&package, "1.1.0");
+    let next = publish("1.1.0", &[]);
+    package.run(&next).fails(20, "", "restore it from version control");
+    // The same keys and a later second: everything below the root verifies.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    std::fs::remove_dir_all(package.path("updater")).unwrap();
+    let manifest = package.read("Cargo.toml");
+    package.write("Cargo.toml", manifest.split_once("[package.metadata.updater]").unwrap().0);
+    package.run(&["init", "--url", "https://example.com/hello", "--no-password"]).ok();
+    assert_ne!(package.read("updater/root.json"), root);
+    let before = package.snapshot();
+    for command in [&next[..], &["refresh"], &["keys", "renew", "root"], &["release", "yank", "1.0.0", "--yes"]] {
+        package.run(command).fails(
+            50,
+            "1.root.json in fs:",
+            "restore updater/root.json and targets.json from version control",
+        );
+        assert_eq!(before, package.snapshot(), "{command:?}");
+    }
+}

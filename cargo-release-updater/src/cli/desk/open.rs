@@ -8,7 +8,7 @@ use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::hooks::Hooks;
 use crate::plan::Epoch;
 use crate::repository::state::Expiry;
-use crate::repository::{METADATA, RepositoryError, RepositoryState};
+use crate::repository::{METADATA, RepositoryError, RepositoryState, refuse_other_root};
 use crate::steps::folders::Folders;
 use crate::steps::sign::{Trust, kept_roots};
 use crate::storage::{Service, Storage};
@@ -37,6 +37,7 @@ impl<'a> Desk<'a> {
         channel: &ChannelArgs,
     ) -> CommandResult<Self> {
         Self::open_with(context, package, storage, channel, &Trusted::Project, |storage, trust| {
+            refuse_other_root(storage, &trust.root)?;
             Ok((RepositoryState::read(storage, &trust.app, &trust.root, Expiry::Ignored)?, None))
         })
     }

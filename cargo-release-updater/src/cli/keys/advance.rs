@@ -6,8 +6,9 @@ use crate::cli::desk::Desk;
 use crate::cli::refresh::{left_of_caches, wait_out_caches};
 use crate::context::{Context, Execute};
 use crate::error::{CommandError, CommandResult, ExitCode};
-use crate::keys::Keychain;
-use crate::repository::Renew;
+use crate::keys::{KeyError, Keychain};
+use crate::progress::counted;
+use crate::repository::{Renew, RepositoryError};
 use crate::shell::{Message, Shell};
 use updater_format::role::{RoleName, Root};
 
@@ -16,12 +17,46 @@ use updater_format::role::{RoleName, Root};
 pub(super) fn advance(
     context: &Context,
     desk: &Desk<'_>,
+    keychain: Keychain,
+    ceremony: Ceremony,
+    args: &CeremonyArgs,
+) -> CommandResult {
+    let folders = [keychain.folder().clone(), keychain.folder().development()];
+    let own = ceremony.made_key().map(|name| folders.map(|folder| folder.path().join(format!("{name}.key"))));
+    go(context, desk, keychain, ceremony, args).map_err(|error| {
+        let locked = locked_key(&error);
+        match locked.is_some_and(|locked| own.iter().flatten().any(|own| own.display().to_string() == locked)) {
+            true => error.hint(
+                "the ceremony made this key; when nobody knows its password, `cargo updater keys resume --abort` drops both, and \
+                 the rotation is begun again",
+            ),
+            false => error,
+        }
+    })
+}
+
+/// Returns the key that a password did not open.
+fn locked_key(error: &CommandError) -> Option<&str> {
+    let key = error.source.downcast_ref::<KeyError>();
+    let key = key.or_else(|| match error.source.downcast_ref::<RepositoryError>() {
+        Some(RepositoryError::Key(key)) => Some(key),
+        _ => None,
+    });
+    match key {
+        Some(KeyError::WrongPassword { origin } | KeyError::NoPassword { origin }) => Some(origin),
+        _ => None,
+    }
+}
+
+fn go(
+    context: &Context,
+    desk: &Desk<'_>,
+    mut keychain: Keychain,
     mut ceremony: Ceremony,
     args: &CeremonyArgs,
 ) -> CommandResult {
     let shell = &context.shell;
     let app = &desk.trust.app;
-    let mut keychain = desk.keychain(&args.keys)?;
     if ceremony.can_sign_more(&keychain) {
         for review in ceremony.reviews() {
             tell_review(shell, &review);
@@ -31,19 +66,20 @@ pub(super) fn advance(
         } else {
             args.execute.confirm(context, "Sign this with the keys that are here?")?;
             let made = ceremony.sign(&mut keychain)?;
-            shell.status("Signed", format_args!("{made} times, with the keys that are here"));
+            shell.status("Signed", format_args!("{}, with the keys that are here", counted(made as usize, "time")));
         }
     }
-    let missing = ceremony.missing();
     if args.execute.execute() == Execute::DryRun {
-        missing.iter().for_each(|missing| shell.status("Would need", missing));
+        ceremony.missing_besides(&keychain).iter().for_each(|missing| shell.status("Would need", missing.wish()));
         shell.note("dry run: nothing was signed or published");
         return Ok(());
     }
+    let missing = ceremony.missing();
     if !missing.is_empty() {
         return Err(wait_for_signatures(shell, &ceremony, missing));
     }
     args.execute.confirm(context, &format!("Publish what is signed of {app}?"))?;
+    ceremony.prove_online_key(&mut keychain)?;
     let missing = ceremony.publish(app, &desk.storage, desk.state.as_ref(), &mut keychain, context.clock.now())?;
     if !missing.is_empty() {
         return Err(wait_for_signatures(shell, &ceremony, missing));

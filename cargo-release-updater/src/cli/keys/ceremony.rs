@@ -1,21 +1,20 @@
 //! `cargo updater keys rotate`, `renew` and `resume`: ceremonies that may be stopped anywhere and gone on with.
 
+use super::abort::abort;
 use super::advance::advance;
 use super::ask;
-use crate::ceremony::{
-    Ceremony, CeremonyError, Documents, Folder, KeyChange, Maker, Request, Rotation, Task, begin, withdraw,
-};
+use crate::ceremony::{Ceremony, CeremonyError, Documents, Folder, KeyChange, Maker, Request, Rotation, Task, begin};
 use crate::cli::desk::{Desk, Trusted};
 use crate::cli::{ExecuteArgs, KeyArgs, PackageArgs, StorageArgs};
 use crate::context::{Context, Execute};
 use crate::error::{CommandError, CommandResult, ExitCode};
-use crate::keys::{KeyFile, KeyFolder, KeyRole, public_line};
-use crate::repository::{RepositoryError, refuse_older};
+use crate::keys::{KeyFile, KeyFolder, KeyRole, Keychain, lost, public_line};
+use crate::repository::{RepositoryError, refuse_older, refuse_other_root};
 use crate::steps::sign::newest_roles;
 use std::path::PathBuf;
 use updater_format::role::{RoleName, Root, Targets};
 use updater_format::signed::{Signed, Untrusted};
-use updater_format::{Channel, Keyring};
+use updater_format::{Channel, Keyring, PublicKey};
 
 /// What every step of a ceremony takes.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -93,7 +92,7 @@ pub(super) struct RenewArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  cargo updater keys resume\n  cargo updater keys resume --abort")]
 pub(super) struct ResumeArgs {
-    /// Drop the drafts and their signatures. What is published stays published.
+    /// Drop the drafts, their signatures, and the key that was made for them. What is published stays published.
     #[arg(long, help_heading = "Selection")]
     abort: bool,
     #[command(flatten)]
@@ -119,8 +118,15 @@ impl CeremonyArgs {
         Ok((desk, ceremony))
     }
 
-    /// Goes on with a request from where it stands.
-    fn go_on(&self, context: &Context, desk: &Desk<'_>, folder: Folder, mut request: Request) -> CommandResult {
+    /// Goes on with a request from where it stands. `keychain` is opened when it is needed, unless it is already.
+    fn go_on(
+        &self,
+        context: &Context,
+        desk: &Desk<'_>,
+        keychain: Option<Keychain>,
+        folder: Folder,
+        mut request: Request,
+    ) -> CommandResult {
         if request.settling {
             if self.execute.execute() == Execute::DryRun {
                 context.shell.status("Would settle", format_args!("what is published of {}", desk.trust.app));
@@ -131,8 +137,10 @@ impl CeremonyArgs {
             return super::advance::settle_only(context, desk, &folder);
         }
         let (root, targets) = in_force(desk)?;
+        let mut keychain = keychain.map_or_else(|| desk.keychain(&self.keys), Ok)?;
         if !request.drafted {
             self.refuse_older(context, desk, &root)?;
+            prove_password(&mut keychain, &request.task, &root, &targets)?;
             let passwords = self.keys.passwords(context)?;
             let keys = self.folder(context, desk, &root)?;
             if matches!(&request.task, Task::Rotate(Rotation { key: Some(_), .. })) {
@@ -140,9 +148,10 @@ impl CeremonyArgs {
             }
             let mut maker = Maker { app: &desk.trust.app, keys: &keys, passwords, shell: &context.shell };
             begin(&folder, &mut request, (&root, &targets), &mut maker, context.clock.now())?;
+            keychain.look_again()?;
         }
         let ceremony = Ceremony::load(folder, request, (root, targets), context.clock.now())?;
-        advance(context, desk, ceremony, self)
+        advance(context, desk, keychain, ceremony, self)
     }
 
     /// Begins what is asked for, or goes on with it. `check` looks whether it can be done at all.
@@ -154,6 +163,7 @@ impl CeremonyArgs {
         check: impl FnOnce(&Root, &Targets) -> CommandResult<Task>,
     ) -> CommandResult {
         let folder = Folder::beside(&desk.project.root_file()?);
+        let mut keychain = None;
         let request = match folder.request()? {
             Some(request) if request.asks_the_same(&task) => {
                 context.shell.status("Continuing", format_args!("the ceremony in {}", folder.path().display()));
@@ -165,7 +175,12 @@ impl CeremonyArgs {
                 self.refuse_older(context, desk, &root)?;
                 let request = Request::new(check(&root, &targets)?);
                 if self.execute.execute() == Execute::ForReal {
+                    // Before a key is made with a password that was mistyped.
+                    let mut opened = desk.keychain(&self.keys)?;
+                    prove_password(&mut opened, &request.task, &root, &targets)?;
+                    self.tell_absent(context, &opened, &request.task, &root)?;
                     folder.set_request(&request)?;
+                    keychain = Some(opened);
                 }
                 request
             }
@@ -175,11 +190,30 @@ impl CeremonyArgs {
             context.shell.note("dry run: no key is made, nothing is signed");
             return Ok(());
         }
-        self.go_on(context, desk, folder, request)
+        self.go_on(context, desk, keychain, folder, request)
+    }
+
+    /// Tells which keys that have to sign are not here, before anything is made: drafts without them are of use only when others
+    /// hold them.
+    fn tell_absent(&self, context: &Context, keychain: &Keychain, task: &Task, root: &Root) -> CommandResult {
+        for (role, keyring) in task.signed_by(root) {
+            if keychain.count(keyring) == 0 {
+                context.shell.note(format_args!(
+                    "no key of the role {role} is on this machine, and it has to sign this: right when others hold it, for whom the \
+                     drafts then wait; if it is lost: {}",
+                    lost(role.as_str())
+                ));
+                self.execute.confirm(context, "Draft it, for others to sign?")?;
+            }
+        }
+        Ok(())
     }
 
     /// Refuses to draft on top of a storage that was put back: this machine's record and the project's own targets role tell.
     fn refuse_older(&self, context: &Context, desk: &Desk<'_>, root: &Root) -> CommandResult {
+        if self.restored.is_none() {
+            refuse_other_root(&desk.storage, &desk.trust.root)?;
+        }
         // Trying out on one machine means emptying folders.
         if !root.is_development() {
             refuse_older(&desk.storage, &self.keys.folder(context, &desk.trust.app)?, desk.state.as_ref())?;
@@ -196,7 +230,7 @@ impl CeremonyArgs {
         }
     }
 
-    fn folder(&self, context: &Context, desk: &Desk<'_>, root: &Root) -> CommandResult<KeyFolder> {
+    pub(super) fn folder(&self, context: &Context, desk: &Desk<'_>, root: &Root) -> CommandResult<KeyFolder> {
         let folder = self.keys.folder(context, &desk.trust.app)?;
         Ok(if root.is_development() { folder.development() } else { folder })
     }
@@ -288,36 +322,33 @@ impl ResumeArgs {
         let desk = self.ceremony.desk(context)?;
         let folder = Folder::beside(&desk.project.root_file()?);
         if self.abort {
-            return self.abort(context, &desk, &folder);
+            return abort(context, &desk, &folder, &self.ceremony);
         }
         let request = folder.request()?.ok_or(CeremonyError::None)?;
         if self.ceremony.execute.execute() == Execute::DryRun && !request.drafted {
             context.shell.status("Would draft", format_args!("{} of {}", request.task, desk.trust.app));
             return Ok(());
         }
-        self.ceremony.go_on(context, &desk, folder, request)
+        self.ceremony.go_on(context, &desk, None, folder, request)
     }
+}
 
-    fn abort(&self, context: &Context, desk: &Desk<'_>, folder: &Folder) -> CommandResult {
-        // Also of a request that cannot be read.
-        match folder.request() {
-            Ok(None) => return Err(CeremonyError::None.into()),
-            Ok(Some(request)) if request.settling => {
-                let what = "the project's files are being replaced by the new documents";
-                return Err(CommandError::new(ExitCode::Usage, what).hint("`cargo updater keys resume` ends it"));
-            }
-            _ => {}
+/// Unlocks keys that have to sign a change, before anything is made for it: as few as show that the password is right.
+fn prove_password(keychain: &mut Keychain, task: &Task, root: &Root, targets: &Targets) -> CommandResult {
+    let documents = Documents::of(root, targets);
+    let goes = |key: &PublicKey| match task {
+        Task::Rotate(rotation) => rotation.remove.iter().any(|id| documents.id_of(key).eq_ignore_ascii_case(id)),
+        Task::Renew { .. } => false,
+    };
+    for (_, keyring) in task.signed_by(root) {
+        let mut keys: Vec<&PublicKey> = keyring.keys().iter().map(|(_, key)| key).collect();
+        // Perhaps its password is why it goes.
+        keys.sort_by_key(|key| goes(key));
+        if keychain.prove_password(keys, keyring.threshold())? {
+            break;
         }
-        if self.ceremony.execute.execute() == Execute::DryRun {
-            context.shell.status("Would drop", format_args!("the drafts in {}", folder.path().display()));
-            return Ok(());
-        }
-        self.ceremony.execute.confirm(context, "Drop the drafts and their signatures?")?;
-        withdraw(folder, &desk.storage, desk.state.as_ref())?;
-        folder.remove()?;
-        context.shell.status("Dropped", format_args!("the drafts in {}", folder.path().display()));
-        Ok(())
     }
+    Ok(())
 }
 
 /// Returns the root and the targets role that the next ones follow.

@@ -7,6 +7,7 @@ use crate::cli::desk::Desk;
 use crate::cli::{ExecuteArgs, KeyArgs};
 use crate::context::{Context, Execute};
 use crate::error::{CommandError, CommandResult, ExitCode};
+use crate::progress::counted;
 use crate::shell::Message;
 use std::path::{Path, PathBuf};
 use updater_format::AppId;
@@ -190,7 +191,9 @@ impl Sign {
         }
         self.execute.confirm(context, "Sign this?")?;
         let signed = sign_file(&path, &document, known, &mut keychain)?;
-        context.shell.status("Signed", format_args!("{} times: {}", signed.count, signed.path.display()));
+        context
+            .shell
+            .status("Signed", format_args!("{}: {}", counted(signed.count as usize, "time"), signed.path.display()));
         context.shell.message(&Written { path: signed.path.display().to_string() });
         Ok(())
     }
@@ -203,7 +206,8 @@ impl Import {
             for file in &self.files {
                 read_signatures(&context.path(file))?;
             }
-            return advance(context, &desk, ceremony, &self.ceremony);
+            let keychain = desk.keychain(&self.ceremony.keys)?;
+            return advance(context, &desk, keychain, ceremony, &self.ceremony);
         }
         for file in &self.files {
             let path = context.path(file);
@@ -222,7 +226,8 @@ impl Import {
                 context.shell.status("Imported", format_args!("a signature of {document} from {}", file.display()));
             }
         }
-        advance(context, &desk, ceremony, &self.ceremony)
+        let keychain = desk.keychain(&self.ceremony.keys)?;
+        advance(context, &desk, keychain, ceremony, &self.ceremony)
     }
 }
 

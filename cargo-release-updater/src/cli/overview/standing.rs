@@ -1,17 +1,17 @@
 //! Where one app stands: its version against what is published, its root and keys, and what was begun and not ended.
 
 use super::{Next, Urgency};
-use crate::ceremony::{Cosign, Documents, Folder};
+use crate::ceremony::{Cosign, Documents};
 use crate::cli::{KeyFolderArgs, StorageArgs, status};
 use crate::config::Project;
 use crate::context::{Context, Prompts};
-use crate::doctor::{Patient, glance};
+use crate::doctor::{Patient, glance, under_way};
 use crate::error::CommandResult;
 use crate::expiry;
 use crate::hooks::Hook;
 use crate::keys::{Keychain, Passwords};
 use crate::repository::state::Expiry;
-use crate::repository::{METADATA, RepositoryState, Submission};
+use crate::repository::{METADATA, RepositoryError, RepositoryState, Submission};
 use crate::shell::Message;
 use crate::steps::bundle::Part;
 use crate::steps::folders::Folders;
@@ -94,7 +94,10 @@ impl<'a> Standing<'a> {
         };
         let keychain = Keychain::open(keys.clone(), Passwords::none(Prompts::Never)).ok();
         let published = state.as_ref().and_then(|state| state.as_ref().ok());
-        let roles = Trust::of(project).ok().and_then(|trust| roles_in_force(&trust, published).ok());
+        let roles = match published {
+            Some(state) => Some(((**state.root()).clone(), (**state.targets()).clone())),
+            None => Trust::of(project).ok().and_then(|trust| roles_in_force(&trust, None).ok()),
+        };
         let patient = Patient { context, project, table, root, keys, storage, state };
         Ok(Self { context, project, table, patient, storage: name, looked, roles, keychain })
     }
@@ -106,10 +109,17 @@ impl<'a> Standing<'a> {
         let app = &self.table.app;
         let of_app = if app.as_str() == name { String::new() } else { format!(", app {app}") };
         shell.result(format_args!("{name} {version}{of_app}"));
-        let published = match (self.looked, self.published().is_empty()) {
-            (false, _) => format!("not looked at: {} is on a network", self.storage),
-            (true, true) => format!("nothing yet in {}", self.storage),
-            (true, false) => {
+        let published = match (&self.patient.state, self.published().is_empty()) {
+            _ if !self.looked => format!("not looked at: {} is on a network", self.storage),
+            _ if self.patient.storage.is_err() => "not known: the storage cannot be opened".to_owned(),
+            _ if self.patient.root.is_none() => "not known: it is verified by the root, which is missing".to_owned(),
+            (Some(Err(RepositoryError::Rotating { .. })), _) => {
+                format!("not to be read before the rotation is at its end, in {}", self.storage)
+            }
+            (Some(Err(RepositoryError::Storage(_))), _) => format!("not known: {} cannot be read", self.storage),
+            (Some(Err(_)), _) => format!("not known: what is in {} does not verify", self.storage),
+            (_, true) => format!("nothing yet in {}", self.storage),
+            (_, false) => {
                 let all: Vec<_> =
                     self.published().iter().map(|(channel, newest)| format!("{channel} {newest}")).collect();
                 format!("{} in {}", all.join(", "), self.storage)
@@ -123,7 +133,15 @@ impl<'a> Standing<'a> {
             shell.result(format_args!("  root       version {}, until {} ({left}){kind}", root.version, root.expires));
         }
         let can_sign = self.can_sign();
-        let keys = if can_sign.is_empty() { "none of this app here".to_owned() } else { can_sign.join(", ") };
+        let absent = self.absent();
+        let keys = match (can_sign.as_slice(), absent.as_slice()) {
+            _ if self.roles.is_none() => {
+                "not known without root and targets role, which say whose keys count".to_owned()
+            }
+            ([], _) => "none of this app here".to_owned(),
+            (_, []) => can_sign.join(", "),
+            _ => format!("{}; no key here of {}", can_sign.join(", "), absent.join(", ")),
+        };
         shell.result(format_args!("  can sign   {keys}"));
         shell.message(&self.overview(can_sign));
     }
@@ -167,6 +185,7 @@ impl<'a> Standing<'a> {
         all.extend(self.release());
         all.extend(self.keys());
         all.extend(self.ship());
+        all.extend(self.not_looked());
         all
     }
 
@@ -196,6 +215,13 @@ impl<'a> Standing<'a> {
         can.map(|(role, _)| role).collect()
     }
 
+    /// Returns the roles of which no key is here.
+    fn absent(&self) -> Vec<String> {
+        let Some(keychain) = &self.keychain else { return Vec::new() };
+        let absent = self.keyrings().into_iter().filter(|(_, keyring)| keychain.count(keyring) == 0);
+        absent.map(|(role, _)| role).collect()
+    }
+
     /// Who else has to sign what waits of a channel.
     fn signatures(&self) -> Vec<(Channel, Next)> {
         let (Ok(storage), Some((root, targets))) = (&self.patient.storage, &self.roles) else { return Vec::new() };
@@ -214,15 +240,8 @@ impl<'a> Standing<'a> {
 
     /// A change of keys that was begun and not ended.
     fn ceremony(&self) -> Option<Next> {
-        let folder = Folder::beside(&self.project.root_file().ok()?);
-        let request = folder.request().ok()??;
-        let what = format!("{} was begun in {} and is not published", request.task, folder.path().display());
-        Some(Next::new(
-            "ceremony-open",
-            Urgency::Now,
-            what,
-            "cargo updater keys resume, or `cargo updater keys resume --abort`",
-        ))
+        let finding = under_way(&self.patient)?;
+        Some(Next::new(finding.code, Urgency::Now, format!("{}; {}", finding.what, finding.why), finding.cure))
     }
 
     /// A publish that has taken a number and not ended.
@@ -250,8 +269,8 @@ impl<'a> Standing<'a> {
     /// What becomes of the version in Cargo.toml.
     fn release(&self) -> Option<Next> {
         if !self.looked {
-            let what = format!("what is published in {} decides what comes next", self.storage);
-            return Some(Next::new("not-looked", Urgency::WhenWanted, what, "cargo updater --online"));
+            // Below all that is known without a network.
+            return None;
         }
         // What cannot be read is a finding already.
         if matches!(self.patient.state, Some(Err(_))) || self.patient.storage.is_err() || self.roles.is_none() {
@@ -329,6 +348,18 @@ impl<'a> Standing<'a> {
         })
     }
 
+    /// What only the storage knows, when it is on a network and nobody wanted to look.
+    fn not_looked(&self) -> Option<Next> {
+        let (version, storage) = (&self.project.version, &self.storage);
+        (!self.looked).then(|| {
+            let bundled = if self.is_bundled() { "is bundled here; whether it " } else { "" };
+            let what = format!("{version} {bundled}is published is known in {storage} alone, which is on a network");
+            let what = if bundled.is_empty() { format!("whether {what}") } else { what };
+            let help = "cargo updater --online; `cargo updater publish` looks by itself before it does anything";
+            Next::new("not-looked", Urgency::WhenWanted, what, help)
+        })
+    }
+
     /// Tells whether the version waits for a key already.
     fn is_submitted(&self) -> bool {
         let Ok(storage) = &self.patient.storage else { return false };
@@ -380,7 +411,8 @@ impl<'a> Standing<'a> {
                 Urgency::WhenWanted,
                 "the root is for trying out: apps accept it from this machine only. To ship the app it starts over",
                 format!(
-                    "remove the folder {} and the table [package.metadata.updater], then `cargo updater init --url URL`",
+                    "remove the folder {} and the table [package.metadata.updater], then `cargo updater init --url URL \
+                     --storage fs:PATH`: what is published for trying out stays apart",
                     self.table.root.parent().unwrap_or(Path::new("updater")).display()
                 ),
             )

@@ -302,7 +302,9 @@ impl Explain for BundleStepError {
                     .to_owned()
             }
             Self::Elf { .. } => "build it again; the file seems to be cut short".to_owned(),
-            Self::NoRoot { .. } => "make one with `cargo updater init`, and commit it".to_owned(),
+            Self::NoRoot { .. } => {
+                "restore it from version control; an app that never had one gets it from `cargo updater init`".to_owned()
+            },
             Self::RootNotEmbedded { .. } => concat!(
                 "call `updater_build::embed()` in build.rs and `updater_runtime::updater!()` in main, ",
                 "or set `probe = false` for a program without the runtime"
