@@ -202,7 +202,7 @@ echo "# release, opt-level 3, thin LTO, codegen-units 1, stripped; self_update $
 echo "# load of the machine: $(cut -d ' ' -f 1-3 /proc/loadavg)"
 printf '%-30s %8s %12s %12s %12s\n' app crates bytes added build_cpu_s
 
-# measure NAME LABEL : builds an app with the settings of the environment and prints its line.
+# measure NAME LABEL [OPTION...] : builds an app with the settings of the environment and prints its line.
 measure() {
     (
         cd "$apps/$1"
@@ -214,7 +214,7 @@ measure() {
         cargo fetch --quiet
         export CARGO_TARGET_DIR=$apps/target-$1
         TIMEFORMAT='%U %S'
-        taken=$( { time cargo build --quiet --release 2>"$apps/log"; } 2>&1) || { cat "$apps/log" >&2; exit 1; }
+        taken=$( { time cargo build --quiet --release "${@:3}" 2>"$apps/log"; } 2>&1) || { cat "$apps/log" >&2; exit 1; }
         bytes=$(stat -c %s "$CARGO_TARGET_DIR/release/$1")
         rm -rf "$CARGO_TARGET_DIR"
         [ "$1" = app-empty ] && echo "$bytes" >"$apps/baseline"
@@ -225,4 +225,12 @@ measure() {
 for name in "${names[@]}"; do
     measure "$name" "$name"
 done
-[ $# -gt 0 ] || [ "${CRATES_ONLY:-0}" = 1 ] || CARGO_PROFILE_RELEASE_OPT_LEVEL=s measure app-runtime "app-runtime, opt-level s"
+[ $# -gt 0 ] || [ "${CRATES_ONLY:-0}" = 1 ] || {
+    # What is neither the delta engine nor a cipher, for size; docs/benchmarks.md shows the lines for a manifest.
+    small=()
+    for crate in updater-runtime updater-format ureq ureq-proto rustls rustls-webpki http serde_json tar; do
+        small+=(--config "profile.release.package.$crate.opt-level=\"s\"")
+    done
+    measure app-runtime "app-runtime, some crates s" "${small[@]}"
+    CARGO_PROFILE_RELEASE_OPT_LEVEL=s measure app-runtime "app-runtime, opt-level s"
+}

@@ -279,7 +279,7 @@ fn hints_of(error: &ServiceError, storage: &str) -> Vec<String> {
     let mut hints = vec![hint_of(error)];
     let service = storage.split_once("://").and_then(|(scheme, _)| Service::of_scheme(scheme));
     if let Some(service) = service.filter(|_| hints[0] == CREDENTIALS) {
-        hints.push(format!("{storage} takes {}", service.credentials()));
+        hints.push(format!("credentials for {storage}: {}", service.credentials()));
     }
     hints
 }
