@@ -118,22 +118,23 @@ pub(super) fn change_of(rotation: &Rotation) -> Result<KeyChange, CeremonyError>
 }
 
 impl KeyChange {
-    /// Looks whether a rotation can be done, before any key is made for it. `keyring` is that of the role, `ids` minisign's
-    /// ids of its keys.
+    /// Looks whether a rotation can be done, before any key is made for it. `keyring` is that of the role, `None` for a channel that
+    /// is to come; `ids` are minisign's ids of its keys.
     /// # Errors
     /// [`CeremonyError::NoSuchKey`], [`CeremonyError::Threshold`]; [`CeremonyError::Keyring`] for a key that is none.
-    pub fn check(rotation: &Rotation, keyring: &Keyring, ids: &[String]) -> Result<(), CeremonyError> {
+    pub fn check(rotation: &Rotation, keyring: Option<&Keyring>, ids: &[String]) -> Result<(), CeremonyError> {
         let change = change_of(rotation)?;
         let role = || rotation.role.clone();
         if let Some(id) = change.remove.iter().find(|id| !ids.iter().any(|known| known.eq_ignore_ascii_case(id))) {
             return Err(CeremonyError::NoSuchKey { role: role(), id: id.clone(), keys: ids.join(", ") });
         }
-        let is_new = |key: &&MinisignKey| !keyring.keys().iter().any(|(_, known)| *known == key.key);
+        let known = keyring.map_or(&[][..], Keyring::keys);
+        let is_new = |key: &&MinisignKey| !known.iter().any(|(_, known)| *known == key.key);
         let to_be_made = usize::from(rotation.key.is_some() && rotation.made.is_none());
         let new = change.add.iter().filter(is_new).count() + to_be_made;
         let keys =
             ids.iter().filter(|id| !change.remove.iter().any(|gone| gone.eq_ignore_ascii_case(id))).count() + new;
-        let threshold = rotation.threshold.unwrap_or(keyring.threshold());
+        let threshold = rotation.threshold.or(keyring.map(Keyring::threshold)).unwrap_or(1);
         match threshold >= 1 && threshold as usize <= keys {
             true => Ok(()),
             false => Err(CeremonyError::Threshold { role: role(), threshold, keys }),

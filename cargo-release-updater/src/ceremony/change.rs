@@ -3,7 +3,8 @@
 use super::{CeremonyError, Documents};
 use crate::keys::KeyRole;
 use crate::roles::{ROOT_DAYS, TARGETS_DAYS};
-use updater_format::role::{KeyOwner, RoleName, Root, Targets};
+use updater_format::json::Map;
+use updater_format::role::{DelegatedRole, Delegations, KeyOwner, RoleName, Root, Targets};
 use updater_format::{Channel, KeyId, Keyring, MinisignKey, PublicKey, UtcTime};
 
 /// A change of the keys of one role.
@@ -64,7 +65,7 @@ impl KeyChange {
         };
         let mut next = renewed_root(root, now);
         for name in names {
-            let keyring = self.keyring(role, next.keyring(*name), root, targets)?;
+            let keyring = self.keyring(role, Some(next.keyring(*name)), root, targets)?;
             next.roles.insert(*name, keyring);
         }
         if let Some(extension) = &mut next.extension {
@@ -76,8 +77,8 @@ impl KeyChange {
         Ok(Some(next))
     }
 
-    /// Makes the next targets role with other keys for a channel. It says itself by which ids minisign knows them: the
-    /// root need not be signed for that.
+    /// Makes the next targets role with other keys for a channel, or with a channel more. It says itself by which ids minisign knows
+    /// them: the root need not be signed for that.
     fn delegate(
         &self,
         channel: &Channel,
@@ -86,11 +87,20 @@ impl KeyChange {
         now: UtcTime,
     ) -> Result<Targets, CeremonyError> {
         let mut next = renewed_targets(targets, now);
-        for delegation in next.delegations.iter_mut().flat_map(|delegations| &mut delegations.roles) {
-            if delegation.name == channel.as_str() {
-                let role = KeyRole::Channel(channel.clone());
-                delegation.keyring = self.keyring(&role, &delegation.keyring, root, targets)?;
-            }
+        let role = KeyRole::Channel(channel.clone());
+        let before = next.delegation(channel.as_str()).map(|known| known.keyring.clone());
+        let keyring = self.keyring(&role, before.as_ref(), root, targets)?;
+        let roles = &mut next.delegations.get_or_insert_with(Delegations::default).roles;
+        match roles.iter_mut().find(|known| known.name == channel.as_str()) {
+            Some(known) => known.keyring = keyring,
+            // Every channel lists the same files: those of the app.
+            None => roles.push(DelegatedRole {
+                name: channel.to_string(),
+                keyring,
+                terminating: false,
+                paths: roles.first().map(|other| other.paths.clone()).unwrap_or_default(),
+                extra: Map::new(),
+            }),
         }
         let in_use: Vec<_> = delegated(&next).flat_map(|keyring| keyring.keys().to_vec()).collect();
         if let Some(extension) = &mut next.extension {
@@ -108,26 +118,27 @@ impl KeyChange {
     fn keyring(
         &self,
         role: &KeyRole,
-        before: &Keyring,
+        before: Option<&Keyring>,
         root: &Root,
         targets: &Targets,
     ) -> Result<Keyring, CeremonyError> {
         let documents = Documents::of(root, targets);
         let id_of = |key: &PublicKey| documents.id_of(key);
+        let known = before.map_or(&[][..], Keyring::keys);
         for id in &self.remove {
-            if !before.keys().iter().any(|(_, key)| id_of(key).eq_ignore_ascii_case(id)) {
-                let keys = documents.ids(before).join(", ");
+            if !known.iter().any(|(_, key)| id_of(key).eq_ignore_ascii_case(id)) {
+                let keys = before.map(|before| documents.ids(before).join(", ")).unwrap_or_default();
                 return Err(CeremonyError::NoSuchKey { role: role.as_str().to_owned(), id: id.clone(), keys });
             }
         }
         let goes = |key: &PublicKey| self.remove.iter().any(|id| id_of(key).eq_ignore_ascii_case(id));
-        let mut keys: Vec<_> = before.keys().iter().filter(|(_, key)| !goes(key)).cloned().collect();
+        let mut keys: Vec<_> = known.iter().filter(|(_, key)| !goes(key)).cloned().collect();
         for key in &self.add {
             if !keys.iter().any(|(_, known)| *known == key.key) {
                 keys.push((key.key.id(), key.key.clone()));
             }
         }
-        let threshold = self.threshold.unwrap_or(before.threshold());
+        let threshold = self.threshold.or(before.map(Keyring::threshold)).unwrap_or(1);
         let refuse = |source| CeremonyError::Keyring { role: role.as_str().to_owned(), source };
         Keyring::new(keys, u64::from(threshold)).map_err(refuse)
     }

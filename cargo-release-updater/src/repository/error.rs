@@ -293,7 +293,10 @@ impl Explain for RepositoryError {
                 "the holders of its new keys have to sign the role {role} again: `cargo updater keys resume` where they are"
             ),
             Self::NoChannel { channel, known } => {
-                crate::suggest::hint(channel.as_str(), &known.split(", ").collect::<Vec<_>>())
+                return vec![
+                    crate::suggest::hint(channel.as_str(), &known.split(", ").collect::<Vec<_>>()),
+                    format!("a channel comes by `channels` in the table, then `cargo updater keys rotate {channel}`"),
+                ];
             }
             Self::NothingPublished { .. } => "publish the first release with `cargo updater publish`; a storage that lost its \
                                               files gets them back with `cargo updater restore DIR`"

@@ -66,6 +66,34 @@ fn every_role_gets_a_new_key() {
 }
 
 #[test]
+fn a_channel_comes_later_by_the_table_and_a_key() {
+    let package = published();
+    files(&package, "1.2.0-beta.1");
+    let beta = publish("1.2.0-beta.1", &["--channel", "beta"]);
+    let help = "a channel comes by `channels` in the table, then `cargo updater keys rotate beta`";
+    package.run(&beta).fails(20, "the app has no channel `beta`", help);
+    package.run(&["keys", "rotate", "beta", "--no-password"]).fails(20, "the app has no channel `beta`", help);
+    let manifest = package.read("Cargo.toml");
+    let table = "[package.metadata.updater]\n";
+    package.write("Cargo.toml", &manifest.replace(table, &format!("{table}channels = [\"stable\", \"beta\"]\n")));
+    let dry = package.run(&["keys", "rotate", "beta", "--dry-run"]).ok();
+    assert!(dry.stderr.contains("Would draft a new key beta for beta"), "{}", dry.stderr);
+    package.run(&["keys", "rotate", "beta", "--replace", "0011223344556677"]).fails(2, "beta has no key 0011223344556677", "keep all with `--add`");
+    let run = package.run(&["keys", "rotate", "beta", "--no-password"]).ok();
+    assert!(run.stderr.contains("Published the new documents of hello: targets"), "{}", run.stderr);
+    let targets = package.read("updater/targets.json");
+    assert!(targets.contains("\"name\":\"beta\",\"paths\":[\"hello-*\"]"), "{targets}");
+    package.run(&beta).ok();
+    package.run(&["verify", "--deep"]).ok();
+    let listed = package.run(&["release", "list"]).ok();
+    assert!(listed.stdout.contains("1.2.0-beta.1") && listed.stdout.contains("1.0.0"), "{}", listed.stdout);
+    // From now on it is a channel like any other.
+    package.run(&["keys", "rotate", "beta", "--no-password"]).ok();
+    package.run(&["release", "promote", "1.2.0-beta.1", "--from", "beta", "--channel", "stable", "--yes"]).ok();
+    package.run(&["verify", "--deep"]).ok();
+}
+
+#[test]
 fn a_rotation_of_the_online_key_goes_on_in_the_job_that_has_it() {
     let package = published();
     let first = package.read("updater/root.json");

@@ -260,10 +260,12 @@ impl RotateArgs {
             made: None,
         };
         let check = |root: &Root, targets: &Targets| {
-            let keyring = keyring_of(&role, root, targets)?;
-            let ids = Documents::of(root, targets).ids(&keyring);
+            let keyring = keyring_of(&desk, &role, root, targets)?;
+            let ids = keyring.as_ref().map(|keyring| Documents::of(root, targets).ids(keyring)).unwrap_or_default();
             let remove = match (self.add, self.replace.as_slice(), ids.as_slice()) {
                 (true, ..) => Vec::new(),
+                // A channel that is to come.
+                (false, [], []) => Vec::new(),
                 (false, [], [only]) => vec![only.clone()],
                 (false, [], _) => vec![ask::which(context, &role, &ids)?],
                 (false, named, _) => named.to_vec(),
@@ -274,7 +276,7 @@ impl RotateArgs {
             };
             let plain = self.no_password || root.is_development();
             let rotation = Rotation { remove, key, plain, ..rotation.clone() };
-            KeyChange::check(&rotation, &keyring, &ids)?;
+            KeyChange::check(&rotation, keyring.as_ref(), &ids)?;
             Ok(Task::Rotate(rotation))
         };
         self.ceremony.ask_for(context, &desk, Task::Rotate(rotation.clone()), check)
@@ -356,14 +358,18 @@ pub(super) fn in_force(desk: &Desk<'_>) -> CommandResult<(Root, Targets)> {
     Ok(newest_roles(&desk.trust, desk.state.as_ref(), desk.newest_root.as_ref())?)
 }
 
-fn keyring_of(role: &KeyRole, root: &Root, targets: &Targets) -> CommandResult<Keyring> {
-    Ok(match role {
-        KeyRole::Root => root.keyring(RoleName::Root).clone(),
-        KeyRole::Targets => root.keyring(RoleName::Targets).clone(),
-        KeyRole::Online => root.keyring(RoleName::Timestamp).clone(),
-        KeyRole::Channel(channel) => match targets.delegation(channel.as_str()) {
-            Some(delegation) => delegation.keyring.clone(),
-            None => return Err(RepositoryError::no_channel(channel, targets).into()),
-        },
-    })
+/// Returns the keys of a role; `None` for a channel that the table names and that is to come.
+fn keyring_of(desk: &Desk<'_>, role: &KeyRole, root: &Root, targets: &Targets) -> CommandResult<Option<Keyring>> {
+    let channel = match role {
+        KeyRole::Root => return Ok(Some(root.keyring(RoleName::Root).clone())),
+        KeyRole::Targets => return Ok(Some(root.keyring(RoleName::Targets).clone())),
+        KeyRole::Online => return Ok(Some(root.keyring(RoleName::Timestamp).clone())),
+        KeyRole::Channel(channel) => channel,
+    };
+    let is_named = || Ok::<_, CommandError>(desk.project.table()?.channels.iter().any(|entry| entry.name == *channel));
+    match targets.delegation(channel.as_str()) {
+        Some(delegation) => Ok(Some(delegation.keyring.clone())),
+        None if is_named()? => Ok(None),
+        None => Err(RepositoryError::no_channel(channel, targets).into()),
+    }
 }
