@@ -18,14 +18,14 @@ use updater_runtime::transport::Url;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  cargo updater doctor\n  cargo updater doctor target/release/hello\n  \
                         cargo updater doctor https://example.com/hello --root updater/root.json\n\n\
-                        Each finding has a code that docs/doctor.md explains, and its cure. Exit code 0: nothing that\n\
-                        needs somebody now; 10: people have to sign before long; else that of the first error.")]
+                        Each finding has a code that docs/doctor.md explains, and its cure. Exit code 0: nothing that needs \
+                        somebody now; 10: people have to sign before long; else that of the first error.")]
 pub(super) struct Args {
     /// A built or installed program, an address at which clients read, or the folder of a package; the package of the
     /// working folder when not given.
     #[arg(value_name = "APP|URL|FOLDER")]
     subject: Option<String>,
-    /// Put right what is safe: permissions of keys, .gitignore, an older root that its own keys have replaced.
+    /// Put right what is safe: permissions of keys, .gitignore, a missing targets.json, an older root that its own keys have replaced.
     #[arg(long)]
     fix: bool,
     /// The root to hold an address against; the project's when not given.

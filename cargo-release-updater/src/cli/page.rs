@@ -125,16 +125,23 @@ fn made(desk: &Desk<'_>, state: Option<&RepositoryState>) -> CommandResult<Optio
     Ok(Some(page::render(&site, &templates)?))
 }
 
-/// Writes the files that are not in the storage as they should be.
+/// Writes the files that are not in the storage as they should be. One that somebody else has put there stays.
 fn write_changed(desk: &Desk<'_>, files: &[PageFile], execute: Execute) -> CommandResult<Written> {
     let mut changed = Vec::new();
     for file in files {
         let there = match desk.storage.length(file.path)? {
+            None => None,
             Some(length) if length <= page::MAX_FILE => desk.storage.read(file.path, page::MAX_FILE)?,
-            _ => None,
+            Some(_) => Some(Vec::new()),
         };
-        if there.as_deref() != Some(file.text.as_bytes()) {
-            changed.push((file.path, file.text.as_str()));
+        match there {
+            Some(there) if there == file.text.as_bytes() => {}
+            Some(there) if !page::is_ours(&there) => desk.context.shell.note(format_args!(
+                "{} in {} is not from this command and stays: remove it there to have ours, or say `page = false` in the table",
+                file.path,
+                desk.storage.name()
+            )),
+            _ => changed.push((file.path, file.text.as_str())),
         }
     }
     if execute == Execute::ForReal {

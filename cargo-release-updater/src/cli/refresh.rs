@@ -15,8 +15,8 @@ use std::time::Duration;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  cargo updater refresh\n  UPDATER_ONLINE_KEY=... cargo updater refresh --record .cache/updater.json\n\n\
-                        For a job that runs every day. Keep the file of --record from run to run: by it a\n\
-                        storage that somebody put back is noticed. Exit code 10: done, but people have to sign\n\
+                        For a job that runs every day. Keep the file of --record from run to run: by it a \
+                        storage that somebody put back is noticed. Exit code 10: done, but people have to sign \
                         before long."
 )]
 pub(super) struct Args {

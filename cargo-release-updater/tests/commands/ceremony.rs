@@ -78,7 +78,11 @@ fn a_channel_comes_later_by_the_table_and_a_key() {
     package.write("Cargo.toml", &manifest.replace(table, &format!("{table}channels = [\"stable\", \"beta\"]\n")));
     let dry = package.run(&["keys", "rotate", "beta", "--dry-run"]).ok();
     assert!(dry.stderr.contains("Would draft a new key beta for beta"), "{}", dry.stderr);
-    package.run(&["keys", "rotate", "beta", "--replace", "0011223344556677"]).fails(2, "beta has no key 0011223344556677", "keep all with `--add`");
+    package.run(&["keys", "rotate", "beta", "--replace", "0011223344556677"]).fails(
+        2,
+        "beta has no key 0011223344556677",
+        "keep all with `--add`",
+    );
     let run = package.run(&["keys", "rotate", "beta", "--no-password"]).ok();
     assert!(run.stderr.contains("Published the new documents of hello: targets"), "{}", run.stderr);
     let targets = package.read("updater/targets.json");

@@ -317,3 +317,18 @@ fn a_release_that_no_copy_can_take_is_refused() {
     assert!(run.stderr.contains("Rehearsed 1.1.0 -> 1.2.0"), "{}", run.stderr);
     assert!(!run.stderr.contains("1.0.0 -> 1.2.0"), "said once: {}", run.stderr);
 }
+
+#[test]
+fn a_website_that_was_there_first_stays() {
+    let package = package();
+    let repository = "target/updater/repository/hello";
+    package.write(&format!("{repository}/index.html"), "<h1>mine</h1>\n");
+    let run = package.run(&publish("1.0.0", &[])).ok();
+    assert!(run.stderr.contains("index.html in fs:") && run.stderr.contains("`page = false`"), "{}", run.stderr);
+    assert_eq!(package.read(&format!("{repository}/index.html")), "<h1>mine</h1>\n");
+    assert!(package.path(&format!("{repository}/install.sh")).is_file(), "nobody had that name");
+    std::fs::remove_file(package.path(&format!("{repository}/index.html"))).unwrap();
+    let run = package.run(&["page"]).ok();
+    assert!(!run.stderr.contains("stays"), "{}", run.stderr);
+    assert!(package.read(&format!("{repository}/index.html")).ends_with("leaves alone. -->\n"));
+}

@@ -46,7 +46,7 @@ pub(super) struct CeremonyArgs {
 #[command(
     after_help = "Examples:\n  cargo updater keys rotate online\n  cargo updater keys rotate online --wait 0\n  \
                         cargo updater keys rotate root --add --with anna.pub --with bert.pub --threshold 2\n\n\
-                        The same command, or `cargo updater keys resume`, goes on where it was stopped or had to wait\n\
+                        The same command, or `cargo updater keys resume`, goes on where it was stopped or had to wait \
                         (exit code 11)."
 )]
 pub(super) struct RotateArgs {
