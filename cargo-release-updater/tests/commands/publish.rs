@@ -322,6 +322,7 @@ fn a_release_that_no_copy_can_take_is_refused() {
 fn a_website_that_was_there_first_stays() {
     let package = package();
     let repository = "target/updater/repository/hello";
+    std::fs::create_dir_all(package.path(repository)).unwrap();
     package.write(&format!("{repository}/index.html"), "<h1>mine</h1>\n");
     let run = package.run(&publish("1.0.0", &[])).ok();
     assert!(run.stderr.contains("index.html in fs:") && run.stderr.contains("`page = false`"), "{}", run.stderr);
