@@ -3,6 +3,13 @@
 use std::fmt;
 
 /// A way of making deltas. What a codec's bytes mean never changes: a better codec gets a new identifier.
+///
+/// ```
+/// use updater_delta::Codec;
+///
+/// assert_eq!(Codec::parse("refs-1"), Some(Codec::Refs1));
+/// assert_eq!(Codec::parse("from-the-future-1"), None, "such a patch is passed over");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Codec {

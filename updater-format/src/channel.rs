@@ -4,6 +4,14 @@ use crate::error::FormatError;
 
 /// The name of a channel, and of the TUF role that signs it: `[a-z0-9][a-z0-9_-]*`, at most 32 characters, and none of
 /// the names that TUF reserves.
+///
+/// ```
+/// use updater_format::Channel;
+///
+/// assert_eq!(Channel::parse("beta").unwrap().as_str(), "beta");
+/// assert!(Channel::parse("root").is_err(), "the name of a role");
+/// assert!(Channel::parse("../beta").is_err());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Channel(String);
 

@@ -30,6 +30,16 @@ pub fn canonical(value: &Value) -> Vec<u8> {
 }
 
 /// Returns the compact JSON text of a value with sorted keys: what is written to files.
+///
+/// ```
+/// use updater_format::json;
+///
+/// // Keys are sorted, and nothing stands between them.
+/// let value = json::parse("example", br#"{ "b": 1, "a": [true] }"#).unwrap();
+/// assert_eq!(json::compact(&value), br#"{"a":[true],"b":1}"#);
+/// assert!(json::parse("example", br#"{"a": 1, "a": 2}"#).is_err(), "a key twice");
+/// assert!(json::parse("example", b"1.5").is_err(), "two readers would not agree on it");
+/// ```
 #[must_use]
 pub fn compact(value: &Value) -> Vec<u8> {
     let mut out = Vec::new();

@@ -108,6 +108,28 @@ pub struct ManifestEntry {
 }
 
 /// The fields of a manifest before they are checked together.
+///
+/// ```
+/// use updater_format::{
+///     EntryContent, FileMode, FilePath, InstallKind, Manifest, ManifestEntry, ManifestParts, Sha256,
+/// };
+///
+/// let program = b"#!/bin/sh\necho hello\n";
+/// let content =
+///     EntryContent::File { length: program.len() as u64, sha256: Sha256::of(program), mode: FileMode::Program };
+/// let manifest = Manifest::new(ManifestParts {
+///     app: "hello".parse().unwrap(),
+///     version: "1.0.0".parse().unwrap(),
+///     platform: "x86_64-unknown-linux-gnu".parse().unwrap(),
+///     install: InstallKind::Executable,
+///     component: None,
+///     entry: FilePath::parse("hello").unwrap(),
+///     keep_local: Vec::new(),
+///     entries: vec![ManifestEntry { path: FilePath::parse("hello").unwrap(), content }],
+/// })
+/// .unwrap();
+/// assert_eq!(Manifest::parse(&manifest.encode()).unwrap(), manifest);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ManifestParts {
     /// Which app.

@@ -5,6 +5,15 @@ use crate::error::FormatError;
 use crate::key::PublicKey;
 
 /// A minisign public key: the Ed25519 key and the random id that minisign shows to people.
+///
+/// ```
+/// use updater_format::MinisignKey;
+///
+/// let text = "untrusted comment: minisign public key 7DF3CBE5F1B6EB5A\n\
+///             RWRa0ip38kSaMpz1ih/xhXBDzxo9cSdI0NisdMP5QQDuTuE8ConkeOj/\n";
+/// // Which the first line says is not looked at: the id is in the key.
+/// assert_eq!(MinisignKey::parse(text).unwrap().id_text().len(), 16);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MinisignKey {
     /// The key itself.

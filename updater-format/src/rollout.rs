@@ -8,6 +8,16 @@ use crate::role::Percent;
 use crate::version::ReleaseVersion;
 
 /// The identity of an install for rollouts: 16 random bytes that never leave the computer.
+///
+/// ```
+/// use updater_format::InstallId;
+///
+/// let (app, version) = ("hello".parse().unwrap(), "1.2.0".parse().unwrap());
+/// let id = InstallId::from_bytes([7; 16]);
+/// // The same in every check, and another one for another version: nobody is always among the first.
+/// assert_eq!(id.bucket(&app, &version), id.bucket(&app, &version));
+/// assert!(id.bucket(&app, &version) < 100);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InstallId([u8; 16]);
 

@@ -313,6 +313,17 @@ impl Config {
     }
 
     /// Sets the time limits of requests.
+    ///
+    /// ```no_run
+    /// # fn with(updater: updater_runtime::Updater) {
+    /// use std::time::Duration;
+    /// use updater_runtime::transport::Timeouts;
+    ///
+    /// // A check at the start of a program that must not be held up.
+    /// let timeouts = Timeouts { document: Duration::from_secs(3), ..Timeouts::default() };
+    /// let updater = updater.configure(|config| config.with_timeouts(timeouts));
+    /// # }
+    /// ```
     #[must_use]
     pub fn with_timeouts(self, timeouts: Timeouts) -> Self {
         Self { timeouts, ..self }
@@ -346,6 +357,18 @@ impl Config {
     }
 
     /// Takes the time from another clock than the system's, for tests and simulations.
+    ///
+    /// ```no_run
+    /// # fn with(updater: updater_runtime::Updater) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::sync::Arc;
+    /// use updater_runtime::FixedClock;
+    ///
+    /// // What will this copy say in a year?
+    /// let later = FixedClock("2027-11-20T08:30:00Z".parse()?);
+    /// let updater = updater.configure(|config| config.with_clock(Arc::new(later)));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
         Self { clock: Some(clock), ..self }
@@ -369,6 +392,17 @@ impl Config {
     }
 
     /// Sets the trusted certificate authorities.
+    ///
+    /// ```no_run
+    /// # fn with(updater: updater_runtime::Updater) -> std::io::Result<()> {
+    /// use updater_runtime::transport::{ProxyChoice, Roots};
+    ///
+    /// // A server of the company's own, never through the proxy of the environment.
+    /// let authority = Roots::Only(std::fs::read("company-ca.pem")?);
+    /// let updater = updater.configure(|config| config.with_roots(authority).with_proxy(ProxyChoice::Direct));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn with_roots(mut self, roots: crate::transport::Roots) -> Self {
         self.http.roots = roots;

@@ -18,6 +18,15 @@ pub struct Probed {
 
 /// Starts a program as a client does before it takes an update, and returns who it says it is. It is killed when it does
 /// not answer within `limit`.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use updater_runtime::inspect::probe;
+///
+/// let found = probe("/opt/hello/hello".as_ref(), Duration::from_secs(10))?;
+/// println!("{} {} for {}", found.app, found.version, found.platform);
+/// # Ok::<(), updater_runtime::ProbeError>(())
+/// ```
 /// # Errors
 /// [`ProbeError`] when it does not start, does not end in time, or gives another answer.
 pub fn probe(program: &Path, limit: Duration) -> Result<Probed, ProbeError> {

@@ -47,6 +47,16 @@ impl Updater {
     /// Says that the version on trial has failed, and puts the one before it back now. `None` without a trial.
     ///
     /// For a program that watches another one; an app says [`Updater::failed`] of itself.
+    ///
+    /// ```no_run
+    /// # fn watch(updater: &updater_runtime::Updater, answers: bool) -> Result<(), updater_runtime::Error> {
+    /// if let Some(trial) = updater.pending_trial()?.filter(|_| !answers) {
+    ///     updater.put_back()?;
+    ///     eprintln!("{} does not answer, {} is back", trial.to, trial.from);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     /// # Errors
     /// [`Error::Install`] when the kept version is not whole (the one on trial stays then), or the system refuses.
     pub fn put_back(&self) -> Result<Option<PutBack>, Error> {

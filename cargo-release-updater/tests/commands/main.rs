@@ -1,10 +1,6 @@
 //! The commands as people and scripts run them: the real program on a throw-away package, one file per command.
 //! One test program for all of them, because linking takes longer than running.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "helpers of tests outside a test function; what is skipped is told"
-)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests outside a test function; what is skipped is told")]
 
 mod app_bundle;
 mod browser;

@@ -38,6 +38,27 @@ pub struct Rules {
 }
 
 /// What is trusted so far. `S` says what comes next.
+///
+/// ```no_run
+/// use updater_format::signed::Untrusted;
+/// use updater_format::trust::{Rules, TrustedSet};
+/// use updater_format::{Channel, SignaturePolicy, UtcTime};
+///
+/// # fn fetch(_: &str) -> Untrusted { Untrusted::new(Vec::new()) }
+/// # fn check(now: UtcTime) -> Result<(), updater_format::trust::TrustError> {
+/// let rules = Rules { now, policy: SignaturePolicy::default(), app: None };
+/// // Another order does not compile: each step gives what the next one needs.
+/// let set = TrustedSet::new(rules, &fetch("1.root.json"))?.finish_root()?;
+/// let set = set.timestamp(&fetch("timestamp.json"), None)?;
+/// let set = set.snapshot(&fetch("2.snapshot.json"), None)?;
+/// let set = set.targets(&fetch("1.targets.json"))?;
+/// let stable = set.channel(&Channel::stable(), &fetch("2.stable.json"))?;
+/// for bundle in &stable.contents().bundles {
+///     println!("{} for {}", bundle.version, bundle.platform);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct TrustedSet<S> {
     rules: Rules,
