@@ -49,7 +49,8 @@ fn without_the_online_key_the_release_waits() {
 fn a_channel_that_does_not_exist_is_a_mistake_in_the_settings() {
     let error = run_at(&App::at(start()), &[2, 3], "beta", start()).0.unwrap_err();
     assert_eq!((error.code, error.to_string().as_str()), (ExitCode::Config, "the app has no channel `beta`"));
-    assert_eq!(error.hints, ["use one of: stable"]);
+    let comes = "a channel comes by `channels` in the table, then `cargo updater keys rotate beta`";
+    assert_eq!(error.hints, ["use one of: stable", comes]);
 }
 
 #[test]

@@ -280,7 +280,8 @@ fn missing_keys_and_expired_roles_are_told_before_anything_is_written() {
     let nightly = Channel::parse("nightly").unwrap();
     let error = app.commit(&storage, &mut keychain, NO_LEASE).publish(&nightly, |_, _| Ok(())).unwrap_err();
     assert!(error.to_string().contains("the app has no channel `nightly`"), "{error}");
-    assert_eq!(error.hints, ["use one of: stable, beta"]);
+    let comes = "a channel comes by `channels` in the table, then `cargo updater keys rotate nightly`";
+    assert_eq!(error.hints, ["use one of: stable, beta", comes]);
 }
 
 #[test]
