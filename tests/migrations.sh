@@ -85,12 +85,10 @@ migrate() {
 }
 publish() { (cd "$1" && CARGO_TARGET_DIR=$target/migrations updater publish --yes --level 1 --quiet); }
 
-self_update() {
-    say "self_update: 1.0.0 is installed"
-    local app=$work/self_update
-    package "$app" hello
-    sed -i 's/^\[dependencies\]$/&\nself_update = { version = "=1.3.3", default-features = false, features = ["manifest", "ureq", "rustls", "checksums", "archive-tar", "compression-tar-gz"] }/' "$app/Cargo.toml"
-    cat >"$app/src/main.rs" <<'RUST'
+# old_program APP MORE : a program that updates itself by self_update; MORE is a line of its configuration.
+old_program() {
+    sed -i 's/^\[dependencies\]$/&\nself_update = { version = "=1.3.3", default-features = false, features = ["manifest", "ureq", "rustls", "checksums", "archive-tar", "compression-tar-gz"] }/' "$1/Cargo.toml"
+    cat >"$1/src/main.rs" <<RUST
 fn main() {
     if let Err(error) = update() {
         eprintln!("no update: {error}");
@@ -102,11 +100,19 @@ fn update() -> Result<(), Box<dyn std::error::Error>> {
     let mut update = self_update::backends::manifest::Update::configure();
     let url = std::env::var("HELLO_MANIFEST")?;
     update.manifest_url(url).bin_name("hello").current_version(env!("CARGO_PKG_VERSION"));
+    $2
     update.show_output(false).no_confirm(true).build()?.update()?;
     Ok(())
 }
 RUST
-    (cd "$app" && CARGO_TARGET_DIR=$target/migrations cargo build --quiet)
+    (cd "$1" && CARGO_TARGET_DIR=$target/migrations cargo build --quiet)
+}
+
+self_update() {
+    say "self_update: 1.0.0 is installed"
+    local app=$work/self_update
+    package "$app" hello
+    old_program "$app" ""
     mkdir -p "$work/installed"
     cp "$target/migrations/debug/hello" "$work/installed/hello"
 
@@ -142,26 +148,7 @@ self_update_folder() {
     say "self_update, bundle mode: 1.0.0 is installed with a file beside it"
     local app=$work/folder
     package "$app" hello
-    sed -i 's/^\[dependencies\]$/&\nself_update = { version = "=1.3.3", default-features = false, features = ["manifest", "ureq", "rustls", "checksums", "archive-tar", "compression-tar-gz"] }/' "$app/Cargo.toml"
-    cat >"$app/src/main.rs" <<'RUST'
-fn main() {
-    if let Err(error) = update() {
-        eprintln!("no update: {error}");
-    }
-    println!("hello {}", env!("CARGO_PKG_VERSION"));
-}
-
-fn update() -> Result<(), Box<dyn std::error::Error>> {
-    let folder = std::env::current_exe()?.parent().ok_or("no folder")?.to_owned();
-    let mut update = self_update::backends::manifest::Update::configure();
-    let url = std::env::var("HELLO_MANIFEST")?;
-    update.manifest_url(url).bin_name("hello").current_version(env!("CARGO_PKG_VERSION"));
-    update.bundle_path_in_archive("hello").bundle_install_path(folder);
-    update.show_output(false).no_confirm(true).build()?.update()?;
-    Ok(())
-}
-RUST
-    (cd "$app" && CARGO_TARGET_DIR=$target/migrations cargo build --quiet)
+    old_program "$app" 'update.bundle_path_in_archive("hello").bundle_install_path(std::env::current_exe()?.parent().ok_or("no folder")?);'
     local installed=$work/folder-installed/hello
     mkdir -p "$installed/share" "$app/share"
     cp "$target/migrations/debug/hello" "$installed/hello"

@@ -1,5 +1,8 @@
 //! `cargo updater publish`: bundle, diff, sign, rehearse, upload.
 
+mod left_behind;
+
+use self::left_behind::{pass_over, refuse_left_behind};
 use super::desk::{AboutArgs, ChannelArgs, Desk};
 use super::hooking::AfterPublish;
 use super::packages::{PackagesArgs, one_repository_each};
@@ -9,13 +12,12 @@ use super::{DiffArgs, ExecuteArgs, KeyArgs, PackageArgs, StorageArgs, bundle, pa
 use crate::context::{Context, Execute};
 use crate::error::{CommandError, CommandResult, ExitCode};
 use crate::hooks::Hook;
-use crate::plan::{Epoch, Plan, PlannedPlatform};
+use crate::plan::{Epoch, Plan};
 use crate::preflight::{self, Facts};
 use crate::progress::{counted, human_bytes};
 use crate::repository::RepositoryState;
 use crate::shell::Message;
 use crate::steps::bundle::Bundled;
-use crate::steps::left_behind::{check_addresses, check_kind};
 use crate::steps::merge::{MergeError, merge, version_of};
 use crate::steps::publish::{Published, publish};
 use crate::steps::rehearse::{Rehearsed, rehearse};
@@ -24,7 +26,7 @@ use crate::steps::sign::{keyrings, sign};
 use crate::storage::Service;
 use crate::verify::{Depth, Verification};
 use std::path::PathBuf;
-use updater_format::release::{BundleEntry, ChannelContents};
+use updater_format::release::ChannelContents;
 use updater_format::trust::TrustedChannel;
 use updater_format::{Channel, Platform, ReleaseVersion};
 use updater_runtime::transport::{Mirror, Url};
@@ -320,56 +322,6 @@ impl Args {
         }
         Ok(Some(release))
     }
-}
-
-/// Refuses a release that leaves copies behind. One platform speaks for all about addresses: they have one table.
-fn refuse_left_behind(desk: &Desk<'_>, release: &Release, plan: &Plan, context: &Context) -> CommandResult {
-    if desk.component.is_some() {
-        return Ok(());
-    }
-    let table = desk.project.table()?;
-    let mut is_asked = false;
-    for (planned, new) in side_by_side(plan, release) {
-        // Those before it were left behind then.
-        if let Some(newest) = listed(desk, planned).max_by_key(|old| &old.version) {
-            check_kind(newest, new)?;
-        }
-        let newest = planned.rehearsed_from.iter().max().cloned();
-        if let Some(old) = desk.earlier(&planned.platform, newest.as_slice())?.first().filter(|_| !is_asked) {
-            check_addresses(old, new, &table.urls, &desk.trust.root, &table.missing_status, context.clock.now())?;
-            is_asked = true;
-        }
-    }
-    Ok(())
-}
-
-/// Plans nothing for copies that cannot take the release.
-fn pass_over(desk: &Desk<'_>, release: &Release, plan: &mut Plan) {
-    let mut others = Vec::new();
-    for (planned, new) in side_by_side(plan, release) {
-        let other = listed(desk, planned).filter(|old| check_kind(old, new).is_err());
-        others.extend(other.map(|old| (old.platform.clone(), old.version.clone())));
-    }
-    for planned in &mut plan.platforms {
-        let takes = |version: &ReleaseVersion| !others.contains(&(planned.platform.clone(), version.clone()));
-        planned.patches_from.retain(takes);
-        planned.rehearsed_from.retain(takes);
-    }
-}
-
-fn side_by_side<'a>(plan: &'a Plan, release: &'a Release) -> impl Iterator<Item = (&'a PlannedPlatform, &'a Bundled)> {
-    let made = |platform: &Platform| release.bundles.iter().find(|bundled| bundled.part.platform == *platform);
-    plan.platforms.iter().filter_map(move |planned| Some((planned, made(&planned.platform)?)))
-}
-
-/// Returns the published bundles from which an update is planned.
-fn listed<'a>(desk: &'a Desk<'_>, planned: &'a PlannedPlatform) -> impl Iterator<Item = &'a BundleEntry> {
-    let bundles = desk.published().map_or(&[][..], |published| &published.bundles);
-    let is_from = |bundle: &&BundleEntry| {
-        let from = planned.rehearsed_from.iter().chain(&planned.patches_from);
-        bundle.platform == planned.platform && from.into_iter().any(|version| *version == bundle.version)
-    };
-    bundles.iter().filter(is_from)
 }
 
 /// Where the bundles of a release come from.
